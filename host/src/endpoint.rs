@@ -11,7 +11,7 @@ use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
 use http::{HeaderName, Method};
 
-use crate::schema::{AnswerSchema, InputSchema};
+use crate::schema::{AnswerSchema, InputSchema, Unenforced};
 
 /// A route of a plugin, priced by the operator's policy.
 #[derive(Debug)]
@@ -35,10 +35,13 @@ pub struct Endpoint {
     pub quote_headers: Vec<HeaderName>,
     /// Largest request body, in bytes.
     pub request_limit: u64,
-    /// The declared schema of its input. None: nothing is declared, or the operator has disabled it.
+    /// The declared schema of its input. None: nothing is declared, the host cannot enforce it, or the operator has
+    /// disabled it.
     pub input: Option<InputSchema>,
     /// The declared schema of its answers, where answers are checked.
     pub answer: Option<Arc<AnswerSchema>>,
+    /// The declared schemas, and the patterns of them, that the host does not enforce.
+    pub unenforced: Vec<Unenforced>,
 }
 
 /// The price of an endpoint. An endpoint is free only if its plugin declares so.

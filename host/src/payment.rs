@@ -73,6 +73,7 @@ mod exchange;
 mod executed;
 mod exposure;
 mod failed_settlements;
+mod fair_slots;
 mod free;
 mod hold_guard;
 mod identity;

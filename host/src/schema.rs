@@ -2,7 +2,7 @@
 //!
 //! A schema comes from a plugin and an input from a stranger, and both may be made to be expensive. So the module takes
 //! nothing that the library would look up outside of the schema, matches patterns in linear time only, counts the steps
-//! of each check, and gives up at a bound ([`budget`]). At load it refuses what can never work: references that lead out
+//! of each check, and gives up at a bound ([`budget`]). At load it finds what can never work: references that lead out
 //! of the schema or in a circle, and alternatives that multiply ([`document`]).
 //!
 //! It knows neither prices nor responses. `payment` decides when an input is checked, and `respond` what a client reads.
@@ -13,14 +13,19 @@ mod budget;
 mod coerce;
 mod compile;
 mod document;
+mod error;
 mod form;
 mod input;
-mod json;
 mod mismatch;
 mod multipart;
 #[cfg(test)]
 mod tests;
+mod text;
+mod types;
+mod unenforced;
 
 pub use answer::{AnswerSchema, checked};
-pub use compile::{SchemaCompiler, SchemaError};
+pub use compile::SchemaCompiler;
+pub use error::{SchemaError, SchemaFault};
 pub use input::{CheckFailure, Effort, Input, InputPart, InputRefusal, InputSchema};
+pub use unenforced::{DeclaredSchema, Unenforced};

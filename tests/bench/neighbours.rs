@@ -4,18 +4,13 @@
 //! The host runs on processor 0 and everything else on processor 1. The program ends with 1 if a ratio is above 3.
 //! `tests/bench/neighbours [SECONDS]` starts it.
 
-use std::convert::Infallible;
-use std::process::{Command, ExitCode};
-use std::time::{Duration, Instant};
+mod client;
 
-use bytes::Bytes;
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use client::{call_forever, p99, times};
 use coinslot_tests::TestChain;
-use http_body_util::{BodyExt, Empty};
-use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::{Method, Request};
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 
 /// The highest ratio of the percentile beside a misbehaving plugin to the percentile alone.
 const MAX_RATIO: f64 = 3.0;
@@ -43,63 +38,9 @@ const MISBEHAVIOURS: &[(&str, &str)] = &[
 /// No circuit opens, because a plugin with an open circuit is not called.
 const CONFIG: &str = "[health]\nfailures = 0\n";
 
-type Client = SendRequest<Empty<Bytes>>;
-
-async fn connect(address: &str) -> Option<Client> {
-    let stream = TcpStream::connect(address).await.ok()?;
-    let _ = stream.set_nodelay(true);
-    let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
-    tokio::spawn(connection);
-    Some(sender)
-}
-
-/// Reads one answer to its end. `None` if the connection cannot be used any more.
-async fn ask(client: &mut Client, path: &str) -> Option<u16> {
-    client.ready().await.ok()?;
-    // The route with a quoted price is a POST.
-    let method = if path.starts_with("/quoter") { Method::POST } else { Method::GET };
-    let request = Request::builder().method(method).uri(path).header("host", "h").body(Empty::new()).ok()?;
-    let answer = client.send_request(request).await.ok()?;
-    let status = answer.status().as_u16();
-    let mut body = answer.into_body();
-    while let Some(frame) = body.frame().await {
-        frame.ok()?;
-    }
-    Some(status)
-}
-
-/// Calls the guest without a pause until dropped.
-async fn misbehave(address: String, path: &str) -> Infallible {
-    loop {
-        let Some(mut client) = connect(&address).await else { continue };
-        while ask(&mut client, path).await.is_some() {}
-    }
-}
-
-/// The times of all answers of the small route in microseconds, sorted.
+/// The times of all answers of the small route.
 async fn neighbour(address: &str, time: Duration) -> Vec<u128> {
-    let mut clients = JoinSet::new();
-    let end = Instant::now() + time;
-    for _ in 0..CONNECTIONS {
-        let mut client = connect(address).await.expect("a connection");
-        clients.spawn(async move {
-            let mut took = Vec::new();
-            while Instant::now() < end {
-                let begun = Instant::now();
-                let status = ask(&mut client, "/status").await;
-                assert_eq!(status, Some(200), "a neighbour is not served");
-                took.push(begun.elapsed().as_micros());
-            }
-            took
-        });
-    }
-    let mut all: Vec<u128> = clients.join_all().await.into_iter().flatten().collect();
-    all.sort_unstable();
-    all
-}
-
-fn p99(sorted: &[u128]) -> f64 {
-    sorted[sorted.len() * 99 / 100] as f64 / 1000.0
+    times(address, "/status", CONNECTIONS, Duration::ZERO, time).await
 }
 
 fn hold(process: u32, processor: &str) {
@@ -121,7 +62,7 @@ async fn main() -> ExitCode {
     println!("{:<32}{:>10}{:>10}{:>10}{:>8}", "a plugin that ..", "req/s", "p99 ms", "alone", "ratio");
     for (what, path) in MISBEHAVIOURS {
         let before = p99(&neighbour(&address, time).await);
-        let unruly: Vec<_> = (0..4).map(|_| tokio::spawn(misbehave(address.clone(), path))).collect();
+        let unruly: Vec<_> = (0..4).map(|_| tokio::spawn(call_forever(address.clone(), path))).collect();
         let beside = neighbour(&address, time).await;
         unruly.iter().for_each(tokio::task::JoinHandle::abort);
         let after = p99(&neighbour(&address, time).await);

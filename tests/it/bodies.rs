@@ -6,6 +6,7 @@ use coinslot_tests::{ServeHost, TestChain, Wallet};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 /// A client that sends a part of its body, and then nothing.
 struct SlowSender(TcpStream);
@@ -102,6 +103,38 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     let newcomer = upload(&host, chain.payer(1), &challenge, 50_000).await;
     assert_eq!(newcomer.status(), 200, "{}", host.log());
     assert_eq!(chain.payments_received().await, 3);
+}
+
+/// Requests to a free route that send a byte and then nothing held every instance of the plugin for which nobody has
+/// paid: it quoted no price, and served no other client, as long as one client went on.
+#[tokio::test]
+async fn slow_requests_of_one_client_to_a_free_route_keep_neither_a_quote_nor_another_client_waiting() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["keeper"], "[server]\ntrusted_proxies = [\"127.0.0.1\"]\n").await;
+    let mut slow = Vec::new();
+    for _ in 0..64 {
+        let mut stream = TcpStream::connect(host.url("").trim_start_matches("http://")).await.expect("a connection");
+        let head = "POST /keeper HTTP/1.1\r\nhost: h\r\nx-forwarded-for: 9.9.9.9\r\ncontent-length: 100\r\n\r\nx";
+        stream.write_all(head.as_bytes()).await.expect("sent");
+        slow.push(stream);
+    }
+    // Each of them that gets no instance within a second is turned away.
+    let mut answers = JoinSet::new();
+    for mut stream in slow {
+        answers.spawn(async move {
+            let mut line = [0; 12];
+            let answered = tokio::time::timeout(Duration::from_secs(5), stream.read_exact(&mut line)).await;
+            (answered.is_ok_and(|read| read.is_ok() && line.ends_with(b"503")), stream)
+        });
+    }
+    let answers = answers.join_all().await;
+    let turned_away = answers.iter().filter(|(turned_away, _)| *turned_away).count();
+    assert_eq!(turned_away, 44, "one client has half of what free routes may have");
+    let client = reqwest::Client::new();
+    let quoted = client.post(host.url("/keeper/quoted")).header("x-forwarded-for", "9.9.9.8").send().await;
+    assert_eq!(quoted.expect("an answer").status(), 402, "503 if it could not be asked");
+    let free = client.post(host.url("/keeper")).header("x-forwarded-for", "9.9.9.8").body("config name").send().await;
+    assert_eq!(free.expect("an answer").status(), 200);
 }
 
 /// A guest ran for an answer that had no room, and an upfront payment was taken for one.

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
-use coinslot_tests::{SELLER, ServeHost, TestChain};
+use coinslot_tests::{SELLER, ServeHost, TestChain, raw};
 use serde_json::Value;
 
 /// Opens the circuit after two failures, for longer than a test takes.
@@ -143,4 +143,30 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     assert_eq!(call_free_route(&host, "").await.status(), 503);
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!((builds().len(), host.log().matches("is put back").count()), (3, 1), "{}", host.log());
+}
+
+/// A guest that cannot go on without the whole body traps, and anybody could send such bodies: five of them took the
+/// plugin off sale, and with `rollback` its new build with it.
+#[tokio::test]
+async fn bodies_that_break_off_or_are_too_large_neither_open_the_circuit_nor_roll_a_build_back() {
+    let chain = TestChain::start().await;
+    let config = "[limits]\nrequest_body = \"1KiB\"\n[health]\nfailures = 2\nrollback = true\n";
+    let host = chain.serve(&["keeper", "upfront"], config).await;
+    host.install_another_build("keeper");
+    host.wait_for_log("active file=keeper.wasm", 2).await;
+    let head = "POST /keeper HTTP/1.1\r\nhost: h\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    for _ in 0..5 {
+        let broken = raw(&host.url("/"), format!("{head}4\r\nopen\r\nZZ\r\n").as_bytes()).await;
+        assert!(broken.starts_with("HTTP/1.1 400") && broken.contains("body_incomplete"), "{broken}");
+        let large = format!("{head}1000\r\n{}\r\n0\r\n\r\n", "x".repeat(0x1000));
+        let large = raw(&host.url("/"), large.as_bytes()).await;
+        assert!(large.starts_with("HTTP/1.1 413") && large.contains("body_too_large"), "{large}");
+    }
+    let quoted = reqwest::Client::new().post(host.url("/keeper/quoted")).send().await.expect("an answer");
+    assert_eq!((quoted.status().as_u16(), host.log().matches("is put back").count()), (402, 0), "{}", host.log());
+    // What a guest does with a whole body is its own fault.
+    for _ in 0..2 {
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
+    }
+    assert_eq!(call_free_route(&host, "").await.status(), 503);
 }

@@ -26,6 +26,19 @@ async fn a_quoted_route_with_parameters_alone_is_payable() {
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(8_000));
 }
 
+/// A route with parameters is no probe: what the path names is judged before anybody pays for it.
+#[tokio::test]
+async fn a_route_with_parameters_alone_is_refused_by_its_quote_before_it_is_paid() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&[], "").await;
+    host.install("quoter.wasm", &altered("quoter", "[shop]open", "[shop]shut"));
+    host.wait_for_log("active file=quoter.wasm", 1).await;
+    let refused = reqwest::Client::new().post(host.url("/quoter/page")).send().await.expect("an answer");
+    assert_eq!((refused.status().as_u16(), refused.headers().get("payment-required")), (410, None));
+    let refusal: serde_json::Value = refused.json().await.expect("JSON");
+    assert_eq!((&refusal["error"], &refusal["charged"]), (&"shut".into(), &"no".into()));
+}
+
 /// A quote for one page was paid with a header that asked for a thousand.
 #[tokio::test]
 async fn a_quote_is_bound_to_the_headers_that_it_reads() {

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, TestChain, altered, guest};
+use coinslot_tests::{DevHost, TestChain, altered, guest, run};
 use serde_json::{Value, json};
 
 async fn host() -> DevHost {
@@ -61,8 +61,14 @@ async fn path_and_query_are_checked_by_their_declared_types() {
     assert_refused(get("/schemas/find?limit=5").await, "invalid_query", "/query/q", "required").await;
     assert_refused(get("/schemas/find?q=x&limit=101").await, "invalid_query", "/query/limit", "maximum").await;
     assert_refused(get("/schemas/find?q=x&q=y").await, "invalid_query", "/query/q", "type").await;
-    assert_refused(get("/schemas/find?q=%zz").await, "invalid_query", "/query", "encoding").await;
-    for path in ["/schemas/items/7", "/schemas/find?q=x&limit=100&tag=a&tag=b&unknown=1"] {
+    assert_refused(get("/schemas/find?q=%zz").await, "invalid_query", "/query/q", "encoding").await;
+    for path in [
+        "/schemas/items/7",
+        "/schemas/find?q=x&limit=100&tag=a&tag=b&unknown=1",
+        // No schema looks at these.
+        "/schemas/items/7?discount=50%&%zz=%ff",
+        "/schemas/find?q=50%25&discount=50%",
+    ] {
         let challenge = get(path).await;
         assert_eq!(challenge.status(), 402, "{path}");
         let payment = host.payer(0).pay(&challenge).header();
@@ -154,37 +160,88 @@ async fn dev_tells_of_an_answer_that_does_not_fit_and_sends_it() {
     }
 }
 
-/// The schema of one endpoint leads out of itself, or nowhere.
+/// A body that no schema describes was parsed as JSON, and an empty form was taken for no body.
 #[tokio::test]
-async fn a_schema_that_cannot_be_enforced_is_refused_at_load_by_the_name_of_its_endpoint() {
+async fn a_body_is_what_its_schema_and_its_media_type_say() {
+    let host = host().await;
+    let free = host.client().post(host.url("/schemas/find?q=x")).body(&b"\x89PNG\xff"[..]);
+    assert_eq!(free.send().await.expect("an answer").status(), 200, "its schema describes the query alone");
+    let form = || host.client().post(host.url("/schemas/form"));
+    let urlencoded = |body: &'static str| form().header("content-type", "application/x-www-form-urlencoded").body(body);
+    let file = |content: &[u8]| {
+        let head = "--xx\r\nContent-Disposition: form-data; name=file; filename=a.bin\r\n\r\n";
+        let body = [head.as_bytes(), content, b"\r\n--xx--"].concat();
+        form().header("content-type", "multipart/form-data; boundary=xx").body(body)
+    };
+    let challenge = urlencoded("box=on").send().await.expect("an answer");
+    assert_eq!(challenge.status(), 402);
+    let payment = host.payer(0).pay(&challenge).header();
+    let pay = |request: reqwest::RequestBuilder| request.header("PAYMENT-SIGNATURE", &payment).send();
+    let refused = [
+        (form(), "/body", "required"),
+        (urlencoded("box=off"), "/body/box", "const"),
+        // Three characters of lossy text, and four bytes.
+        (file(b"\xe2\x82\xac\xff"), "/body/file", "maxLength"),
+    ];
+    for (request, pointer, code) in refused {
+        assert_refused(pay(request).await.expect("an answer"), "invalid_body", pointer, code).await;
+    }
+    assert_eq!(file(b"\xff\xfe\xfd").send().await.expect("an answer").status(), 402, "three bytes");
+    assert_eq!(pay(urlencoded("")).await.expect("an answer").status(), 200, "an empty form has no checked box");
+}
+
+/// A plugin that served before hosts enforced schemas serves on. What is not enforced is named instead.
+#[tokio::test]
+async fn a_schema_that_cannot_be_enforced_is_named_and_its_plugin_serves() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["echo"], "").await;
-    for (reference, says) in [
-        ("http://a.b/c", "outside of the schema"),
-        ("file:///a/bc", "outside of the schema"),
-        ("#/$defs/None", "nothing there"),
-    ] {
-        let logged = host.log().len();
-        host.install("schemas.wasm", &altered("schemas", "#/$defs/Item", reference));
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let refused = loop {
-            let log = host.log();
-            if let Some(line) = log[logged..].lines().find(|line| line.contains("schemas.wasm")) {
-                break line.to_owned();
-            }
-            assert!(Instant::now() < deadline, "{log}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        };
-        assert!(refused.contains("POST /schemas/order: input-schema") && refused.contains(says), "{refused}");
-    }
     let client = reqwest::Client::new();
-    assert_eq!(client.get(host.url("/schemas/find")).send().await.expect("an answer").status(), 404);
-    // Whoever trusts the plugin to check for itself may say so.
+    let dir = tempfile::tempdir().expect("a directory");
+    let cases = [
+        ("#/$defs/Item", "http://a.b/c", "/properties/body", "outside of the schema"),
+        ("#/$defs/Item", "file:///a/bc", "/properties/body", "outside of the schema"),
+        ("#/$defs/Item", "#/$defs/None", "/properties/body", "nothing there"),
+        (
+            r#""count":{"type":"integer""#,
+            r#""count":{"type":"integre""#,
+            "/$defs/Item/properties/count/type",
+            "integre",
+        ),
+        (r#""pattern":"^[a-z]+$""#, r#""pattern":"^(?=a)b$""#, "/$defs/Item/properties/item/pattern", "linear time"),
+    ];
+    for (index, (text, by, pointer, says)) in cases.into_iter().enumerate() {
+        let is_pattern = says == "linear time";
+        let (logged, component) = (host.log().len(), altered("schemas", text, by));
+        host.install("schemas.wasm", &component);
+        host.wait_for_log("active file=schemas.wasm", index + 1).await;
+        let log = host.log();
+        let told = log[logged..].lines().find(|line| line.contains("is not enforced")).expect("a warning");
+        for part in ["plugin=\"schemas\"", "endpoint=\"POST /schemas/order\"", pointer, says] {
+            assert!(told.contains(part) || told.contains(&part.replace('"', "")), "{part}: {told}");
+        }
+        // The other schemas are enforced, and so is the rest of one without its pattern.
+        let item = client.get(host.url("/schemas/items/seven")).send().await.expect("an answer");
+        assert_refused(item, "invalid_path", "/path/id", "type").await;
+        let order = client.post(host.url("/schemas/order")).json(&json!({ "item": "tea", "count": 10 }));
+        let order = order.send().await.expect("an answer");
+        assert_eq!(order.status(), if is_pattern { 400 } else { 402 }, "{by}");
+
+        std::fs::write(dir.path().join("schemas.wasm"), &component).expect("a file");
+        let shown = String::from_utf8(run(dir.path(), &["inspect", "schemas.wasm"]).stdout).expect("text");
+        let after = shown.lines().skip_while(|line| !line.contains("/schemas/order")).nth(1).expect("a line");
+        assert!(after.contains("is not enforced") && after.contains(pointer) && after.contains(says), "{shown}");
+        let json = run(dir.path(), &["inspect", "--json", "schemas.wasm"]).stdout;
+        let json: Value = serde_json::from_slice(&json).expect("JSON");
+        let named = &json["plugin"]["endpoints"][0]["notEnforced"][0];
+        assert_eq!((&named["schema"], &named["pointer"]), (&json!("input-schema"), &json!(pointer)), "{named}");
+        assert_eq!(named["restIsEnforced"], is_pattern, "{named}");
+    }
+    let warnings = host.log().matches("is not enforced").count();
     host.write_configuration(&format!("{}\n[plugin.schemas]\nvalidate = \"off\"\n", host.configuration()));
-    host.wait_for_log("active file=schemas.wasm", 4).await;
     let deadline = Instant::now() + Duration::from_secs(20);
     while client.get(host.url("/schemas/items/seven")).send().await.expect("an answer").status() != 402 {
         assert!(Instant::now() < deadline, "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    assert_eq!(host.log().matches("is not enforced").count(), warnings, "the operator has decided");
 }

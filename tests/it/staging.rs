@@ -50,6 +50,10 @@ impl StagedFolder {
     }
 
     fn restart_under(&self, policy: SalesPolicy) -> Folder {
+        self.restart_with(PluginPolicies::default(), policy)
+    }
+
+    fn restart_with(&self, policies: PluginPolicies, policy: SalesPolicy) -> Folder {
         let mut config = RuntimeConfig::new(self.path("artifacts"), |_| false);
         config.instances = 4;
         config.compiler = Some(self.path("compiler"));
@@ -57,7 +61,7 @@ impl StagedFolder {
         self.live.store(Arc::new(Catalog::empty("http://127.0.0.1")));
         let history = History::open(&self.path("served")).unwrap();
         let live = Arc::clone(&self.live);
-        Folder::new(self.path("plugins"), runtime, PluginPolicies::default(), policy, live).with_history(history)
+        Folder::new(self.path("plugins"), runtime, policies, policy, live).with_history(history)
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -411,6 +415,61 @@ async fn two_plugins_change_routes_by_their_config_although_a_third_one_conflict
     let apart = keepers(&[("a", "/three"), ("b", "/two"), ("c", "/one")]);
     assert_eq!(folder.reconfigure(apart, policy()).await.unwrap().refused, []);
     assert_eq!(routes(), ["POST /three", "POST /two", "POST /one"], "all three at once");
+}
+
+/// A configuration that a reload had refused was used by the next start: the plugin took the route of another one, which
+/// served it until then, or lost its own name and routes to a newcomer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_takes_no_route_from_what_served_whatever_the_configuration_says() {
+    let (staged, mut folder) = StagedFolder::new();
+    folder.reconfigure(keepers(&[("a", "/one"), ("b", "/two")]), policy()).await.unwrap();
+    staged.install("a.wasm", &component("keeper"));
+    staged.install("b.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    // The history knows the routes of the present configuration, not those with which the builds were installed.
+    folder.reconfigure(keepers(&[("a", "/own"), ("b", "/money")]), policy()).await.unwrap();
+    let done = folder.reconfigure(keepers(&[("a", "/money"), ("b", "/money")]), policy()).await.unwrap();
+    assert_eq!(done.refused.len(), 1, "{done:?}");
+
+    let refused = || keepers(&[("a", "/money"), ("b", "/money"), ("z", "/own")]);
+    let mut folder = staged.restart_with(refused(), policy());
+    let report = folder.settle().await.unwrap();
+    assert_eq!(report.failed, [("a.wasm".to_owned(), "POST /money is already served; b.wasm serves it".to_owned())]);
+    assert_eq!((staged.active(), &*staged.endpoint("b.wasm", 1).label), (vec!["b.wasm".to_owned()], "POST /money"));
+
+    staged.install("z.wasm", &component("keeper"));
+    let kept = "POST /own is kept for a.wasm, which served it before the start and does not serve yet: mend or remove \
+                that file";
+    assert_eq!(folder.settle().await.unwrap().failed, [("z.wasm".to_owned(), kept.to_owned())]);
+    let mut folder = staged.restart_with(refused(), policy());
+    folder.settle().await.unwrap();
+    assert_eq!(staged.active(), ["b.wasm"], "nor after another restart");
+
+    let mended = keepers(&[("a", "/own"), ("b", "/money"), ("z", "/own")]);
+    folder.reconfigure(mended, policy()).await.unwrap();
+    folder.settle().await.unwrap();
+    assert_eq!((staged.active(), &*staged.endpoint("a.wasm", 1).label), (owned(&["a.wasm", "b.wasm"]), "POST /own"));
+    std::fs::remove_file(staged.path("plugins/a.wasm")).unwrap();
+    folder.settle().await.unwrap();
+    assert_eq!(staged.active(), ["b.wasm", "z.wasm"], "what is removed keeps nothing");
+}
+
+/// A swap of routes that was configured while no host ran is one all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_plugins_change_routes_by_their_config_over_a_restart() {
+    let (staged, mut folder) = StagedFolder::new();
+    folder.reconfigure(keepers(&[("a", "/one"), ("b", "/two")]), policy()).await.unwrap();
+    staged.install("a.wasm", &component("keeper"));
+    staged.install("b.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    let mut folder = staged.restart_with(keepers(&[("a", "/two"), ("b", "/one")]), policy());
+    folder.settle().await.unwrap();
+    let routes = ["a.wasm", "b.wasm"].map(|file| staged.endpoint(file, 1).label.clone());
+    assert_eq!(routes, ["POST /two", "POST /one"]);
+}
+
+fn owned(files: &[&str]) -> Vec<String> {
+    files.iter().map(|file| (*file).to_owned()).collect()
 }
 
 /// A reload that one plugin kept from being used said neither which plugin, nor why its former `config` would not do.

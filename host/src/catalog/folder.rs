@@ -273,10 +273,14 @@ impl Folder {
     /// nobody waits to serve. A host that cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
-        if !report.has_changes() {
-            return;
+        if report.has_changes() {
+            history.record(report, |name| self.files.get(name)?.active.as_deref());
+            self.write_history();
         }
-        history.record(report, |name| self.files.get(name)?.active.as_deref());
+    }
+
+    fn write_history(&mut self) {
+        let Some(history) = &mut self.history else { return };
         let in_use = || self.files.values().flat_map(TrackedFile::builds);
         if let Err(error) = history.write(in_use()) {
             tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
+use coinslot_plugin::Template;
 use coinslot_x402::price::Offer;
 use http::Method;
 
@@ -49,6 +50,10 @@ pub enum ConflictError {
     Overlap { endpoint: String, with: String, file: String },
     #[error("another file, {0}, is a plugin of the same name")]
     SameName(String),
+    #[error(
+        "{what} is kept for {file}, which served it before the start and does not serve yet: mend or remove that file"
+    )]
+    Reserved { what: String, file: String },
 }
 
 impl Catalog {
@@ -199,28 +204,34 @@ fn declared_offer(endpoint: &Endpoint) -> Option<&Offer> {
 }
 
 /// Fails if an endpoint would take requests that another plugin answers, or hide such a path behind another method.
-///
-/// Two plugins may serve one path by different methods if their templates are alike. A fallback overlaps with
-/// everything and takes nothing: see [`cedes`].
 fn check_apart(others: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), ConflictError> {
     for other in others {
         for theirs in &other.endpoints {
-            if theirs.path.is_alike(&endpoint.path) {
-                if theirs.method == endpoint.method {
-                    return Err(ConflictError::SameRoute {
-                        endpoint: endpoint.label.clone(),
-                        file: other.file.clone(),
-                    });
+            let (label, file) = (endpoint.label.clone(), other.file.clone());
+            match clash(endpoint, &theirs.method, &theirs.path) {
+                None => {}
+                Some(Clash::SameRoute) => return Err(ConflictError::SameRoute { endpoint: label, file }),
+                Some(Clash::Overlap) => {
+                    return Err(ConflictError::Overlap { endpoint: label, with: theirs.path.to_string(), file });
                 }
-            } else if !theirs.path.is_fallback() && !endpoint.path.is_fallback() && theirs.path.overlaps(&endpoint.path)
-            {
-                return Err(ConflictError::Overlap {
-                    endpoint: endpoint.label.clone(),
-                    with: theirs.path.to_string(),
-                    file: other.file.clone(),
-                });
             }
         }
     }
     Ok(())
+}
+
+/// The way in which two routes are not apart.
+pub(super) enum Clash {
+    SameRoute,
+    Overlap,
+}
+
+/// Compares an endpoint with a route of another plugin. Two plugins may serve one path by different methods if their
+/// templates are alike. A fallback overlaps with everything and takes nothing: see [`cedes`].
+pub(super) fn clash(endpoint: &Endpoint, method: &Method, path: &Template) -> Option<Clash> {
+    if path.is_alike(&endpoint.path) {
+        return (*method == endpoint.method).then_some(Clash::SameRoute);
+    }
+    let is_fallback = path.is_fallback() || endpoint.path.is_fallback();
+    (!is_fallback && path.overlaps(&endpoint.path)).then_some(Clash::Overlap)
 }

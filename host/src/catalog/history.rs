@@ -118,13 +118,25 @@ impl History {
         }
     }
 
+    /// Records the names, routes and prices of active builds, which a new configuration may have changed.
+    pub(super) fn reconfigured<'p>(&mut self, active: impl IntoIterator<Item = &'p Installed>) {
+        for installed in active {
+            let entry = self.entries.files.get_mut(&installed.file);
+            if let Some(same) = entry.and_then(|entry| entry.active.as_mut())
+                && same.sha256 == installed.plugin.sha256()
+            {
+                *same = KeptBuild { since: same.since, ..KeptBuild::activated_now(installed) };
+            }
+        }
+    }
+
     /// Records that a build is active. Another build that the file had becomes the previous one.
     fn activated(&mut self, file: &str, build: KeptBuild) {
         let entry = self.entries.files.entry(file.to_owned()).or_default();
         (entry.failure, entry.gone_since, entry.is_idle) = (None, None, false);
         match &mut entry.active {
-            // The same build again, as after a restart: only its prices may differ.
-            Some(same) if same.sha256 == build.sha256 => same.endpoints = build.endpoints,
+            // The same build again, as after a restart: only what the configuration decides may differ.
+            Some(same) if same.sha256 == build.sha256 => *same = KeptBuild { since: same.since, ..build },
             active => {
                 let is_back = entry.previous.as_ref().is_some_and(|previous| previous.sha256 == build.sha256);
                 match active.replace(build) {

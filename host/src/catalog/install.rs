@@ -14,7 +14,6 @@ use http::header::CONTENT_TYPE;
 use super::pins::{PinError, PluginPins};
 use super::schemas::{self, EndpointSchemas};
 use crate::endpoint::{Access, Endpoint, PaidAccess};
-use crate::schema::SchemaError;
 
 /// The most header fields that a price may depend on.
 const MAX_QUOTE_HEADERS: usize = 16;
@@ -73,11 +72,8 @@ pub enum InstallError {
     Challenge { endpoint: String, source: TooLarge },
     #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
     ReservedPath { endpoint: String },
-    #[error(
-        "{endpoint}: {schema} {source}; the host enforces schemas, unless its operator writes `validate = \"off\"` into \
-         the plugin's table"
-    )]
-    Schema { endpoint: String, schema: &'static str, source: SchemaError },
+    #[error("no thread could be started to compile its schemas: {reason}")]
+    SchemaThread { reason: String },
     #[error("plugin.{plugin}: {source}")]
     Pinned { plugin: String, source: PinError },
 }
@@ -153,6 +149,7 @@ fn endpoint(
         request_limit: plugin.limits().request_body,
         input: schemas.input,
         answer: schemas.answer,
+        unenforced: schemas.unenforced,
         label,
     })
 }

@@ -1,71 +1,92 @@
 //! Compiles the schemas that a plugin declares for its endpoints.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use coinslot_plugin::EndpointInfo;
 
 use super::install::{InstallError, SalesPolicy};
-use crate::schema::{AnswerSchema, InputSchema, SchemaCompiler};
+use crate::schema::{AnswerSchema, DeclaredSchema, InputSchema, SchemaCompiler, SchemaError, SchemaFault, Unenforced};
 
-/// The schemas of one endpoint that are enforced.
+/// The schemas of one endpoint.
 #[derive(Debug, Default)]
 pub(super) struct EndpointSchemas {
     pub(super) input: Option<InputSchema>,
     pub(super) answer: Option<Arc<AnswerSchema>>,
+    pub(super) unenforced: Vec<Unenforced>,
 }
 
-/// Compiles the schemas of all endpoints, in their order. Fails with the first that cannot be enforced. A schema of
-/// answers is compiled in any case, so that a mistake in it is found before somebody sells by it, and kept if answers are
-/// checked.
+/// Compiles the schemas of all endpoints, in their order, and logs what is not enforced. A schema of answers is compiled
+/// in any case, so that a mistake in it is found before somebody sells by it, and kept if answers are checked.
 pub(super) fn compile(
     plugin: &str,
     endpoints: &[EndpointInfo],
     policy: &SalesPolicy,
 ) -> Result<Vec<EndpointSchemas>, InstallError> {
-    let has_schemas =
-        endpoints.iter().any(|declared| declared.input_schema.is_some() || declared.output_schema.is_some());
-    if policy.unchecked.contains(plugin) || !has_schemas {
+    if policy.unchecked.contains(plugin) {
         return Ok(endpoints.iter().map(|_| EndpointSchemas::default()).collect());
     }
-    let all = |compiler: &mut SchemaCompiler| {
-        endpoints.iter().map(|declared| of_endpoint(compiler, plugin, declared, policy)).collect()
-    };
-    SchemaCompiler::run(all).map_err(|source| InstallError::Schema {
-        endpoint: plugin.to_owned(),
-        schema: "its schemas",
-        source,
-    })?
+    let mut compiled = compile_all(endpoints)?;
+    for (declared, schemas) in endpoints.iter().zip(&mut compiled) {
+        for unenforced in &schemas.unenforced {
+            tracing::warn!(
+                plugin,
+                endpoint = label(declared),
+                pointer = unenforced.error.pointer,
+                "{unenforced}; what it would refuse is left to the plugin"
+            );
+        }
+        schemas.answer.take_if(|_| !policy.checks_answers);
+    }
+    Ok(compiled)
 }
 
-fn of_endpoint(
-    compiler: &mut SchemaCompiler,
-    plugin: &str,
-    declared: &EndpointInfo,
-    policy: &SalesPolicy,
-) -> Result<EndpointSchemas, InstallError> {
-    let label = format!("{} {}", declared.method, declared.path);
-    let refused = |schema| {
-        let endpoint = label.clone();
-        move |source| InstallError::Schema { endpoint, schema, source }
-    };
+/// Finds the schemas, and the patterns of them, that would not be enforced: for each endpoint, in their order.
+pub fn unenforced(endpoints: &[EndpointInfo]) -> Result<Vec<Vec<Unenforced>>, InstallError> {
+    Ok(compile_all(endpoints)?.into_iter().map(|schemas| schemas.unenforced).collect())
+}
+
+fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, InstallError> {
+    let declares = |declared: &EndpointInfo| declared.input_schema.is_some() || declared.output_schema.is_some();
+    if !endpoints.iter().any(declares) {
+        return Ok(endpoints.iter().map(|_| EndpointSchemas::default()).collect());
+    }
+    let all =
+        |compiler: &mut SchemaCompiler| endpoints.iter().map(|declared| of_endpoint(compiler, declared)).collect();
+    SchemaCompiler::run(all).map_err(|error| InstallError::SchemaThread { reason: error.to_string() })
+}
+
+fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> EndpointSchemas {
     let mut schemas = EndpointSchemas::default();
     // Its quote refuses what does not fit, by the rules of its own language.
     let checks_itself = declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin");
     if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself) {
-        let (input, unchecked) = InputSchema::compile(compiler, schema).map_err(refused("input-schema"))?;
-        for pattern in unchecked {
-            tracing::warn!(
-                plugin,
-                endpoint = label,
-                pattern,
-                "this pattern of the input schema cannot be matched in linear time, and is left to the plugin"
-            );
+        match guarded(|| InputSchema::compile(compiler, schema)) {
+            Ok((input, unenforced)) => {
+                schemas.input = Some(input);
+                schemas.unenforced.extend(unenforced);
+            }
+            Err(error) => schemas.unenforced.push(Unenforced::whole(DeclaredSchema::Input, error)),
         }
-        schemas.input = Some(input);
     }
     if let Some(schema) = &declared.output_schema {
-        let (answer, _) = AnswerSchema::compile(compiler, &label, schema).map_err(refused("output-schema"))?;
-        schemas.answer = policy.checks_answers.then(|| Arc::new(answer));
+        match guarded(|| AnswerSchema::compile(compiler, &label(declared), schema)) {
+            Ok((answer, unenforced)) => {
+                schemas.answer = Some(Arc::new(answer));
+                schemas.unenforced.extend(unenforced);
+            }
+            Err(error) => schemas.unenforced.push(Unenforced::whole(DeclaredSchema::Output, error)),
+        }
     }
-    Ok(schemas)
+    schemas
+}
+
+/// Keeps a panic of the library over a schema from the schemas of other endpoints.
+fn guarded<T>(compile: impl FnOnce() -> Result<T, SchemaError>) -> Result<T, SchemaError> {
+    let panic = |_| Err(SchemaError { pointer: String::new(), fault: SchemaFault::Panic });
+    catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(panic)
+}
+
+fn label(declared: &EndpointInfo) -> String {
+    format!("{} {}", declared.method, declared.path)
 }

@@ -36,7 +36,10 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     }
     let problem = config.server.unusable_origin(config.server.listen);
     let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
-    for warning in problem.into_iter().chain(unknown).chain(warnings) {
+    let unenforced = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
+        endpoint.unenforced.iter().map(move |unenforced| format!("{}: {unenforced}", endpoint.label))
+    });
+    for warning in problem.into_iter().chain(unknown).chain(warnings).chain(unenforced) {
         print::line(format_args!("warning: {warning}"))?;
     }
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));

@@ -10,9 +10,10 @@ use coinslot_plugin::{
 use sha2::{Digest, Sha256};
 
 use super::{Failure, print};
-use crate::catalog::{expected_name, shown_policies};
+use crate::catalog::{expected_name, shown_policies, unenforced_schemas};
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
+use crate::schema::Unenforced;
 
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///
@@ -59,7 +60,13 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         let misfit = own.pins.check_component(&file, &outside.sha256).err()?;
         Some(format!("plugin.{}: {misfit}", info.name))
     });
-    let shown = ShownComponent { file: &args.file, outside, capabilities, described, misfit };
+    let unenforced = match &described {
+        Some(Ok(info)) if own.as_ref().is_none_or(|own| own.validate) => {
+            unenforced_schemas(&info.endpoints).map_err(|error| named(&error))?
+        }
+        _ => Vec::new(),
+    };
+    let shown = ShownComponent { file: &args.file, outside, capabilities, described, unenforced, misfit };
     print::line(if args.json { format!("{:#}", shown.json()) } else { shown.text() })?;
     match (shown.described, shown.misfit) {
         (Some(Err(reason)), _) | (_, Some(reason)) => Err(named(&reason)),
@@ -74,6 +81,8 @@ struct ShownComponent<'f> {
     capabilities: [CapabilityRow; 3],
     /// Its description of itself, or the reason why there is none; `None` if it was not asked.
     described: Option<Result<PluginInfo, String>>,
+    /// The schemas of each endpoint that this host would not enforce. Empty if the operator has disabled the checks.
+    unenforced: Vec<Vec<Unenforced>>,
     /// The pin of its name that it does not fit. Pins of paths and prices are checked by `coinslot check`.
     misfit: Option<String>,
 }
@@ -85,7 +94,7 @@ impl ShownComponent<'_> {
             "capabilities": self.capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
             "misfit": self.misfit,
             "plugin": self.described.as_ref().map(|described| match described {
-                Ok(info) => json(info),
+                Ok(info) => json(info, &self.unenforced),
                 Err(reason) => serde_json::json!({ "error": reason }),
             }),
         })
@@ -111,7 +120,11 @@ impl ShownComponent<'_> {
         }
         if let Some(Ok(info)) = &self.described {
             lines.push(format!("\n{} {}", info.name, info.version));
-            lines.extend(info.endpoints.iter().map(line));
+            for (index, endpoint) in info.endpoints.iter().enumerate() {
+                lines.push(line(endpoint));
+                let unenforced = self.unenforced.get(index).into_iter().flatten();
+                lines.extend(unenforced.map(|unenforced| format!("         {unenforced}")));
+            }
         }
         lines.join("\n")
     }
@@ -221,8 +234,9 @@ fn price(price: &DeclaredPrice) -> String {
     }
 }
 
-fn json(info: &PluginInfo) -> serde_json::Value {
-    let endpoints = info.endpoints.iter().map(|endpoint| {
+fn json(info: &PluginInfo, unenforced: &[Vec<Unenforced>]) -> serde_json::Value {
+    let endpoints = info.endpoints.iter().enumerate().map(|(index, endpoint)| {
+        let unenforced = unenforced.get(index).into_iter().flatten();
         serde_json::json!({
             "method": endpoint.method.as_str(),
             "path": endpoint.path.as_str(),
@@ -234,9 +248,21 @@ fn json(info: &PluginInfo) -> serde_json::Value {
             "quoteHeaders": endpoint.quote_headers,
             "inputSchema": endpoint.input_schema,
             "outputSchema": endpoint.output_schema,
+            "notEnforced": unenforced.map(unenforced_json).collect::<Vec<_>>(),
         })
     });
     serde_json::json!({ "name": info.name, "version": info.version, "endpoints": endpoints.collect::<Vec<_>>() })
+}
+
+/// A schema, or a pattern of one, that is not enforced.
+fn unenforced_json(unenforced: &Unenforced) -> serde_json::Value {
+    let Unenforced { schema, error, is_part } = unenforced;
+    serde_json::json!({
+        "schema": schema.to_string(),
+        "pointer": error.pointer,
+        "reason": error.fault.to_string(),
+        "restIsEnforced": is_part,
+    })
 }
 
 fn or_none(list: Vec<String>) -> String {

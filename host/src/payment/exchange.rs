@@ -157,8 +157,9 @@ async fn price_and_buy(
     }
 }
 
-/// Checks the request against its schema, asks the plugin for the price of this very request, matches the payment with it, and waits until the plugin has
-/// room: a payment is not claimed for a request that would find none. None if it is free.
+/// Checks the request against its schema, asks the plugin for the price of this very request, matches the payment with
+/// it, and waits until the plugin has room: a payment is not claimed for a request that would find none. None if it is
+/// free.
 async fn price(
     payments: &Payments,
     purchase: &Purchase,

@@ -2,8 +2,8 @@
 //!
 //! Most checks take microseconds, and run where the request is served. An input that is large, or that uses up the
 //! little effort which that place allows, is checked on a thread of its own kind; few are at once, which also bounds the
-//! memory of parsed bodies. Requests without a payment have another few than requests with one, so neither waits for
-//! the other. Where a request without a payment finds no room, or its address has had many such checks, it gets its
+//! memory of parsed bodies. Requests with a payment, without one, and to free endpoints have some each, so none waits for
+//! another kind, and a client has one place in the wait for them. Where a request without a payment finds no room, or its address has had many such checks, it gets its
 //! challenge unchecked: it is checked when it is paid for, before the payment is claimed.
 
 use std::net::IpAddr;
@@ -15,9 +15,9 @@ use coinslot_plugin::{Fault, RequestBody};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
-use tokio::sync::Semaphore;
 
 use super::client::{is_public, prefix_of};
+use super::fair_slots::FairSlots;
 use super::rate_limiter::RateLimiter;
 use super::{ClientAddress, Payments, Problem, Purchase, Unserved, body};
 use crate::endpoint::Endpoint;
@@ -42,8 +42,9 @@ const BURST: f64 = 4.0;
 /// The room for checks that take long.
 #[derive(Debug)]
 pub(super) struct LongChecks {
-    paid: Arc<Semaphore>,
-    unpaid: Arc<Semaphore>,
+    paid: FairSlots,
+    unpaid: FairSlots,
+    free: FairSlots,
     unpaid_rate: Option<RateLimiter<IpAddr>>,
     /// A signature proves no money.
     paid_rate: Option<RateLimiter<IpAddr>>,
@@ -61,8 +62,9 @@ impl LongChecks {
     pub(super) fn new() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
-            paid: Arc::new(Semaphore::new(processors.clamp(1, 4))),
-            unpaid: Arc::new(Semaphore::new((processors / 2).clamp(1, 2))),
+            paid: FairSlots::new(processors.clamp(1, 4)),
+            unpaid: FairSlots::new((processors / 2).clamp(1, 2)),
+            free: FairSlots::new((processors / 2).clamp(1, 2)),
             unpaid_rate: RateLimiter::new(LONG_CHECKS, BURST),
             paid_rate: RateLimiter::new(LONG_CHECKS, BURST),
         }
@@ -96,9 +98,9 @@ pub(super) async fn check_paid(
     if !checks.admits_paid(purchase.client.ip) {
         return Err(Problem::Overloaded);
     }
-    match tokio::time::timeout(PAID_WAIT, checks.paid.acquire()).await {
-        Ok(Ok(_permit)) => long.run().await,
-        Ok(Err(_)) | Err(_) => Err(Problem::Overloaded),
+    match checks.paid.acquire(purchase.client.ip, PAID_WAIT).await {
+        Some(_slot) => long.run().await,
+        None => Err(Problem::Overloaded),
     }
 }
 
@@ -114,9 +116,9 @@ pub(super) async fn check_unpaid(
     if !checks.admits(purchase.client.ip) {
         return Ok(UnpaidCheck::Unchecked);
     }
-    match tokio::time::timeout(UNPAID_WAIT, checks.unpaid.acquire()).await {
-        Ok(Ok(_permit)) => long.run().await.map(|()| UnpaidCheck::Fits),
-        Ok(Err(_)) | Err(_) => Ok(UnpaidCheck::Unchecked),
+    match checks.unpaid.acquire(purchase.client.ip, UNPAID_WAIT).await {
+        Some(_slot) => long.run().await.map(|()| UnpaidCheck::Fits),
+        None => Ok(UnpaidCheck::Unchecked),
     }
 }
 
@@ -142,7 +144,7 @@ pub async fn check_free(
         (Bytes::new(), Some(incoming))
     };
     let request = Request::from_parts(head, bytes);
-    if let Err(problem) = check_free_parts(payments, endpoint, params, &request).await {
+    if let Err(problem) = check_free_parts(payments, endpoint, params, client, &request).await {
         return Err(Unserved::unasked(problem, request.headers()));
     }
     let whole = |bytes: Bytes| Full::new(bytes).map_err(|never| match never {}).boxed_unsync();
@@ -153,13 +155,14 @@ async fn check_free_parts(
     payments: &Payments,
     endpoint: &Arc<Endpoint>,
     params: &[(String, String)],
+    client: ClientAddress,
     request: &Request<Bytes>,
 ) -> Result<(), Problem> {
     let Some(check) = Check::of(endpoint, params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
-    match tokio::time::timeout(FREE_WAIT, payments.long_checks.unpaid.acquire()).await {
-        Ok(Ok(_permit)) => long.run().await,
-        Ok(Err(_)) | Err(_) => Err(Problem::Plugin(Fault::Busy)),
+    match payments.long_checks.free.acquire(client.ip, FREE_WAIT).await {
+        Some(_slot) => long.run().await,
+        None => Err(Problem::Plugin(Fault::Busy)),
     }
 }
 

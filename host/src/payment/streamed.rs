@@ -140,6 +140,7 @@ impl StreamedAnswer {
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest
+            | Fault::BrokenRequest { .. }
             | Fault::CircuitOpen { .. } => StreamOutcome::Broken(fault.to_string()),
         }
     }

@@ -106,6 +106,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::Cpu
         | Fault::Deadline
         | Fault::SlowRequest
+        | Fault::BrokenRequest { .. }
         | Fault::Unread
         | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
@@ -125,6 +126,14 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
             "request_timeout",
             "the request's body did not come in time: send it again",
         ),
+        Fault::BrokenRequest { is_too_large: true, .. } => error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the request body is larger than this endpoint takes",
+        ),
+        Fault::BrokenRequest { .. } => {
+            error(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body")
+        }
         Fault::NoResponse(_) => error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer"),
         Fault::Busy => {
             let what = "the endpoint is busy: send the same request again";

@@ -1,6 +1,6 @@
 //! Answers paid requests that are not served.
 
-use coinslot_plugin::Fault;
+use coinslot_plugin::{Fault, QuoteRefusal};
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
@@ -106,16 +106,9 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::Malformed { error, challenge } => {
             required::refused(StatusCode::BAD_REQUEST, &challenge, error.reason().as_str(), error.to_string(), charged)
         }
-        Problem::Invalid { reason, message, challenge } => {
-            let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
-            required::refused(StatusCode::PAYMENT_REQUIRED, &challenge, &reason, message, charged)
-        }
+        Problem::Invalid { reason, message, challenge } => invalid(&reason, message, &challenge, charged),
         Problem::OtherVersion { taken, challenge } => other_version(taken, &challenge, charged),
-        Problem::Refused(refusal) => {
-            let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
-            let at = Detail { pointer: refusal.pointer.as_deref(), code: refusal.rule.as_deref() };
-            detailed(status, &refusal.code, &refusal.message, charged, at)
-        }
+        Problem::Refused(refusal) => refused_by_plugin(&refusal, charged),
         Problem::Input(refusal) => bad_input(&refusal, charged),
         Problem::InputTooComplex => INPUT_TOO_COMPLEX.reply(charged),
         Problem::BodyTooLarge { limit } => body_too_large(limit, charged),
@@ -127,10 +120,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::Foreign { payment_id } => with_payment_id(FOREIGN.reply(charged), &payment_id),
         Problem::Overloaded => OVERLOADED.reply(charged),
         Problem::AnswerWaits { payment_id } => with_payment_id(OVERLOADED.reply(charged), &payment_id),
-        Problem::NotSent { message } => {
-            tracing::warn!(%message, "a settlement was not sent");
-            NOT_SENT.reply(charged)
-        }
+        Problem::NotSent { message } => not_sent(&message, charged),
         Problem::AnswerGone { payment_id, settlement, version } => {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
@@ -145,23 +135,50 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::Misbehaved(what) => misbehaved(&what, charged),
         Problem::TooMany { wait } => retry_after(TOO_MANY.reply(charged), wait.as_secs() + 1),
         Problem::CannotSettle => CANNOT_SETTLE.reply(charged),
-        Problem::CannotVerify(what) => {
-            tracing::error!(%what, "a payment could not be verified");
-            CANNOT_VERIFY.reply(charged)
-        }
-        Problem::Ledger(what) => {
-            tracing::error!(%what, "the ledger is not available");
-            LEDGER_UNAVAILABLE.reply(charged)
-        }
+        Problem::CannotVerify(what) => cannot_verify(&what, charged),
+        Problem::Ledger(what) => ledger_unavailable(&what, charged),
         Problem::NotSettled { reason, message, transaction, network, payer, version } => {
             tracing::info!(%reason, ?message, "a settlement was refused");
-            let text = "the payment could not be settled and nothing was charged: sign a new payment";
-            let reply = error(StatusCode::PAYMENT_REQUIRED, &reason, text, charged);
-            with_settlement(reply, &unsettled(reason, transaction, &network, payer), version)
+            not_settled(unsettled(reason, transaction, &network, payer), version, charged)
         }
         Problem::Unknown { payment_id } => with_payment_id(SETTLEMENT_UNKNOWN.reply(charged), &payment_id),
         Problem::Lost { payment_id } => with_payment_id(OUTCOME_UNKNOWN.reply(charged), &payment_id),
     }
+}
+
+/// A payment that is not good for this offer.
+fn invalid(reason: &str, message: Option<String>, challenge: &Challenge, charged: Charged) -> Reply {
+    let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
+    required::refused(StatusCode::PAYMENT_REQUIRED, challenge, reason, message, charged)
+}
+
+/// A request that the plugin's quote refuses, in the plugin's words.
+fn refused_by_plugin(refusal: &QuoteRefusal, charged: Charged) -> Reply {
+    let status = StatusCode::from_u16(refusal.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let at = Detail { pointer: refusal.pointer.as_deref(), code: refusal.rule.as_deref() };
+    detailed(status, &refusal.code, &refusal.message, charged, at)
+}
+
+fn not_sent(message: &str, charged: Charged) -> Reply {
+    tracing::warn!(%message, "a settlement was not sent");
+    NOT_SENT.reply(charged)
+}
+
+fn cannot_verify(what: &str, charged: Charged) -> Reply {
+    tracing::error!(%what, "a payment could not be verified");
+    CANNOT_VERIFY.reply(charged)
+}
+
+fn ledger_unavailable(what: &str, charged: Charged) -> Reply {
+    tracing::error!(%what, "the ledger is not available");
+    LEDGER_UNAVAILABLE.reply(charged)
+}
+
+/// A payment that the chain or a facilitator refused to settle.
+fn not_settled(settlement: SettlementResponse, version: Version, charged: Charged) -> Reply {
+    let reason = settlement.error_reason.as_deref().unwrap_or_default();
+    let text = "the payment could not be settled and nothing was charged: sign a new payment";
+    with_settlement(error(StatusCode::PAYMENT_REQUIRED, reason, text, charged), &settlement, version)
 }
 
 /// The failure of a guest to give an answer that is paid for.

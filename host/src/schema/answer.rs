@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use coinslot_base::json::{self, JsonError};
 use coinslot_plugin::{Fault, ResponseBody};
 use http::Response;
 use http::header::CONTENT_TYPE;
@@ -15,11 +16,13 @@ use http_body_util::BodyExt;
 use jsonschema::Validator;
 use serde_json::Value;
 
+use super::body::JSON_BOUNDS;
 use super::budget::{Budget, within};
-use super::compile::{Compiled, SchemaCompiler, SchemaError};
+use super::compile::{Compiled, SchemaCompiler};
 use super::document::Document;
-use super::json::{self, JsonError};
+use super::error::SchemaError;
 use super::mismatch::Mismatch;
+use super::unenforced::{DeclaredSchema, Unenforced};
 
 /// The largest answer that is checked, in bytes.
 const MAX_ANSWER: usize = 4 << 20;
@@ -32,13 +35,14 @@ pub struct AnswerSchema {
 }
 
 impl AnswerSchema {
-    /// Compiles a schema. Returns it with the places of patterns that are not checked.
+    /// Compiles a schema. Returns it with the patterns that are not checked.
     pub fn compile(
         compiler: &mut SchemaCompiler,
         endpoint: &str,
         schema: &Value,
-    ) -> Result<(Self, Vec<String>), SchemaError> {
+    ) -> Result<(Self, Vec<Unenforced>), SchemaError> {
         let Compiled { validator, unchecked } = compiler.compile(schema, &Document::read(schema)?)?;
+        let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Output, place)).collect();
         Ok((Self { endpoint: endpoint.to_owned(), validator }, unchecked))
     }
 
@@ -47,13 +51,15 @@ impl AnswerSchema {
         let broken = |keyword: &str, reason: String| {
             Some(Mismatch { pointer: String::new(), keyword: keyword.to_owned(), reason })
         };
-        let value = match json::parse(body) {
+        let value = match json::parse(body, JSON_BOUNDS) {
             Ok(value) => value,
-            Err(JsonError::Syntax(reason)) => return broken("json", format!("it is not JSON: {reason}")),
-            Err(JsonError::DuplicateName(reason)) => return broken("duplicate_name", reason),
-            Err(JsonError::TooManyValues) => return None,
+            Err(error @ JsonError::DuplicateKey { .. }) => return broken("duplicate_name", error.to_string()),
+            Err(JsonError::TooLarge { .. }) => return None,
+            Err(error @ (JsonError::Syntax { .. } | JsonError::TooDeep { .. })) => {
+                return broken("json", format!("it is not JSON: {error}"));
+            }
         };
-        let budget = Budget { steps: 5_000_000, stack: 512 << 10, time: Duration::from_secs(1) };
+        let budget = Budget { steps: 5_000_000, stack: 512 << 10, cpu: Duration::from_secs(1) };
         let checked = within(budget, || self.validator.validate(&value).map_err(|error| Mismatch::of(&error)));
         checked.ok()?.err()
     }

@@ -1,29 +1,59 @@
 //! Reads a body as the value that its schema is about.
 
-use http::HeaderValue;
+use coinslot_base::json::{self, Bounds, DEEPEST};
 use serde_json::Value;
 
-use super::coerce::{FieldTypes, TextTypes};
+use super::coerce::{Coerced, NotEncoded};
+use super::document::Document;
 use super::input::{Input, InputPart, NoValue};
-use super::{form, json, multipart};
+use super::types::{FieldTypes, TypeReader};
+use super::{form, multipart, text};
+
+/// The bounds of JSON that is checked. Some 500,000 numbers or 180,000 small objects take so much memory.
+pub(super) const JSON_BOUNDS: Bounds = Bounds { depth: DEEPEST, memory: 96 << 20 };
+
+/// A byte order mark. Parsers may ignore one before JSON (RFC 8259, section 8.1), and those of the SDKs do.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Keywords that see whether an object has a field, beside `required` and `properties`.
+const SEE_FIELDS: [&str; 8] = [
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "dependencies",
+];
+
+/// Keywords that see the content of any field. The first three do if they are schemas.
+const SEE_CONTENT: [&str; 5] = ["additionalProperties", "unevaluatedProperties", "patternProperties", "const", "enum"];
 
 /// The meaning of a body, by its schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BodyKind {
     /// The schema does not look at it.
     Unread,
+    /// The schema sees whether there is one, and not what it is.
+    Opaque,
     /// JSON, or a form.
     Structured,
+    /// A form, also where no media type says so.
+    Form,
     /// A string: of JSON if the media type says so, else the text of the body.
     Text,
-    /// The text of the body, whatever its media type says: the schema names another media type than JSON.
-    Raw,
+    /// The text of the body, whatever its media type says: the schema names a media type of text.
+    RawText,
+    /// The bytes of the body, whatever its media type says: the schema names a media type that is no text.
+    RawBytes,
 }
 
 /// The media type of a body, as far as it matters for its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Media {
-    /// JSON, or nothing is said.
+    /// Nothing is said.
+    None,
     Json,
     Form,
     Multipart,
@@ -31,24 +61,50 @@ enum Media {
 }
 
 impl BodyKind {
-    /// The meaning of a body that has this schema, which allows these types.
-    pub(super) fn of(schema: &Value, types: &TextTypes) -> Self {
-        let media = schema.get("contentMediaType").and_then(Value::as_str);
-        let media = media.and_then(|media| HeaderValue::from_str(media).ok());
-        match (types.is_string(), media) {
-            (true, Some(media)) if Media::of(Some(&media)) != Media::Json => Self::Raw,
-            (true, _) => Self::Text,
+    /// The meaning of a body that has these schemas, which are those of a root.
+    pub(super) fn of<'s>(document: &Document<'s>, schemas: &[&'s Value], reader: &mut TypeReader<'_, 's>) -> Self {
+        if schemas.is_empty() && !sees_content(document) {
+            return if sees_presence(document) { Self::Opaque } else { Self::Unread };
+        }
+        let named = reader.media_type(schemas).map(str::to_ascii_lowercase);
+        let media = named.as_deref().map_or(Media::None, Media::of);
+        match (reader.types(schemas).is_string(), media) {
+            (true, Media::None | Media::Json) => Self::Text,
+            (true, _) if named.as_deref().is_some_and(text::is_text) => Self::RawText,
+            (true, _) => Self::RawBytes,
+            (false, Media::Form) => Self::Form,
             (false, _) => Self::Structured,
         }
     }
 }
 
+/// True if a schema sees that an object has a field `body`.
+fn sees_presence(document: &Document<'_>) -> bool {
+    document.of_root_value().any(|node| {
+        let mut required = node.schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let sees = |word: &&str| node.schema.get(*word).is_some_and(|value| *value != Value::Bool(true));
+        required.any(|name| name == "body") || SEE_FIELDS.iter().any(sees)
+    })
+}
+
+/// True if a schema sees what is in a field `body`, though it names none in `properties` where types are looked for.
+fn sees_content(document: &Document<'_>) -> bool {
+    let sees = |value: &Value| match value {
+        Value::Bool(_) => false,
+        Value::Object(schemas) => !schemas.is_empty(),
+        Value::Null | Value::Number(_) | Value::String(_) | Value::Array(_) => true,
+    };
+    document.of_root_value().any(|node| {
+        let has_body = node.schema.get("properties").is_some_and(|fields| fields.get("body").is_some());
+        has_body || SEE_CONTENT.iter().any(|word| node.schema.get(*word).is_some_and(sees))
+    })
+}
+
 impl Media {
-    fn of(value: Option<&HeaderValue>) -> Self {
-        let Some(text) = value.and_then(|value| value.to_str().ok()) else { return Self::Json };
-        let essence = text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-        match essence.as_str() {
-            "" | "application/json" => Self::Json,
+    fn of(essence: &str) -> Self {
+        match essence {
+            "" => Self::None,
+            "application/json" => Self::Json,
             "application/x-www-form-urlencoded" => Self::Form,
             "multipart/form-data" => Self::Multipart,
             other if other.ends_with("+json") => Self::Json,
@@ -57,24 +113,40 @@ impl Media {
     }
 }
 
-/// The body as a value. The fields of a form have these types.
-pub(super) fn value(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Result<Value, NoValue> {
-    let text = || Value::String(String::from_utf8_lossy(input.body).into_owned());
-    // Clients that name no type, or the one that curl names by itself, send JSON all the same.
-    let begins_as_json = matches!(input.body.trim_ascii_start().first(), Some(b'{' | b'['));
-    let no_form = |what: &str| NoValue::refused(InputPart::Body, "form", format!("it is not {what}"));
-    match (kind, Media::of(input.media_type)) {
-        (BodyKind::Raw, _) | (BodyKind::Text, Media::Form | Media::Multipart | Media::Other) => Ok(text()),
-        (_, Media::Form) if !begins_as_json => {
-            let form = std::str::from_utf8(input.body).ok().and_then(form::pairs);
-            let form = form.ok_or_else(|| no_form("a form of percent-encoded UTF-8"))?;
-            Ok(fields.object(form).into())
-        }
-        (_, Media::Multipart) => {
-            let form = input.media_type.and_then(|media_type| multipart::fields(media_type, input.body));
-            let form = form.ok_or_else(|| no_form("a multipart form whose parts have names"))?;
-            Ok(fields.object(form).into())
-        }
-        (_, Media::Json | Media::Form | Media::Other) => json::parse(input.body).map_err(NoValue::from),
+/// The body as a value. The fields of a form have these types. None if the request has no body: it is empty, and its
+/// media type does not say that nothing is a value.
+pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Result<Option<Coerced>, NoValue> {
+    let media = Media::of(&input.media_type.map(text::essence).unwrap_or_default());
+    let is_value_if_empty = match (kind, media) {
+        (BodyKind::Unread | BodyKind::Opaque, _) | (_, Media::None | Media::Json) => false,
+        (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (_, Media::Form) => true,
+        (BodyKind::Structured | BodyKind::Form, Media::Multipart | Media::Other) => false,
+    };
+    if kind == BodyKind::Unread || (input.body.is_empty() && !is_value_if_empty) {
+        return Ok(None);
     }
+    let json = input.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input.body);
+    // Clients that name no type, or the one that curl names by itself, send JSON all the same.
+    let begins_as_json = matches!(json.trim_ascii_start().first(), Some(b'{' | b'['));
+    let string = |text: String| Ok(Some(Coerced::only(text.into())));
+    match (kind, media) {
+        (BodyKind::Unread, _) => Ok(None),
+        (BodyKind::Opaque, _) => Ok(Some(Coerced::only(Value::Null))),
+        (BodyKind::RawBytes, _) => string(text::of_file(input.body)),
+        (BodyKind::RawText, _) | (BodyKind::Text, Media::Form | Media::Multipart | Media::Other) => {
+            string(text::of_text(input.body))
+        }
+        (BodyKind::Form, Media::None) | (_, Media::Form) if !begins_as_json => {
+            object(fields, form::fields(input.body).ok_or(NoValue::TooLarge)?)
+        }
+        (_, Media::Multipart) => object(fields, multipart::fields(input.media_type, input.body)?),
+        (_, Media::None | Media::Json | Media::Form | Media::Other) => {
+            json::parse(json, JSON_BOUNDS).map(|value| Some(Coerced::only(value))).map_err(NoValue::from)
+        }
+    }
+}
+
+fn object(types: &FieldTypes, fields: Vec<form::FormField>) -> Result<Option<Coerced>, NoValue> {
+    let object = types.object(fields);
+    object.map(Some).map_err(|NotEncoded(name)| NoValue::not_encoded(InputPart::Body, &name))
 }

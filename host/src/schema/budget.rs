@@ -1,4 +1,4 @@
-//! Bounds the work of one check: in steps, in stack and in time.
+//! Bounds the work of one check: in steps, in stack and in processor time.
 //!
 //! The library has no budget of its own, and an innocent schema can be expensive: alternatives that refer to their own
 //! schema are tried for each of the others, level by level, which doubles the work with each level of the input. So
@@ -6,15 +6,17 @@
 //! what its subschema costs for this value. When the budget is used up it unwinds to [`within`]: no verdict of the
 //! keyword could end the work, because `not` and `anyOf` go on after either.
 //!
-//! Steps decide, so that an input has the same result whenever it is checked. Time is a second bound, for what the
-//! steps underestimate.
+//! Steps decide, so that an input has the same result whenever it is checked. The time of the processor is a second
+//! bound, for what the steps underestimate. It is the thread's own: a machine that is busy with other work refuses
+//! nothing that an idle one takes.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jsonschema::{Keyword, ValidationError};
+use rustix::time::{ClockId, clock_gettime};
 use serde_json::Value;
 
 /// The keyword that counts. A schema of a plugin cannot have it: its own is removed.
@@ -23,7 +25,7 @@ pub(super) const KEYWORD: &str = "coinslot:cost";
 /// The longest string that is matched against a pattern, in bytes. A match cannot be interrupted.
 const LONGEST_MATCH: usize = 64 << 10;
 
-/// The steps after which the clock is read.
+/// The steps after which the clock is read. A small check ends before, and does without.
 const STEPS_PER_LOOK: u64 = 256;
 
 thread_local! {
@@ -38,7 +40,8 @@ pub(super) struct Budget {
     pub(super) steps: u64,
     /// Bytes of stack below the caller of [`within`].
     pub(super) stack: usize,
-    pub(super) time: Duration,
+    /// Time of the processor for this thread.
+    pub(super) cpu: Duration,
 }
 
 /// The budget was used up, and nothing is known about the input.
@@ -51,7 +54,9 @@ struct Spending {
     stack: usize,
     /// The address of a local variable of [`within`]. The stack grows away from it.
     stack_base: usize,
-    until: Instant,
+    cpu: Duration,
+    /// The thread's time at the first look.
+    began: Option<Duration>,
     /// The steps left when the clock is read next.
     look_at: u64,
 }
@@ -63,7 +68,8 @@ pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, 
         steps: budget.steps,
         stack: budget.stack,
         stack_base: (&raw const base).addr(),
-        until: Instant::now() + budget.time,
+        cpu: budget.cpu,
+        began: None,
         look_at: budget.steps.saturating_sub(STEPS_PER_LOOK),
     }));
     let checked = catch_unwind(AssertUnwindSafe(check));
@@ -80,12 +86,18 @@ fn spend(steps: u64) {
     let Some(left) = left else { exhausted() };
     spending.steps = left;
     if left <= spending.look_at {
-        if Instant::now() > spending.until {
+        let now = cpu_time();
+        if now.saturating_sub(*spending.began.get_or_insert(now)) > spending.cpu {
             exhausted();
         }
         spending.look_at = left.saturating_sub(STEPS_PER_LOOK);
     }
     BUDGET.set(Some(spending));
+}
+
+/// The time that this thread has had on a processor.
+fn cpu_time() -> Duration {
+    clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
 fn exhausted() -> ! {
@@ -179,6 +191,8 @@ impl<'i> Keyword<'i> for CostKeyword {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -190,12 +204,12 @@ mod tests {
 
     #[test]
     fn each_bound_ends_a_check() {
-        let all = Budget { steps: 1_000, stack: 1 << 20, time: SECOND };
+        let all = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND };
         assert_eq!(within(all, || (0..1_000).for_each(|_| spend(1))), Ok(()));
         assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(Exhausted));
         assert_eq!(within(all, || recursing(1_000)), Ok(1_000));
         assert_eq!(within(Budget { stack: 4 << 10, ..all }, || recursing(100_000)), Err(Exhausted));
-        let short = Budget { steps: u64::MAX, time: Duration::from_millis(20), ..all };
+        let short = Budget { steps: u64::MAX, cpu: Duration::from_millis(20), ..all };
         let begun = Instant::now();
         let endless = || {
             loop {
@@ -203,8 +217,20 @@ mod tests {
             }
         };
         assert_eq!(within::<()>(short, endless), Err(Exhausted));
-        assert!(begun.elapsed() < SECOND);
+        assert!(begun.elapsed() < 60 * SECOND);
         assert_eq!(within(all, || spend(1_000)), Ok(()), "an exhausted budget leaves nothing behind");
+    }
+
+    /// A check that other work keeps from the processor: it sleeps for as long as ten times its own time.
+    #[test]
+    fn the_time_of_other_work_is_not_counted() {
+        let budget = Budget { steps: 10_000, stack: 1 << 20, cpu: Duration::from_millis(100) };
+        let interrupted = || {
+            (0..5_000).for_each(|_| spend(1));
+            std::thread::sleep(SECOND);
+            (0..5_000).for_each(|_| spend(1));
+        };
+        assert_eq!(within(budget, interrupted), Ok(()));
     }
 
     #[test]

@@ -1,17 +1,18 @@
-//! Compiles the schemas of one plugin, and refuses those that cannot be enforced.
+//! Compiles the schemas of one plugin, and fails for those that cannot be enforced.
 
-use std::thread;
+use std::panic::resume_unwind;
+use std::{io, thread};
 
-use coinslot_base::text::excerpt;
 use jsonschema::{PatternOptions, ValidationOptions, Validator};
 use serde_json::{Map, Value, json};
 
 use super::budget::{Cost, CostKeyword, KEYWORD};
 use super::document::Document;
+use super::error::{SchemaError, SchemaFault};
 use super::mismatch::Mismatch;
 
 /// The most patterns in all schemas of one plugin. Each may take [`MAX_PATTERN`] and twice that for its automaton.
-const MAX_PATTERNS: usize = 512;
+pub(super) const MAX_PATTERNS: usize = 512;
 
 /// The most memory of one compiled pattern, in bytes: a few letters of any script fit. It also bounds what a match
 /// costs for each byte.
@@ -25,43 +26,6 @@ const DECIDES: [&str; 6] = ["not", "if", "oneOf", "contains", "unevaluatedProper
 
 /// The stack of the thread that compiles: schemas nest, and frames of a debug build are large.
 const COMPILE_STACK: usize = 64 << 20;
-
-/// A schema that cannot be enforced.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SchemaError {
-    #[error(
-        "at `{pointer}`: `$ref` is `{}`, which is outside of the schema and is not fetched: put what it \
-             names into `$defs`, and refer to `#/$defs/NAME`",
-        excerpt(reference, 80)
-    )]
-    Outside { pointer: String, reference: String },
-    #[error("at `{pointer}`: `$ref` is `{}`, and the schema has nothing there", excerpt(reference, 80))]
-    Missing { pointer: String, reference: String },
-    #[error(
-        "at `{pointer}`: the schema refers to itself for the same value, which never ends: put the reference below \
-             `properties` or `items`"
-    )]
-    Circle { pointer: String },
-    #[error("at `{pointer}`: its alternatives multiply, so that one value is checked thousands of times: list fewer")]
-    Multiplies { pointer: String },
-    #[error(
-        "at `{pointer}`: `{}` cannot be matched in linear time (look-around, back-references), or is too large: \
-             name the fields in `properties`",
-        excerpt(pattern, 80)
-    )]
-    Pattern { pointer: String, pattern: String },
-    #[error("the schemas of the plugin have more than {MAX_PATTERNS} patterns")]
-    TooManyPatterns,
-    #[error("at `{pointer}`: {reason}")]
-    Invalid { pointer: String, reason: String },
-    #[error(
-        "`{name}` in `{keyword}` is no part of an input: its parts are `path`, `query` and `body`, and `{name}` \
-             belongs below one of them"
-    )]
-    Part { keyword: &'static str, name: String },
-    #[error("no thread could be started to compile it: {0}")]
-    Thread(String),
-}
 
 /// Compiles the schemas of one plugin. It counts what all of them may have together.
 #[derive(Debug, Default)]
@@ -85,13 +49,12 @@ pub(super) struct Compiled {
 }
 
 impl SchemaCompiler {
-    /// Runs the compilation of schemas with the stack that it may need.
-    pub fn run<T: Send>(compile: impl FnOnce(&mut Self) -> T + Send) -> Result<T, SchemaError> {
+    /// Runs the compilation of schemas on a thread with the stack that it may need. Fails if none can be started.
+    pub fn run<T: Send>(compile: impl FnOnce(&mut Self) -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
             let thread = thread::Builder::new().stack_size(COMPILE_STACK);
-            let compiled = thread.spawn_scoped(scope, || compile(&mut Self::default()));
-            let compiled = compiled.map_err(|error| SchemaError::Thread(error.to_string()))?;
-            compiled.join().map_err(|_| SchemaError::Thread("the compilation panicked".to_owned()))
+            let compiled = thread.spawn_scoped(scope, || compile(&mut Self::default()))?;
+            Ok(compiled.join().unwrap_or_else(|panic| resume_unwind(panic)))
         })
     }
 
@@ -99,17 +62,14 @@ impl SchemaCompiler {
     pub(super) fn compile(&mut self, schema: &Value, document: &Document<'_>) -> Result<Compiled, SchemaError> {
         let mut counted = schema.clone();
         let mut unchecked = Vec::new();
-        let can_leave_out =
-            !document.nodes.iter().any(|node| DECIDES.iter().any(|word| node.schema.contains_key(*word)));
+        let used = |word: &&&str| document.nodes.iter().any(|node| node.schema.contains_key(**word));
+        let decides = DECIDES.iter().find(used);
         for node in &document.nodes {
             let weights = self.weigh_patterns(node.schema, &node.pointer)?;
             let is_left_out = weights.value.is_none();
-            if is_left_out && !can_leave_out {
-                let validator = options().build(&Value::Bool(true)).map_err(|error| invalid(&error))?;
-                return Ok(Compiled {
-                    validator,
-                    unchecked: vec![format!("{}/pattern", node.pointer), "all of it".to_owned()],
-                });
+            if let Some(beside) = decides.filter(|_| is_left_out) {
+                let fault = SchemaFault::DecidingPattern { beside };
+                return Err(SchemaError::at(format!("{}/pattern", node.pointer), fault));
             }
             if is_left_out {
                 unchecked.push(format!("{}/pattern", node.pointer));
@@ -139,22 +99,23 @@ impl SchemaCompiler {
         let names = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
         let mut weights = PatternWeights { value: Some(0), names: 0 };
         for pattern in names {
-            self.count_pattern()?;
+            self.count_pattern(pointer)?;
             weights.names += weight(&json!({ "patternProperties": { pattern: true } })).ok_or_else(|| {
-                let pointer = format!("{pointer}/patternProperties");
-                SchemaError::Pattern { pointer, pattern: pattern.clone() }
+                let fault = SchemaFault::Pattern { pattern: pattern.clone() };
+                SchemaError::at(format!("{pointer}/patternProperties"), fault)
             })?;
         }
         if let Some(pattern @ Value::String(_)) = schema.get("pattern") {
-            self.count_pattern()?;
+            self.count_pattern(pointer)?;
             weights.value = weight(&json!({ "pattern": pattern }));
         }
         Ok(weights)
     }
 
-    fn count_pattern(&mut self) -> Result<(), SchemaError> {
+    fn count_pattern(&mut self, pointer: &str) -> Result<(), SchemaError> {
         self.patterns += 1;
-        if self.patterns > MAX_PATTERNS { Err(SchemaError::TooManyPatterns) } else { Ok(()) }
+        let is_one_too_many = self.patterns > MAX_PATTERNS;
+        if is_one_too_many { Err(SchemaError::at(pointer, SchemaFault::TooManyPatterns)) } else { Ok(()) }
     }
 }
 
@@ -184,7 +145,7 @@ fn weight(schema: &Value) -> Option<u64> {
 
 fn invalid(error: &jsonschema::ValidationError<'_>) -> SchemaError {
     let Mismatch { pointer, reason, .. } = Mismatch::of(error);
-    SchemaError::Invalid { pointer, reason }
+    SchemaError::at(pointer, SchemaFault::Invalid { reason })
 }
 
 /// Estimates what one application of a subschema costs, without its own subschemas, which count for themselves.

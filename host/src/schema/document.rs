@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::compile::SchemaError;
+use super::error::{SchemaError, SchemaFault};
 use super::form::percent_decoded;
 
 /// The most subschemas that may be applied to one value because of one of them.
@@ -90,10 +90,10 @@ impl<'s> Document<'s> {
         let resource = if base.is_empty() {
             self.nodes[node].resource
         } else {
-            let outside = || SchemaError::Outside { pointer: pointer(), reference: reference.to_owned() };
+            let outside = || SchemaError::at(pointer(), SchemaFault::Outside { reference: reference.to_owned() });
             *self.resources.get(base).ok_or_else(outside)?
         };
-        let missing = || SchemaError::Missing { pointer: pointer(), reference: reference.to_owned() };
+        let missing = || SchemaError::at(pointer(), SchemaFault::Missing { reference: reference.to_owned() });
         let value = self.nodes[resource].value;
         let fragment = percent_decoded(fragment).ok_or_else(missing)?;
         if fragment.is_empty() {
@@ -109,6 +109,37 @@ impl<'s> Document<'s> {
     /// The node of a subschema; none for `true` and `false`.
     pub(super) fn node(&self, value: &Value) -> Option<usize> {
         self.known.get(&address(value.as_object()?)).copied()
+    }
+
+    /// The nodes that are applied to the value of the root, under whatever condition.
+    pub(super) fn of_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
+        self.from_root(|index| self.nodes[index].same_value.clone())
+    }
+
+    /// The nodes that are applied to the value of the root, whatever it is: those that every input has to fit.
+    pub(super) fn of_every_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
+        self.from_root(|index| {
+            let schema = self.nodes[index].schema;
+            let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+            let reference = schema.get("$ref").and_then(Value::as_str);
+            let target = reference.and_then(|reference| self.resolve(index, reference).ok());
+            parts.chain(target).filter_map(|schema| self.node(schema)).collect()
+        })
+    }
+
+    /// The nodes that are reached from the root, each once.
+    fn from_root(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &Node<'s>> {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0] };
+        std::iter::from_fn(move || {
+            while let Some(index) = open.pop() {
+                if !std::mem::replace(&mut seen[index], true) {
+                    open.extend(next(index));
+                    return Some(&self.nodes[index]);
+                }
+            }
+            None
+        })
     }
 
     /// Adds a value and its subschemas, if it is an object that is not known yet.
@@ -183,7 +214,7 @@ impl<'s> Document<'s> {
         while let Some(index) = ready.pop() {
             done += 1;
             if width[index] > MAX_WIDTH {
-                return Err(SchemaError::Multiplies { pointer: self.nodes[index].pointer.clone() });
+                return Err(SchemaError::at(self.nodes[index].pointer.clone(), SchemaFault::Multiplies));
             }
             for parent in &parents[index] {
                 width[*parent] = width[*parent].saturating_add(width[index]);
@@ -199,7 +230,7 @@ impl<'s> Document<'s> {
         // What is left leads into a circle; a node with a reference is where an author looks.
         let left = self.nodes.iter().zip(&waiting).filter(|(_, waiting)| **waiting > 0).map(|(node, _)| node);
         let circle = left.clone().find(|node| node.schema.contains_key("$ref")).or_else(|| left.clone().next());
-        Err(SchemaError::Circle { pointer: circle.map(|node| node.pointer.clone()).unwrap_or_default() })
+        Err(SchemaError::at(circle.map(|node| node.pointer.clone()).unwrap_or_default(), SchemaFault::Circle))
     }
 }
 

@@ -3,41 +3,27 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use coinslot_base::json::JsonError;
 use http::HeaderValue;
-use jsonschema::Validator;
+use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
 use super::body::{self, BodyKind};
 use super::budget::{Budget, Exhausted, within};
-use super::coerce::{FieldTypes, TypeReader};
-use super::compile::{Compiled, SchemaCompiler, SchemaError};
-use super::document::Document;
-use super::form;
-use super::json::JsonError;
+use super::coerce::{Coerced, NotEncoded};
+use super::compile::{Compiled, SchemaCompiler};
+use super::document::{Document, escaped};
+use super::error::{SchemaError, SchemaFault};
+use super::form::{self, FormField};
 use super::mismatch::Mismatch;
+use super::types::{FieldTypes, TypeReader};
+use super::unenforced::{DeclaredSchema, Unenforced};
 
 /// The parts of an input, as their names in a schema.
 const PARTS: [&str; 3] = ["path", "query", "body"];
 
-/// Keywords of a root that cannot see a body which `properties` does not name.
-const BLIND: [&str; 16] = [
-    "$schema",
-    "$id",
-    "$anchor",
-    "$comment",
-    "$defs",
-    "$vocabulary",
-    "definitions",
-    "type",
-    "properties",
-    "required",
-    "title",
-    "description",
-    "default",
-    "examples",
-    "deprecated",
-    "readOnly",
-];
+/// The most readings of an input that are checked, where its texts may be of several types.
+const MAX_READINGS: usize = 4;
 
 /// The schema of an endpoint's input, compiled.
 #[derive(Debug)]
@@ -68,7 +54,7 @@ pub struct Input<'r> {
 pub enum Effort {
     /// A millisecond or two, as on a thread that serves other requests too.
     Little,
-    /// As much as a quote: 50 milliseconds, and 50 more for each MiB of the body.
+    /// As much as a quote: a million steps, some 50 milliseconds, and as many more for each MiB of the body.
     Full,
 }
 
@@ -88,7 +74,8 @@ pub struct InputRefusal {
     pub part: InputPart,
     /// A JSON pointer to the field, such as `/query/limit`.
     pub pointer: String,
-    /// The keyword of the schema, such as `maximum`; or `json`, `duplicate_name`, `encoding` or `form`.
+    /// The keyword of the schema, such as `maximum`; or `json`, `duplicate_name`, `encoding` or `form`. Empty if the
+    /// place was too expensive to find.
     pub keyword: String,
     /// A part of a sentence.
     pub reason: String,
@@ -109,20 +96,17 @@ impl From<Exhausted> for CheckFailure {
 }
 
 impl InputSchema {
-    /// Compiles a schema. Returns it with the places of patterns that are not enforced.
-    pub fn compile(compiler: &mut SchemaCompiler, schema: &Value) -> Result<(Self, Vec<String>), SchemaError> {
-        check_parts(schema)?;
+    /// Compiles a schema. Returns it with the patterns that are not enforced.
+    pub fn compile(compiler: &mut SchemaCompiler, schema: &Value) -> Result<(Self, Vec<Unenforced>), SchemaError> {
         let document = Document::read(schema)?;
+        check_parts(&document)?;
         let Compiled { validator, unchecked } = compiler.compile(schema, &document)?;
-        let part = |name: &str| schema.get("properties").and_then(|parts| parts.get(name));
         let mut reader = TypeReader::new(&document);
-        let [path, query] = ["path", "query"].map(|name| part(name).map(|part| reader.fields(part)));
-        let form = part("body").map(|part| reader.fields(part)).unwrap_or_default();
-        let body = match part("body") {
-            Some(part) => BodyKind::of(part, &reader.types(part)),
-            None if is_blind(schema) => BodyKind::Unread,
-            None => BodyKind::Structured,
-        };
+        let [path, query, body] = PARTS.map(|name| reader.property(schema, name));
+        let [path, query] = [path, query].map(|part| (!part.is_empty()).then(|| reader.fields(&part)));
+        let form = reader.fields(&body);
+        let body = BodyKind::of(&document, &body, &mut reader);
+        let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Input, place)).collect();
         Ok((Self { validator, path, query, body, form, warned: AtomicBool::new(false) }, unchecked))
     }
 
@@ -131,22 +115,42 @@ impl InputSchema {
         self.body != BodyKind::Unread
     }
 
-    /// Checks an input.
+    /// Checks an input. It fits if one of its readings does.
     pub fn check(&self, input: &Input<'_>, effort: Effort) -> Result<(), CheckFailure> {
-        let value = self.value(input).map_err(|failure| match failure {
+        let mut reading = self.read(input).map_err(|failure| match failure {
             NoValue::Refused(refusal) => CheckFailure::Refused(refusal),
             NoValue::TooLarge => CheckFailure::TooComplex,
         })?;
         let budget = effort.budget(input.body.len());
-        if within(budget, || self.validator.is_valid(&value))? {
-            return Ok(());
+        for _ in 0..MAX_READINGS {
+            if within(budget, || self.validator.is_valid(&reading.value))? {
+                return Ok(());
+            }
+            if !reading.has_others_below("") || !self.reread(&mut reading, budget)? {
+                break;
+            }
         }
         // To find the place costs more than to see that there is one.
-        match within(budget, || self.validator.validate(&value).map_err(|error| Mismatch::of(&error))) {
+        match within(budget, || self.validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))) {
             Ok(Err(mismatch)) => Err(CheckFailure::Refused(mismatch.into())),
             Err(Exhausted) if effort == Effort::Little => Err(CheckFailure::TooComplex),
             Ok(Ok(())) | Err(Exhausted) => Err(CheckFailure::Refused(Mismatch::somewhere().into())),
         }
+    }
+
+    /// Takes the next reading of each text at a place that does not fit. False if there is none.
+    ///
+    /// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A body
+    /// of JSON may have a million, and has one reading: it stays out of this check.
+    fn reread(&self, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
+        let body =
+            if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };
+        let pointer = |error: ValidationError<'_>| error.instance_path().as_str().to_owned();
+        let places = within(budget, || self.validator.iter_errors(&reading.value).map(pointer).collect::<Vec<_>>());
+        if let Some(body) = body {
+            reading.value["body"] = body;
+        }
+        Ok(reading.reread(&places?))
     }
 
     /// True for the first input that was too expensive: the operator is told once.
@@ -156,27 +160,34 @@ impl InputSchema {
 
     /// The input as one value. A part that the request does not have is left out, unless the schema names it: a query
     /// without parameters is an empty object then, so that a mistake has a place.
-    fn value(&self, input: &Input<'_>) -> Result<Value, NoValue> {
-        let (mut parts, untyped) = (Map::new(), FieldTypes::default());
-        if self.path.is_some() || !input.params.is_empty() {
-            let types = self.path.as_ref().unwrap_or(&untyped);
-            parts.insert("path".to_owned(), types.object(input.params.iter().cloned()).into());
+    fn read(&self, input: &Input<'_>) -> Result<Coerced, NoValue> {
+        let mut whole = Coerced::only(Map::new().into());
+        let params = input.params.iter().cloned().map(|(name, text)| FormField::decoded(name, text)).collect();
+        if let Some(path) = fields(InputPart::Path, self.path.as_ref(), params)? {
+            whole.insert("path", path);
         }
-        let query = form::pairs(input.query.unwrap_or_default()).ok_or_else(|| {
-            NoValue::refused(InputPart::Query, "encoding", "it is not percent-encoded UTF-8".to_owned())
-        })?;
-        if self.query.is_some() || !query.is_empty() {
-            let types = self.query.as_ref().unwrap_or(&untyped);
-            parts.insert("query".to_owned(), types.object(query).into());
+        let query = form::fields(input.query.unwrap_or_default().as_bytes()).ok_or(NoValue::TooLarge)?;
+        if let Some(query) = fields(InputPart::Query, self.query.as_ref(), query)? {
+            whole.insert("query", query);
         }
-        if self.reads_body() && !input.body.is_empty() {
-            parts.insert("body".to_owned(), body::value(self.body, &self.form, input)?);
+        if let Some(body) = body::read(self.body, &self.form, input)? {
+            whole.insert("body", body);
         }
-        Ok(parts.into())
+        Ok(whole)
     }
 }
 
+/// The object of a part. None if the request does not have it, and the schema does not name it.
+fn fields(part: InputPart, types: Option<&FieldTypes>, fields: Vec<FormField>) -> Result<Option<Coerced>, NoValue> {
+    if types.is_none() && fields.is_empty() {
+        return Ok(None);
+    }
+    let object = types.unwrap_or(&FieldTypes::default()).object(fields);
+    object.map(Some).map_err(|NotEncoded(name)| NoValue::not_encoded(part, &name))
+}
+
 /// The reason why an input is not a value.
+#[derive(Debug)]
 pub(super) enum NoValue {
     Refused(InputRefusal),
     TooLarge,
@@ -184,22 +195,35 @@ pub(super) enum NoValue {
 
 impl NoValue {
     pub(super) fn refused(part: InputPart, keyword: &str, reason: String) -> Self {
-        let pointer = match part {
-            InputPart::Path => "/path",
-            InputPart::Query => "/query",
-            InputPart::Body => "/body",
-            InputPart::Whole => "",
-        };
-        Self::Refused(InputRefusal { part, pointer: pointer.to_owned(), keyword: keyword.to_owned(), reason })
+        Self::Refused(InputRefusal { part, pointer: part.pointer().to_owned(), keyword: keyword.to_owned(), reason })
+    }
+
+    pub(super) fn not_encoded(part: InputPart, name: &str) -> Self {
+        let pointer = format!("{}/{}", part.pointer(), escaped(name));
+        let reason = "it is not percent-encoded UTF-8: write %25 for a percent sign".to_owned();
+        Self::Refused(InputRefusal { part, pointer, keyword: "encoding".to_owned(), reason })
+    }
+}
+
+impl InputPart {
+    fn pointer(self) -> &'static str {
+        match self {
+            Self::Path => "/path",
+            Self::Query => "/query",
+            Self::Body => "/body",
+            Self::Whole => "",
+        }
     }
 }
 
 impl From<JsonError> for NoValue {
     fn from(error: JsonError) -> Self {
         match error {
-            JsonError::Syntax(reason) => Self::refused(InputPart::Body, "json", format!("it is not JSON: {reason}")),
-            JsonError::DuplicateName(reason) => Self::refused(InputPart::Body, "duplicate_name", reason),
-            JsonError::TooManyValues => Self::TooLarge,
+            JsonError::TooLarge { .. } => Self::TooLarge,
+            JsonError::DuplicateKey { .. } => Self::refused(InputPart::Body, "duplicate_name", error.to_string()),
+            JsonError::Syntax { .. } | JsonError::TooDeep { .. } => {
+                Self::refused(InputPart::Body, "json", format!("it is not JSON: {error}"))
+            }
         }
     }
 }
@@ -220,30 +244,28 @@ impl From<Mismatch> for InputRefusal {
 impl Effort {
     fn budget(self, body: usize) -> Budget {
         match self {
-            Self::Little => Budget { steps: 20_000, stack: 256 << 10, time: Duration::from_millis(5) },
+            Self::Little => Budget { steps: 20_000, stack: 256 << 10, cpu: Duration::from_millis(5) },
             Self::Full => {
                 let shares = 1 + (body >> 20) as u64;
-                let time = Duration::from_millis(500).saturating_mul(u32::try_from(shares).unwrap_or(u32::MAX));
-                Budget { steps: 1_000_000 * shares, stack: 1 << 20, time }
+                let cpu = Duration::from_millis(500).saturating_mul(u32::try_from(shares).unwrap_or(u32::MAX));
+                Budget { steps: 1_000_000 * shares, stack: 1 << 20, cpu }
             }
         }
     }
 }
 
-/// Fails if the schema describes something else than `path`, `query` and `body`: no request would ever fit.
-fn check_parts(schema: &Value) -> Result<(), SchemaError> {
-    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
-    let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
-    let named = properties.map(|name| ("properties", name.as_str()));
-    let named = named.chain(required.filter_map(Value::as_str).map(|name| ("required", name)));
-    match named.into_iter().find(|(_, name)| !PARTS.contains(name)) {
-        Some((keyword, name)) => Err(SchemaError::Part { keyword, name: coinslot_base::text::excerpt(name, 64) }),
-        None => Ok(()),
+/// Fails if the schema describes something else than `path`, `query` and `body` of every input: no request would ever
+/// fit, or its author means something else.
+fn check_parts(document: &Document<'_>) -> Result<(), SchemaError> {
+    for node in document.of_every_root_value() {
+        let properties = node.schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+        let required = node.schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let properties = properties.map(|name| (format!("properties/{}", escaped(name)), name.as_str()));
+        let required = required.filter_map(Value::as_str).map(|name| ("required".to_owned(), name));
+        if let Some((place, name)) = properties.chain(required).find(|(_, name)| !PARTS.contains(name)) {
+            let fault = SchemaFault::Part { name: name.to_owned() };
+            return Err(SchemaError::at(format!("{}/{place}", node.pointer), fault));
+        }
     }
-}
-
-/// True if the schema sees no body, though it names none in `properties`.
-fn is_blind(schema: &Value) -> bool {
-    let wants = schema.get("required").and_then(Value::as_array).into_iter().flatten().any(|name| name == "body");
-    !wants && schema.as_object().is_some_and(|root| root.keys().all(|keyword| BLIND.contains(&keyword.as_str())))
+    Ok(())
 }

@@ -18,14 +18,20 @@ export function route(method, path) {
     throw refusal;
   }
   if (!endpoint) throw new Refusal(404, 'not_found', `this plugin serves no ${method} ${path}`);
-  return { endpoint, params: params.map(([name, text]) => [name, decodeParameter(name, text)]) };
+  return {
+    endpoint,
+    params: params.map(([name, text]) => [name, decodeParameter(name, text)]),
+  };
 }
 
 function decodeParameter(name, text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    throw new Refusal(400, 'invalid_path', `/path/${name} is not percent-encoded UTF-8`, { pointer: `/path/${name}` });
+    throw new Refusal(400, 'invalid_path', `/path/${name} is not percent-encoded UTF-8`, {
+      pointer: `/path/${name}`,
+      code: 'encoding',
+    });
   }
 }
 
@@ -36,7 +42,10 @@ function textOf(bytes) {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
   } catch {
-    throw new Refusal(400, 'invalid_body', 'the body is not UTF-8', { pointer: '/body' });
+    throw new Refusal(400, 'invalid_body', 'the body is not UTF-8', {
+      pointer: '/body',
+      code: 'encoding',
+    });
   }
 }
 
@@ -45,12 +54,16 @@ function jsonOf(bytes) {
   if (text.trim() === '') {
     throw new Refusal(400, 'invalid_body', 'the body is empty: send JSON that fits the input schema', {
       pointer: '/body',
+      code: 'required',
     });
   }
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new Refusal(400, 'invalid_body', `the body is not JSON: ${error.message}`, { pointer: '/body' });
+    throw new Refusal(400, 'invalid_body', `the body is not JSON: ${error.message}`, {
+      pointer: '/body',
+      code: 'json',
+    });
   }
 }
 
@@ -59,7 +72,10 @@ function formOf(bytes, headers, json) {
   try {
     form = parseForm(bytes, headers.get('content-type'));
   } catch (error) {
-    throw new Refusal(400, 'invalid_body', error.message, { pointer: '/body' });
+    throw new Refusal(400, 'invalid_body', error.message, {
+      pointer: '/body',
+      code: 'form',
+    });
   }
   return fields(form, json ?? {});
 }

@@ -2,7 +2,7 @@
 // the validation and applicator vocabularies, and references within the schema. `format` is an annotation, as the
 // standard has it. Fills in the `default` of a property that is missing.
 
-const pointerTo = (path) => path.map((key) => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join('');
+import { isEqual, isObject, resolve } from './json-schema-document.js';
 
 export function typeOf(value) {
   if (value === null) return 'null';
@@ -12,73 +12,6 @@ export function typeOf(value) {
 }
 
 const isType = (type, actual) => type === actual || (type === 'number' && actual === 'integer');
-const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
-
-export function isEqual(a, b) {
-  if (a === b) return true;
-  if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
-  if (!isObject(a) || !isObject(b)) return false;
-  const keys = Object.keys(a);
-  return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && isEqual(a[key], b[key]));
-}
-
-// The subschema that a reference within the schema names. Undefined if there is none.
-export function resolve(root, reference) {
-  if (reference === '#') return root;
-  if (reference.startsWith('#/')) {
-    let at = root;
-    for (const part of decodeURIComponent(reference.slice(2)).split('/')) {
-      at = at?.[part.replaceAll('~1', '/').replaceAll('~0', '~')];
-    }
-    return at;
-  }
-  return findNamed(root, reference);
-}
-
-// A subschema by its `$id`, or by its `$anchor` behind a `#`.
-function findNamed(schema, reference) {
-  if (schema === null || typeof schema !== 'object') return undefined;
-  if (schema.$id === reference || (typeof schema.$anchor === 'string' && `#${schema.$anchor}` === reference))
-    return schema;
-  for (const value of Object.values(schema)) {
-    const found = findNamed(value, reference);
-    if (found !== undefined) return found;
-  }
-  return undefined;
-}
-
-const UNSUPPORTED = ['$dynamicRef', '$recursiveRef'];
-const MAPS = ['properties', 'patternProperties', '$defs', 'definitions', 'dependentSchemas'];
-const LISTS = ['allOf', 'anyOf', 'oneOf', 'prefixItems'];
-const SINGLE = [
-  ...['items', 'contains', 'additionalProperties', 'propertyNames', 'if', 'then', 'else', 'not'],
-  ...['unevaluatedItems', 'unevaluatedProperties'],
-];
-
-// Every subschema of a schema, itself first. A value of `const`, `enum`, `default` or `examples` is none.
-export function* subschemas(schema) {
-  if (!isObject(schema)) return;
-  yield schema;
-  for (const key of MAPS) for (const one of Object.values(schema[key] ?? {})) yield* subschemas(one);
-  for (const key of LISTS) for (const one of schema[key] ?? []) yield* subschemas(one);
-  for (const key of SINGLE) yield* subschemas(schema[key]);
-}
-
-// Throws a TypeError for a schema that cannot be followed.
-export function checkSchema(root) {
-  for (const schema of subschemas(root)) {
-    const odd = UNSUPPORTED.find((key) => key in schema);
-    if (odd) throw new TypeError(`${odd} is not supported: use $ref`);
-    if (typeof schema.$ref === 'string' && resolve(root, schema.$ref) === undefined) {
-      throw new TypeError(
-        `{ $ref: '${schema.$ref}' } leads to nothing: references stay within the schema, as '#/$defs/Name'`,
-      );
-    }
-    for (const pattern of [schema.pattern, ...Object.keys(schema.patternProperties ?? {})]) {
-      if (pattern !== undefined) new RegExp(pattern, 'u');
-    }
-  }
-}
 
 // One validation: collects problems, and which properties and items a schema has looked at.
 class Validation {
@@ -96,9 +29,9 @@ class Validation {
   check(schema, value, path, out, seen = new Set()) {
     if (schema === true || schema === undefined) return true;
     const before = out.length;
-    const add = (message, at = path) => out.push({ path: at, message });
+    const add = (rule, message, at = path) => out.push({ path: at, message, rule });
     if (schema === false) {
-      add('is not allowed');
+      add('false', 'is not allowed');
       return false;
     }
     const context = { schema, value, path, out, seen, add };
@@ -121,7 +54,8 @@ class Validation {
     const actual = typeOf(value);
     const types = [schema.type].flat();
     if (types.some((type) => isType(type, actual))) return true;
-    add(value === undefined ? 'is missing' : `is ${article(actual)}, and should be ${types.map(article).join(' or ')}`);
+    const wanted = types.map(article).join(' or ');
+    add('type', value === undefined ? 'is missing' : `is ${article(actual)}, and should be ${wanted}`);
     return false;
   }
 
@@ -129,18 +63,20 @@ class Validation {
     if (schema.minLength === undefined && schema.maxLength === undefined && schema.pattern === undefined) return;
     const length = [...value].length;
     if (length < schema.minLength)
-      add(schema.minLength === 1 ? 'is empty' : `has fewer than ${schema.minLength} characters`);
-    if (length > schema.maxLength) add(`has ${length} characters; at most ${schema.maxLength} are allowed`);
+      add('minLength', schema.minLength === 1 ? 'is empty' : `has fewer than ${schema.minLength} characters`);
+    if (length > schema.maxLength)
+      add('maxLength', `has ${length} characters; at most ${schema.maxLength} are allowed`);
     if (schema.pattern !== undefined && !this.pattern(schema.pattern).test(value)) {
-      add(`does not match the pattern ${schema.pattern}`);
+      add('pattern', `does not match the pattern ${schema.pattern}`);
     }
   }
 
   checkArray({ schema, value, path, out, seen, add }) {
-    if (value.length < schema.minItems) add(`has ${value.length} items; at least ${schema.minItems} are needed`);
-    if (value.length > schema.maxItems) add(`has ${value.length} items; at most ${schema.maxItems} are allowed`);
+    const count = value.length;
+    if (count < schema.minItems) add('minItems', `has ${count} items; at least ${schema.minItems} are needed`);
+    if (count > schema.maxItems) add('maxItems', `has ${count} items; at most ${schema.maxItems} are allowed`);
     if (schema.uniqueItems && value.some((item, i) => value.slice(0, i).some((other) => isEqual(item, other)))) {
-      add('has the same item twice');
+      add('uniqueItems', 'has the same item twice');
     }
     const prefix = schema.prefixItems ?? [];
     value.forEach((item, i) => {
@@ -153,15 +89,18 @@ class Validation {
     const hits = value
       .map((item, i) => this.check(schema.contains, item, [...path, i], []))
       .map((fits, i) => (fits ? i : -1));
-    const count = hits.filter((i) => i >= 0 && seen.add(i)).length;
-    if (count < (schema.minContains ?? 1)) add('does not contain an item that it needs');
-    if (count > schema.maxContains)
-      add(`contains ${count} of a kind of items; at most ${schema.maxContains} are allowed`);
+    const found = hits.filter((i) => i >= 0 && seen.add(i)).length;
+    if (found < (schema.minContains ?? 1)) {
+      add(schema.minContains === undefined ? 'contains' : 'minContains', 'does not contain an item that it needs');
+    }
+    if (found > schema.maxContains)
+      add('maxContains', `contains ${found} of a kind of items; at most ${schema.maxContains} are allowed`);
   }
 
   checkObject({ schema, value, path, out, seen, add }) {
     const { properties = {}, patternProperties = {} } = schema;
-    for (const key of schema.required ?? []) if (!Object.hasOwn(value, key)) add('is missing', [...path, key]);
+    for (const key of schema.required ?? [])
+      if (!Object.hasOwn(value, key)) add('required', 'is missing', [...path, key]);
     for (const [key, of] of Object.entries(properties)) {
       if (!Object.hasOwn(value, key) && isObject(of) && of.default !== undefined) {
         Object.defineProperty(value, key, {
@@ -174,9 +113,9 @@ class Validation {
     }
     const keys = Object.keys(value);
     if (keys.length < schema.minProperties)
-      add(`has ${keys.length} fields; at least ${schema.minProperties} are needed`);
+      add('minProperties', `has ${keys.length} fields; at least ${schema.minProperties} are needed`);
     if (keys.length > schema.maxProperties)
-      add(`has ${keys.length} fields; at most ${schema.maxProperties} are allowed`);
+      add('maxProperties', `has ${keys.length} fields; at most ${schema.maxProperties} are allowed`);
     for (const key of keys) {
       let isKnown = false;
       const visit = (of) => {
@@ -187,14 +126,16 @@ class Validation {
       if (Object.hasOwn(properties, key)) visit(properties[key]);
       for (const [pattern, of] of Object.entries(patternProperties)) if (this.pattern(pattern).test(key)) visit(of);
       if (!isKnown && schema.additionalProperties === false) {
-        add(unknown(Object.keys(properties)), [...path, key]);
+        add('additionalProperties', unknown(Object.keys(properties)), [...path, key]);
         seen.add(key);
       } else if (!isKnown && schema.additionalProperties !== undefined) {
         visit(schema.additionalProperties);
       }
       if (schema.propertyNames !== undefined) this.check(schema.propertyNames, key, [...path, key], out);
       for (const needed of schema.dependentRequired?.[key] ?? []) {
-        if (!Object.hasOwn(value, needed)) add(`is needed beside ${key}`, [...path, needed]);
+        if (!Object.hasOwn(value, needed)) {
+          add('dependentRequired', `is needed beside ${key}`, [...path, needed]);
+        }
       }
       const dependent = schema.dependentSchemas?.[key];
       if (dependent !== undefined) this.check(dependent, value, path, out, seen);
@@ -204,15 +145,18 @@ class Validation {
   checkCombined(context) {
     const { schema, value, path, out, seen, add } = context;
     for (const one of schema.allOf ?? []) this.check(one, value, path, out, seen);
-    if (schema.anyOf) this.checkAlternatives(context, schema.anyOf, (hits) => hits >= 1);
-    if (schema.oneOf) this.checkAlternatives(context, schema.oneOf, (hits) => hits === 1);
-    if (schema.not !== undefined && this.check(schema.not, value, path, [])) add('has a form that is excluded');
+    if (schema.anyOf) this.checkAlternatives(context, 'anyOf', (hits) => hits >= 1);
+    if (schema.oneOf) this.checkAlternatives(context, 'oneOf', (hits) => hits === 1);
+    if (schema.not !== undefined && this.check(schema.not, value, path, [])) {
+      add('not', 'has a form that is excluded');
+    }
     if (schema.if === undefined) return;
     const fits = this.check(schema.if, value, path, [], seen);
     this.check(fits ? schema.then : schema.else, value, path, out, seen);
   }
 
-  checkAlternatives({ value, path, out, seen, add }, alternatives, isEnough) {
+  checkAlternatives({ schema, value, path, out, seen, add }, rule, isEnough) {
+    const alternatives = schema[rule];
     let hits = 0;
     let closest;
     for (const one of alternatives) {
@@ -226,9 +170,9 @@ class Validation {
       }
     }
     if (isEnough(hits)) return;
-    if (hits > 1) add('has more than one of the forms of which it should have one');
+    if (hits > 1) add(rule, 'has more than one of the forms of which it should have one');
     else if (closest && closest[0].path.length > path.length) out.push(...closest);
-    else add(`fits none of the ${alternatives.length} forms that are allowed`);
+    else add(rule, `fits none of the ${alternatives.length} forms that are allowed`);
   }
 
   checkUnevaluatedItems({ schema, value, path, out, seen }) {
@@ -249,7 +193,13 @@ class Validation {
 }
 
 const article = (type) => {
-  const names = { array: 'an array', object: 'an object', integer: 'an integer', null: 'null', undefined: 'missing' };
+  const names = {
+    array: 'an array',
+    object: 'an object',
+    integer: 'an integer',
+    null: 'null',
+    undefined: 'missing',
+  };
   return names[type] ?? `a ${type}`;
 };
 
@@ -258,29 +208,34 @@ const unknown = (known) =>
 
 function checkAny({ schema, value, add }) {
   if (schema.enum !== undefined && !schema.enum.some((one) => isEqual(one, value))) {
-    add(`is none of ${schema.enum.map((one) => JSON.stringify(one)).join(', ')}`);
+    add('enum', `is none of ${schema.enum.map((one) => JSON.stringify(one)).join(', ')}`);
   }
-  if (schema.const !== undefined && !isEqual(schema.const, value)) add(`is not ${JSON.stringify(schema.const)}`);
+  if (schema.const !== undefined && !isEqual(schema.const, value)) {
+    add('const', `is not ${JSON.stringify(schema.const)}`);
+  }
 }
 
 function checkNumber({ schema, value, add }) {
-  if (value < schema.minimum) add(`is ${value}; at least ${schema.minimum} is allowed`);
-  if (value > schema.maximum) add(`is ${value}; at most ${schema.maximum} is allowed`);
-  if (value <= schema.exclusiveMinimum) add(`is ${value}; it should be above ${schema.exclusiveMinimum}`);
-  if (value >= schema.exclusiveMaximum) add(`is ${value}; it should be below ${schema.exclusiveMaximum}`);
+  if (value < schema.minimum) add('minimum', `is ${value}; at least ${schema.minimum} is allowed`);
+  if (value > schema.maximum) add('maximum', `is ${value}; at most ${schema.maximum} is allowed`);
+  if (value <= schema.exclusiveMinimum) {
+    add('exclusiveMinimum', `is ${value}; it should be above ${schema.exclusiveMinimum}`);
+  }
+  if (value >= schema.exclusiveMaximum) {
+    add('exclusiveMaximum', `is ${value}; it should be below ${schema.exclusiveMaximum}`);
+  }
   if (schema.multipleOf !== undefined) {
     const times = value / schema.multipleOf;
     if (Math.abs(times - Math.round(times)) > 1e-9 * Math.max(1, Math.abs(times))) {
-      add(`is ${value}, which is not a multiple of ${schema.multipleOf}`);
+      add('multipleOf', `is ${value}, which is not a multiple of ${schema.multipleOf}`);
     }
   }
 }
 
-// Validates a value. It is changed in place: missing properties get their defaults.
+// Validates a value. It is changed in place: missing properties get their defaults. Each issue has the keyword that is
+// not met as its `rule`.
 export function validate(schema, value) {
   const issues = [];
   new Validation(schema).check(schema, value, [], issues);
   return issues.length === 0 ? { value } : { issues };
 }
-
-export { pointerTo };

@@ -1,7 +1,8 @@
 // Schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema
 // (TypeBox). Validates by them, tells them as JSON Schema, and turns the text of paths, queries and forms into their types.
 
-import { checkSchema, isEqual, pointerTo, resolve, subschemas, validate } from './json-schema.js';
+import { validate } from './json-schema.js';
+import { checkSchema, isEqual, pointerTo, resolve, subschemas } from './json-schema-document.js';
 import { Refusal } from './refusal.js';
 
 const TARGET = 'draft-2020-12';
@@ -19,7 +20,12 @@ export function withJsonSchema(schema, json) {
     throw new TypeError('withJsonSchema(schema, json): the schema is one of zod, Valibot or ArkType');
   const { $schema, ...rest } = json;
   const tell = () => rest;
-  return { '~standard': { ...schema['~standard'], jsonSchema: { input: tell, output: tell } } };
+  return {
+    '~standard': {
+      ...schema['~standard'],
+      jsonSchema: { input: tell, output: tell },
+    },
+  };
 }
 
 function jsonOf(schema, side) {
@@ -34,7 +40,9 @@ function jsonOf(schema, side) {
     const { $schema, ...json } = tell({ target: TARGET });
     return { json };
   } catch (error) {
-    return { problem: `its JSON Schema cannot be told: ${error?.message ?? error}` };
+    return {
+      problem: `its JSON Schema cannot be told: ${error?.message ?? error}`,
+    };
   }
 }
 
@@ -64,9 +72,25 @@ export function check(prepared, value, part, at) {
     pointer: `/${part}${pointerTo(path.map((key) => (typeof key === 'object' ? key.key : key)))}`,
     message,
   }));
+  const [{ pointer }] = problems;
+  const code = isStandard(schema) ? ruleAt(json, value, part, pointer) : result.issues[0].rule;
   const shown = problems.slice(0, SHOWN).map(({ pointer, message }) => pointer + joined(message));
   if (problems.length > SHOWN) shown.push(`and ${problems.length - SHOWN} more`);
-  throw new Refusal(400, `invalid_${part}`, shown.join('; '), { pointer: problems[0].pointer });
+  throw new Refusal(400, `invalid_${part}`, shown.join('; '), {
+    pointer,
+    ...(code && { code }),
+  });
+}
+
+// The keyword of the JSON Schema that a value does not meet at this place. Libraries have codes of their own, and
+// callers read the ones that the host uses. Undefined if only the library has the rule.
+function ruleAt(json, value, part, pointer) {
+  try {
+    const { issues = [] } = validate(json, structuredClone(value));
+    return issues.find(({ path }) => `/${part}${pointerTo(path)}` === pointer)?.rule;
+  } catch {
+    return undefined; // a pattern for another engine, or a value that is no JSON
+  }
 }
 
 // The problem behind its pointer: a sentence of its own gets a colon before it.
@@ -163,5 +187,9 @@ export function inputSchema({ names, path, query, body }) {
   if (Object.keys(parts).length === 0) return undefined;
   const properties = Object.entries(parts).map(([part, json]) => [part, embedded(json, `#/properties/${part}`)]);
   const isNeeded = (part) => part === 'path' || part === 'body' || (parts[part].required ?? []).length > 0;
-  return { type: 'object', properties: Object.fromEntries(properties), required: Object.keys(parts).filter(isNeeded) };
+  return {
+    type: 'object',
+    properties: Object.fromEntries(properties),
+    required: Object.keys(parts).filter(isNeeded),
+  };
 }

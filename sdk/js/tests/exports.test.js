@@ -313,10 +313,15 @@ test('refusals have one shape', async () => {
   assert.equal((await ask('POST /ticks')).headers.allow, 'GET');
   assert.deepEqual(await body('GET /hello/%zz'), [
     400,
-    { error: 'invalid_path', message: '/path/name is not percent-encoded UTF-8', pointer: '/path/name' },
+    {
+      error: 'invalid_path',
+      message: '/path/name is not percent-encoded UTF-8',
+      pointer: '/path/name',
+      code: 'encoding',
+    },
   ]);
-  const [status, { error, pointer, message }] = await body('POST /shout', json({ text: 7 }));
-  assert.deepEqual([status, error, pointer], [400, 'invalid_body', '/body/text']);
+  const [status, { error, pointer, code, message }] = await body('POST /shout', json({ text: 7 }));
+  assert.deepEqual([status, error, pointer, code], [400, 'invalid_body', '/body/text', 'type']);
   assert.match(message, /^\/body\/text: Invalid input: expected string/);
   assert.equal((await body('DELETE /things/0'))[1].error, 'no_such_thing');
   assert.equal(lines.length, 0);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { checkSchema, validate } from '../src/json-schema.js';
+import { validate } from '../src/json-schema.js';
+import { checkSchema } from '../src/json-schema-document.js';
 import { check, fields, inputSchema, prepare } from '../src/schema.js';
 
 const problems = (schema, value) =>
@@ -130,7 +131,8 @@ test('a refusal names each field by its JSON pointer', () => {
   } catch (error) {
     assert.deepEqual([error.status, error.code], [400, 'invalid_body']);
     assert.equal(error.message, '/body/x is missing; /body/a~1b/c is missing');
-    assert.deepEqual(error.body(), { error: 'invalid_body', message: error.message, pointer: '/body/x' });
+    const { message } = error;
+    assert.deepEqual(error.body(), { error: 'invalid_body', message, pointer: '/body/x', code: 'required' });
   }
 });
 

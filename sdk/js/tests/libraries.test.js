@@ -50,13 +50,17 @@ for (const [name, schema] of Object.entries(KINDS)) {
       prepared.json,
     );
     assert.deepEqual(check(prepared, coerced, 'query', 'GET /x'), { n: 3, tag: 'b' });
-    for (const bad of [{ n: 99 }, { n: 1.5 }, { n: 'x' }]) {
+    for (const [bad, code] of [
+      [{ n: 99 }, 'maximum'],
+      [{ n: 1.5 }, 'type'],
+      [{ n: 'x' }, 'type'],
+    ]) {
       assert.throws(
         () => check(prepared, bad, 'query', 'GET /x'),
         (error) => {
           assert.deepEqual(
-            [error.status, error.code, error.more.pointer],
-            [400, 'invalid_query', '/query/n'],
+            [error.status, error.code, error.more],
+            [400, 'invalid_query', { pointer: '/query/n', code }],
             error.message,
           );
           assert.match(error.message, /^\/query\/n/);

@@ -67,7 +67,8 @@ test('calls pay the price', async () => {
 test('refusals cost nothing', async () => {
   const answer = await call('POST /shout', { body: { text: '' } });
   expect([answer.status, answer.price, answer.charged]).toEqual([400, undefined, '0']);
-  expect(await answer.json()).toEqual({ error: 'invalid_body', message: '/body/text is empty', pointer: '/body/text' });
+  const refusal = { error: 'invalid_body', message: '/body/text is empty', pointer: '/body/text', code: 'minLength' };
+  expect(await answer.json()).toEqual(refusal);
   await expect(price('POST /shout', { body: {} })).rejects.toBeInstanceOf(Refusal);
   expect((await call('GET /nowhere')).status).toBe(404);
 });

@@ -79,7 +79,7 @@ class Argument:
         except Invalid as problem:
             raise _refusal("body", problem) from None
         except RecursionError:
-            raise Refusal(400, "invalid_body", "the body is nested too deeply", pointer="/body") from None
+            raise Refusal(400, "invalid_body", "the body is nested too deeply", pointer="/body", rule="json") from None
 
 
 def read_all(arguments: list[Argument], request: Request, receipt) -> dict:
@@ -101,7 +101,7 @@ def _query(request: Request) -> dict[str, list[str]]:
     try:
         return _route.parse_query(request.query)
     except ValueError as error:
-        raise Refusal(400, "invalid_query", f"the query {error}", pointer="/query") from None
+        raise Refusal(400, "invalid_query", f"the query {error}", pointer="/query", rule="encoding") from None
 
 
 def _refusal(where: str, problem: Invalid) -> Refusal:

@@ -7,6 +7,9 @@ from . import _route
 from ._errors import Refusal
 
 
+_BROKEN_FORM = "the form ends before its last boundary: send it again"
+
+
 class Headers:
     """Header fields. Names are found in any case; `get` joins several values of one name by a comma."""
 
@@ -95,7 +98,7 @@ class Request:
         try:
             return self.body.decode()
         except UnicodeDecodeError:
-            raise Refusal(400, "invalid_body", "the body is not UTF-8", pointer="/body") from None
+            raise Refusal(400, "invalid_body", "the body is not UTF-8", pointer="/body", rule="encoding") from None
 
     def json(self):
         return read_json(self.body)
@@ -115,7 +118,7 @@ class Request:
             try:
                 return _joined((k, v) for k, values in _route.parse_query(self.text()).items() for v in values)
             except ValueError as error:
-                raise Refusal(400, "invalid_body", f"the form {error}", pointer="/body") from None
+                raise Refusal(400, "invalid_body", f"the form {error}", pointer="/body", rule="encoding") from None
         boundary = re.search(r'boundary=(?:"([^"]+)"|([^;\s]+))', parameters)
         if media.strip().lower() == "multipart/form-data" and boundary:
             return _joined(_parts(self.body, (boundary[1] or boundary[2]).encode()))
@@ -138,14 +141,14 @@ def _parts(body: bytes, boundary: bytes):
     """The parts of multipart/form-data (RFC 7578)."""
     sections = (b"\r\n" + body).split(b"\r\n--" + boundary)
     if len(sections) < 2 or not sections[-1].startswith(b"--"):
-        raise Refusal(400, "invalid_body", "the form ends before its last boundary: send it again", pointer="/body")
+        raise Refusal(400, "invalid_body", _BROKEN_FORM, pointer="/body", rule="form")
     for section in sections[1:-1]:
         head, found, content = section.partition(b"\r\n\r\n")
         fields = dict(_header_lines(head))
         disposition = fields.get("content-disposition", "")
         name = re.search(r'[;\s]name="([^"]*)"', disposition)
         if not found or not name:
-            raise Refusal(400, "invalid_body", "a part of the form has no name", pointer="/body")
+            raise Refusal(400, "invalid_body", "a part of the form has no name", pointer="/body", rule="form")
         filename = re.search(r'filename="([^"]*)"', disposition)
         if filename or "content-type" in fields and not fields["content-type"].startswith("text/plain"):
             media = fields.get("content-type", "application/octet-stream")
@@ -167,9 +170,10 @@ def _no_constant(text: str):
 def read_json(body: bytes):
     """The JSON of a body. Refuses what is not JSON."""
     if not body:
-        raise Refusal(400, "invalid_body", "the body is empty: send JSON that fits the input schema", pointer="/body")
+        reason = "the body is empty: send JSON that fits the input schema"
+        raise Refusal(400, "invalid_body", reason, pointer="/body", rule="required")
     try:
         return json.loads(body, parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Refusal(400, "invalid_body", f"the body is not JSON: {reason}", pointer="/body") from None
+        raise Refusal(400, "invalid_body", f"the body is not JSON: {reason}", pointer="/body", rule="json") from None

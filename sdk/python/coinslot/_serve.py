@@ -21,7 +21,7 @@ def route(request: Request):
         try:
             request.params[name] = _route.decode(value)
         except ValueError as error:
-            raise Refusal(400, "invalid_path", f"/path/{name} {error}", pointer=f"/path/{name}") from None
+            raise Refusal(400, "invalid_path", f"/path/{name} {error}", pointer=f"/path/{name}", rule="encoding") from None
     request.route = endpoint.path
     return endpoint
 

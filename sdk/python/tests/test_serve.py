@@ -124,6 +124,14 @@ class Reading(PluginTest):
         ):
             self.refused(call("POST", url, body=body), 400, "invalid_body", pointer, rule)
 
+    def test_what_is_no_body_and_no_query_is_named_as_by_the_host(self):
+        for body, rule in ((b"", "required"), (b"{", "json"), (b"\xff", "json")):
+            self.refused(call("POST", "/shout", body=body), 400, "invalid_body", "/body", rule)
+        form = {"content-type": "application/x-www-form-urlencoded"}
+        self.refused(call("POST", "/shout", body=b"text=%f", headers=form), 400, "invalid_body", "/body", "encoding")
+        multipart = {"content-type": "multipart/form-data; boundary=X"}
+        self.refused(call("POST", "/shout", body=b"--X", headers=multipart), 400, "invalid_body", "/body", "form")
+
     def test_no_such_path_or_method(self):
         self.refused(call("GET", "/nothing"), 404, "not_found")
         answer = call("PUT", "/shout")

@@ -52,7 +52,9 @@ impl<T: Input> Extract for Json<T> {
                 "the body is empty; send JSON that fits the input schema",
             ));
         }
-        serde_json::from_slice(&body).map(Self).map_err(|error| {
+        // A byte order mark, which a parser may ignore (RFC 8259, section 8.1), and the host does.
+        let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body);
+        serde_json::from_slice(json).map(Self).map_err(|error| {
             let problem = match error.classify() {
                 serde_json::error::Category::Data => {
                     format!("the JSON does not fit this endpoint: {error}")

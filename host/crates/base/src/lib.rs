@@ -17,4 +17,6 @@ pub mod accept;
 pub mod breaker;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(feature = "json")]
+pub mod json;
 pub mod text;

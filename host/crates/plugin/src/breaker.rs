@@ -60,6 +60,7 @@ fn counts(fault: &Fault) -> bool {
         Fault::PluginMemory
         | Fault::ResponseTooLarge
         | Fault::SlowRequest
+        | Fault::BrokenRequest { .. }
         | Fault::Unread
         | Fault::Busy
         | Fault::CircuitOpen { .. } => false,
@@ -84,7 +85,9 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let settings = BreakerSettings { failures: 1, pause: hour, longest: hour, jitter: false };
         let breaker = Breaker::new("p".into(), settings);
-        for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread, Fault::ResponseTooLarge, Fault::SlowRequest] {
+        let broken = Fault::BrokenRequest { is_too_large: false, fault: "it trapped".into() };
+        let others = [Fault::ResponseTooLarge, Fault::SlowRequest, broken];
+        for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread].into_iter().chain(others) {
             fail(&breaker, &fault);
         }
         assert_eq!(circuit(&breaker), Circuit::Closed);

@@ -33,6 +33,10 @@ pub enum Fault {
     /// The guest waited for a request body that did not come in time. The guest is not at fault.
     #[error("the request's body did not come in time")]
     SlowRequest,
+    /// The request's body ended early, or is larger than its limit, and the guest did not survive that. Any client can
+    /// send such a body, so the guest is not at fault.
+    #[error("the request's body {}, and the plugin failed over it: {fault}", if *.is_too_large { "is too large" } else { "ended early" })]
+    BrokenRequest { is_too_large: bool, fault: String },
     /// The response was not read for too long. The guest is not at fault.
     #[error("the client did not take the answer in time")]
     Unread,

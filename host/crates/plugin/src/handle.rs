@@ -14,7 +14,7 @@ use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest};
+use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest, Sells};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -69,7 +69,7 @@ impl Plugin {
             plugin: Arc::clone(&plugin),
             most: limits.instances,
             weight: linked.weight,
-            sells: sells(info),
+            sells: sells(info, linked.quote.is_some()),
             memory: MemoryTerms::new(&limits, description.initial_memory, linked.data),
         };
         let permits = InstanceLimit::new(&resources.instances, terms);
@@ -100,7 +100,8 @@ impl Plugin {
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
         let memory = MemoryTerms::new(&limits, description.initial_memory, spec.component.data);
-        let permits = spec.permits.under(limits.instances, sells(&description.info), memory);
+        let sells = sells(&description.info, spec.component.quote.is_some());
+        let permits = spec.permits.under(limits.instances, sells, memory);
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
         } else {
@@ -241,9 +242,13 @@ impl Plugin {
     }
 }
 
-/// True if any request of a plugin can be paid for.
-fn sells(info: &PluginInfo) -> bool {
-    info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free)
+/// Tells what a plugin sells. `quotes`: its component exports `quote`.
+fn sells(info: &PluginInfo, quotes: bool) -> Sells {
+    match info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free) {
+        true if quotes => Sells::Quoted,
+        true => Sells::Declared,
+        false => Sells::Nothing,
+    }
 }
 
 /// The instances of a component under these limits. `permits` are the plugin's own.

@@ -40,7 +40,7 @@ impl Folder {
         let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
         let fresh = staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();
         let (current, active, has_removals) = (self.live.load_full(), self.active(), self.has_removals);
-        SwapInput { current, active, has_changes: has_removals, staged, fresh }
+        SwapInput { current, active, has_changes: has_removals, staged, fresh, reserved: self.start.reserved() }
     }
 
     fn carry_out(&mut self, planned: PlannedSwap, report: &mut ScanReport) {

@@ -72,7 +72,7 @@ impl Folder {
         }
         for name in gone {
             self.staging.cancel(&name);
-            self.start.forget(&name);
+            self.is_changed |= self.start.forget(&name);
             self.is_changed |= self.staged.remove(&name).is_some();
             self.refused.remove(&name);
             match self.files.remove(&name) {

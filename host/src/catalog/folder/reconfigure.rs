@@ -11,13 +11,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use coinslot_plugin::PluginPolicies;
+use coinslot_plugin::{Plugin, PluginPolicies};
 
 use super::Folder;
 use super::swap::{self, SwapInput};
 use crate::catalog::generation::{Catalog, conflict};
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
 use crate::catalog::pins::shown_policies;
+use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The parts of a new configuration that are not in use.
 #[derive(Debug)]
@@ -35,21 +36,28 @@ impl Folder {
     /// A plugin that only cannot use the new values of its `config` keeps the former ones. Fails with the file of the
     /// first plugin that can be served with neither and with the reason for each, and then nothing has changed.
     pub async fn reconfigure(&mut self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, String> {
+        let sales = Arc::new(sales);
         let mut next = PlannedReload::default();
         for former in self.active() {
             next.add(&former, &policies, &sales).await?;
         }
         // The last step that can fail: nothing has changed until here.
-        let current = self.live.load_full();
-        let planned = tokio::task::spawn_blocking(move || next.plan(&current)).await;
+        let (current, reserved) = (self.live.load_full(), self.start.reserved());
+        let planned = tokio::task::spawn_blocking(move || next.plan(current, reserved)).await;
         let (catalog, refused) = planned.map_err(|error| error.to_string())??;
         for installed in catalog.installed() {
             if let Some(file) = self.files.get_mut(&installed.file) {
                 file.active = Some(Arc::clone(installed));
             }
         }
-        (self.loader.policies, self.loader.sales) = (Arc::new(policies), Arc::new(sales));
-        self.live.store(Arc::new(catalog));
+        (self.loader.policies, self.loader.sales) = (Arc::new(policies), sales);
+        let catalog = Arc::new(catalog);
+        self.live.store(Arc::clone(&catalog));
+        // The next start keeps for each file what it serves now.
+        if let Some(history) = &mut self.history {
+            history.reconfigured(catalog.installed().iter().map(|installed| &**installed));
+            self.write_history();
+        }
         self.look_again(&refused);
         Ok(Reconfigured { unknown: self.unknown_plugins(), refused })
     }
@@ -87,13 +95,17 @@ struct PlannedReload {
 
 impl PlannedReload {
     /// Puts an active plugin under the new policies. Fails if it cannot be served under them.
-    async fn add(&mut self, former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<(), String> {
+    async fn add(
+        &mut self,
+        former: &Installed,
+        policies: &PluginPolicies,
+        sales: &Arc<SalesPolicy>,
+    ) -> Result<(), String> {
         let file = &former.file;
-        let kept = || with_former_config(former, policies, sales).map(Arc::new);
-        let stays = match under(former, policies, sales).await.map(Arc::new) {
+        let stays = match under(former, policies, sales).await {
             Ok(installed) if routes(&installed).eq(routes(former)) => installed,
             // Whether others leave room for its new routes is known when all are under the new policies.
-            Ok(installed) => match kept() {
+            Ok(installed) => match with_former_config(former, policies, sales).await {
                 Ok(kept) => {
                     self.moves.push(installed);
                     kept
@@ -103,7 +115,7 @@ impl PlannedReload {
                     installed
                 }
             },
-            Err(reason) => match kept() {
+            Err(reason) => match with_former_config(former, policies, sales).await {
                 Ok(kept) => {
                     self.refused.push((file.clone(), reason));
                     kept
@@ -118,15 +130,19 @@ impl PlannedReload {
     /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
     /// they refuse the new one, or because another plugin serves what they would serve under it. Fails if a plugin that
     /// cannot keep its former one conflicts with another.
-    fn plan(self, current: &Arc<Catalog>) -> Result<(Catalog, Vec<(String, String)>), String> {
+    fn plan(
+        self,
+        current: Arc<Catalog>,
+        reserved: Vec<ReservedRoutes>,
+    ) -> Result<(Catalog, Vec<(String, String)>), String> {
         let Self { stays, without_former, moves, mut refused } = self;
         // These come last, so that a conflict is theirs.
         let (bound, mut active): (Vec<_>, Vec<_>) =
             stays.into_iter().partition(|installed| without_former.contains_key(&installed.file));
         active.extend(bound);
         let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
-        let (now, stays) = (Arc::clone(current), active.clone());
-        let planned = swap::plan(SwapInput { current: now, active, has_changes: true, staged, fresh: moves });
+        let stays = active.clone();
+        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, fresh: moves, reserved });
         let Some(catalog) = planned.next else {
             return Err(first_conflict(&stays, &without_former));
         };
@@ -161,7 +177,11 @@ fn routes(installed: &Installed) -> impl Iterator<Item = &str> {
 }
 
 /// The plugin under these policies. It is not shown them if it does not fit its pins.
-async fn under(former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<Installed, String> {
+async fn under(
+    former: &Installed,
+    policies: &PluginPolicies,
+    sales: &Arc<SalesPolicy>,
+) -> Result<Arc<Installed>, String> {
     let name = &former.plugin.info().name;
     if let Some(pins) = sales.pins.get(name)
         && let Err(source) = pins.check_component(&former.file, former.plugin.sha256())
@@ -171,11 +191,22 @@ async fn under(former: &Installed, policies: &PluginPolicies, sales: &SalesPolic
     // Under its new values it may call itself by another name, and would be shown those of that name.
     let shown = shown_policies(policies, &sales.pins, &former.file, former.plugin.sha256());
     let plugin = former.plugin.with_policies(&shown).await.map_err(|error| error.to_string())?;
-    Installed::new(former.file.clone(), Arc::new(plugin), sales).map_err(|error| error.to_string())
+    priced(former, plugin, sales).await
 }
 
 /// The plugin under these policies, but with the values of `config` that it has.
-fn with_former_config(former: &Installed, policies: &PluginPolicies, sales: &SalesPolicy) -> Result<Installed, String> {
+async fn with_former_config(
+    former: &Installed,
+    policies: &PluginPolicies,
+    sales: &Arc<SalesPolicy>,
+) -> Result<Arc<Installed>, String> {
     let plugin = former.plugin.with_policies_but_configuration(policies).map_err(|error| error.to_string())?;
-    Installed::new(former.file.clone(), Arc::new(plugin), sales).map_err(|error| error.to_string())
+    priced(former, plugin, sales).await
+}
+
+/// Prices the endpoints, and compiles their schemas: not on a thread that serves requests.
+async fn priced(former: &Installed, plugin: Plugin, sales: &Arc<SalesPolicy>) -> Result<Arc<Installed>, String> {
+    let (file, sales) = (former.file.clone(), Arc::clone(sales));
+    let installed = tokio::task::spawn_blocking(move || Installed::new(file, Arc::new(plugin), &sales)).await;
+    installed.map_err(|error| error.to_string())?.map(Arc::new).map_err(|error| error.to_string())
 }

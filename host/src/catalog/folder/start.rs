@@ -6,7 +6,7 @@
 //! every build that did is active or refused, so it takes no name and no route of theirs.
 //!
 //! A kept build that does not load, or does not fit, may do so under another configuration: it is tried again after
-//! each change of it, until some build of its file is active.
+//! each change of it, until some build of its file is active. Its name and its routes are kept for it until then.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::history::HistoryFile;
 use crate::catalog::kept_build::KeptBuild;
+use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The time for which a start in an empty folder waits for what served before: its volume may not be mounted yet.
 const MOUNT_WAIT: Duration = Duration::from_secs(60);
@@ -113,12 +114,17 @@ impl Start {
         self.unserved.remove(file);
     }
 
-    /// Forgets a file that is gone.
-    pub(super) fn forget(&mut self, file: &str) {
+    /// Forgets a file that is gone. True if name and routes were kept for it, which others may have now.
+    pub(super) fn forget(&mut self, file: &str) -> bool {
         self.note_ended(file);
         self.waiting.retain(|(waiting, _)| waiting != file);
         self.unrestored.remove(file);
-        self.unserved.remove(file);
+        self.unserved.remove(file).is_some()
+    }
+
+    /// Name and routes that are kept for files of which no build is active again.
+    pub(super) fn reserved(&self) -> Vec<ReservedRoutes> {
+        self.unserved.iter().map(|(file, build)| ReservedRoutes::of(file, build)).collect()
     }
 
     /// True if this build of a file, by its SHA-256, may become active already.

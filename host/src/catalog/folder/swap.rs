@@ -21,6 +21,7 @@ use std::sync::Arc;
 
 use crate::catalog::generation::{Catalog, ConflictError, conflict};
 use crate::catalog::install::Installed;
+use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The outcome of a swap that was not yet made.
 #[derive(Debug)]
@@ -45,35 +46,63 @@ pub(super) struct SwapInput {
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
     /// Those among the staged that did not conflict before.
     pub(super) fresh: Vec<Arc<Installed>>,
+    /// Name and routes of each file that served before the start and does not serve yet.
+    pub(super) reserved: Vec<ReservedRoutes>,
 }
 
 /// Plans the next generation.
 pub(super) fn plan(input: SwapInput) -> PlannedSwap {
-    let SwapInput { current, active, has_changes, mut staged, fresh } = input;
-    let admitted = together(&active, fresh);
+    let SwapInput { current, active, has_changes, mut staged, fresh, reserved } = input;
+    let admitted = together(&active, fresh, &reserved);
     staged.retain(|file, _| admitted.iter().all(|installed| installed.file != *file));
     let has_changes = has_changes || !admitted.is_empty();
-    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted)
+    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted, &reserved)
 }
 
 /// Those of the candidates that fit together, each in the place of its file's active build. A candidate that conflicts
 /// with a plugin that stays, or with a candidate before it, is left out. Its file's active build stays then, with which
-/// others may conflict that fitted without it: so all are tried again until none is left out.
-fn together(active: &[Arc<Installed>], mut candidates: Vec<Arc<Installed>>) -> Vec<Arc<Installed>> {
-    loop {
-        let before = candidates.len();
-        let mut others: Vec<_> = staying(active, &candidates).cloned().collect();
-        candidates.retain(|candidate| {
-            let fits = conflict(&others, candidate).is_ok();
-            if fits {
-                others.push(Arc::clone(candidate));
-            }
-            fits
-        });
-        if candidates.len() == before {
-            return candidates;
-        }
+/// others may conflict that fitted without it: they are left out, too, until none is left that conflicts.
+///
+/// A candidate that serves what its file served before the start comes before those that serve something else, so that
+/// a changed configuration takes nothing from it.
+fn together(
+    active: &[Arc<Installed>],
+    mut candidates: Vec<Arc<Installed>>,
+    reserved: &[ReservedRoutes],
+) -> Vec<Arc<Installed>> {
+    candidates.sort_by_key(|candidate| {
+        let own = reserved.iter().find(|reserved| reserved.file == candidate.file);
+        !own.is_some_and(|own| own.is_as_before(candidate))
+    });
+    let mut others: Vec<_> = staying(active, &candidates).cloned().collect();
+    let kept = without(reserved, &candidates);
+    let mut left_out = Vec::new();
+    candidates.retain(|candidate| {
+        let fits = fits(&others, &kept, candidate).is_ok();
+        let list = if fits { &mut others } else { &mut left_out };
+        list.push(Arc::clone(candidate));
+        fits
+    });
+    // All that is left fits together. Only what comes back with those that are left out can conflict with it.
+    while !left_out.is_empty() {
+        let is_back = |file: &str| left_out.iter().any(|candidate| candidate.file == file);
+        let back: Vec<_> = active.iter().filter(|other| is_back(&other.file)).cloned().collect();
+        let kept: Vec<_> = reserved.iter().filter(|reserved| is_back(&reserved.file)).collect();
+        (candidates, left_out) = candidates.into_iter().partition(|candidate| fits(&back, &kept, candidate).is_ok());
     }
+    candidates
+}
+
+/// Fails if a plugin cannot be active beside these, or would take what is reserved for another file.
+fn fits(others: &[Arc<Installed>], reserved: &[&ReservedRoutes], plugin: &Installed) -> Result<(), ConflictError> {
+    conflict(others, plugin)?;
+    reserved.iter().try_for_each(|reserved| reserved.check(plugin))
+}
+
+/// The reservations of files that have none of these plugins.
+fn without<'a>(reserved: &'a [ReservedRoutes], plugins: &[Arc<Installed>]) -> Vec<&'a ReservedRoutes> {
+    let is_served = |reserved: &&ReservedRoutes| plugins.iter().any(|plugin| plugin.file == reserved.file);
+    reserved.iter().filter(|reserved| !is_served(reserved)).collect()
 }
 
 /// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
@@ -84,6 +113,7 @@ fn one_by_one(
     mut has_changes: bool,
     mut waiting: BTreeMap<String, Arc<Installed>>,
     mut admitted: Vec<Arc<Installed>>,
+    reserved: &[ReservedRoutes],
 ) -> PlannedSwap {
     let mut refused = BTreeMap::new();
     loop {
@@ -91,7 +121,7 @@ fn one_by_one(
         waiting.retain(|file, candidate| {
             let others: Vec<_> = active.iter().filter(|other| other.file != *file).cloned().collect();
             // A plugin that stays may conflict with the new build of this file, never with another that stays.
-            match conflict(&others, candidate) {
+            match fits(&others, &without(reserved, &admitted), candidate) {
                 // The refusals of this round may be out of date now, so the loop goes round again.
                 Ok(()) => {
                     active = others;

@@ -114,6 +114,13 @@ fn what_is_absent_is_none_and_what_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_byte_order_mark_before_json_is_ignored() {
+    let marked = testing::post("/perhaps/7").body("\u{feff}{\"title\":\"t\"}");
+    assert_eq!(marked.send().text(), r#"7 None Some("t")"#);
+    refused(testing::post("/perhaps/7").body("\u{feff}\u{feff}{}"), 400, "invalid_body", "JSON");
+}
+
+#[test]
 fn an_endpoint_may_serve_what_does_not_fit() {
     assert_eq!(testing::get("/lenient/7?page=2").send().text(), "7 2");
     assert_eq!(testing::get("/lenient/x?page=x").send().text(), "0 invalid_query");

@@ -12,10 +12,15 @@ const ORDER: &str = r##"{"type":"object","required":["body"],
 
 const TOTAL: &str = r#"{"type":"object","properties":{"total":{"type":"integer"}},"required":["total"]}"#;
 
-const ITEM: &str = r#"{"type":"object","required":["path"],
-"properties":{"path":{"type":"object","properties":{"id":{"type":"integer","minimum":1}},"required":["id"]}}}"#;
+/// Its parts are named behind a reference.
+const ITEM: &str = r##"{"$ref":"#/$defs/Get","$defs":{"Get":{"type":"object","required":["path"],
+"properties":{"path":{"type":"object","properties":{"id":{"type":"integer","minimum":1}},"required":["id"]}}}}}"##;
 
-const FIND: &str = r#"{"type":"object","required":["query"],"properties":{"query":{"type":"object","required":["q"],
+/// A form with a box that may be unchecked, and a file of three bytes at most.
+const FORM: &str = r#"{"type":"object","required":["body"],"properties":{"body":{"type":"object",
+"properties":{"box":{"const":"on"},"file":{"type":"string","maxLength":3}}}}}"#;
+
+const FIND: &str = r#"{"type":"object","x-order":["q"],"required":["query"],"properties":{"query":{"type":"object","required":["q"],
 "properties":{"q":{"type":"string"},"limit":{"type":"integer","maximum":100},"tag":{"type":"array"}}}}}"#;
 
 /// Each level of the body is tried twice for each time that the level above it is.
@@ -36,6 +41,7 @@ fn info() -> PluginInfo {
             with(endpoint("GET", "/schemas/items/{id}", paid()), ITEM),
             with(endpoint("GET", "/schemas/find", paid()), FIND),
             with(endpoint("POST", "/schemas/find", Price::Free), FIND),
+            with(endpoint("POST", "/schemas/form", paid()), FORM),
             with(endpoint("POST", "/schemas/tree", paid()), TREE),
             with(endpoint("POST", "/schemas/free", Price::Free), TREE),
         ],

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 
 use crate::capabilities::egress::LoopGuard;
 use crate::contract::PaymentReceipt;
+use crate::fault::Fault;
 
 /// The head of a response and its body, or the error that the guest gave instead.
 pub(crate) type GuestResponse = Result<Response<WasiBody>, String>;
@@ -24,6 +25,44 @@ pub(crate) struct GuestRequest {
     pub(crate) loop_guard: LoopGuard,
     pub(crate) response: oneshot::Sender<GuestResponse>,
     pub(crate) body_read: Arc<BodyRead>,
+}
+
+/// The state of a request's body, as far as its guest has read it.
+#[derive(Debug, Default)]
+pub(crate) struct RequestProgress {
+    awaited: AtomicBool,
+    ended_early: AtomicBool,
+    too_large: AtomicBool,
+}
+
+impl RequestProgress {
+    /// Notes whether the guest waits for bytes that the client has not sent.
+    pub(crate) fn set_awaited(&self, awaited: bool) {
+        self.awaited.store(awaited, Relaxed);
+    }
+
+    /// True while the guest waits for bytes that the client has not sent.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
+    }
+
+    /// Notes that the guest has been told that the body is not whole.
+    pub(crate) fn set_broken(&self, is_too_large: bool) {
+        let which = if is_too_large { &self.too_large } else { &self.ended_early };
+        which.store(true, Relaxed);
+    }
+
+    /// The fault, or that of the client if the guest did not survive a body that is not whole. What a guest does too
+    /// long or with too much memory is its own fault all the same.
+    pub(crate) fn excuse(&self, fault: Fault) -> Fault {
+        let is_too_large = self.too_large.load(Relaxed);
+        match fault {
+            Fault::Trap(_) | Fault::NoResponse(_) if is_too_large || self.ended_early.load(Relaxed) => {
+                Fault::BrokenRequest { is_too_large, fault: fault.to_string() }
+            }
+            fault => fault,
+        }
+    }
 }
 
 /// Tells a guest of WASI 0.3 that the body of its response has been read to its end: the body's bytes travel through

@@ -4,8 +4,10 @@
 //! so that the pool can hold the instance of each request that has its permits. With its permits it has the memory that
 //! it begins with, of the budget of its plugin ([`memory`]). Three rules keep one kind of request from taking what
 //! others need:
-//! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter
-//!   of a plugin's own where the plugin sells something.
+//! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter of a plugin's own
+//!   where the plugin sells something. Free routes leave an eighth of a plugin's own to its quotes, which are short and
+//!   come before every sale, and one public client has at most half of what free routes may have: requests whose bodies
+//!   are sent slowly hold their instances for long.
 //! - A plugin that has its share already leaves a quarter to plugins that have less: of all permits, and with unpaid
 //!   work also of those that unpaid work may take. Unpaid work within a plugin's share leaves up to half as many to
 //!   plugins that have next to none.
@@ -33,7 +35,26 @@ use crate::permit::Client;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Demand {
     Paid,
+    /// A quote, which nobody has paid for.
+    Quote,
+    /// A request to a free route, or one without a client.
     Unpaid,
+}
+
+impl Demand {
+    pub(crate) fn is_paid(self) -> bool {
+        self == Self::Paid
+    }
+}
+
+/// The kind of sale for which a plugin's unpaid work leaves permits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sells {
+    Nothing,
+    /// Some requests have a price, and none is asked for by a quote.
+    Declared,
+    /// The component exports `quote`, which every sale asks.
+    Quoted,
 }
 
 /// A request for permits.
@@ -109,7 +130,7 @@ impl InstanceLimit {
 
     /// The bound of the same plugin under these terms: this one if the terms are its own, or another one, which counts
     /// from here on.
-    pub(crate) fn under(&self, most: usize, sells: bool, memory: MemoryTerms) -> Self {
+    pub(crate) fn under(&self, most: usize, sells: Sells, memory: MemoryTerms) -> Self {
         let terms = &self.0.terms;
         if (terms.most, terms.sells, terms.memory) == (most, sells, memory) {
             return self.clone();
@@ -124,12 +145,12 @@ impl InstanceLimit {
 
     /// True if any of the plugin's requests can be paid for.
     pub(crate) fn sells(&self) -> bool {
-        self.0.terms.sells
+        self.0.terms.sells != Sells::Nothing
     }
 
     /// Tells whether permits are free for a request that comes now.
-    pub(crate) fn room(&self, demand: Demand) -> Room {
-        self.0.pool.room(self.0.key, demand)
+    pub(crate) fn room(&self, request: impl Into<PermitRequest>) -> Room {
+        self.0.pool.room(self.0.key, request.into())
     }
 
     /// Takes permits, waiting at most this long.

@@ -6,13 +6,13 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
 use crate::fault::Fault;
+use crate::instance::exchange::RequestProgress;
 use crate::instance::meter::GuestMeter;
 use crate::instance::offload::offload;
 
@@ -24,8 +24,7 @@ pub(crate) struct TimedGuest {
     guest: GuestFuture,
     meter: Arc<GuestMeter>,
     deadline: Instant,
-    /// Set while the guest waits for the body of its request, which its client has not sent.
-    awaits_request: Arc<AtomicBool>,
+    request: Arc<RequestProgress>,
     /// Made when the guest first waits: most guests never do.
     timer: Option<Pin<Box<Sleep>>>,
 }
@@ -35,9 +34,9 @@ impl TimedGuest {
         guest: GuestFuture,
         meter: Arc<GuestMeter>,
         deadline: Instant,
-        awaits_request: Arc<AtomicBool>,
+        request: Arc<RequestProgress>,
     ) -> Self {
-        Self { guest, meter, deadline, awaits_request, timer: None }
+        Self { guest, meter, deadline, request, timer: None }
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Instant) {
@@ -59,12 +58,12 @@ impl TimedGuest {
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         match poll_guest(self.guest.as_mut(), &self.meter, cx) {
-            Poll::Ready(ended) => return Poll::Ready(ended),
+            Poll::Ready(ended) => return Poll::Ready(ended.map_err(|fault| self.request.excuse(fault))),
             Poll::Pending => {}
         }
         // After the guest: a guest that ends in this very poll is not late.
         let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(self.deadline)));
-        let late = if self.awaits_request.load(Relaxed) { Fault::SlowRequest } else { Fault::Deadline };
+        let late = if self.request.is_awaited() { Fault::SlowRequest } else { Fault::Deadline };
         timer.as_mut().poll(cx).map(|()| Err(late))
     }
 }

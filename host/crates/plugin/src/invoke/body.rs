@@ -17,7 +17,7 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::breaker;
 use crate::fault::Fault;
 use crate::headers::{is_withheld, remove};
-use crate::instance::exchange::BodyRead;
+use crate::instance::exchange::{BodyRead, RequestProgress};
 use crate::invoke::streaming::StreamingGuest;
 
 /// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice
@@ -49,6 +49,7 @@ pub(super) struct GuestBody {
 struct BreakerReport {
     permit: BreakerPermit,
     plugin: Arc<str>,
+    request: Arc<RequestProgress>,
 }
 
 impl GuestBody {
@@ -59,8 +60,14 @@ impl GuestBody {
     }
 
     /// Adds the guest that is still writing.
-    pub(super) fn written_by(mut self, guest: StreamingGuest, permit: BreakerPermit, plugin: Arc<str>) -> Self {
-        (self.guest, self.breaker) = (Some(guest), Some(BreakerReport { permit, plugin }));
+    pub(super) fn written_by(
+        mut self,
+        guest: StreamingGuest,
+        permit: BreakerPermit,
+        plugin: Arc<str>,
+        request: Arc<RequestProgress>,
+    ) -> Self {
+        (self.guest, self.breaker) = (Some(guest), Some(BreakerReport { permit, plugin, request }));
         self
     }
 
@@ -162,7 +169,7 @@ impl GuestBody {
     }
 
     fn succeed(&mut self) {
-        if let Some(BreakerReport { permit, plugin }) = self.breaker.take() {
+        if let Some(BreakerReport { permit, plugin, .. }) = self.breaker.take() {
             breaker::succeeded(permit, &plugin);
         }
     }
@@ -171,9 +178,9 @@ impl GuestBody {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;
-        if let Some(BreakerReport { permit, plugin }) = self.breaker.take() {
-            breaker::failed(permit, &plugin, &fault);
-        }
+        let Some(BreakerReport { permit, plugin, request }) = self.breaker.take() else { return fault };
+        let fault = request.excuse(fault);
+        breaker::failed(permit, &plugin, &fault);
         fault
     }
 

@@ -41,7 +41,7 @@ pub(crate) async fn quote(
     };
     // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
     let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
-    let asked = PermitRequest { demand: Demand::Unpaid, client };
+    let asked = PermitRequest { demand: Demand::Quote, client };
     // Declared before the store, and so held until the store has been dropped.
     let permits = spec.permits.acquire(asked, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);

@@ -2,7 +2,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -16,15 +15,16 @@ use wasmtime_wasi_http::{Error, WasiBody};
 use crate::contract::{RequestBody, RequestBodyError};
 use crate::fault::Fault;
 use crate::headers::{HostOnly, is_kept_from_guests, remove};
+use crate::instance::exchange::RequestProgress;
 
 /// Gives a request an absolute URI and a body that ends at its limit, and removes the fields that a guest must not see.
 ///
-/// `awaited` is set while the guest waits for a frame of the body.
+/// `progress` is told what the guest reads of the body.
 pub(super) fn prepare(
     request: Request<RequestBody>,
     limit: u64,
     is_host_only: HostOnly,
-    awaited: &Arc<AtomicBool>,
+    progress: &Arc<RequestProgress>,
 ) -> Result<Request<WasiBody>, Fault> {
     let (mut parts, body) = request.into_parts();
     let named: Vec<HeaderName> = parts
@@ -42,7 +42,7 @@ pub(super) fn prepare(
     let host = parts.headers.remove(http::header::HOST);
     remove(&mut parts.headers, |name| is_kept_from_guests(name, is_host_only));
     parts.uri = absolute(parts.uri, host.as_ref())?;
-    Ok(Request::from_parts(parts, bounded(body, limit, awaited, is_host_only)))
+    Ok(Request::from_parts(parts, bounded(body, limit, progress, is_host_only)))
 }
 
 /// Completes a request target. `https` stays, and any other scheme becomes `http`.
@@ -61,15 +61,17 @@ fn absolute(uri: Uri, host: Option<&http::HeaderValue>) -> Result<Uri, Fault> {
     Uri::from_parts(uri).map_err(|error| Fault::NoResponse(format!("the request's target does not fit a URI: {error}")))
 }
 
-fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>, is_host_only: HostOnly) -> WasiBody {
+fn bounded(body: RequestBody, limit: u64, progress: &Arc<RequestProgress>, is_host_only: HostOnly) -> WasiBody {
     // A body that declares a size within the limit needs no count of its bytes.
     let fits = body.size_hint().upper().is_some_and(|size| size <= limit);
     // An empty body is never waited for and has no trailers, so it needs no layer for either.
     let body = if body.size_hint().exact() == Some(0) {
         body
     } else {
-        GuestRequestBody { body, awaited: Arc::clone(awaited), is_host_only }.boxed_unsync()
+        GuestRequestBody { body, progress: Arc::clone(progress), is_host_only }.boxed_unsync()
     };
+    let progress = Arc::clone(progress);
+    let body_error = move |error| body_error(&progress, &error);
     if fits {
         body.map_err(body_error).boxed_unsync()
     } else {
@@ -81,7 +83,7 @@ fn bounded(body: RequestBody, limit: u64, awaited: &Arc<AtomicBool>, is_host_onl
 /// A request's body that reports whether the guest waits for it, and whose trailers are filtered like the headers.
 struct GuestRequestBody {
     body: RequestBody,
-    awaited: Arc<AtomicBool>,
+    progress: Arc<RequestProgress>,
     is_host_only: HostOnly,
 }
 
@@ -94,7 +96,7 @@ impl Body for GuestRequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let polled = Pin::new(&mut self.body).poll_frame(cx);
-        self.awaited.store(polled.is_pending(), Relaxed);
+        self.progress.set_awaited(polled.is_pending());
         polled.map_ok(|frame| match frame.into_trailers() {
             Ok(mut trailers) => {
                 remove(&mut trailers, |name| is_kept_from_guests(name, self.is_host_only));
@@ -113,8 +115,10 @@ impl Body for GuestRequestBody {
     }
 }
 
-fn body_error(error: RequestBodyError) -> Error {
-    if error.is::<LengthLimitError>() {
+fn body_error(progress: &RequestProgress, error: &RequestBodyError) -> Error {
+    let is_too_large = error.is::<LengthLimitError>();
+    progress.set_broken(is_too_large);
+    if is_too_large {
         Error::HttpRequestBodySize(None)
     } else {
         Error::InternalError(Some("the request's body ended early".into()))

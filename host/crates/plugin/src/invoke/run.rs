@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use coinslot_base::breaker::{Breaker, BreakerPermit};
@@ -17,7 +16,7 @@ use crate::breaker;
 use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
-use crate::instance::exchange::{BodyRead, GuestRequest};
+use crate::instance::exchange::{BodyRead, GuestRequest, RequestProgress};
 use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
@@ -42,17 +41,19 @@ pub(crate) async fn invoke(
         Some(permit) => permit,
         None => circuit.admit()?,
     };
-    match run(instances, client, wait, receipt, request, &mut permit).await {
+    let progress = Arc::<RequestProgress>::default();
+    match run(instances, client, wait, receipt, request, &progress, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Ok((parts, body, Some(guest))) => {
             breaker::responds(&mut permit, &spec.plugin);
-            let body = body.written_by(guest, permit, Arc::clone(&spec.plugin));
+            let body = body.written_by(guest, permit, Arc::clone(&spec.plugin), progress);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Err(fault) => {
+            let fault = progress.excuse(fault);
             breaker::failed(permit, &spec.plugin, &fault);
             Err(fault)
         }
@@ -64,12 +65,12 @@ const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Waits for a head. A trial whose client is slow to send its body says nothing about the plugin, and all other
 /// requests would be refused meanwhile: after a while the next request is the trial in its place.
-async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermit, awaits_request: &AtomicBool) -> T {
+async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermit, request: &RequestProgress) -> T {
     let mut head = pin!(head);
     while permit.is_trial() {
         match tokio::time::timeout(TRIAL_WAIT, head.as_mut()).await {
             Ok(head) => return head,
-            Err(_) if awaits_request.load(Relaxed) => permit.give_up_trial(),
+            Err(_) if request.is_awaited() => permit.give_up_trial(),
             Err(_) => {}
         }
     }
@@ -85,14 +86,14 @@ async fn run(
     wait: Duration,
     receipt: Option<PaymentReceipt>,
     request: Request<RequestBody>,
+    progress: &Arc<RequestProgress>,
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Unpaid };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());
-    let awaits_request = Arc::new(AtomicBool::new(false));
-    let request = prepare(request, limits.request_body, instances.spec.is_host_only, &awaits_request)?;
+    let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
@@ -111,10 +112,10 @@ async fn run(
     let started = started?;
     // The guest's time begins when it has an instance, so that a wait for one is not its fault.
     let begin = Instant::now();
-    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(&awaits_request));
+    let guest = TimedGuest::new(started.guest, started.meter, begin + limits.first_byte, Arc::clone(progress));
     let driven_elsewhere = started.permits.is_none();
     let head = AwaitedHead::new(guest, received, driven_elsewhere).head();
-    let (response, mut guest, ended) = watch_trial(head, permit, &awaits_request).await?;
+    let (response, mut guest, ended) = watch_trial(head, permit, progress).await?;
 
     let (mut parts, body) = response.into_parts();
     if parts.status.is_informational() {

@@ -361,7 +361,7 @@ proptest! {
         let Ok(lenient) = serde_json::from_str::<Value>(&text) else { return Ok(()) };
         match json::object(text.as_bytes()) {
             Ok(read) => prop_assert_eq!(Value::from(read), lenient),
-            Err(error) => prop_assert_eq!(error, json::JsonError::NotObject),
+            Err(error) => prop_assert_eq!(error, json::ObjectError::NotObject),
         }
     }
 

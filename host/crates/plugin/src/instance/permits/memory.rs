@@ -4,14 +4,14 @@
 //! an instance for which there is no memory. What it grows by is counted before it has it. The first contents of a
 //! memory, which are mapped from the component, count as far as the guest has written there: a Python component has 12
 //! MiB of them, and most requests write to a part. Unpaid work and instances that wait for a request leave a part of
-//! the budget to paid work, as with permits.
+//! the budget to paid work, and free routes one to quotes, as with permits.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::{Demand, LimitEntry};
-use crate::instance::permits::state::KEPT;
+use super::state::{KEPT, KEPT_FOR_QUOTES};
+use super::{Demand, LimitEntry, Sells};
 use crate::limits::Limits;
 
 /// The memory that the instances of one plugin may have.
@@ -45,19 +45,25 @@ impl MemoryTerms {
         Self { total: usize::MAX, single: 0, initial: 0, mapped: 0 }
     }
 
-    /// A quarter of the budget, or less: one instance alone can always have its whole memory.
-    fn quarter(&self, taken: usize) -> usize {
-        (self.total / KEPT).min(self.total - self.single - taken)
+    /// One in `parts` of the budget, or less: beside what is taken, one instance can always have its whole memory.
+    fn part(&self, parts: usize, taken: usize) -> usize {
+        (self.total / parts).min(self.total - self.single - taken)
     }
 
-    /// The part that is kept for paid work.
-    fn kept(&self, sells: bool) -> usize {
-        if sells { self.quarter(0) } else { 0 }
+    /// What unpaid work may have in all.
+    fn unpaid(&self, sells: Sells) -> usize {
+        if sells == Sells::Nothing { self.total } else { self.total - self.part(KEPT, 0) }
     }
 
-    /// The part that idle instances may have.
-    fn idle(&self, sells: bool) -> usize {
-        self.quarter(self.kept(sells))
+    /// What free routes and idle instances may have: the rest is for quotes.
+    fn free(&self, sells: Sells) -> usize {
+        let unpaid = self.unpaid(sells);
+        if sells == Sells::Quoted { unpaid - self.part(KEPT_FOR_QUOTES, self.total - unpaid) } else { unpaid }
+    }
+
+    /// What idle instances may have.
+    fn idle(&self, sells: Sells) -> usize {
+        self.part(KEPT, self.total - self.free(sells))
     }
 }
 
@@ -65,7 +71,8 @@ impl MemoryTerms {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum MemoryUse {
     Paid,
-    Unpaid,
+    Quote,
+    Free,
     /// It waits for a request.
     Idle,
 }
@@ -74,7 +81,8 @@ impl From<Demand> for MemoryUse {
     fn from(demand: Demand) -> Self {
         match demand {
             Demand::Paid => Self::Paid,
-            Demand::Unpaid => Self::Unpaid,
+            Demand::Quote => Self::Quote,
+            Demand::Unpaid => Self::Free,
         }
     }
 }
@@ -83,7 +91,8 @@ impl From<Demand> for MemoryUse {
 #[derive(Debug, Default)]
 pub(super) struct MemoryInUse {
     paid: usize,
-    unpaid: usize,
+    quotes: usize,
+    free: usize,
     idle: usize,
 }
 
@@ -91,32 +100,30 @@ impl MemoryInUse {
     fn of(&mut self, purpose: MemoryUse) -> &mut usize {
         match purpose {
             MemoryUse::Paid => &mut self.paid,
-            MemoryUse::Unpaid => &mut self.unpaid,
+            MemoryUse::Quote => &mut self.quotes,
+            MemoryUse::Free => &mut self.free,
             MemoryUse::Idle => &mut self.idle,
         }
     }
 
     pub(super) fn total(&self) -> usize {
-        self.paid + self.unpaid + self.idle
+        self.paid + self.quotes + self.free + self.idle
     }
 
     /// True if another instance may begin.
-    pub(super) fn fits_another(&self, terms: &MemoryTerms, sells: bool, demand: Demand) -> bool {
+    pub(super) fn fits_another(&self, terms: &MemoryTerms, sells: Sells, demand: Demand) -> bool {
         self.fits(terms, sells, demand.into(), terms.initial)
     }
 
     /// True if an instance may have this much more.
-    fn fits(&self, terms: &MemoryTerms, sells: bool, purpose: MemoryUse, more: usize) -> bool {
-        let without_paid = (self.unpaid + self.idle).saturating_add(more);
-        let fits = self.total().saturating_add(more) <= terms.total;
-        match purpose {
-            MemoryUse::Paid => fits,
-            MemoryUse::Unpaid => fits && without_paid <= terms.total - terms.kept(sells),
-            MemoryUse::Idle => {
-                fits && without_paid <= terms.total - terms.kept(sells)
-                    && self.idle.saturating_add(more) <= terms.idle(sells)
-            }
-        }
+    fn fits(&self, terms: &MemoryTerms, sells: Sells, purpose: MemoryUse, more: usize) -> bool {
+        let fits = |used: usize, most: usize| used.saturating_add(more) <= most;
+        let is_paid = purpose == MemoryUse::Paid;
+        let is_free = matches!(purpose, MemoryUse::Free | MemoryUse::Idle);
+        fits(self.total(), terms.total)
+            && (is_paid || fits(self.total() - self.paid, terms.unpaid(sells)))
+            && (!is_free || fits(self.free + self.idle, terms.free(sells)))
+            && (purpose != MemoryUse::Idle || fits(self.idle, terms.idle(sells)))
     }
 
     /// Counts an instance that begins.
@@ -188,7 +195,7 @@ impl InstanceMemory {
     }
 
     /// Counts as the memory of an instance that works for such a request. It fits always: idle instances count like
-    /// unpaid work.
+    /// those of free routes.
     pub(super) fn set_working(&self, demand: Demand) {
         let mut counted = self.counted.lock();
         let CountedMemory { bytes, purpose } = *counted;

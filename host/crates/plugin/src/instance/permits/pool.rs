@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::memory::{MemoryInUse, MemoryTerms};
 use super::state::{LimitState, PoolState, Waiting};
-use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room, Ticket};
+use super::{InstanceLimit, InstancePermits, PermitRequest, Room, Sells, Ticket};
 
 /// The permits of running instances.
 #[derive(Debug)]
@@ -27,8 +27,7 @@ pub(crate) struct LimitTerms {
     pub(crate) most: usize,
     /// Permits of one instance.
     pub(crate) weight: usize,
-    /// True if any of the plugin's requests can be paid for.
-    pub(crate) sells: bool,
+    pub(crate) sells: Sells,
     pub(crate) memory: MemoryTerms,
 }
 
@@ -48,7 +47,7 @@ impl PermitPool {
         terms.weight = terms.weight.clamp(1, self.total.max(1));
         let mut state = self.state.lock();
         let key = state.number();
-        state.sellers += usize::from(terms.sells);
+        state.sellers += usize::from(terms.sells != Sells::Nothing);
         state.plugins.entry(Arc::clone(&terms.plugin)).or_default().limits += 1;
         state.limits.insert(key, LimitState::new(terms));
         key
@@ -58,7 +57,7 @@ impl PermitPool {
     pub(super) fn remove(&self, key: LimitKey) {
         let mut state = self.state.lock();
         let Some(limit) = state.limits.remove(&key) else { return };
-        state.sellers -= usize::from(limit.terms.sells);
+        state.sellers -= usize::from(limit.terms.sells != Sells::Nothing);
         if let Some(share) = state.plugins.get_mut(&limit.terms.plugin) {
             share.limits -= 1;
             if share.limits == 0 {
@@ -66,19 +65,19 @@ impl PermitPool {
             }
         }
         self.grant(state);
-        // A request that waits holds a reference to its bound, so both queues are empty.
+        // A request that waits holds a reference to its bound, so its queues are empty.
         drop(limit);
     }
 
     /// Tells whether an instance could run now, without a wait.
-    pub(super) fn room(&self, key: LimitKey, demand: Demand) -> Room {
-        self.state.lock().room(self.total, key, demand)
+    pub(super) fn room(&self, key: LimitKey, request: PermitRequest) -> Room {
+        self.state.lock().room(self.total, key, request)
     }
 
     /// Counts an instance as running, if it may run now.
     pub(super) fn try_take(&self, key: LimitKey, request: PermitRequest) -> bool {
         let mut state = self.state.lock();
-        let takes = state.room(self.total, key, request.demand) == Room::Free;
+        let takes = state.room(self.total, key, request) == Room::Free;
         if takes {
             state.take(key, request);
         }

@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::state::Waiting;
 use crate::permit::Client;
 
-/// The paid or the unpaid requests of one bound, by client. A client has an entry as long as it holds or waits.
+/// The requests of one kind under one bound, by client. A client has an entry as long as it holds or waits.
 #[derive(Debug, Default)]
 pub(super) struct ClientQueue {
     clients: HashMap<Client, ClientRequests>,
@@ -29,17 +29,18 @@ pub(super) struct ClientTurn {
     /// Instances that the client has in use.
     pub(super) running: usize,
     pub(super) number: u64,
-    client: Client,
+    pub(super) client: Client,
 }
 
 impl ClientQueue {
-    pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
     /// The place of the request that is the next to run.
     pub(super) fn first(&self) -> Option<ClientTurn> {
         self.order.first().copied()
+    }
+
+    /// Instances that a client has in use.
+    pub(super) fn running(&self, client: Client) -> usize {
+        self.clients.get(&client).map_or(0, |requests| requests.running)
     }
 
     /// Adds a request.

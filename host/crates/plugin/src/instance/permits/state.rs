@@ -9,11 +9,14 @@ use tokio::sync::oneshot;
 use super::memory::MemoryInUse;
 use super::pool::{LimitKey, LimitTerms};
 use super::queue::{ClientQueue, ClientTurn};
-use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room};
+use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room, Sells};
+use crate::capabilities::egress::is_public;
 use crate::permit::Client;
 
 /// The part of the permits that is kept for those who need it more: one in this many.
 pub(super) const KEPT: usize = 4;
+/// The part of a plugin's permits, and of its memory, that free routes leave to its quotes: one in this many.
+pub(super) const KEPT_FOR_QUOTES: usize = 8;
 /// The least share of a plugin on a host with many plugins: one permit in this many.
 const LEAST_SHARE: usize = 32;
 
@@ -42,7 +45,10 @@ pub(super) struct LimitState {
     pub(super) terms: LimitTerms,
     pub(super) running: usize,
     running_unpaid: usize,
+    /// Those of them that are no quotes.
+    running_free: usize,
     paid: ClientQueue,
+    quotes: ClientQueue,
     unpaid: ClientQueue,
 }
 
@@ -82,10 +88,11 @@ enum PermitClaim {
 /// holds the fewest permits, then the client that has the fewest instances in use, then the order of arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn {
-    demand: Demand,
+    is_unpaid: bool,
     held: usize,
     running: usize,
     number: u64,
+    demand: Demand,
     key: LimitKey,
 }
 
@@ -102,9 +109,10 @@ impl PoolState {
     }
 
     /// Tells whether an instance under this bound may run now.
-    fn claim(&self, total: usize, key: LimitKey, demand: Demand) -> PermitClaim {
+    fn claim(&self, total: usize, key: LimitKey, request: PermitRequest) -> PermitClaim {
         let Some(limit) = self.limits.get(&key) else { return PermitClaim::Refused };
-        if !self.has_room(limit, demand) {
+        let demand = request.demand;
+        if !self.has_room(limit, request) {
             return PermitClaim::Refused;
         }
         let weight = limit.terms.weight;
@@ -112,11 +120,11 @@ impl PoolState {
         // What unpaid work holds is no reason to refuse paid work.
         let held = self.plugins.get(&limit.terms.plugin).map_or(0, |share| match demand {
             Demand::Paid => share.held - share.held_unpaid,
-            Demand::Unpaid => share.held,
+            Demand::Quote | Demand::Unpaid => share.held,
         });
         let used = match demand {
             Demand::Paid => total - self.free,
-            Demand::Unpaid => self.unpaid,
+            Demand::Quote | Demand::Unpaid => self.unpaid,
         };
         let (plugins, least) = (self.plugins.len().max(1), (most / LEAST_SHARE).max(weight));
         let leaves = |of_most: usize, of_all: usize| used + weight + of_most <= most && self.free >= weight + of_all;
@@ -124,7 +132,7 @@ impl PoolState {
         let (is_refused, kept) = if held + weight <= least {
             (weight > most, 0)
         } else if held + weight <= (most / plugins).max(least) {
-            (weight > most, if demand == Demand::Unpaid { (most / (2 * KEPT)).min(newcomers) } else { 0 })
+            (weight > most, if demand.is_paid() { 0 } else { (most / (2 * KEPT)).min(newcomers) })
         } else {
             (!leaves(most / KEPT, total / KEPT), 0)
         };
@@ -138,28 +146,37 @@ impl PoolState {
     /// The permits that such work may hold in all.
     fn most(&self, total: usize, demand: Demand) -> usize {
         match demand {
-            Demand::Unpaid if self.sellers > 0 => total - total / KEPT,
-            Demand::Unpaid | Demand::Paid => total,
+            Demand::Quote | Demand::Unpaid if self.sellers > 0 => total - total / KEPT,
+            Demand::Quote | Demand::Unpaid | Demand::Paid => total,
         }
     }
 
     /// Tells whether an instance may run now, and no request that waits comes before it.
-    pub(super) fn room(&self, total: usize, key: LimitKey, demand: Demand) -> Room {
+    pub(super) fn room(&self, total: usize, key: LimitKey, request: PermitRequest) -> Room {
         let Some(limit) = self.limits.get(&key) else { return Room::Taken };
-        if !self.has_room(limit, demand) || !limit.queue(demand).is_empty() {
+        let demand = request.demand;
+        if !self.has_room(limit, request) || self.has_waiting(limit, demand) {
             return Room::Taken;
         }
-        let newest = Turn { demand, held: self.held(limit), running: usize::MAX, number: u64::MAX, key };
-        let runs = self.claim(total, key, demand) == PermitClaim::Runs
+        let (is_unpaid, held) = (!demand.is_paid(), self.held(limit));
+        let newest = Turn { is_unpaid, held, running: usize::MAX, number: u64::MAX, demand, key };
+        let runs = self.claim(total, key, request) == PermitClaim::Runs
             && self.next_in_turn(total).is_none_or(|first| newest < first);
         if runs { Room::Free } else { Room::TakenByOthers(self.freed) }
     }
 
     /// True if the plugin's own bounds, of instances and of memory, allow another instance.
-    fn has_room(&self, limit: &LimitState, demand: Demand) -> bool {
+    fn has_room(&self, limit: &LimitState, request: PermitRequest) -> bool {
         let LimitTerms { plugin, memory, sells, .. } = &limit.terms;
-        let fits = |share: &PluginShare| share.memory.fits_another(memory, *sells, demand);
-        limit.has_room(demand) && self.plugins.get(plugin).is_none_or(fits)
+        let fits = |share: &PluginShare| share.memory.fits_another(memory, *sells, request.demand);
+        limit.has_room(request) && self.plugins.get(plugin).is_none_or(fits)
+    }
+
+    /// True if a request of this kind waits that comes before a new one. Those of clients that have all that they may
+    /// have do not.
+    fn has_waiting(&self, limit: &LimitState, demand: Demand) -> bool {
+        let may_run = |client| self.has_room(limit, PermitRequest { demand, client });
+        limit.queue(demand).first().is_some_and(|first| may_run(first.client))
     }
 
     /// Permits of the plugin of this bound.
@@ -172,8 +189,9 @@ impl PoolState {
         limit.running += 1;
         limit.queue_mut(demand).take(client);
         self.free -= limit.terms.weight;
-        let unpaid = if demand == Demand::Unpaid { limit.terms.weight } else { 0 };
+        let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
         limit.running_unpaid += usize::from(unpaid > 0);
+        limit.running_free += usize::from(demand == Demand::Unpaid);
         self.unpaid += unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held += limit.terms.weight;
@@ -188,8 +206,9 @@ impl PoolState {
         limit.queue_mut(demand).give_back(client);
         self.free += limit.terms.weight;
         self.freed = Instant::now();
-        let unpaid = if demand == Demand::Unpaid { limit.terms.weight } else { 0 };
+        let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
         limit.running_unpaid -= usize::from(unpaid > 0);
+        limit.running_free -= usize::from(demand == Demand::Unpaid);
         self.unpaid -= unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held -= limit.terms.weight;
@@ -202,8 +221,9 @@ impl PoolState {
     pub(super) fn grant(&mut self, total: usize) -> Vec<InstancePermits> {
         let mut undelivered = Vec::new();
         while let Some(Turn { key, demand, .. }) = self.next_in_turn(total) {
+            let Some(first) = self.limits.get(&key).and_then(|limit| limit.queue(demand).first()) else { break };
             // The permits that are free wait for the others that this request needs.
-            if self.claim(total, key, demand) != PermitClaim::Runs {
+            if self.claim(total, key, PermitRequest { demand, client: first.client }) != PermitClaim::Runs {
                 break;
             }
             let Some(waiting) = self.limits.get_mut(&key).and_then(|limit| limit.queue_mut(demand).pop()) else {
@@ -226,31 +246,48 @@ impl PoolState {
             return None;
         }
         let first = |demand: Demand| {
-            let waiting = self.limits.iter().filter_map(|(&key, limit)| {
-                let ClientTurn { running, number, .. } = limit.queue(demand).first()?;
-                Some(Turn { demand, held: self.held(limit), running, number, key })
+            let waiting = self.limits.iter().filter_map(move |(&key, limit)| {
+                let ClientTurn { running, number, client } = limit.queue(demand).first()?;
+                let turn = Turn { is_unpaid: !demand.is_paid(), held: self.held(limit), running, number, demand, key };
+                // The first client has the fewest in use: if it may have no more, no other one may.
+                let claim = self.claim(total, key, PermitRequest { demand, client });
+                (claim != PermitClaim::Refused).then_some(turn)
             });
-            waiting.filter(|turn| self.claim(total, turn.key, demand) != PermitClaim::Refused).min()
+            waiting.min()
         };
-        first(Demand::Paid).or_else(|| first(Demand::Unpaid))
+        first(Demand::Paid).or_else(|| first(Demand::Quote).into_iter().chain(first(Demand::Unpaid)).min())
     }
 }
 
 impl LimitState {
     /// A bound under which nothing runs.
     pub(super) fn new(terms: LimitTerms) -> Self {
-        Self { terms, running: 0, running_unpaid: 0, paid: ClientQueue::default(), unpaid: ClientQueue::default() }
+        let (paid, quotes, unpaid) = <(ClientQueue, ClientQueue, ClientQueue)>::default();
+        Self { terms, running: 0, running_unpaid: 0, running_free: 0, paid, quotes, unpaid }
     }
 
     /// True if the plugin's own bound of instances allows another one.
-    fn has_room(&self, demand: Demand) -> bool {
-        let kept = if self.terms.sells { self.terms.most / KEPT } else { 0 };
-        self.running < self.terms.most && (demand == Demand::Paid || self.running_unpaid < self.terms.most - kept)
+    fn has_room(&self, PermitRequest { demand, client }: PermitRequest) -> bool {
+        let LimitTerms { most, sells, .. } = self.terms;
+        let kept = if sells == Sells::Nothing { 0 } else { most / KEPT };
+        let for_quotes = if sells == Sells::Quoted { (most / KEPT_FOR_QUOTES).max(usize::from(most > 1)) } else { 0 };
+        let (unpaid, free) = (most - kept, (most - kept).saturating_sub(for_quotes).max(1));
+        // A client without a public address may be a proxy, behind which are all clients.
+        let of_client = if client.is_some_and(is_public) { free.div_ceil(2) } else { free };
+        let is_allowed = match demand {
+            Demand::Paid => true,
+            Demand::Quote => self.running_unpaid < unpaid,
+            Demand::Unpaid => {
+                self.running_unpaid < unpaid && self.running_free < free && self.unpaid.running(client) < of_client
+            }
+        };
+        is_allowed && self.running < most
     }
 
     fn queue(&self, demand: Demand) -> &ClientQueue {
         match demand {
             Demand::Paid => &self.paid,
+            Demand::Quote => &self.quotes,
             Demand::Unpaid => &self.unpaid,
         }
     }
@@ -258,6 +295,7 @@ impl LimitState {
     pub(super) fn queue_mut(&mut self, demand: Demand) -> &mut ClientQueue {
         match demand {
             Demand::Paid => &mut self.paid,
+            Demand::Quote => &mut self.quotes,
             Demand::Unpaid => &mut self.unpaid,
         }
     }
@@ -265,6 +303,6 @@ impl LimitState {
     /// Clients that hold or wait, for tests.
     #[cfg(test)]
     pub(super) fn clients(&self) -> usize {
-        self.paid.clients() + self.unpaid.clients()
+        self.paid.clients() + self.quotes.clients() + self.unpaid.clients()
     }
 }

@@ -9,7 +9,7 @@ use crate::fault::Fault;
 const MIB: usize = 1 << 20;
 
 /// A plugin with 64 MiB for all instances, of which each begins with 4 MiB and may have 32.
-fn limit(pool: &Arc<PermitPool>, sells: bool) -> InstanceLimit {
+fn limit(pool: &Arc<PermitPool>, sells: Sells) -> InstanceLimit {
     let limits = Limits { memory: 32 * MIB, plugin_memory: 64 * MIB, ..Limits::default() };
     let memory = MemoryTerms::new(&limits, 4 * MIB, MIB);
     InstanceLimit::new(pool, LimitTerms { plugin: "plugin".into(), most: 99, weight: 1, sells, memory })
@@ -22,13 +22,13 @@ fn fill(limit: &InstanceLimit, demand: Demand) -> Vec<InstancePermits> {
 #[test]
 fn as_many_instances_begin_as_have_memory_and_unpaid_ones_leave_a_quarter() {
     let pool = PermitPool::new(99);
-    for (sells, unpaid, paid) in [(true, 12, 4), (false, 16, 0)] {
+    let sales = [(Sells::Nothing, 16, 0, 0), (Sells::Declared, 12, 0, 4), (Sells::Quoted, 10, 2, 4)];
+    for (sells, free, quotes, paid) in sales {
         let limit = limit(&pool, sells);
-        let held = fill(&limit, Demand::Unpaid);
-        let bought = fill(&limit, Demand::Paid);
-        assert_eq!((held.len(), bought.len(), limit.memory_in_use()), (unpaid, paid, 64 * MIB), "{sells}");
-        assert_eq!(limit.room(Demand::Paid), Room::Taken);
-        drop((held, bought));
+        let held = [Demand::Unpaid, Demand::Quote, Demand::Paid].map(|demand| fill(&limit, demand));
+        assert_eq!(held.each_ref().map(Vec::len), [free, quotes, paid], "{sells:?}");
+        assert_eq!((limit.memory_in_use(), limit.room(Demand::Paid)), (64 * MIB, Room::Taken));
+        drop(held);
         assert_eq!((limit.memory_in_use(), limit.room(Demand::Unpaid)), (0, Room::Free));
     }
 }
@@ -36,7 +36,7 @@ fn as_many_instances_begin_as_have_memory_and_unpaid_ones_leave_a_quarter() {
 #[test]
 fn growth_is_refused_at_the_budget_and_comes_back_with_the_instance() {
     let pool = PermitPool::new(99);
-    let limit = limit(&pool, true);
+    let limit = limit(&pool, Sells::Declared);
     let grown = limit.try_acquire(Demand::Unpaid).expect("room");
     assert!(grown.memory().resize(32 * MIB) && grown.memory().resize(30 * MIB));
     let other = limit.try_acquire(Demand::Unpaid).expect("room");
@@ -59,7 +59,7 @@ fn growth_is_refused_at_the_budget_and_comes_back_with_the_instance() {
 #[tokio::test]
 async fn a_request_without_memory_waits_and_gets_what_another_gives_back() {
     let pool = PermitPool::new(99);
-    let limit = limit(&pool, true);
+    let limit = limit(&pool, Sells::Declared);
     let large = limit.try_acquire(Demand::Paid).expect("room");
     let small = limit.try_acquire(Demand::Paid).expect("room");
     assert!(large.memory().resize(32 * MIB) && small.memory().resize(29 * MIB));
@@ -80,9 +80,9 @@ async fn a_request_without_memory_waits_and_gets_what_another_gives_back() {
 #[test]
 fn another_plugin_has_a_budget_of_its_own_and_another_build_has_not() {
     let pool = PermitPool::new(99);
-    let first = limit(&pool, true);
+    let first = limit(&pool, Sells::Declared);
     let held = fill(&first, Demand::Paid);
-    let next_build = limit(&pool, true);
+    let next_build = limit(&pool, Sells::Declared);
     assert!(next_build.try_acquire(Demand::Paid).is_none());
     let neighbour = InstanceLimit::new(&pool, LimitTerms { plugin: "neighbour".into(), ..first.0.terms.clone() });
     assert_eq!(fill(&neighbour, Demand::Paid).len(), 16);
@@ -93,7 +93,7 @@ fn another_plugin_has_a_budget_of_its_own_and_another_build_has_not() {
 #[test]
 fn idle_instances_have_a_part_and_leave_that_of_paid_work() {
     let pool = PermitPool::new(99);
-    let limit = limit(&pool, true);
+    let limit = limit(&pool, Sells::Declared);
     let mut idle: Vec<Arc<InstanceMemory>> = Vec::new();
     for permits in fill(&limit, Demand::Paid) {
         let memory = Arc::clone(permits.memory());
@@ -122,7 +122,7 @@ fn one_instance_alone_can_have_the_whole_memory_of_one() {
     for plugin_memory in [8 * MIB, 32 * MIB, 35 * MIB, 40 * MIB, 512 * MIB] {
         let pool = PermitPool::new(99);
         let memory = MemoryTerms::new(&Limits { plugin_memory, ..limits.clone() }, 4 * MIB, MIB);
-        let terms = LimitTerms { plugin: "plugin".into(), most: 99, weight: 1, sells: true, memory };
+        let terms = LimitTerms { plugin: "plugin".into(), most: 99, weight: 1, sells: Sells::Quoted, memory };
         let limit = InstanceLimit::new(&pool, terms);
         let idle: Vec<_> = fill(&limit, Demand::Paid).iter().map(|permits| Arc::clone(permits.memory())).collect();
         let idle: Vec<_> = idle.into_iter().filter(|memory| memory.try_set_idle()).collect();

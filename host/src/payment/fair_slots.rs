@@ -1,0 +1,113 @@
+//! Gives out a few slots for long work, fairly among clients.
+//!
+//! A client waits for its own work before it waits for the slots, so it has one place among those that wait, however many
+//! requests it sends. Clients without a public address are not told apart: a proxy may stand for many.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+
+use super::client::{is_public, prefix_of};
+
+/// Slots, and the turn of each client that holds or waits for one.
+#[derive(Debug)]
+pub(super) struct FairSlots {
+    slots: Semaphore,
+    turns: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
+}
+
+/// A slot, given back when it is dropped.
+#[derive(Debug)]
+pub(super) struct FairSlot<'s> {
+    _slot: SemaphorePermit<'s>,
+    _turn: Option<OwnTurn<'s>>,
+}
+
+/// The turn of a client. The last one that holds or waits removes the entry.
+#[derive(Debug)]
+struct OwnTurn<'s> {
+    slots: &'s FairSlots,
+    client: IpAddr,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl FairSlots {
+    pub(super) fn new(slots: usize) -> Self {
+        Self { slots: Semaphore::new(slots), turns: Mutex::default() }
+    }
+
+    /// Waits for a slot, at most this long.
+    pub(super) async fn acquire(&self, client: IpAddr, wait: Duration) -> Option<FairSlot<'_>> {
+        let acquired = async {
+            let turn = if is_public(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
+            Some(FairSlot { _slot: self.slots.acquire().await.ok()?, _turn: turn })
+        };
+        tokio::time::timeout(wait, acquired).await.ok().flatten()
+    }
+
+    async fn turn(&self, client: IpAddr) -> Option<OwnTurn<'_>> {
+        let own = Arc::clone(self.turns.lock().entry(client).or_insert_with(|| Arc::new(Semaphore::new(1))));
+        // Made before the wait: a wait that is given up removes the entry, too.
+        let mut turn = OwnTurn { slots: self, client, permit: None };
+        turn.permit = Some(own.acquire_owned().await.ok()?);
+        Some(turn)
+    }
+}
+
+impl Drop for OwnTurn<'_> {
+    fn drop(&mut self) {
+        let mut turns = self.slots.turns.lock();
+        // First, because a permit holds the semaphore of the entry.
+        self.permit = None;
+        if turns.get(&self.client).is_some_and(|own| Arc::strong_count(own) == 1) {
+            turns.remove(&self.client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    fn client(number: u8) -> IpAddr {
+        IpAddr::from([9, 9, 9, number])
+    }
+
+    #[tokio::test]
+    async fn a_client_that_asks_again_and_again_waits_behind_those_that_ask_once() {
+        let slots = FairSlots::new(1);
+        let first = slots.acquire(client(1), LONG).await.expect("free");
+        let mut again: Vec<_> = (0..50).map(|_| Box::pin(slots.acquire(client(1), LONG))).collect();
+        for one in &mut again {
+            assert!(poll_once(one.as_mut()).is_pending());
+        }
+        let mut other = Box::pin(slots.acquire(client(2), LONG));
+        assert!(poll_once(other.as_mut()).is_pending());
+        drop(first);
+        let Poll::Ready(Some(slot)) = poll_once(other.as_mut()) else { panic!("it is the next") };
+        drop((slot, other, again));
+        assert!(slots.turns.lock().is_empty(), "clients are forgotten");
+        assert!(slots.acquire(client(3), Duration::ZERO).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn requests_without_a_public_address_are_not_held_apart() {
+        let slots = FairSlots::new(2);
+        let proxy = IpAddr::from([10, 0, 0, 1]);
+        let both = (slots.acquire(proxy, LONG).await, slots.acquire(proxy, LONG).await);
+        assert!(both.0.is_some() && both.1.is_some());
+        assert!(slots.acquire(proxy, Duration::from_millis(1)).await.is_none());
+    }
+
+    fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+        future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
+    }
+}
