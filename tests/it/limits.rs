@@ -173,6 +173,81 @@ async fn no_money_is_asked_for_or_claimed_while_no_instance_becomes_free() {
     assert_eq!(bought.status(), 200, "the same payment buys it");
 }
 
+/// The host took 4.7 GiB, and the kernel ended it on a machine of 4 GiB.
+#[tokio::test]
+async fn all_instances_of_a_plugin_together_have_a_budget_of_memory() {
+    const MIB: u64 = 1 << 20;
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["grow", "echo"], "[health]\nfailures = 0\n").await;
+    let before = host.resident_memory();
+    // Guests that fill what they get and hold it, and then such that trap when they get no more.
+    let held: Vec<_> = (0..64).map(|_| tokio::spawn(reqwest::get(host.url("/grow?hold=4000")))).collect();
+    host.wait_for_log("grow holds", 4).await;
+    let bought = host.buy(chain.payer(0), "/grow?modest", Duration::from_secs(20)).await;
+    assert!(bought.answer.is_some(), "a quarter of the budget is for those who pay: {:?}", bought.statuses);
+    let mut filled = 0;
+    for held in held {
+        let reply = held.await.expect("a task").expect("an answer");
+        match reply.status().as_u16() {
+            200 => filled += reply.text().await.expect("a body").parse::<u64>().expect("a number"),
+            status => assert_eq!(status, 503, "it waited for its turn"),
+        }
+        assert_eq!(ask(&host, "/echo").await, 200, "a neighbour");
+    }
+    assert!(filled > 256, "they had what there is: {filled} MiB");
+    let storm: Vec<_> = (0..64)
+        .map(|_| {
+            let url = host.url("/grow");
+            tokio::spawn(async move {
+                for _ in 0..4 {
+                    let status = reqwest::get(&url).await.expect("an answer").status();
+                    assert!(matches!(status.as_u16(), 500 | 503), "{status}");
+                }
+            })
+        })
+        .collect();
+    for _ in 0..10 {
+        assert_eq!(ask(&host, "/echo").await, 200, "a neighbour");
+    }
+    let bought = host.buy(chain.payer(1), "/grow?modest", Duration::from_secs(20)).await;
+    assert!(bought.answer.is_some(), "{:?}", bought.statuses);
+    for client in storm {
+        client.await.expect("no panic");
+    }
+    let taken = (host.peak_memory() - before) / MIB;
+    assert!((256..576).contains(&taken), "{taken} MiB taken at most");
+    assert!(host.log().contains("limit=limits.max_memory_per_plugin = "), "the log names the limit: {}", host.log());
+}
+
+#[tokio::test]
+async fn no_money_is_asked_for_or_claimed_while_there_is_no_memory_for_an_instance() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["grow"], "[limits]\nmemory = \"32MiB\"\nmax_memory_per_plugin = \"32MiB\"\n").await;
+    let client = reqwest::Client::new();
+    let ask = || client.post(host.url("/grow?modest"));
+    let challenge = ask().send().await.expect("a challenge");
+    let payment = chain.payer(0).pay(&challenge).header();
+    let full = tokio::spawn(reqwest::get(host.url("/grow?hold=10000")));
+    host.wait_for_log("grow holds", 1).await;
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let refused = loop {
+        let reply = ask().send().await.expect("an answer");
+        if reply.status() == 503 {
+            break reply;
+        }
+        assert_eq!(reply.status(), 402);
+        assert!(Instant::now() < deadline, "money is asked for an answer that cannot be made");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    assert!(refused.headers().contains_key("retry-after") && !refused.headers().contains_key("payment-required"));
+    let paid = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!((paid.status().as_u16(), paid.headers()["x-coinslot-charged"].to_str().ok()), (503, Some("no")));
+    assert!(host.ledger().is_empty(), "nothing is claimed");
+    assert_eq!(full.await.expect("a task").expect("an answer").status(), 200);
+    let bought = ask().header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
+    assert_eq!(bought.status(), 200, "the same payment buys it");
+}
+
 #[tokio::test]
 async fn a_log_that_nobody_reads_holds_up_no_request_and_no_end() {
     let chain = TestChain::start().await;

@@ -83,6 +83,7 @@ async fn component(source: &PluginSource) -> Result<Vec<u8>, Failure> {
             BuildResult::Fresh | BuildResult::Built => std::fs::read(&out).map_err(|error| unreadable(&out, error)),
             BuildResult::Skipped(message) => Err(Failure { code: 69, message }),
             BuildResult::Failed(message) => Err(Failure { code: 65, message }),
+            BuildResult::Broken(failure) => Err(failure),
         }
     });
     built.await.map_err(|error| Failure::new(format!("the build ended: {error}")))?

@@ -124,5 +124,6 @@ async fn build(source: &PluginSource, work: &Path) -> Result<(), Failure> {
         BuildResult::Fresh | BuildResult::Built => Ok(()),
         BuildResult::Skipped(message) => Err(Failure { code: 69, message }),
         BuildResult::Failed(message) => Err(Failure { code: 65, message }),
+        BuildResult::Broken(failure) => Err(failure),
     }
 }

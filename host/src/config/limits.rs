@@ -12,6 +12,7 @@ const TEN_MINUTES: Duration = Duration::from_secs(600);
 const HOUR: Duration = Duration::from_secs(3_600);
 const KIB: ByteSize = ByteSize(1 << 10);
 const GIB: ByteSize = ByteSize(1 << 30);
+const TIB: ByteSize = ByteSize(1 << 40);
 
 /// Reads the limits of plugins; a key that is left out has the value of `default`.
 pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits {
@@ -19,6 +20,9 @@ pub(super) fn limits(section: &mut Section<'_, '_>, default: &Limits) -> Limits 
     let outgoing_requests = section.within("outgoing_requests", 0..=10_000, default.outgoing_requests.into());
     Limits {
         memory: section.within("memory", memory, ByteSize::of(default.memory)).bytes(),
+        plugin_memory: section
+            .within("max_memory_per_plugin", ByteSize(2 << 20)..=TIB, ByteSize::of(default.plugin_memory))
+            .bytes(),
         cpu: section.within("cpu_time", MILLISECOND..=TEN_MINUTES, default.cpu),
         first_byte: section.within("first_byte_timeout", MILLISECOND..=TEN_MINUTES, default.first_byte),
         total: section.within("total_timeout", MILLISECOND..=HOUR, default.total),

@@ -88,6 +88,7 @@ longest_pause = "10ms"
 [plugin.Loud]
 [plugin.quiet.limits]
 log = "2GiB"
+max_memory_per_plugin = "1MiB"
 max_instances = 3
 max_instances_per_plugin = 0
 [plugin.quiet.health]
@@ -119,6 +120,7 @@ reuse = { total = 4, concurrent = 0 }
         "plugin.Loud: not a plugin's name",
         "health.longest_pause: at least `pause`",
         "plugin.quiet.limits.log: from 0B to 1GiB",
+        "plugin.quiet.limits.max_memory_per_plugin: from 2MiB to 1TiB",
         "plugin.quiet.limits.max_instances_per_plugin: at least 1",
         "plugin.quiet.limits.max_instances: it is for all plugins together",
         "plugin.quiet.health.pause: from 1ms to 1h",
@@ -417,14 +419,15 @@ secrets = [
 fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
     let text = format!(
         "{GOOD}\n[plugin.warm]\nreuse = {{ total = 64 }}\n[plugin.shared]\nreuse = {{ total = 64, concurrent = 8 }}\n[limits]\nmemory = \"64MiB\"\ncpu_time = \"50ms\"\nmax_instances_per_plugin = 7\n[health]\nfailures = 2\n\
-         [plugin.big.limits]\nmemory = \"200MiB\"\nmax_instances_per_plugin = 2\nlog = \"0B\"\n[plugin.big.health]\nfailures = 0\n\
+         [plugin.big.limits]\nmemory = \"200MiB\"\nmax_memory_per_plugin = \"1GiB\"\nmax_instances_per_plugin = 2\nlog = \"0B\"\n[plugin.big.health]\nfailures = 0\n\
          [plugin.small.limits]\n"
     );
     let config = read_text(&text, "").expect("a good file");
     assert_eq!((config.plugins.limits.memory >> 20, config.plugins.limits.instances), (64, 7));
     assert_eq!(config.plugins.limits.breaker.failures, 2);
     let big = config.plugins.by_name["big"].limits.clone().expect("its own");
-    let expected = Limits { memory: 200 << 20, instances: 2, log: 0, ..config.plugins.limits.clone() };
+    let expected =
+        Limits { memory: 200 << 20, plugin_memory: 1 << 30, instances: 2, log: 0, ..config.plugins.limits.clone() };
     let expected = Limits { breaker: coinslot_plugin::BreakerSettings { failures: 0, ..expected.breaker }, ..expected };
     assert_eq!(big, expected);
     assert_eq!(config.plugins.by_name["small"].limits, None, "as for all");

@@ -138,6 +138,7 @@ impl StreamedAnswer {
             | Fault::Memory
             | Fault::HostMemory
             | Fault::SlowQuote(_)
+            | Fault::PluginMemory
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest

@@ -10,6 +10,7 @@ pub(super) fn exceeded(fault: &Fault, limits: &Limits) -> Option<String> {
         // The reader of an answer has as long as its guest.
         Fault::TotalTime | Fault::Unread => ("total_timeout", format!("{:?}", limits.total)),
         Fault::Memory => ("memory", size(limits.memory as u64)),
+        Fault::PluginMemory => ("max_memory_per_plugin", size(limits.plugin_memory as u64)),
         Fault::ResponseTooLarge => ("response_body", size(limits.response_body)),
         Fault::BrokenRequest { is_too_large: true, .. } => ("request_body", size(limits.request_body)),
         Fault::Busy => ("max_instances_per_plugin", limits.instances.to_string()),

@@ -116,6 +116,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::Trap(_)
         | Fault::Memory
         | Fault::HostMemory
+        | Fault::PluginMemory
         | Fault::ResponseTooLarge
         | Fault::Cpu
         | Fault::Deadline
@@ -128,7 +129,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     }
     match fault {
         Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),
-        Fault::Memory | Fault::HostMemory => {
+        Fault::Memory | Fault::HostMemory | Fault::PluginMemory => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory")
         }
         Fault::ResponseTooLarge => {

@@ -63,7 +63,9 @@ fn counts(fault: &Fault) -> bool {
         | Fault::Memory
         | Fault::HostMemory
         | Fault::NoResponse(_) => true,
-        Fault::ResponseTooLarge
+        // The memory is that of other requests.
+        Fault::PluginMemory
+        | Fault::ResponseTooLarge
         | Fault::SlowRequest
         | Fault::BrokenRequest { .. }
         | Fault::Unread
@@ -91,7 +93,8 @@ mod tests {
         let settings = BreakerSettings { failures: 1, pause: hour, longest: hour, jitter: false };
         let breaker = Breaker::new("p".into(), settings);
         let broken = Fault::BrokenRequest { is_too_large: false, fault: "it trapped".into() };
-        for fault in [Fault::Busy, Fault::Unread, Fault::ResponseTooLarge, Fault::SlowRequest, broken] {
+        let others = [Fault::ResponseTooLarge, Fault::SlowRequest, broken];
+        for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread].into_iter().chain(others) {
             fail(&breaker, &fault);
         }
         assert_eq!(circuit(&breaker), Circuit::Closed);

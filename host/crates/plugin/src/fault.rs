@@ -30,14 +30,17 @@ pub enum Fault {
     /// sent.
     #[error("the plugin made more headers and unsent messages than the host keeps for one request ({} KiB)", HOST_MEMORY >> 10)]
     HostMemory,
+    /// The guest asked for more memory than the other instances of its plugin have left.
+    #[error("the plugin's instances wanted more memory than their limit")]
+    PluginMemory,
     /// The response is larger than its limit.
     #[error("the plugin's answer is larger than its limit")]
     ResponseTooLarge,
     /// The guest returned without a response, or with one that HTTP forbids.
     #[error("the plugin gave no valid response: {0}")]
     NoResponse(String),
-    /// As many instances as allowed are running.
-    #[error("the plugin is at its limit of instances")]
+    /// As many instances as allowed are running, or they have as much memory as allowed.
+    #[error("the plugin is at its limit of instances, or of their memory")]
     Busy,
     /// The guest waited for a request body that did not come in time. The guest is not at fault.
     #[error("the request's body did not come in time")]

@@ -14,7 +14,7 @@ use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::permits::{Demand, InstanceLimit, PermitRequest, Sells};
+use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest, Sells};
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -65,8 +65,14 @@ impl Plugin {
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
         let breaker = Breaker::new(plugin.clone(), limits.breaker);
-        let sells = sells(info, linked.quote.is_some());
-        let permits = InstanceLimit::new(&resources.instances, &plugin, limits.instances, linked.weight, sells);
+        let terms = LimitTerms {
+            plugin: Arc::clone(&plugin),
+            most: limits.instances,
+            weight: linked.weight,
+            sells: sells(info, linked.quote.is_some()),
+            memory: MemoryTerms::new(&limits, description.initial_memory, linked.data),
+        };
+        let permits = InstanceLimit::new(&resources.instances, terms);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
         Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
     }
@@ -93,7 +99,9 @@ impl Plugin {
         let spec = &old.instances.spec;
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
-        let permits = spec.permits.under(limits.instances, sells(&description.info, spec.component.quote.is_some()));
+        let memory = MemoryTerms::new(&limits, description.initial_memory, spec.component.data);
+        let sells = sells(&description.info, spec.component.quote.is_some());
+        let permits = spec.permits.under(limits.instances, sells, memory);
         let breaker = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.breaker)
         } else {

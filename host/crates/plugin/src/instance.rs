@@ -14,6 +14,7 @@ pub(crate) mod linked;
 pub(crate) mod meter;
 pub(crate) mod offload;
 mod output;
+mod page_faults;
 pub(crate) mod permits;
 pub(crate) mod pool;
 pub(crate) mod processors;

@@ -12,6 +12,8 @@ use crate::capabilities::Grants;
 pub struct Limits {
     /// Linear memory of one instance, in bytes.
     pub memory: usize,
+    /// Memory of all instances together, in bytes. One instance alone may always have `memory`.
+    pub plugin_memory: usize,
     /// CPU time of one request.
     pub cpu: Duration,
     /// Wall time of one request until the response's head.
@@ -72,6 +74,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             memory: 128 << 20,
+            plugin_memory: 512 << 20,
             cpu: Duration::from_secs(1),
             first_byte: Duration::from_secs(30),
             total: Duration::from_secs(300),

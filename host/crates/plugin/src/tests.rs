@@ -3,6 +3,7 @@
 //! The guests are built by cargo from within these tests, into `target/guests`, which the integration tests in
 //! `tests/it` use, too. So these tests need the target `wasm32-wasip2`.
 
+mod budget;
 mod describe;
 mod egress;
 mod invoke;

@@ -211,7 +211,7 @@ fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match cache().map(|cache| c::build(&main, &cache)) {
         Ok(Ok(built)) => {
             if !built.output.is_empty() {
-                let _ = print::line(&built.output);
+                logging::say(&built.output);
             }
             (place_bytes(&built.component, out), built.sources)
         }

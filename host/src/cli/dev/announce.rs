@@ -147,7 +147,9 @@ impl Announcer {
         let file = format!("{name}.wasm");
         let serves = self.catalog.load().installed().iter().any(|installed| installed.file == file);
         let former = match &result {
-            BuildResult::Skipped(why) | BuildResult::Failed(why) => self.unbuilt.insert(name.clone(), why.clone()),
+            BuildResult::Skipped(why)
+            | BuildResult::Failed(why)
+            | BuildResult::Broken(Failure { message: why, .. }) => self.unbuilt.insert(name.clone(), why.clone()),
             BuildResult::Fresh | BuildResult::Built => self.unbuilt.remove(&name),
         };
         match result {

@@ -14,7 +14,12 @@ pub(super) fn language(source: &PluginSource) -> Option<String> {
             let extension = module.extension()?.to_str()?.to_owned();
             if matches!(extension.as_str(), "ts" | "mts" | "tsx") { "typescript" } else { "javascript" }
         }
-        SourceKind::Script | SourceKind::Finished => return None,
+        SourceKind::C => match coinslot_build::c::source_at(&source.path)?.extension()?.to_str()? {
+            "c" => "c",
+            "zig" => "zig",
+            _ => "cpp",
+        },
+        SourceKind::Script | SourceKind::Module | SourceKind::Finished => return None,
     };
     Some(language.to_owned())
 }

@@ -40,7 +40,8 @@ pub(super) fn run(
             "a test is a function with #[test], and calls coinslot_sdk::testing"
         }
         SourceKind::Script => "a plugin with a build.sh is tested by the tools of its language",
-        SourceKind::Finished => "the tests of a component stay with its sources",
+        SourceKind::C => "a plugin in C, C++ or Zig is tested by the tools of its language",
+        SourceKind::Module | SourceKind::Finished => "the tests of a component stay with its sources",
     };
     Ok((report.len() == before).then_some(missing))
 }
@@ -63,7 +64,7 @@ fn javascript_tests(plugin: &Path, filter: &str, timeout: Duration, report: &mut
                 report.add(Suite::Unit, &group, name, Err(reason));
             }
             Err(BuildError::Toolchain(advice)) => return Err(Failure { code: 69, message: advice }),
-            Err(error @ (BuildError::File { .. } | BuildError::Engine(_))) => {
+            Err(error @ (BuildError::File { .. } | BuildError::Cache(_) | BuildError::Engine(_))) => {
                 report.add(Suite::Unit, &group, "the run ended", Err(error.to_string()));
             }
         }

@@ -1,4 +1,4 @@
-//! Bounds the linear memory and the tables of one store.
+//! Bounds the linear memory and the tables of one store, and has them counted for the budget of its plugin.
 
 use std::sync::Arc;
 
@@ -6,6 +6,7 @@ use wasmtime::ResourceLimiterAsync;
 
 use crate::instance::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use crate::instance::meter::GuestMeter;
+use crate::instance::permits::InstanceMemory;
 
 /// A memory may begin with this many bytes that do not count as taken by the guest: memories of JavaScript and Python
 /// begin large, and their first contents come from the file.
@@ -23,19 +24,65 @@ pub(crate) struct MemoryLimiter {
     used: usize,
     /// Bytes beyond what an instance usually begins with.
     taken: usize,
+    /// Bytes that the host keeps for the guest, as they were measured last.
+    host: usize,
+    /// Bytes of first contents that the guest had not written to when it had its present meter.
+    mapped: usize,
+    /// Those of them that it has not written to yet. They do not count.
+    unwritten: usize,
+    /// The instance's part of the memory of its plugin. None where there is no plugin yet.
+    counted: Option<Arc<InstanceMemory>>,
     meter: Arc<GuestMeter>,
 }
 
 impl MemoryLimiter {
-    pub(crate) fn new(limit: usize, meter: Arc<GuestMeter>) -> Self {
-        Self { limit, used: 0, taken: 0, meter }
+    pub(crate) fn new(limit: usize, counted: Option<Arc<InstanceMemory>>, meter: Arc<GuestMeter>) -> Self {
+        let mapped = counted.as_ref().map_or(0, |counted| counted.mapped());
+        if mapped > 0 {
+            meter.faults.start();
+        }
+        Self { limit, used: 0, taken: 0, host: 0, mapped, unwritten: mapped, counted, meter }
     }
 
     /// Reports to another meter from here on, because the instance answers the next request. The new meter counts the
     /// memory that the instance has already.
     pub(crate) fn set_meter(&mut self, meter: Arc<GuestMeter>) {
         meter.track_memory(self.taken);
+        self.mapped = self.unwritten;
+        if self.mapped > 0 {
+            meter.faults.start();
+        }
         self.meter = meter;
+    }
+
+    /// Counts what the guest has written to of its first contents, and the memory that the host keeps for it. False if
+    /// the plugin's budget has no room for them.
+    pub(crate) fn recount(&mut self, host: usize) -> bool {
+        let unwritten = match self.unwritten {
+            0 => 0,
+            unwritten => unwritten.min(self.mapped.saturating_sub(self.meter.faults.bytes())),
+        };
+        (host, unwritten) == (self.host, self.unwritten) || self.resize(self.used, host, unwritten)
+    }
+
+    /// Takes this much memory, if it is within both limits.
+    fn try_use(&mut self, used: usize) -> bool {
+        if used > self.limit {
+            self.meter.refuse_memory();
+            return false;
+        }
+        self.resize(used, self.host, self.unwritten)
+    }
+
+    /// Has this much counted for the plugin, of the guest and of the host for it.
+    fn resize(&mut self, used: usize, host: usize, unwritten: usize) -> bool {
+        let bytes = used.saturating_add(host).saturating_sub(unwritten);
+        if self.counted.as_ref().is_some_and(|counted| !counted.resize(bytes)) {
+            self.meter.refuse_plugin_memory();
+            return false;
+        }
+        (self.used, self.host, self.unwritten) = (used, host, unwritten);
+        true
     }
 
     /// Memory that the instance has, tables included, in bytes.
@@ -52,12 +99,9 @@ impl ResourceLimiterAsync for MemoryLimiter {
         desired: usize,
         _maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        if used > self.limit {
-            self.meter.refuse_memory();
+        if !self.try_use(self.used.saturating_add(desired.saturating_sub(current))) {
             return Ok(false);
         }
-        self.used = used;
         // The first growth of a memory, from nothing, is its beginning.
         if current > 0 || desired > INITIAL_MEMORY_ALLOWANCE {
             self.taken = self.taken.saturating_add(desired.saturating_sub(current));
@@ -78,13 +122,8 @@ impl ResourceLimiterAsync for MemoryLimiter {
         if desired > TABLE_ELEMENTS {
             return Ok(false);
         }
-        let used = self.used.saturating_add(desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT));
-        if used > self.limit {
-            self.meter.refuse_memory();
-            return Ok(false);
-        }
-        self.used = used;
-        Ok(true)
+        let grown = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT);
+        Ok(self.try_use(self.used.saturating_add(grown)))
     }
 
     // The pool has the same bounds. Where it cannot be reserved, these are the only ones.

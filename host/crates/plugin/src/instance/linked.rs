@@ -19,6 +19,8 @@ pub(crate) struct LinkedComponent {
     pub(crate) weight: usize,
     /// True if it is composed of several components.
     pub(crate) composed: bool,
+    /// The first contents of its memories, in bytes.
+    pub(crate) data: usize,
 }
 
 /// The exported HTTP handler.

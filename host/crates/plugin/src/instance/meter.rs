@@ -16,6 +16,7 @@ use crate::capabilities::log::{GuestLog, PluginLog};
 use crate::fault::Fault;
 use crate::instance::cpu_slots::CpuSlot;
 use crate::instance::engine::TICK;
+use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, Processors, RunningGuest};
 
 /// The most bytes of a trap's text that are kept.
@@ -53,7 +54,9 @@ pub(crate) struct GuestMeter {
     memory_refused: AtomicBool,
     /// Set once the host kept too much for the guest's handles.
     host_memory_refused: AtomicBool,
+    plugin_memory_refused: AtomicBool,
     large: AtomicBool,
+    pub(crate) faults: FaultCounter,
     /// Set while the guest waits for nothing but a processor.
     yielding: AtomicBool,
     processors: Arc<Processors>,
@@ -95,7 +98,9 @@ impl GuestMeter {
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
             host_memory_refused: AtomicBool::new(false),
+            plugin_memory_refused: AtomicBool::new(false),
             large: AtomicBool::new(false),
+            faults: FaultCounter::default(),
             yielding: AtomicBool::new(false),
             processors,
             queued_at: AtomicU64::new(0),
@@ -144,6 +149,7 @@ impl GuestMeter {
         let precise = self.ticked.load(Relaxed);
         self.precise.store(precise, Relaxed);
         self.entered.store(self.clock(precise), Relaxed);
+        self.faults.begin_poll();
         self.processors.enter()
     }
 
@@ -151,6 +157,7 @@ impl GuestMeter {
     pub(crate) fn end_poll(&self) -> bool {
         let used = self.used.load(Relaxed).saturating_add(self.current());
         self.used.store(used, Relaxed);
+        self.faults.end_poll();
         // Only an interrupted guest can hold a slot, so most polls take no lock.
         if self.ticked.load(Relaxed) {
             *self.cpu_slot.lock() = None;
@@ -253,12 +260,18 @@ impl GuestMeter {
         taken > LARGE_MEMORY && !self.large.swap(true, Relaxed)
     }
 
+    /// Notes that the guest was refused memory beyond its own limit.
     pub(crate) fn refuse_memory(&self) {
         self.memory_refused.store(true, Relaxed);
     }
 
     pub(crate) fn refuse_host_memory(&self) {
         self.host_memory_refused.store(true, Relaxed);
+    }
+
+    /// Notes that the guest was refused memory beyond what all instances of its plugin may have.
+    pub(crate) fn refuse_plugin_memory(&self) {
+        self.plugin_memory_refused.store(true, Relaxed);
     }
 
     pub(crate) fn charge(&self, amount: String) {
@@ -280,6 +293,8 @@ impl GuestMeter {
             Fault::Memory
         } else if self.host_memory_refused.load(Relaxed) {
             Fault::HostMemory
+        } else if self.plugin_memory_refused.load(Relaxed) {
+            Fault::PluginMemory
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {

@@ -1,8 +1,9 @@
 //! Bounds how many instances run at once: those of one plugin, and those of all plugins together.
 //!
 //! An instance takes as many permits as its shape needs of wasmtime's pool ([`weight`](crate::instance::engine::weight)),
-//! so that the pool can hold the instance of each request that has its permits. Three rules keep one kind of request
-//! from taking what others need:
+//! so that the pool can hold the instance of each request that has its permits. With its permits it has the memory that
+//! it begins with, of the budget of its plugin ([`memory`]). Three rules keep one kind of request from taking what
+//! others need:
 //! - Unpaid work (free routes and quotes) leaves a quarter of the permits to paid work, and a quarter of a plugin's own
 //!   where the plugin sells something. Free routes leave an eighth of a plugin's own to its quotes, which are short and
 //!   come before every sale, and one public client has at most half of what free routes may have: requests whose bodies
@@ -14,6 +15,7 @@
 //!   that has the fewest instances of the plugin in use, then in the order of arrival. For an instance of several
 //!   permits, those that become free are kept while it is the next in turn.
 
+mod memory;
 mod pool;
 mod queue;
 mod state;
@@ -23,8 +25,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub(crate) use self::pool::PermitPool;
-use self::pool::{LimitKey, LimitTerms};
+pub(crate) use self::memory::{InstanceMemory, MemoryTerms};
+use self::pool::LimitKey;
+pub(crate) use self::pool::{LimitTerms, PermitPool};
 use crate::fault::Fault;
 use crate::permit::Client;
 
@@ -79,10 +82,25 @@ pub(crate) enum Room {
     TakenByOthers(Instant),
 }
 
-/// The permits of a running instance, returned when the last clone is dropped.
+/// The permits of a running instance, and its memory, returned when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct InstancePermits {
-    _held: Arc<HeldPermits>,
+    memory: Arc<InstanceMemory>,
+    held: Arc<HeldPermits>,
+}
+
+impl InstancePermits {
+    /// The memory of the instance. It counts for longer than the permits are held if the instance waits for another
+    /// request.
+    pub(crate) fn memory(&self) -> &Arc<InstanceMemory> {
+        &self.memory
+    }
+
+    /// Holds the permits for an instance that exists already, with this memory, in the place of a new one.
+    pub(crate) fn adopt(&mut self, memory: &Arc<InstanceMemory>) {
+        memory.set_working(self.held.request.demand);
+        self.memory = Arc::clone(memory);
+    }
 }
 
 #[derive(Debug)]
@@ -104,24 +122,20 @@ struct LimitEntry {
 }
 
 impl InstanceLimit {
-    /// A bound of `most` instances for the plugin of this name, each of which takes `weight` permits.
-    pub(crate) fn new(pool: &Arc<PermitPool>, plugin: &Arc<str>, most: usize, weight: usize, sells: Sells) -> Self {
-        Self::with_terms(pool, LimitTerms { plugin: Arc::clone(plugin), most, weight, sells })
+    /// A bound under these terms.
+    pub(crate) fn new(pool: &Arc<PermitPool>, terms: LimitTerms) -> Self {
+        let key = pool.register(terms.clone());
+        Self(Arc::new(LimitEntry { pool: Arc::clone(pool), key, terms }))
     }
 
     /// The bound of the same plugin under these terms: this one if the terms are its own, or another one, which counts
     /// from here on.
-    pub(crate) fn under(&self, most: usize, sells: Sells) -> Self {
+    pub(crate) fn under(&self, most: usize, sells: Sells, memory: MemoryTerms) -> Self {
         let terms = &self.0.terms;
-        if (terms.most, terms.sells) == (most, sells) {
+        if (terms.most, terms.sells, terms.memory) == (most, sells, memory) {
             return self.clone();
         }
-        Self::with_terms(&self.0.pool, LimitTerms { most, sells, ..terms.clone() })
-    }
-
-    fn with_terms(pool: &Arc<PermitPool>, terms: LimitTerms) -> Self {
-        let key = pool.register(terms.clone());
-        Self(Arc::new(LimitEntry { pool: Arc::clone(pool), key, terms }))
+        Self::new(&self.0.pool, LimitTerms { most, sells, memory, ..terms.clone() })
     }
 
     /// Permits of one instance.
@@ -170,7 +184,19 @@ impl InstanceLimit {
 
     /// The permits of an instance that the pool has counted.
     fn taken(&self, request: PermitRequest) -> InstancePermits {
-        InstancePermits { _held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), request }) }
+        let memory = InstanceMemory::begun(&self.0, request.demand);
+        InstancePermits { memory, held: Arc::new(HeldPermits { limit: Arc::clone(&self.0), request }) }
+    }
+
+    /// Memory that the plugin's instances have, in bytes, for tests.
+    #[cfg(test)]
+    pub(crate) fn memory_in_use(&self) -> usize {
+        let mut total = 0;
+        self.0.pool.change_memory(&self.0.terms, |memory, _| {
+            total = memory.total();
+            true
+        });
+        total
     }
 
     /// Instances that the plugin may still start, for tests.

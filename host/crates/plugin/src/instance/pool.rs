@@ -5,7 +5,8 @@
 //! left behind belongs to no request ([`RequestContexts`](crate::instance::context::RequestContexts)).
 //!
 //! An instance is reused only after its guest has ended without a fault, with its response complete. An idle instance
-//! takes no permit of a running one, but one of the permits for idle instances, and it is evicted after a while.
+//! takes no permit of a running one, but one of the permits for idle instances, and a bounded part of the memory of its
+//! plugin. It is evicted after a while.
 //! Instances are always dropped outside of the lock and off the async threads: each may free much memory.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -21,6 +22,7 @@ use wasmtime_wasi_http::p2::types::HostResponseOutparam;
 use wasmtime_wasi_http::p3::bindings::Service;
 
 use crate::instance::offload::offload;
+use crate::instance::permits::InstanceMemory;
 use crate::instance::store::GuestState;
 
 /// An instance that has had no request for this long is evicted.
@@ -33,6 +35,8 @@ pub(crate) const IDLE_HANDLES: usize = 64;
 pub(crate) struct PooledInstance {
     pub(crate) store: Store<GuestState>,
     pub(crate) handler: GuestHandler,
+    /// Behind the store, and so counted until the store has been dropped.
+    pub(crate) memory: Arc<InstanceMemory>,
     /// Requests that it has answered.
     answered: u32,
 }
@@ -84,8 +88,8 @@ struct IdleInstance {
 
 impl PooledInstance {
     /// An instance that has answered no request.
-    pub(crate) fn new(store: Store<GuestState>, handler: GuestHandler) -> Self {
-        Self { store, handler, answered: 0 }
+    pub(crate) fn new(store: Store<GuestState>, handler: GuestHandler, memory: Arc<InstanceMemory>) -> Self {
+        Self { store, handler, memory, answered: 0 }
     }
 }
 
@@ -129,6 +133,9 @@ impl InstancePool {
         }
         // Not awaited: if no permit of an idle instance is free, this instance is dropped.
         let Some(permit) = self.permits.try_acquire() else { return };
+        if !instance.memory.try_set_idle() {
+            return;
+        }
         let mut idle = self.idle.lock();
         idle.push(IdleInstance { instance, since: Instant::now(), _permit: permit });
         if !self.evicting.swap(true, Relaxed) {

@@ -56,6 +56,7 @@ impl InstanceSpec {
             plugin_log: self.log.clone(),
             world: OutsideWorld::Real,
             receipt,
+            counted: permits.as_ref().map(|permits| Arc::clone(permits.memory())),
             permits,
             grant: Grant::Requests(grant),
         }

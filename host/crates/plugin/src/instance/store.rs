@@ -23,7 +23,7 @@ use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
 use crate::instance::meter::GuestMeter;
 use crate::instance::output::OutputPipe;
-use crate::instance::permits::InstancePermits;
+use crate::instance::permits::{InstanceMemory, InstancePermits};
 use crate::instance::processors::{AfterTick, Processors};
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
@@ -48,6 +48,9 @@ pub(crate) struct StoreConfig {
     pub(crate) receipt: Option<PaymentReceipt>,
     /// The permits that work which outlives the guest has to hold. None for a shared instance, which holds its own.
     pub(crate) permits: Option<InstancePermits>,
+    /// The instance's part of the memory of its plugin, unless the store exists already. None while a component is
+    /// loaded: then there is no plugin yet.
+    pub(crate) counted: Option<Arc<InstanceMemory>>,
     pub(crate) grant: Grant,
 }
 
@@ -125,7 +128,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
         printing,
         capabilities,
         permits: config.permits,
-        limiter: MemoryLimiter::new(config.memory, meter.clone()),
+        limiter: MemoryLimiter::new(config.memory, config.counted, meter.clone()),
         table,
         http,
     };
@@ -138,8 +141,12 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     store.epoch_deadline_callback(|mut context| {
         let state = context.data_mut();
         let meter = &state.meter;
-        if host_memory::measure(&mut state.table) > HOST_MEMORY.saturating_mul(state.contexts.count()) {
+        let host = host_memory::measure(&mut state.table);
+        if host > HOST_MEMORY.saturating_mul(state.contexts.count()) {
             meter.refuse_host_memory();
+            return Ok(UpdateDeadline::Interrupt);
+        }
+        if !state.limiter.recount(host) {
             return Ok(UpdateDeadline::Interrupt);
         }
         Ok(match meter.tick() {

@@ -1,5 +1,6 @@
 //! Asks a plugin for the price of one request, or for its refusal, before a payment.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_base::text::printable;
@@ -41,7 +42,8 @@ pub(crate) async fn quote(
     // Quotes are asked for without a payment: they never take more than their part of the plugin's places.
     let _quoting = tokio::time::timeout(spec.wait, spec.quotes.acquire()).await.map_err(|_| Fault::Busy)?;
     let asked = PermitRequest { demand: Demand::Quote, client };
-    let _permits = spec.permits.acquire(asked, spec.wait).await?;
+    // Declared before the store, and so held until the store has been dropped.
+    let permits = spec.permits.acquire(asked, spec.wait).await?;
     let budget = 1 + u32::try_from(request.body.len() >> 20).unwrap_or(u32::MAX >> 1);
     let config = StoreConfig {
         memory: spec.limits.memory,
@@ -52,6 +54,7 @@ pub(crate) async fn quote(
         world: OutsideWorld::Real,
         receipt: None,
         permits: None,
+        counted: Some(Arc::clone(permits.memory())),
         grant: Grant::Question(Capabilities::none()),
     };
     let (mut store, meter) = store(&spec.engine, config);

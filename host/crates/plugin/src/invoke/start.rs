@@ -16,7 +16,7 @@ use crate::instance::Instances;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
-use crate::instance::permits::{InstancePermits, PermitRequest};
+use crate::instance::permits::{InstanceMemory, InstancePermits, PermitRequest};
 use crate::instance::pool::{GuestHandler, PooledInstance};
 use crate::instance::shared::{SharedInstances, SharedRequest};
 use crate::instance::store::{GuestState, renew, store};
@@ -33,7 +33,7 @@ pub(super) struct StartedGuest {
 
 /// The instance that answers a request.
 enum Instance {
-    Fresh(Store<GuestState>),
+    Fresh(Store<GuestState>, Arc<InstanceMemory>),
     Pooled(PooledInstance),
 }
 
@@ -45,10 +45,14 @@ pub(super) async fn start_alone(
     request: GuestRequest,
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
-    let permits = spec.permits.acquire(asked, wait).await?;
+    let mut permits = spec.permits.acquire(asked, wait).await?;
     let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
-    let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
+    if let Some(pooled) = &pooled {
+        permits.adopt(&pooled.memory);
+    }
+    let memory = Arc::clone(permits.memory());
+    let config = spec.store_config(Some(permits.clone()), receipt, loop_guard);
     let (instance, meter) = match pooled {
         Some(mut instance) => {
             let meter = renew(&mut instance.store, config);
@@ -56,7 +60,7 @@ pub(super) async fn start_alone(
         }
         None => {
             let (store, meter) = store(&spec.engine, config);
-            (Instance::Fresh(store), meter)
+            (Instance::Fresh(store, memory), meter)
         }
     };
     let guest: GuestFuture = match &spec.component.handler {
@@ -90,15 +94,15 @@ pub(super) async fn start_shared(
 impl Instance {
     /// Instantiates a fresh instance.
     async fn ready(self, handler: &HandlerPre) -> wasmtime::Result<PooledInstance> {
-        let mut store = match self {
+        let (mut store, memory) = match self {
             Self::Pooled(instance) => return Ok(instance),
-            Self::Fresh(store) => store,
+            Self::Fresh(store, memory) => (store, memory),
         };
         let handler = match handler {
             HandlerPre::P2(pre) => GuestHandler::P2(pre.instantiate_async(&mut store).await?),
             HandlerPre::P3(pre) => GuestHandler::P3(pre.instantiate_async(&mut store).await?),
         };
-        Ok(PooledInstance::new(store, handler))
+        Ok(PooledInstance::new(store, handler, memory))
     }
 }
 

@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_groups_right_to_write_is_taken_away_and_one_of_all_others_is_refused() {
         let dir = tempfile::tempdir().expect("a folder");
-        let mode = |path: &Path| fs::metadata(path).expect("a file").mode() & 0o777;
+        let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
         set(dir.path(), 0o2770);
         let artifacts = Artifacts::open(dir.path()).expect("mended");

@@ -4,7 +4,7 @@
 //! Every refusal is a sentence that says what to do about it.
 
 use coinslot_base::text::{excerpt, printable};
-use wasmparser::{Encoding, Parser, Payload, Validator};
+use wasmparser::{DataKind, Encoding, Parser, Payload, Validator};
 
 use crate::fault::LoadError;
 use crate::instance::engine::Wasi;
@@ -90,6 +90,8 @@ pub(crate) struct ComponentInfo {
     pub(crate) modules: usize,
     /// True if code runs in components inside: several components that call each other.
     pub(crate) composed: bool,
+    /// The first contents of memories, in bytes.
+    pub(crate) data: usize,
 }
 
 fn invalid(sentence: impl Into<String>) -> LoadError {
@@ -100,7 +102,7 @@ impl ComponentInfo {
     /// Reads the outer layer. Nothing is compiled and code is not validated.
     pub(crate) fn read(wasm: &[u8]) -> Result<Self, LoadError> {
         check_header(wasm)?;
-        let mut info = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false };
+        let mut info = Self { imports: Vec::new(), exports: Vec::new(), modules: 0, composed: false, data: 0 };
         // Sections of nested modules and components follow their own header, up to their end.
         let mut depth = 0_usize;
         for payload in Parser::new(0).parse_all(wasm) {
@@ -110,6 +112,13 @@ impl ComponentInfo {
                     info.modules += 1;
                 }
                 Payload::ComponentSection { .. } => depth += 1,
+                Payload::DataSection(section) => {
+                    for data in section {
+                        let data = data.map_err(damaged)?;
+                        let begins_in_memory = matches!(data.kind, DataKind::Active { .. });
+                        info.data += if begins_in_memory { data.data.len() } else { 0 };
+                    }
+                }
                 Payload::InstanceSection(_) => info.composed |= depth > 0,
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 0 => {

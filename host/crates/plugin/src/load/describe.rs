@@ -35,6 +35,8 @@ pub(crate) struct Description {
     pub(crate) info: PluginInfo,
     /// The configuration that it was shown. Empty if it does not import `wasi:config`.
     pub(crate) config: Vec<(String, String)>,
+    /// Memory that the instance began with, in bytes.
+    pub(crate) initial_memory: usize,
     /// Memory that the instance had at its end, in bytes.
     pub(crate) memory: usize,
 }
@@ -123,6 +125,7 @@ async fn ask(
         world: OutsideWorld::Fixed,
         receipt: None,
         permits: None,
+        counted: None,
         grant: Grant::Question(Capabilities::configured(config)),
     };
     let weight = u32::try_from(component.weight).unwrap_or(u32::MAX);
@@ -130,14 +133,16 @@ async fn ask(
     let (mut store, meter) = store(resources.engine(wasi), store_config);
     let call = async move {
         let instance = component.pre.instantiate_async(&mut store).await?;
+        let initial_memory = store.data().used_memory();
         let guest = component.manifest.load(&mut store, &instance)?;
         let described = guest.call_describe::<&mut Store<GuestState>>(&mut store).await?;
-        Ok((described, store.data().used_memory()))
+        Ok((described, initial_memory, store.data().used_memory()))
     };
-    let (described, memory) = call_with_limits(&meter, WALL, call).await.map_err(|fault| explain(fault, limit))?;
+    let (described, initial_memory, memory) =
+        call_with_limits(&meter, WALL, call).await.map_err(|fault| explain(fault, limit))?;
     match described {
         Ok(info) => match manifest::check(info, component.quote.is_some()) {
-            Ok(info) => Ok(Description { info, config: config.to_vec(), memory }),
+            Ok(info) => Ok(Description { info, config: config.to_vec(), initial_memory, memory }),
             Err(problems) => Err(LoadError::Describe(problems.join("\n"))),
         },
         Err(reason) => {

@@ -42,5 +42,6 @@ pub(super) fn link(
     };
     let weight = engine::weight(component);
     let reads_config = info.imports("wasi:config");
-    Ok(LinkedComponent { pre, handler, manifest, quote, reads_config, weight, composed: info.composed })
+    let (composed, data) = (info.composed, info.data);
+    Ok(LinkedComponent { pre, handler, manifest, quote, reads_config, weight, composed, data })
 }

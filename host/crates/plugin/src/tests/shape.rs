@@ -14,7 +14,7 @@ fn memory(pages: u32) -> Vec<u8> {
 }
 
 /// A number as WebAssembly writes it.
-fn leb128(mut number: u32) -> Vec<u8> {
+pub(super) fn leb128(mut number: u32) -> Vec<u8> {
     let mut bytes = Vec::new();
     while number >= 0x80 {
         bytes.push(0x80 | (number & 0x7f) as u8);
@@ -24,16 +24,20 @@ fn leb128(mut number: u32) -> Vec<u8> {
     bytes
 }
 
-fn module(section: u8, bytes: &[u8]) -> Vec<u8> {
-    [b"\0asm\x01\0\0\0", [section, u8::try_from(bytes.len()).expect("short")].as_slice(), bytes].concat()
+/// A section of this number.
+pub(super) fn section(id: u8, bytes: &[u8]) -> Vec<u8> {
+    [&[id], &*leb128(u32::try_from(bytes.len()).expect("a section")), bytes].concat()
+}
+
+fn module(id: u8, bytes: &[u8]) -> Vec<u8> {
+    [b"\0asm\x01\0\0\0", &*section(id, bytes)].concat()
 }
 
 /// A guest with so many more instances of this core module.
-fn with_modules(name: &str, instances: u8, module: &[u8]) -> Vec<u8> {
+pub(super) fn with_modules(name: &str, instances: u8, module: &[u8]) -> Vec<u8> {
     let wasm = guest(name);
     let index = u8::try_from(ComponentInfo::read(&wasm).expect("a component").modules).expect("few");
     let instances = [vec![instances], [0, index, 0].repeat(instances.into())].concat();
-    let section = |id: u8, bytes: &[u8]| [&[id, u8::try_from(bytes.len()).expect("short")], bytes].concat();
     [wasm, section(1, module), section(2, &instances)].concat()
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
+use super::memory::{MemoryInUse, MemoryTerms};
 use super::state::{LimitState, PoolState, Waiting};
 use super::{InstanceLimit, InstancePermits, PermitRequest, Room, Sells, Ticket};
 
@@ -20,13 +21,14 @@ pub(super) type LimitKey = u64;
 
 /// The terms of one bound.
 #[derive(Clone, Debug)]
-pub(super) struct LimitTerms {
-    pub(super) plugin: Arc<str>,
+pub(crate) struct LimitTerms {
+    pub(crate) plugin: Arc<str>,
     /// Instances at once.
-    pub(super) most: usize,
+    pub(crate) most: usize,
     /// Permits of one instance.
-    pub(super) weight: usize,
-    pub(super) sells: Sells,
+    pub(crate) weight: usize,
+    pub(crate) sells: Sells,
+    pub(crate) memory: MemoryTerms,
 }
 
 impl PermitPool {
@@ -120,6 +122,23 @@ impl PermitPool {
         let mut state = self.state.lock();
         state.give_back(key, request);
         self.grant(state);
+    }
+
+    /// Changes what is counted of the memory of this plugin's instances. If it has become less, requests that wait may
+    /// have room.
+    pub(super) fn change_memory(
+        &self,
+        terms: &LimitTerms,
+        change: impl FnOnce(&mut MemoryInUse, &LimitTerms) -> bool,
+    ) -> bool {
+        let mut state = self.state.lock();
+        let Some(share) = state.plugins.get_mut(&terms.plugin) else { return true };
+        let before = share.memory.total();
+        let changed = change(&mut share.memory, terms);
+        if share.memory.total() < before {
+            self.grant(state);
+        }
+        changed
     }
 
     /// Grants what is free, and unlocks the state.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use tokio::sync::oneshot;
 
+use super::memory::MemoryInUse;
 use super::pool::{LimitKey, LimitTerms};
 use super::queue::{ClientQueue, ClientTurn};
 use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room, Sells};
@@ -13,9 +14,9 @@ use crate::capabilities::egress::is_public;
 use crate::permit::Client;
 
 /// The part of the permits that is kept for those who need it more: one in this many.
-const KEPT: usize = 4;
-/// The part of a plugin's permits that free routes leave to its quotes: one in this many.
-const KEPT_FOR_QUOTES: usize = 8;
+pub(super) const KEPT: usize = 4;
+/// The part of a plugin's permits, and of its memory, that free routes leave to its quotes: one in this many.
+pub(super) const KEPT_FOR_QUOTES: usize = 8;
 /// The least share of a plugin on a host with many plugins: one permit in this many.
 const LEAST_SHARE: usize = 32;
 
@@ -59,6 +60,7 @@ pub(super) struct PluginShare {
     held: usize,
     /// Those of them that unpaid work holds.
     held_unpaid: usize,
+    pub(super) memory: MemoryInUse,
 }
 
 /// A request that waits.
@@ -110,7 +112,7 @@ impl PoolState {
     fn claim(&self, total: usize, key: LimitKey, request: PermitRequest) -> PermitClaim {
         let Some(limit) = self.limits.get(&key) else { return PermitClaim::Refused };
         let demand = request.demand;
-        if !limit.has_room(request) {
+        if !self.has_room(limit, request) {
             return PermitClaim::Refused;
         }
         let weight = limit.terms.weight;
@@ -153,7 +155,7 @@ impl PoolState {
     pub(super) fn room(&self, total: usize, key: LimitKey, request: PermitRequest) -> Room {
         let Some(limit) = self.limits.get(&key) else { return Room::Taken };
         let demand = request.demand;
-        if !limit.has_room(request) || limit.has_waiting(demand) {
+        if !self.has_room(limit, request) || self.has_waiting(limit, demand) {
             return Room::Taken;
         }
         let (is_unpaid, held) = (!demand.is_paid(), self.held(limit));
@@ -161,6 +163,20 @@ impl PoolState {
         let runs = self.claim(total, key, request) == PermitClaim::Runs
             && self.next_in_turn(total).is_none_or(|first| newest < first);
         if runs { Room::Free } else { Room::TakenByOthers(self.freed) }
+    }
+
+    /// True if the plugin's own bounds, of instances and of memory, allow another instance.
+    fn has_room(&self, limit: &LimitState, request: PermitRequest) -> bool {
+        let LimitTerms { plugin, memory, sells, .. } = &limit.terms;
+        let fits = |share: &PluginShare| share.memory.fits_another(memory, *sells, request.demand);
+        limit.has_room(request) && self.plugins.get(plugin).is_none_or(fits)
+    }
+
+    /// True if a request of this kind waits that comes before a new one. Those of clients that have all that they may
+    /// have do not.
+    fn has_waiting(&self, limit: &LimitState, demand: Demand) -> bool {
+        let may_run = |client| self.has_room(limit, PermitRequest { demand, client });
+        limit.queue(demand).first().is_some_and(|first| may_run(first.client))
     }
 
     /// Permits of the plugin of this bound.
@@ -180,6 +196,7 @@ impl PoolState {
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held += limit.terms.weight;
             share.held_unpaid += unpaid;
+            share.memory.begin(&limit.terms.memory, demand);
         }
     }
 
@@ -249,7 +266,7 @@ impl LimitState {
         Self { terms, running: 0, running_unpaid: 0, running_free: 0, paid, quotes, unpaid }
     }
 
-    /// True if the plugin's own bound allows another instance.
+    /// True if the plugin's own bound of instances allows another one.
     fn has_room(&self, PermitRequest { demand, client }: PermitRequest) -> bool {
         let LimitTerms { most, sells, .. } = self.terms;
         let kept = if sells == Sells::Nothing { 0 } else { most / KEPT };
@@ -265,12 +282,6 @@ impl LimitState {
             }
         };
         is_allowed && self.running < most
-    }
-
-    /// True if a request of this kind waits that comes before a new one. Those of clients that have all that they may
-    /// have do not.
-    fn has_waiting(&self, demand: Demand) -> bool {
-        self.queue(demand).first().is_some_and(|first| self.has_room(PermitRequest { demand, client: first.client }))
     }
 
     fn queue(&self, demand: Demand) -> &ClientQueue {

@@ -7,7 +7,13 @@ use tokio::task::JoinHandle;
 use super::*;
 
 fn limit(pool: &Arc<PermitPool>, plugin: &str, most: usize) -> InstanceLimit {
-    InstanceLimit::new(pool, &plugin.into(), most, 1, Sells::Declared)
+    limit_of(pool, plugin, most, 1, Sells::Declared)
+}
+
+/// A bound for instances whose memory is not bounded.
+fn limit_of(pool: &Arc<PermitPool>, plugin: &str, most: usize, weight: usize, sells: Sells) -> InstanceLimit {
+    let memory = MemoryTerms::unbounded();
+    InstanceLimit::new(pool, LimitTerms { plugin: plugin.into(), most, weight, sells, memory })
 }
 
 /// Takes permits until none is free for this limit.
@@ -48,7 +54,7 @@ fn unpaid_work_leaves_a_quarter_to_paid_work() {
 #[test]
 fn free_routes_leave_permits_to_quotes_and_one_public_client_half_of_theirs_to_others() {
     let pool = PermitPool::new(256);
-    let shop = InstanceLimit::new(&pool, &"shop".into(), 64, 1, Sells::Quoted);
+    let shop = limit_of(&pool, "shop", 64, 1, Sells::Quoted);
     let public = |number: u8| PermitRequest { demand: Demand::Unpaid, client: Some(IpAddr::from([9, 9, 9, number])) };
     let [one, two] = [1, 2].map(|number| fill(&shop, public(number)));
     assert_eq!((one.len(), two.len()), (20, 20), "48 for unpaid work, of which 8 are for quotes");
@@ -58,14 +64,14 @@ fn free_routes_leave_permits_to_quotes_and_one_public_client_half_of_theirs_to_o
     drop((one, two));
     // A client without a public address may be a proxy.
     assert_eq!(fill(&shop, of_client(Demand::Unpaid, 1)).len(), 40);
-    assert_eq!(fill(&InstanceLimit::new(&pool, &"one".into(), 1, 1, Sells::Quoted), public(1)).len(), 1);
+    assert_eq!(fill(&limit_of(&pool, "one", 1, 1, Sells::Quoted), public(1)).len(), 1);
 }
 
 /// What a client waits for that has its part keeps no other one waiting.
 #[tokio::test]
 async fn a_request_of_a_client_that_has_its_part_waits_behind_nobody_else() {
     let pool = PermitPool::new(64);
-    let shop = InstanceLimit::new(&pool, &"shop".into(), 16, 1, Sells::Declared);
+    let shop = limit_of(&pool, "shop", 16, 1, Sells::Declared);
     let public = |number: u8| PermitRequest { demand: Demand::Unpaid, client: Some(IpAddr::from([9, 9, 9, number])) };
     let mut held = fill(&shop, public(1));
     assert_eq!(held.len(), 6);
@@ -91,7 +97,7 @@ fn unpaid_work_of_some_plugins_leaves_room_for_that_of_another() {
 #[test]
 fn a_plugin_that_sells_nothing_has_all_of_its_instances() {
     let pool = PermitPool::new(64);
-    let free = InstanceLimit::new(&pool, &"free".into(), 16, 1, Sells::Nothing);
+    let free = limit_of(&pool, "free", 16, 1, Sells::Nothing);
     assert_eq!(fill(&free, Demand::Unpaid).len(), 16);
 }
 
@@ -116,11 +122,11 @@ fn one_plugin_alone_may_hold_every_permit() {
 #[test]
 fn a_heavy_instance_takes_several_permits() {
     let pool = PermitPool::new(8);
-    let heavy = InstanceLimit::new(&pool, &"heavy".into(), 8, 3, Sells::Nothing);
+    let heavy = limit_of(&pool, "heavy", 8, 3, Sells::Nothing);
     let held = fill(&heavy, Demand::Unpaid);
     assert_eq!((held.len(), pool.free()), (2, 2));
     drop(held);
-    let heaviest = InstanceLimit::new(&pool, &"heavy".into(), 8, 100, Sells::Nothing);
+    let heaviest = limit_of(&pool, "heavy", 8, 100, Sells::Nothing);
     assert_eq!(fill(&heaviest, Demand::Unpaid).len(), 1, "alone");
 }
 
@@ -145,10 +151,10 @@ async fn a_free_permit_goes_to_paid_work_first_and_then_to_who_holds_the_fewest(
 /// Four permits, all of which two plugins hold, and a plugin whose instances take two.
 fn full_and_a_heavy_one() -> (Vec<InstancePermits>, Arc<PermitPool>, InstanceLimit) {
     let pool = PermitPool::new(4);
-    let heavy = InstanceLimit::new(&pool, &"heavy".into(), 4, 2, Sells::Nothing);
+    let heavy = limit_of(&pool, "heavy", 4, 2, Sells::Nothing);
     let mut held = Vec::new();
     for name in ["one", "two"] {
-        held.extend(fill(&InstanceLimit::new(&pool, &name.into(), 4, 1, Sells::Nothing), Demand::Unpaid));
+        held.extend(fill(&limit_of(&pool, name, 4, 1, Sells::Nothing), Demand::Unpaid));
     }
     assert_eq!((held.len(), pool.free()), (4, 0));
     (held, pool, heavy)
@@ -158,8 +164,7 @@ fn full_and_a_heavy_one() -> (Vec<InstancePermits>, Arc<PermitPool>, InstanceLim
 async fn permits_that_become_free_gather_for_an_instance_of_several_whose_turn_it_is() {
     for demand in [Demand::Unpaid, Demand::Paid] {
         let (mut held, pool, heavy) = full_and_a_heavy_one();
-        let [late, newcomer] =
-            ["late", "newcomer"].map(|name| InstanceLimit::new(&pool, &name.into(), 4, 1, Sells::Nothing));
+        let [late, newcomer] = ["late", "newcomer"].map(|name| limit_of(&pool, name, 4, 1, Sells::Nothing));
         let first = queued(&heavy, demand).await;
         let behind = queued(&late, demand).await;
         held.pop();
@@ -177,7 +182,7 @@ async fn permits_that_become_free_gather_for_an_instance_of_several_whose_turn_i
 #[tokio::test]
 async fn permits_that_were_kept_go_to_paid_work_and_on_when_their_request_leaves() {
     let (mut held, pool, heavy) = full_and_a_heavy_one();
-    let late = InstanceLimit::new(&pool, &"late".into(), 4, 1, Sells::Nothing);
+    let late = limit_of(&pool, "late", 4, 1, Sells::Nothing);
     let first = queued(&heavy, Demand::Unpaid).await;
     let behind = queued(&late, Demand::Unpaid).await;
     held.pop();
@@ -196,7 +201,7 @@ async fn permits_that_were_kept_go_to_paid_work_and_on_when_their_request_leaves
 async fn unpaid_instances_of_several_permits_gather_what_unpaid_work_may_hold() {
     let pool = PermitPool::new(8);
     let shop = limit(&pool, "shop", 8);
-    let heavy = InstanceLimit::new(&pool, &"heavy".into(), 8, 2, Sells::Nothing);
+    let heavy = limit_of(&pool, "heavy", 8, 2, Sells::Nothing);
     let mut held = fill(&shop, Demand::Unpaid);
     let _other = fill(&limit(&pool, "other", 8), Demand::Unpaid);
     assert_eq!((held.len(), pool.free()), (5, 2), "a quarter is left to paid work");
@@ -231,7 +236,7 @@ async fn a_request_that_stops_waiting_leaves_the_queue_and_its_permits() {
 async fn a_permit_goes_to_the_client_with_the_fewest_in_use_paid_or_not() {
     for demand in [Demand::Paid, Demand::Unpaid] {
         let pool = PermitPool::new(4);
-        let plugin = InstanceLimit::new(&pool, &"plugin".into(), 4, 1, Sells::Nothing);
+        let plugin = limit_of(&pool, "plugin", 4, 1, Sells::Nothing);
         let (many, few) = (of_client(demand, 1), of_client(demand, 2));
         let mut held: Vec<_> = std::iter::from_fn(|| plugin.try_acquire(many)).collect();
         let behind = [queued(&plugin, many).await, queued(&plugin, many).await];
@@ -260,7 +265,7 @@ async fn a_permit_goes_to_the_client_with_the_fewest_in_use_paid_or_not() {
 #[tokio::test]
 async fn paid_requests_of_a_busy_client_come_before_unpaid_ones_of_another() {
     let pool = PermitPool::new(2);
-    let plugin = InstanceLimit::new(&pool, &"plugin".into(), 2, 1, Sells::Nothing);
+    let plugin = limit_of(&pool, "plugin", 2, 1, Sells::Nothing);
     let mut held = fill(&plugin, of_client(Demand::Paid, 1));
     let unpaid = queued(&plugin, of_client(Demand::Unpaid, 2)).await;
     let paid = queued(&plugin, of_client(Demand::Paid, 1)).await;
@@ -276,7 +281,7 @@ async fn no_permit_is_lost_however_requests_come_end_and_leave() {
     for seed in 1..40 {
         let pool = PermitPool::new(9);
         let limits = [("light", 6, 1, Sells::Quoted), ("heavy", 3, 2, Sells::Nothing), ("free", 9, 1, Sells::Nothing)]
-            .map(|(name, most, weight, sells)| InstanceLimit::new(&pool, &name.into(), most, weight, sells));
+            .map(|(name, most, weight, sells)| limit_of(&pool, name, most, weight, sells));
         let mut random = Random(seed);
         let (mut held, mut waiting) = (Vec::new(), Vec::new());
         for _ in 0..400 {

@@ -146,7 +146,8 @@ impl SharedInstances {
     /// Starts an instance.
     fn start(&self, spec: &InstanceSpec, permits: InstancePermits) -> SharedInstance {
         let number = self.list.next_number();
-        let permit = Arc::new(Mutex::new(PermitKind::Running { _permits: permits }));
+        let memory = Arc::clone(permits.memory());
+        let permit = Arc::new(Mutex::new(PermitKind::Running(permits)));
         // Weak, because the instances would otherwise keep themselves alive when the plugin is gone.
         let list = Arc::downgrade(&self.list);
         let close = move || {
@@ -154,7 +155,7 @@ impl SharedInstances {
                 list.close(number);
             }
         };
-        let (mailbox, state) = worker::start(spec, self.list.reuse, Arc::clone(&permit), close);
+        let (mailbox, state) = worker::start(spec, self.list.reuse, Arc::clone(&permit), memory, close);
         SharedInstance::new(number, mailbox, state, permit)
     }
 

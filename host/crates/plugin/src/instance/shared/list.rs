@@ -8,7 +8,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
 
 use super::mailbox::{InstanceState, Mailbox};
-use crate::instance::permits::{Demand, InstancePermits};
+use crate::instance::permits::{Demand, InstanceMemory, InstancePermits};
 use crate::instance::pool::{IDLE, IdlePermits};
 use crate::limits::Reuse;
 
@@ -49,8 +49,8 @@ pub(super) struct SharedInstance {
 pub(super) type SharedPermits = Arc<Mutex<PermitKind>>;
 
 pub(super) enum PermitKind {
-    Running { _permits: InstancePermits },
-    Idle { _permit: OwnedSemaphorePermit },
+    Running(InstancePermits),
+    Idle { _permit: OwnedSemaphorePermit, memory: Arc<InstanceMemory> },
 }
 
 impl InstanceList {
@@ -125,14 +125,12 @@ impl InstanceList {
         instance.closed |= close || instance.used >= self.reuse.total;
         let mut removed = None;
         if instance.active == 0 {
-            match self.idle_permits.try_acquire() {
-                // The permits of a running instance are dropped here, and so free for another plugin.
-                Some(permit) if !instance.closed => {
-                    *instance.permit.lock() = PermitKind::Idle { _permit: permit };
-                    instance.idle_since = Instant::now();
-                    self.start_evicting();
-                }
-                _ => removed = Some(instances.remove(index)),
+            let permit = if instance.closed { None } else { self.idle_permits.try_acquire() };
+            if permit.is_some_and(|permit| instance.set_idle(permit)) {
+                instance.idle_since = Instant::now();
+                self.start_evicting();
+            } else {
+                removed = Some(instances.remove(index));
             }
         }
         drop(instances);
@@ -190,7 +188,31 @@ impl SharedInstance {
     }
 
     /// Takes the permits of a running instance in exchange for that of an idle one.
-    pub(super) fn set_running(&self, permits: InstancePermits) {
-        *self.permit.lock() = PermitKind::Running { _permits: permits };
+    pub(super) fn set_running(&self, mut permits: InstancePermits) {
+        let mut permit = self.permit.lock();
+        permits.adopt(permit.memory());
+        *permit = PermitKind::Running(permits);
+    }
+
+    /// Takes the permit of an idle instance. The permits of a running one are dropped by that, and so free for another
+    /// plugin. False if the plugin has no memory left for another idle instance.
+    fn set_idle(&self, idle: OwnedSemaphorePermit) -> bool {
+        let mut permit = self.permit.lock();
+        let memory = Arc::clone(permit.memory());
+        let fits = memory.try_set_idle();
+        if fits {
+            *permit = PermitKind::Idle { _permit: idle, memory };
+        }
+        fits
+    }
+}
+
+impl PermitKind {
+    /// The memory of the instance, which stays its own.
+    fn memory(&self) -> &Arc<InstanceMemory> {
+        match self {
+            Self::Running(permits) => permits.memory(),
+            Self::Idle { memory, .. } => memory,
+        }
     }
 }

@@ -31,6 +31,7 @@ use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestRespo
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::meter::GuestMeter;
 use crate::instance::offload::offload;
+use crate::instance::permits::InstanceMemory;
 use crate::instance::pool::IDLE_HANDLES;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::store::{self, Grant, GuestState, RequestGrant, StoreConfig};
@@ -52,11 +53,13 @@ pub(super) fn start(
     spec: &InstanceSpec,
     reuse: Reuse,
     permit: SharedPermits,
+    memory: Arc<InstanceMemory>,
     close: impl FnOnce() + Send + 'static,
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
     let grant = RequestGrant { capabilities: spec.capabilities.clone(), outgoing: 0, loop_guard: LoopGuard::default() };
-    let config = StoreConfig { grant: Grant::Requests(grant), ..spec.store_config(None, None, LoopGuard::default()) };
+    let config = spec.store_config(None, None, LoopGuard::default());
+    let config = StoreConfig { grant: Grant::Requests(grant), counted: Some(memory), ..config };
     let (mut store, meter) = store::store(&spec.engine, config);
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
     let state = InstanceState::new(meter);
