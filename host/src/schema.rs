@@ -5,7 +5,7 @@
 //! of each check, and gives up at a bound ([`budget`]). At load it finds what can never work: references that lead out
 //! of the schema or in a circle, and alternatives that multiply ([`document`]).
 //!
-//! It knows neither prices nor responses. `payment` decides when an input is checked, and `respond` what a client reads.
+//! It knows no prices. `payment` decides when an input is checked, and `respond` what a client reads.
 
 mod answer;
 mod body;

@@ -135,7 +135,8 @@ fn configurations_are_accepted() {
 
 #[test]
 fn modules_are_built() {
-    let blocks = running(&["ts", "js", "c", "cpp", "zig"]);
+    // tests/it/c.rs builds those in C, C++ and Zig.
+    let blocks = running(&["ts", "js"]);
     assert!(blocks.len() > 8, "{}", blocks.len());
     // The plugin of StarlingMonkey is built by the commands of its page.
     let is_built_there = |block: &&Block| block.page == "host/docs/starlingmonkey.md" && block.file().is_some();
@@ -169,6 +170,14 @@ fn the_page_of_typescript_leads_to_a_payment() {
 #[test]
 fn the_page_of_python_leads_to_a_payment() {
     runs_by_itself("host/docs/python.md");
+}
+
+#[test]
+fn the_page_of_c_leads_to_a_payment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(dir.path());
+    terminal.provide(&coinslot_tests::zig_folder().join("zig"));
+    terminal.run_page("host/docs/c.md");
 }
 
 #[test]

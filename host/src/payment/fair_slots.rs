@@ -9,56 +9,57 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::client::{is_public, prefix_of};
 
 /// Slots, and the turn of each client that holds or waits for one.
 #[derive(Debug)]
 pub(super) struct FairSlots {
-    slots: Semaphore,
+    slots: Arc<Semaphore>,
     turns: Mutex<HashMap<IpAddr, Arc<Semaphore>>>,
 }
 
-/// A slot, given back when it is dropped.
+/// A slot, given back when it is dropped. The work that it stands for owns it: a client that hangs up stops its wait, and
+/// not a thread that works already.
 #[derive(Debug)]
-pub(super) struct FairSlot<'s> {
-    _slot: SemaphorePermit<'s>,
-    _turn: Option<OwnTurn<'s>>,
+pub(super) struct FairSlot {
+    _slot: OwnedSemaphorePermit,
+    _turn: Option<OwnTurn>,
 }
 
 /// The turn of a client. The last one that holds or waits removes the entry.
 #[derive(Debug)]
-struct OwnTurn<'s> {
-    slots: &'s FairSlots,
+struct OwnTurn {
+    slots: Arc<FairSlots>,
     client: IpAddr,
     permit: Option<OwnedSemaphorePermit>,
 }
 
 impl FairSlots {
-    pub(super) fn new(slots: usize) -> Self {
-        Self { slots: Semaphore::new(slots), turns: Mutex::default() }
+    pub(super) fn new(slots: usize) -> Arc<Self> {
+        Arc::new(Self { slots: Arc::new(Semaphore::new(slots)), turns: Mutex::default() })
     }
 
     /// Waits for a slot, at most this long.
-    pub(super) async fn acquire(&self, client: IpAddr, wait: Duration) -> Option<FairSlot<'_>> {
+    pub(super) async fn acquire(self: &Arc<Self>, client: IpAddr, wait: Duration) -> Option<FairSlot> {
         let acquired = async {
             let turn = if is_public(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
-            Some(FairSlot { _slot: self.slots.acquire().await.ok()?, _turn: turn })
+            Some(FairSlot { _slot: Arc::clone(&self.slots).acquire_owned().await.ok()?, _turn: turn })
         };
         tokio::time::timeout(wait, acquired).await.ok().flatten()
     }
 
-    async fn turn(&self, client: IpAddr) -> Option<OwnTurn<'_>> {
+    async fn turn(self: &Arc<Self>, client: IpAddr) -> Option<OwnTurn> {
         let own = Arc::clone(self.turns.lock().entry(client).or_insert_with(|| Arc::new(Semaphore::new(1))));
         // Made before the wait: a wait that is given up removes the entry, too.
-        let mut turn = OwnTurn { slots: self, client, permit: None };
+        let mut turn = OwnTurn { slots: Arc::clone(self), client, permit: None };
         turn.permit = Some(own.acquire_owned().await.ok()?);
         Some(turn)
     }
 }
 
-impl Drop for OwnTurn<'_> {
+impl Drop for OwnTurn {
     fn drop(&mut self) {
         let mut turns = self.slots.turns.lock();
         // First, because a permit holds the semaphore of the entry.

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_plugin::{Fault, RequestBody};
+use coinslot_plugin::RequestBody;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 
 use super::client::{is_public, prefix_of};
-use super::fair_slots::FairSlots;
+use super::fair_slots::{FairSlot, FairSlots};
 use super::rate_limiter::RateLimiter;
 use super::{ClientAddress, Payments, Problem, Purchase, Unserved, body};
 use crate::endpoint::Endpoint;
@@ -42,9 +42,9 @@ const BURST: f64 = 4.0;
 /// The room for checks that take long.
 #[derive(Debug)]
 pub(super) struct LongChecks {
-    paid: FairSlots,
-    unpaid: FairSlots,
-    free: FairSlots,
+    paid: Arc<FairSlots>,
+    unpaid: Arc<FairSlots>,
+    free: Arc<FairSlots>,
     unpaid_rate: Option<RateLimiter<IpAddr>>,
     /// A signature proves no money.
     paid_rate: Option<RateLimiter<IpAddr>>,
@@ -96,11 +96,11 @@ pub(super) async fn check_paid(
     let Some(long) = check.begin()? else { return Ok(()) };
     let checks = &payments.long_checks;
     if !checks.admits_paid(purchase.client.ip) {
-        return Err(Problem::Overloaded);
+        return Err(Problem::ChecksBusy);
     }
     match checks.paid.acquire(purchase.client.ip, PAID_WAIT).await {
-        Some(_slot) => long.run().await,
-        None => Err(Problem::Overloaded),
+        Some(slot) => long.run(slot).await,
+        None => Err(Problem::ChecksBusy),
     }
 }
 
@@ -117,7 +117,7 @@ pub(super) async fn check_unpaid(
         return Ok(UnpaidCheck::Unchecked);
     }
     match checks.unpaid.acquire(purchase.client.ip, UNPAID_WAIT).await {
-        Some(_slot) => long.run().await.map(|()| UnpaidCheck::Fits),
+        Some(slot) => long.run(slot).await.map(|()| UnpaidCheck::Fits),
         None => Ok(UnpaidCheck::Unchecked),
     }
 }
@@ -161,8 +161,8 @@ async fn check_free_parts(
     let Some(check) = Check::of(endpoint, params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
     match payments.long_checks.free.acquire(client.ip, FREE_WAIT).await {
-        Some(_slot) => long.run().await,
-        None => Err(Problem::Plugin(Fault::Busy)),
+        Some(slot) => long.run(slot).await,
+        None => Err(Problem::ChecksBusy),
     }
 }
 
@@ -215,8 +215,13 @@ impl<'r> Check<'r> {
 }
 
 impl LongCheck {
-    async fn run(self) -> Result<(), Problem> {
-        let checked = tokio::task::spawn_blocking(move || self.check()).await;
+    /// Runs the check on a thread. The thread holds the slot: it works on when the client is gone.
+    async fn run(self, slot: FairSlot) -> Result<(), Problem> {
+        let checked = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            self.check()
+        })
+        .await;
         checked.unwrap_or_else(|error| Err(Problem::Misbehaved(format!("the check of its schema failed: {error}"))))
     }
 

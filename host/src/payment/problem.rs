@@ -63,6 +63,8 @@ pub enum Problem {
     TooMany { wait: Duration },
     /// The host holds as many bytes for its clients, or for this one, as it may; the claim is released.
     Overloaded,
+    /// The checks that take long are all in use, or this client has had many.
+    ChecksBusy,
     /// The settlement was provably not sent; the claim is released.
     NotSent { message: String },
     /// The ledger cannot be written.

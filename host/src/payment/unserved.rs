@@ -78,6 +78,7 @@ impl Unserved {
             | Problem::CannotVerify(_)
             | Problem::NameTaken { .. }
             | Problem::Overloaded
+            | Problem::ChecksBusy
             | Problem::NotSent { .. }
             | Problem::NotSettled { .. } => Charged::No,
             Problem::AnswerGone { .. }

@@ -47,6 +47,9 @@ const FOREIGN: ErrorRow = row(
 const OVERLOADED: ErrorRow =
     passing(StatusCode::SERVICE_UNAVAILABLE, "host_busy", "too many bytes are held for requests at work")
         .advising(SAME_PAYMENT_LATER);
+const CHECKS_BUSY: ErrorRow =
+    passing(StatusCode::SERVICE_UNAVAILABLE, "input_checks_busy", "the checks of large inputs are all in use")
+        .advising("send the same request again later");
 const NOT_SENT: ErrorRow =
     passing(StatusCode::SERVICE_UNAVAILABLE, "settlement_not_sent", "the payment could not be sent for settlement")
         .advising(SAME_PAYMENT_LATER);
@@ -119,6 +122,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::NameTaken { payment_id } => with_payment_id(NAME_TAKEN.reply(charged), &payment_id),
         Problem::Foreign { payment_id } => with_payment_id(FOREIGN.reply(charged), &payment_id),
         Problem::Overloaded => OVERLOADED.reply(charged),
+        Problem::ChecksBusy => CHECKS_BUSY.reply(charged),
         Problem::AnswerWaits { payment_id } => with_payment_id(OVERLOADED.reply(charged), &payment_id),
         Problem::NotSent { message } => not_sent(&message, charged),
         Problem::AnswerGone { payment_id, settlement, version } => {

@@ -41,6 +41,12 @@ impl Terminal {
         self.address = Some(url.trim_start_matches("http://").to_owned());
     }
 
+    /// Puts a program into `PATH`, under its own name.
+    pub(super) fn provide(&self, program: &Path) {
+        let name = program.file_name().expect("a program");
+        std::os::unix::fs::symlink(program, self.programs.path().join(name)).expect("a link");
+    }
+
     pub(super) fn set(&mut self, name: &str, value: &str) {
         self.exports.push(format!("export {name}='{value}'"));
     }

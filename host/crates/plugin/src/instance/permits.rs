@@ -37,8 +37,8 @@ pub(crate) enum Demand {
     Paid,
     /// A quote, which nobody has paid for.
     Quote,
-    /// A request to a free route, or one without a client.
-    Unpaid,
+    /// A request to a free route.
+    Free,
 }
 
 impl Demand {

@@ -90,7 +90,7 @@ async fn run(
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
-    let demand = if receipt.is_some() { Demand::Paid } else { Demand::Unpaid };
+    let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;

@@ -10,7 +10,8 @@
 //! A component is untrusted, and what is kept of it is native code that others run. If two functions with different
 //! code had one key, by a fault of the key, one author could have the other's plugin run wrong code. So the key is not
 //! trusted alone: there is a file for each [`Code`], and a component finds only what was compiled for a component with
-//! the same code. What is found is then what the compiler would have made, whatever the key is worth.
+//! the same code. Two such components may begin with memories of different sizes, by which the compiler leaves out
+//! checks of bounds: there the key, which covers the checks that are in a function, keeps them apart.
 //!
 //! # The files
 //!

@@ -82,7 +82,7 @@ impl From<Demand> for MemoryUse {
         match demand {
             Demand::Paid => Self::Paid,
             Demand::Quote => Self::Quote,
-            Demand::Unpaid => Self::Free,
+            Demand::Free => Self::Free,
         }
     }
 }

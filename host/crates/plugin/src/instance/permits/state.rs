@@ -49,7 +49,7 @@ pub(super) struct LimitState {
     running_free: usize,
     paid: ClientQueue,
     quotes: ClientQueue,
-    unpaid: ClientQueue,
+    free: ClientQueue,
 }
 
 /// The permits of one plugin.
@@ -120,11 +120,11 @@ impl PoolState {
         // What unpaid work holds is no reason to refuse paid work.
         let held = self.plugins.get(&limit.terms.plugin).map_or(0, |share| match demand {
             Demand::Paid => share.held - share.held_unpaid,
-            Demand::Quote | Demand::Unpaid => share.held,
+            Demand::Quote | Demand::Free => share.held,
         });
         let used = match demand {
             Demand::Paid => total - self.free,
-            Demand::Quote | Demand::Unpaid => self.unpaid,
+            Demand::Quote | Demand::Free => self.unpaid,
         };
         let (plugins, least) = (self.plugins.len().max(1), (most / LEAST_SHARE).max(weight));
         let leaves = |of_most: usize, of_all: usize| used + weight + of_most <= most && self.free >= weight + of_all;
@@ -146,8 +146,8 @@ impl PoolState {
     /// The permits that such work may hold in all.
     fn most(&self, total: usize, demand: Demand) -> usize {
         match demand {
-            Demand::Quote | Demand::Unpaid if self.sellers > 0 => total - total / KEPT,
-            Demand::Quote | Demand::Unpaid | Demand::Paid => total,
+            Demand::Quote | Demand::Free if self.sellers > 0 => total - total / KEPT,
+            Demand::Quote | Demand::Free | Demand::Paid => total,
         }
     }
 
@@ -191,7 +191,7 @@ impl PoolState {
         self.free -= limit.terms.weight;
         let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
         limit.running_unpaid += usize::from(unpaid > 0);
-        limit.running_free += usize::from(demand == Demand::Unpaid);
+        limit.running_free += usize::from(demand == Demand::Free);
         self.unpaid += unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held += limit.terms.weight;
@@ -208,7 +208,7 @@ impl PoolState {
         self.freed = Instant::now();
         let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
         limit.running_unpaid -= usize::from(unpaid > 0);
-        limit.running_free -= usize::from(demand == Demand::Unpaid);
+        limit.running_free -= usize::from(demand == Demand::Free);
         self.unpaid -= unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held -= limit.terms.weight;
@@ -255,15 +255,15 @@ impl PoolState {
             });
             waiting.min()
         };
-        first(Demand::Paid).or_else(|| first(Demand::Quote).into_iter().chain(first(Demand::Unpaid)).min())
+        first(Demand::Paid).or_else(|| first(Demand::Quote).into_iter().chain(first(Demand::Free)).min())
     }
 }
 
 impl LimitState {
     /// A bound under which nothing runs.
     pub(super) fn new(terms: LimitTerms) -> Self {
-        let (paid, quotes, unpaid) = <(ClientQueue, ClientQueue, ClientQueue)>::default();
-        Self { terms, running: 0, running_unpaid: 0, running_free: 0, paid, quotes, unpaid }
+        let (paid, quotes, free) = <(ClientQueue, ClientQueue, ClientQueue)>::default();
+        Self { terms, running: 0, running_unpaid: 0, running_free: 0, paid, quotes, free }
     }
 
     /// True if the plugin's own bound of instances allows another one.
@@ -277,8 +277,8 @@ impl LimitState {
         let is_allowed = match demand {
             Demand::Paid => true,
             Demand::Quote => self.running_unpaid < unpaid,
-            Demand::Unpaid => {
-                self.running_unpaid < unpaid && self.running_free < free && self.unpaid.running(client) < of_client
+            Demand::Free => {
+                self.running_unpaid < unpaid && self.running_free < free && self.free.running(client) < of_client
             }
         };
         is_allowed && self.running < most
@@ -288,7 +288,7 @@ impl LimitState {
         match demand {
             Demand::Paid => &self.paid,
             Demand::Quote => &self.quotes,
-            Demand::Unpaid => &self.unpaid,
+            Demand::Free => &self.free,
         }
     }
 
@@ -296,13 +296,13 @@ impl LimitState {
         match demand {
             Demand::Paid => &mut self.paid,
             Demand::Quote => &mut self.quotes,
-            Demand::Unpaid => &mut self.unpaid,
+            Demand::Free => &mut self.free,
         }
     }
 
     /// Clients that hold or wait, for tests.
     #[cfg(test)]
     pub(super) fn clients(&self) -> usize {
-        self.paid.clients() + self.quotes.clients() + self.unpaid.clients()
+        self.paid.clients() + self.quotes.clients() + self.free.clients()
     }
 }

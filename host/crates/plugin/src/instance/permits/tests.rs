@@ -40,11 +40,11 @@ async fn queued(limit: &InstanceLimit, request: impl Into<PermitRequest>) -> Joi
 fn unpaid_work_leaves_a_quarter_to_paid_work() {
     let pool = PermitPool::new(64);
     let shop = limit(&pool, "shop", 16);
-    let unpaid = fill(&shop, Demand::Unpaid);
+    let unpaid = fill(&shop, Demand::Free);
     assert_eq!(unpaid.len(), 12);
     assert_eq!(fill(&shop, Demand::Paid).len(), 4, "the rest of its own instances");
     let others: Vec<_> = ["a", "b", "c", "d"].map(|name| limit(&pool, name, 16)).into();
-    let all_unpaid: Vec<_> = others.iter().flat_map(|limit| fill(limit, Demand::Unpaid)).collect();
+    let all_unpaid: Vec<_> = others.iter().flat_map(|limit| fill(limit, Demand::Free)).collect();
     assert!(all_unpaid.len() + unpaid.len() <= 48, "three quarters of all");
     assert!(!fill(&shop, Demand::Paid).is_empty());
 }
@@ -55,7 +55,7 @@ fn unpaid_work_leaves_a_quarter_to_paid_work() {
 fn free_routes_leave_permits_to_quotes_and_one_public_client_half_of_theirs_to_others() {
     let pool = PermitPool::new(256);
     let shop = limit_of(&pool, "shop", 64, 1, Sells::Quoted);
-    let public = |number: u8| PermitRequest { demand: Demand::Unpaid, client: Some(IpAddr::from([9, 9, 9, number])) };
+    let public = |number: u8| PermitRequest { demand: Demand::Free, client: Some(IpAddr::from([9, 9, 9, number])) };
     let [one, two] = [1, 2].map(|number| fill(&shop, public(number)));
     assert_eq!((one.len(), two.len()), (20, 20), "48 for unpaid work, of which 8 are for quotes");
     assert_eq!(fill(&shop, public(3)).len(), 0);
@@ -63,7 +63,7 @@ fn free_routes_leave_permits_to_quotes_and_one_public_client_half_of_theirs_to_o
     assert_eq!((quotes.len(), fill(&shop, Demand::Paid).len()), (8, 16));
     drop((one, two));
     // A client without a public address may be a proxy.
-    assert_eq!(fill(&shop, of_client(Demand::Unpaid, 1)).len(), 40);
+    assert_eq!(fill(&shop, of_client(Demand::Free, 1)).len(), 40);
     assert_eq!(fill(&limit_of(&pool, "one", 1, 1, Sells::Quoted), public(1)).len(), 1);
 }
 
@@ -72,7 +72,7 @@ fn free_routes_leave_permits_to_quotes_and_one_public_client_half_of_theirs_to_o
 async fn a_request_of_a_client_that_has_its_part_waits_behind_nobody_else() {
     let pool = PermitPool::new(64);
     let shop = limit_of(&pool, "shop", 16, 1, Sells::Declared);
-    let public = |number: u8| PermitRequest { demand: Demand::Unpaid, client: Some(IpAddr::from([9, 9, 9, number])) };
+    let public = |number: u8| PermitRequest { demand: Demand::Free, client: Some(IpAddr::from([9, 9, 9, number])) };
     let mut held = fill(&shop, public(1));
     assert_eq!(held.len(), 6);
     let waits = queued(&shop, public(1)).await;
@@ -88,9 +88,9 @@ fn unpaid_work_of_some_plugins_leaves_room_for_that_of_another() {
     let pool = PermitPool::new(64);
     let limits: Vec<_> = ["a", "b", "c", "d", "e"].map(|name| limit(&pool, name, 64)).into();
     let (newcomer, crowd) = limits.split_last().expect("five");
-    let held: Vec<_> = crowd.iter().map(|limit| fill(limit, Demand::Unpaid)).collect();
+    let held: Vec<_> = crowd.iter().map(|limit| fill(limit, Demand::Free)).collect();
     assert_eq!(held.iter().map(Vec::len).collect::<Vec<_>>(), [36, 8, 1, 1], "the first ones leave less and less");
-    assert!(!fill(newcomer, Demand::Unpaid).is_empty());
+    assert!(!fill(newcomer, Demand::Free).is_empty());
     assert_eq!(fill(&crowd[3], Demand::Paid).len(), 12, "paid work has its share of all");
 }
 
@@ -98,7 +98,7 @@ fn unpaid_work_of_some_plugins_leaves_room_for_that_of_another() {
 fn a_plugin_that_sells_nothing_has_all_of_its_instances() {
     let pool = PermitPool::new(64);
     let free = limit_of(&pool, "free", 16, 1, Sells::Nothing);
-    assert_eq!(fill(&free, Demand::Unpaid).len(), 16);
+    assert_eq!(fill(&free, Demand::Free).len(), 16);
 }
 
 #[test]
@@ -123,11 +123,11 @@ fn one_plugin_alone_may_hold_every_permit() {
 fn a_heavy_instance_takes_several_permits() {
     let pool = PermitPool::new(8);
     let heavy = limit_of(&pool, "heavy", 8, 3, Sells::Nothing);
-    let held = fill(&heavy, Demand::Unpaid);
+    let held = fill(&heavy, Demand::Free);
     assert_eq!((held.len(), pool.free()), (2, 2));
     drop(held);
     let heaviest = limit_of(&pool, "heavy", 8, 100, Sells::Nothing);
-    assert_eq!(fill(&heaviest, Demand::Unpaid).len(), 1, "alone");
+    assert_eq!(fill(&heaviest, Demand::Free).len(), 1, "alone");
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_free_permit_goes_to_paid_work_first_and_then_to_who_holds_the_fewest(
     let mut of_many = fill(&many, Demand::Paid);
     let of_few = fill(&few, Demand::Paid);
     assert_eq!((of_many.len(), of_few.len(), pool.free()), (6, 2, 0));
-    let unpaid = queued(&few, Demand::Unpaid).await;
+    let unpaid = queued(&few, Demand::Free).await;
     let paid_of_many = queued(&many, Demand::Paid).await;
     let paid_of_few = queued(&few, Demand::Paid).await;
     of_many.pop();
@@ -154,7 +154,7 @@ fn full_and_a_heavy_one() -> (Vec<InstancePermits>, Arc<PermitPool>, InstanceLim
     let heavy = limit_of(&pool, "heavy", 4, 2, Sells::Nothing);
     let mut held = Vec::new();
     for name in ["one", "two"] {
-        held.extend(fill(&limit_of(&pool, name, 4, 1, Sells::Nothing), Demand::Unpaid));
+        held.extend(fill(&limit_of(&pool, name, 4, 1, Sells::Nothing), Demand::Free));
     }
     assert_eq!((held.len(), pool.free()), (4, 0));
     (held, pool, heavy)
@@ -162,7 +162,7 @@ fn full_and_a_heavy_one() -> (Vec<InstancePermits>, Arc<PermitPool>, InstanceLim
 
 #[tokio::test]
 async fn permits_that_become_free_gather_for_an_instance_of_several_whose_turn_it_is() {
-    for demand in [Demand::Unpaid, Demand::Paid] {
+    for demand in [Demand::Free, Demand::Paid] {
         let (mut held, pool, heavy) = full_and_a_heavy_one();
         let [late, newcomer] = ["late", "newcomer"].map(|name| limit_of(&pool, name, 4, 1, Sells::Nothing));
         let first = queued(&heavy, demand).await;
@@ -183,8 +183,8 @@ async fn permits_that_become_free_gather_for_an_instance_of_several_whose_turn_i
 async fn permits_that_were_kept_go_to_paid_work_and_on_when_their_request_leaves() {
     let (mut held, pool, heavy) = full_and_a_heavy_one();
     let late = limit_of(&pool, "late", 4, 1, Sells::Nothing);
-    let first = queued(&heavy, Demand::Unpaid).await;
-    let behind = queued(&late, Demand::Unpaid).await;
+    let first = queued(&heavy, Demand::Free).await;
+    let behind = queued(&late, Demand::Free).await;
     held.pop();
     let paid = late.try_acquire(Demand::Paid).expect("paid work comes first");
     drop(paid);
@@ -202,13 +202,13 @@ async fn unpaid_instances_of_several_permits_gather_what_unpaid_work_may_hold() 
     let pool = PermitPool::new(8);
     let shop = limit(&pool, "shop", 8);
     let heavy = limit_of(&pool, "heavy", 8, 2, Sells::Nothing);
-    let mut held = fill(&shop, Demand::Unpaid);
-    let _other = fill(&limit(&pool, "other", 8), Demand::Unpaid);
+    let mut held = fill(&shop, Demand::Free);
+    let _other = fill(&limit(&pool, "other", 8), Demand::Free);
     assert_eq!((held.len(), pool.free()), (5, 2), "a quarter is left to paid work");
-    let waits = queued(&heavy, Demand::Unpaid).await;
+    let waits = queued(&heavy, Demand::Free).await;
     held.pop();
     tokio::task::yield_now().await;
-    assert!(!waits.is_finished() && shop.try_acquire(Demand::Unpaid).is_none());
+    assert!(!waits.is_finished() && shop.try_acquire(Demand::Free).is_none());
     held.pop();
     assert!(waits.await.expect("no panic").is_some());
 }
@@ -234,7 +234,7 @@ async fn a_request_that_stops_waiting_leaves_the_queue_and_its_permits() {
 
 #[tokio::test]
 async fn a_permit_goes_to_the_client_with_the_fewest_in_use_paid_or_not() {
-    for demand in [Demand::Paid, Demand::Unpaid] {
+    for demand in [Demand::Paid, Demand::Free] {
         let pool = PermitPool::new(4);
         let plugin = limit_of(&pool, "plugin", 4, 1, Sells::Nothing);
         let (many, few) = (of_client(demand, 1), of_client(demand, 2));
@@ -267,7 +267,7 @@ async fn paid_requests_of_a_busy_client_come_before_unpaid_ones_of_another() {
     let pool = PermitPool::new(2);
     let plugin = limit_of(&pool, "plugin", 2, 1, Sells::Nothing);
     let mut held = fill(&plugin, of_client(Demand::Paid, 1));
-    let unpaid = queued(&plugin, of_client(Demand::Unpaid, 2)).await;
+    let unpaid = queued(&plugin, of_client(Demand::Free, 2)).await;
     let paid = queued(&plugin, of_client(Demand::Paid, 1)).await;
     held.pop();
     let paid = paid.await.expect("no panic");
@@ -286,7 +286,7 @@ async fn no_permit_is_lost_however_requests_come_end_and_leave() {
         let (mut held, mut waiting) = (Vec::new(), Vec::new());
         for _ in 0..400 {
             let limit = &limits[random.below(limits.len())];
-            let demand = [Demand::Paid, Demand::Quote, Demand::Unpaid][random.below(3)];
+            let demand = [Demand::Paid, Demand::Quote, Demand::Free][random.below(3)];
             let number = u8::try_from(random.below(4)).expect("a small number");
             let request = PermitRequest {
                 demand,

@@ -75,7 +75,7 @@ impl InstanceList {
     pub(super) fn accepts(&self, instance: &SharedInstance, demand: Demand) -> bool {
         let most = match demand {
             Demand::Paid => self.reuse.concurrent,
-            Demand::Quote | Demand::Unpaid => self.reuse.concurrent - self.kept,
+            Demand::Quote | Demand::Free => self.reuse.concurrent - self.kept,
         };
         !instance.closed && instance.active < most && instance.used < self.reuse.total
     }
@@ -84,7 +84,7 @@ impl InstanceList {
     pub(super) fn freed(&self, demand: Demand) -> &Notify {
         match demand {
             Demand::Paid => &self.freed_for_paid,
-            Demand::Quote | Demand::Unpaid => &self.freed_for_unpaid,
+            Demand::Quote | Demand::Free => &self.freed_for_unpaid,
         }
     }
 

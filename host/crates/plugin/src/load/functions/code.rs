@@ -1,4 +1,4 @@
-//! Tells which components have the same code, by a digest of everything that code is generated from.
+//! Tells which components have the same code, by a digest of all that code is generated from but the size of memories.
 //!
 //! A snapshot of a script engine differs from another one in its data, in the first values of its mutable globals (the
 //! stack pointer), and in the pages that its memory begins with. All of these are left out. Names and other custom

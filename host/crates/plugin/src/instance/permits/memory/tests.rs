@@ -25,11 +25,11 @@ fn as_many_instances_begin_as_have_memory_and_unpaid_ones_leave_a_quarter() {
     let sales = [(Sells::Nothing, 16, 0, 0), (Sells::Declared, 12, 0, 4), (Sells::Quoted, 10, 2, 4)];
     for (sells, free, quotes, paid) in sales {
         let limit = limit(&pool, sells);
-        let held = [Demand::Unpaid, Demand::Quote, Demand::Paid].map(|demand| fill(&limit, demand));
+        let held = [Demand::Free, Demand::Quote, Demand::Paid].map(|demand| fill(&limit, demand));
         assert_eq!(held.each_ref().map(Vec::len), [free, quotes, paid], "{sells:?}");
         assert_eq!((limit.memory_in_use(), limit.room(Demand::Paid)), (64 * MIB, Room::Taken));
         drop(held);
-        assert_eq!((limit.memory_in_use(), limit.room(Demand::Unpaid)), (0, Room::Free));
+        assert_eq!((limit.memory_in_use(), limit.room(Demand::Free)), (0, Room::Free));
     }
 }
 
@@ -37,12 +37,12 @@ fn as_many_instances_begin_as_have_memory_and_unpaid_ones_leave_a_quarter() {
 fn growth_is_refused_at_the_budget_and_comes_back_with_the_instance() {
     let pool = PermitPool::new(99);
     let limit = limit(&pool, Sells::Declared);
-    let grown = limit.try_acquire(Demand::Unpaid).expect("room");
+    let grown = limit.try_acquire(Demand::Free).expect("room");
     assert!(grown.memory().resize(32 * MIB) && grown.memory().resize(30 * MIB));
-    let other = limit.try_acquire(Demand::Unpaid).expect("room");
+    let other = limit.try_acquire(Demand::Free).expect("room");
     assert!(!other.memory().resize(19 * MIB), "18 MiB are left to unpaid work");
     assert_eq!(other.memory().bytes(), 4 * MIB, "a refusal takes nothing");
-    assert!(other.memory().resize(18 * MIB) && limit.try_acquire(Demand::Unpaid).is_none());
+    assert!(other.memory().resize(18 * MIB) && limit.try_acquire(Demand::Free).is_none());
     let paid = limit.try_acquire(Demand::Paid).expect("a quarter is kept");
     assert!(paid.memory().resize(16 * MIB) && !paid.memory().resize(16 * MIB + 1));
     assert!(other.memory().resize(1), "an instance counts with what it began with");
@@ -103,7 +103,7 @@ fn idle_instances_have_a_part_and_leave_that_of_paid_work() {
         }
     }
     assert_eq!((idle.len(), limit.memory_in_use()), (4, 16 * MIB), "a quarter");
-    let unpaid = fill(&limit, Demand::Unpaid);
+    let unpaid = fill(&limit, Demand::Free);
     assert_eq!((unpaid.len(), fill(&limit, Demand::Paid).len()), (8, 4), "idle ones count as unpaid");
     drop(unpaid);
     // An idle instance takes the place of a new one.
@@ -126,7 +126,7 @@ fn one_instance_alone_can_have_the_whole_memory_of_one() {
         let limit = InstanceLimit::new(&pool, terms);
         let idle: Vec<_> = fill(&limit, Demand::Paid).iter().map(|permits| Arc::clone(permits.memory())).collect();
         let idle: Vec<_> = idle.into_iter().filter(|memory| memory.try_set_idle()).collect();
-        let alone = limit.try_acquire(Demand::Unpaid).expect("room");
+        let alone = limit.try_acquire(Demand::Free).expect("room");
         assert!(alone.memory().resize(32 * MIB), "{plugin_memory}, beside {} idle", idle.len());
     }
 }
