@@ -120,7 +120,7 @@ reuse = { total = 4, concurrent = 0 }
         "plugin.Loud: not a plugin's name",
         "health.longest_pause: at least `pause`",
         "plugin.quiet.limits.log: from 0B to 1GiB",
-        "plugin.quiet.limits.max_memory_per_plugin: from 2MiB to 1TiB",
+        "plugin.quiet.limits.max_memory_per_plugin: from 2MiB to 1024GiB",
         "plugin.quiet.limits.max_instances_per_plugin: at least 1",
         "plugin.quiet.limits.max_instances: it is for all plugins together",
         "plugin.quiet.health.pause: from 1ms to 1h",

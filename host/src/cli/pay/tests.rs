@@ -369,7 +369,7 @@ async fn a_payment_is_kept_until_the_server_says_that_nothing_was_charged() {
     assert_eq!(home.pay(&["--resume", &resume]).await, Ok(()));
     seller.set(Mood::Declines);
     let failure = home.pay(&[&seller.url]).await.expect_err("declined");
-    assert!(failure.code == 1 && failure.message.contains("nothing was paid"), "{failure}");
+    assert!(failure.code == 1 && failure.message.contains("says that nothing was charged"), "{failure}");
     assert!(home.kept().is_empty());
 }
 
