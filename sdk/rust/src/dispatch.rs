@@ -9,7 +9,7 @@ use crate::answer::Response;
 use crate::body::Body;
 use crate::extract::{PaymentSource, Request};
 use crate::form::{self, Pairs};
-use crate::refusal::{Refusal, RefusalCause};
+use crate::refusal::{Refusal, RefusalMark};
 #[cfg(not(target_family = "wasm"))]
 use crate::registry::Price;
 use crate::registry::{Registration, registrations};
@@ -48,7 +48,7 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
         Ok(response) => with_media_type(registration, response),
         Err(refusal) => refusal.response(),
     };
-    if let Some(RefusalCause(cause)) = response.extensions_mut().remove() {
+    if let Some(RefusalMark { cause: Some(cause) }) = response.extensions_mut().remove() {
         log::error(format_args!("{} {}: {cause}", registration.declared.method, registration.declared.path));
     }
     response

@@ -4,6 +4,7 @@ use std::ops::Deref;
 
 use crate::answer::{Answer, Response};
 use crate::body::Body;
+use crate::error::{Error, Failure};
 use crate::extract::{Extract, Request};
 use crate::model::{Input, Output};
 use crate::refusal::Refusal;
@@ -81,11 +82,13 @@ impl<T: Input> Extract for Json<T> {
 impl<T: Output> Answer for Json<T> {
     const MIME_TYPE: &'static str = "application/json";
 
-    /// # Panics
-    /// If the value has no JSON, for example a map whose keys are not text. The caller then pays nothing.
+    /// A value that has no JSON, for example a map whose keys are not text, is a failure of the plugin: status 500, the
+    /// reason in the operator's log, and the caller pays nothing.
     fn into_response(self) -> Response {
-        let bytes = serde_json::to_vec(&self.0).unwrap_or_else(|error| panic!("the answer cannot be JSON: {error}"));
-        Response::new(Body::from(bytes))
+        match serde_json::to_vec(&self.0) {
+            Ok(bytes) => Response::new(Body::from(bytes)),
+            Err(error) => Error::new(format!("the answer cannot be JSON: {error}")).into_refusal().response(),
+        }
     }
 
     fn describe(schemas: &mut Schemas) {

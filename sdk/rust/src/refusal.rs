@@ -39,9 +39,19 @@ pub struct Refusal {
     cause: Option<String>,
 }
 
-/// The error behind a refusal, in the extensions of its response: it is logged, and no client reads it.
+/// Marks the response of a refusal, in its extensions. The error behind it is logged, and no client reads it.
 #[derive(Clone, Debug)]
-pub(crate) struct RefusalCause(pub(crate) String);
+pub(crate) struct RefusalMark {
+    pub(crate) cause: Option<String>,
+}
+
+impl RefusalMark {
+    /// True if the response is that of a refusal. An answer around it leaves it as it is: another status would have the
+    /// caller pay for it.
+    pub(crate) fn is_on(response: &Response) -> bool {
+        response.extensions().get::<Self>().is_some()
+    }
+}
 
 impl Refusal {
     /// Makes a refusal. `code` is a stable word for programs (lower-case letters, digits, `_`); `message` is a sentence
@@ -104,9 +114,7 @@ impl Refusal {
         let mut response = Response::new(body.to_string().into());
         *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` takes nothing else");
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        if let Some(cause) = &self.cause {
-            response.extensions_mut().insert(RefusalCause(cause.clone()));
-        }
+        response.extensions_mut().insert(RefusalMark { cause: self.cause.clone() });
         response
     }
 }
