@@ -141,8 +141,11 @@ fn request(raw: RawRequest, registration: &Registration, params: Pairs, payment:
 
 fn decode(params: Vec<(&str, &str)>) -> Result<Pairs, Refusal> {
     let params = params.into_iter().map(|(name, value)| match form::decode(value) {
-        Ok(value) => Ok((name.to_owned(), value)),
-        Err(error) => Err(Refusal::bad_request("invalid_path", format!("`{name}` in the path: {error}"))),
+        Some(value) => Ok((name.to_owned(), value)),
+        None => {
+            let message = format!("`{name}` in the path is not percent-encoded UTF-8: write %25 for a percent sign");
+            Err(Refusal::bad_request("invalid_path", message).at(format!("/path/{name}"), "encoding"))
+        }
     });
     params.collect()
 }

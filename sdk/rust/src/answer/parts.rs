@@ -4,7 +4,7 @@ use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 
 use super::{Answer, Media, Response};
-use crate::error::{Error, Failure};
+use crate::error::Failure;
 use crate::refusal::{Refusal, RefusalMark};
 use crate::schema::Schemas;
 
@@ -81,7 +81,7 @@ impl<const N: usize, V: AsRef<str>, T: Answer> Answer for ([(&'static str, V); N
             let value = value.as_ref();
             let field = (HeaderName::try_from(name), HeaderValue::try_from(value));
             let (Ok(name), Ok(value)) = field else {
-                return Error::new(format!("{name:?}: {value:?} is not a header field")).into_refusal().response();
+                return Refusal::failed(format!("{name:?}: {value:?} is not a header field")).response();
             };
             fields.insert(name, value);
         }

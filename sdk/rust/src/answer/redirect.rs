@@ -5,7 +5,7 @@ use http::header::{HeaderValue, LOCATION};
 
 use super::{Answer, Response};
 use crate::body::Body;
-use crate::error::{Error, Failure};
+use crate::refusal::Refusal;
 
 /// An answer that sends the caller to another address. It has a status below 400, so the caller pays for it. Where the
 /// address cannot stand in a header field, as text of a client may not, the answer is status 500 instead, the reason is in
@@ -50,8 +50,7 @@ impl Answer for Redirect {
 
     fn into_response(self) -> Response {
         let Ok(location) = HeaderValue::try_from(&self.location) else {
-            let error = Error::new(format!("{:?} is not an address to redirect to", self.location));
-            return error.into_refusal().response();
+            return Refusal::failed(format!("{:?} is not an address to redirect to", self.location)).response();
         };
         let mut response = (self.status, Body::empty()).into_response();
         response.headers_mut().insert(LOCATION, location);

@@ -18,8 +18,8 @@ pub(super) fn canonical(path: &str) -> Result<String, &'static str> {
         if segment.is_empty() && index != last {
             return Err("the path holds an empty segment: write single slashes");
         }
-        let segment = crate::form::decode(segment)
-            .map_err(|_| "the path holds a `%` that does not start two hex digits of UTF-8")?;
+        let segment =
+            crate::form::decode(segment).ok_or("the path holds a `%` that does not start two hex digits of UTF-8")?;
         if segment == "." || segment == ".." {
             return Err("the path holds `.` or `..`: write the path that is meant");
         }

@@ -50,13 +50,22 @@ fn redirect(Path(how): Path<String>) -> Redirect {
     match how.as_str() {
         "to" => Redirect::to("/answers/string"),
         "temporary" => Redirect::temporary("/answers/string"),
-        "permanent" => Redirect::permanent("https://example.com/"),
-        other => Redirect::to(other),
+        _ => Redirect::permanent("https://example.com/"),
     }
 }
 
-#[endpoint(get, "/answers/named/{name}", price = "0.01", summary = "Says its name in a field")]
-fn named(Path(name): Path<String>) -> (StatusCode, ([(&'static str, String); 1], Media<String>)) {
+#[endpoint(get, "/answers/lead", price = "0.01", summary = "Leads to what it is told")]
+fn lead(Query(Named { name }): Query<Named>) -> Redirect {
+    Redirect::to(name)
+}
+
+#[model]
+struct Named {
+    name: String,
+}
+
+#[endpoint(get, "/answers/named", price = "0.01", summary = "Says its name in a field")]
+fn named(Query(Named { name }): Query<Named>) -> (StatusCode, ([(&'static str, String); 1], Media<String>)) {
     let page = Media(HeaderValue::from_static("text/html"), name.clone());
     (StatusCode::CREATED, ([("x-name", name)], page))
 }
@@ -64,6 +73,11 @@ fn named(Path(name): Path<String>) -> (StatusCode, ([(&'static str, String); 1],
 #[endpoint(get, "/answers/perhaps/{name}", price = "0.01", summary = "Knows one name")]
 fn perhaps(Path(name): Path<String>) -> (StatusCode, Media<Option<String>>) {
     (StatusCode::CREATED, Media(HeaderValue::from_static("text/html"), (name == "ada").then_some(name)))
+}
+
+#[endpoint(get, "/answers/passed-on/{status}", price = "0.01", summary = "Refuses with another server's status")]
+fn passed_on(Path(status): Path<u16>) -> Result<Text> {
+    Err(Refusal::new(status, "other_server", "the other server refused"))?
 }
 
 #[endpoint(get, "/answers/no-json", price = "0.01", summary = "Has no JSON")]
@@ -201,9 +215,11 @@ fn a_redirect_has_a_status_and_a_location() {
 /// Text of a client ended up in a header field, and the plugin trapped; a client could have its circuit opened.
 #[test]
 fn text_that_no_header_field_can_have_is_a_failure_that_costs_nothing() {
-    let named = get("/answers/named/ada");
+    let named = get("/answers/named?name=ada");
     assert_eq!((named.status(), named.header("x-name"), named.text()), (201, Some("ada"), "ada"));
-    for path in ["/answers/named/a%0Ab", "/answers/redirect/a%0D%0Ab", "/answers/no-json"] {
+    for path in
+        ["/answers/named?name=a%0Ab", "/answers/lead?name=a%0D%0Ab", "/answers/no-json", "/answers/passed-on/302"]
+    {
         assert_eq!(failure(path), (500, "plugin_failed".to_owned()), "{path}");
     }
 }
