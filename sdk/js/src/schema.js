@@ -150,7 +150,11 @@ function coerceField(root, schema, texts) {
 // than once, or whose schema is an array, becomes an array.
 export function fields(pairs, json) {
   const texts = new Map();
-  for (const [name, value] of pairs) texts.set(name, [...(texts.get(name) ?? []), value]);
+  for (const [name, value] of pairs) {
+    // Clients choose the number of values: a new list for each would take its square.
+    if (texts.has(name)) texts.get(name).push(value);
+    else texts.set(name, [value]);
+  }
   const known = new Map();
   let rest;
   for (const one of alternatives(json, json)) {

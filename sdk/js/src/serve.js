@@ -15,7 +15,7 @@ export function report(at, error) {
   host.log(encodeUtf8(`${at} failed: ${failureText(error)}\n`));
 }
 
-const INTERNAL = ['internal_error', 'the endpoint failed; the reason is in the log of its operator'];
+const INTERNAL = ['plugin_failed', 'the plugin failed; its operator can read the reason in the log'];
 
 // The answer to an error: that of a refusal, or 500 for what is the plugin's fault, which is reported.
 export function failed(at, error) {
