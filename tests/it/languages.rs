@@ -37,6 +37,14 @@ enum Source {
 }
 
 impl Source {
+    /// The plugin's own name.
+    fn plugin_name(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "guest-behaviours",
+            Self::Built(_) => "behaviours",
+        }
+    }
+
     /// The component, which is built in the folder if it is none yet.
     fn component(&self, dir: &Path) -> PathBuf {
         match self {
@@ -53,15 +61,15 @@ impl Source {
     }
 }
 
-/// The operator's part. Interpreters start more slowly than the shortest limit allows.
+/// The operator's part, for the plugin NAME. Interpreters start more slowly than the shortest limit allows.
 const CONFIG: &str = r#"
-[plugin.behaviours]
+[plugin.NAME]
 keyvalue = true
 
-[plugin.behaviours.config]
+[plugin.NAME.config]
 greeting = "good morning"
 
-[plugin.behaviours.limits]
+[plugin.NAME.limits]
 cpu_time = "2s"
 request_body = "64KiB"
 "#;
@@ -71,7 +79,7 @@ async fn behaves(source: Source) {
     let built = tempfile::tempdir().expect("a folder");
     let component = source.component(built.path());
     let builder = DevHost::builder().plugin("behaviours.wasm", &component);
-    std::fs::write(builder.path("coinslot.toml"), CONFIG).expect("a file");
+    std::fs::write(builder.path("coinslot.toml"), CONFIG.replace("NAME", source.plugin_name())).expect("a file");
     let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
     paths_lead_to_endpoints(&host).await;
     input_that_does_not_fit_is_refused_before_payment(&host).await;

@@ -46,7 +46,8 @@ function quotedPrice(endpoint, input) {
       `quote of ${endpoint.at} returned ${JSON.stringify(value)}: return an amount such as '0.02', or 'free'`,
     );
   }
-  return { tag: 'amount', val: value };
+  // Zero is no price that a host could ask for.
+  return /^[0.]+( |$)/.test(value) ? { tag: 'free' } : { tag: 'amount', val: value };
 }
 
 // The price of a request, or a thrown Refusal. Any other error is the plugin's fault.

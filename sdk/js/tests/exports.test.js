@@ -31,6 +31,7 @@ get(
   },
   ({ path, query }) => ({ ...path, ...query }),
 );
+post('/print', { quoted: '1', quote: ({ body }) => (body.length * 0.001).toFixed(3), body: 'text' }, () => 'printed');
 get('/ticks', { price: '0.002', upfront: true }, async function* () {
   yield { event: 'tick', data: { i: 0 }, id: 1 };
   yield 'two\nlines';
@@ -169,6 +170,34 @@ test('onLoad can refuse to be loaded', () => {
   };
   assert.throws(described, /set upstream/);
   onLoad = () => {};
+});
+
+test('a quote of zero is free', () => {
+  assert.deepEqual(price('POST', '/print', { body: [] }).price, { tag: 'free' });
+  assert.deepEqual(price('POST', '/print', { body: [1] }).price, { tag: 'amount', val: '0.001' });
+});
+
+test('a parameter that the endpoint reads is percent-encoded, and others need not be', () => {
+  const ask = (query) =>
+    price('GET', '/pages/{id}/{*rest}', {
+      params: [
+        ['id', '1'],
+        ['rest', 'x'],
+      ],
+      query,
+    });
+  for (const query of ['x=100%', '%=1&lang=de', 'x=%ff&n=1', '%zz']) {
+    assert.deepEqual(ask(query).price, { tag: 'amount', val: '0.001' }, query);
+  }
+  for (const [query, name] of [
+    ['lang=%', 'lang'],
+    ['n=1&n=%ff', 'n'],
+    ['n=%4&x=1', 'n'],
+  ]) {
+    const { status, code, extensions } = ask(query);
+    assert.deepEqual([status, code], [400, 'invalid_query'], query);
+    assert.deepEqual(Object.fromEntries(extensions), { pointer: `/query/${name}`, code: 'encoding' }, query);
+  }
 });
 
 test('a quote is the declared price, the price of the input, or a refusal', () => {
