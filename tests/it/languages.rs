@@ -6,9 +6,10 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, decode, guest, run};
+use coinslot_tests::{DevHost, binary, decode, guest, zig_folder};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -26,6 +27,7 @@ languages! {
     a_plugin_in_typescript_behaves_as_those_in_other_languages: Source::Built("typescript/plugin.ts");
     a_plugin_in_python_behaves_as_those_in_other_languages: Source::Built("python/app.py");
     a_plugin_in_rust_behaves_as_those_in_other_languages: Source::Guest("behaviours");
+    a_plugin_in_c_behaves_as_those_in_other_languages: Source::Built("c/plugin.c");
 }
 
 /// The plugin of a language.
@@ -53,7 +55,13 @@ impl Source {
                 let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/languages").join(file);
                 let component = dir.join("behaviours.wasm");
                 let paths = [&source, &component].map(|path| path.to_str().expect("a path that is text"));
-                let built = run(dir, &["build", paths[0], "-o", paths[1]]);
+                let mut build = Command::new(binary());
+                if file.ends_with(".c") {
+                    let inherited = std::env::var_os("PATH").unwrap_or_default();
+                    let programs = std::iter::once(zig_folder()).chain(std::env::split_paths(&inherited));
+                    build.env("PATH", std::env::join_paths(programs).expect("a PATH"));
+                }
+                let built = build.current_dir(dir).args(["build", paths[0], "-o", paths[1]]).output().expect("a build");
                 assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
                 component
             }
