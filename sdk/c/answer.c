@@ -97,6 +97,7 @@ void coinslot_refuse(coinslot_request *request, int status, const char *code, co
   request->status = status;
   request->code = cs_slice_of(cs_copy(code, cs_length(code)));
   request->message = message_of(message);
+  request->facts = (cs_pairs){0};
   request->depth = 0;
   request->out.size = 0;
   cs_append_text(&request->out, "{\"error\":");
@@ -104,6 +105,31 @@ void coinslot_refuse(coinslot_request *request, int status, const char *code, co
   cs_append_text(&request->out, ",\"message\":");
   cs_append_json_string(&request->out, request->message.data, request->message.size);
   cs_append_text(&request->out, "}");
+}
+
+/* Adds a fact to a refusal, to the body of an answer and to what a quote returns. */
+static void add_fact(coinslot_request *request, const char *name, const char *text) {
+  cs_text value = {0};
+  cs_append_utf8(&value, text, cs_length(text));
+  if (value.size == 0) return;
+  cs_pair *facts = CS_NEW(cs_pair, request->facts.count + 1);
+  cs_copy_bytes(facts, request->facts.items, request->facts.count * sizeof(cs_pair));
+  facts[request->facts.count++] = (cs_pair){cs_slice_of(name), cs_finished(&value)};
+  request->facts.items = facts;
+  request->out.size--;
+  cs_append_text(&request->out, ",\"");
+  cs_append_text(&request->out, name);
+  cs_append_text(&request->out, "\":");
+  cs_append_json_string(&request->out, value.data, value.size);
+  cs_append_text(&request->out, "}");
+}
+
+void coinslot_refuse_at(coinslot_request *request, int status, const char *code, const char *message,
+                        const char *pointer, const char *rule) {
+  coinslot_refuse(request, status, code, message);
+  if (!request->is_refused || (!request->is_quote && request->is_started)) return;
+  add_fact(request, "pointer", pointer);
+  add_fact(request, "code", rule);
 }
 
 void coinslot_set_price(coinslot_request *request, const char *price) {

@@ -144,6 +144,10 @@ bool coinslot_event(coinslot_request *request, const char *name, const char *dat
 /* Answers with an error instead, which costs the client nothing: {"error": code, "message": message}. The status is
    from 400 to 599 (in a quote to 499) and not 402, the code a stable word of a-z, 0-9 and _. */
 void coinslot_refuse(coinslot_request *request, int status, const char *code, const char *message);
+/* The same of one place in the request: `pointer` is the JSON pointer to it, such as "/body/count", and `rule` the keyword
+   of its schema that it breaks, or a word of your own. The client reads them as `pointer` and `code`. */
+void coinslot_refuse_at(coinslot_request *request, int status, const char *code, const char *message,
+                        const char *pointer, const char *rule);
 /* The price of this request, or "free", in a function of coinslot_quote. */
 void coinslot_set_price(coinslot_request *request, const char *price);
 

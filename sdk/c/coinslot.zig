@@ -69,6 +69,7 @@ pub extern fn coinslot_write(request: *coinslot_request, data: ?*const anyopaque
 pub extern fn coinslot_flush(request: *coinslot_request) bool;
 pub extern fn coinslot_event(request: *coinslot_request, name: ?[*:0]const u8, data: ?[*:0]const u8) bool;
 pub extern fn coinslot_refuse(request: *coinslot_request, status: c_int, code: ?[*:0]const u8, message: ?[*:0]const u8) void;
+pub extern fn coinslot_refuse_at(request: *coinslot_request, status: c_int, code: ?[*:0]const u8, message: ?[*:0]const u8, pointer: ?[*:0]const u8, rule: ?[*:0]const u8) void;
 pub extern fn coinslot_set_price(request: *coinslot_request, price: ?[*:0]const u8) void;
 pub extern fn coinslot_begin_object(request: *coinslot_request, name: ?[*:0]const u8) void;
 pub extern fn coinslot_begin_array(request: *coinslot_request, name: ?[*:0]const u8) void;

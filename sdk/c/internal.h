@@ -81,6 +81,8 @@ struct coinslot_request {
   const char *price;
   cs_slice code;
   cs_slice message;
+  /* Of a refusal: the pointer and the rule. */
+  cs_pairs facts;
 };
 
 /* memory.c */

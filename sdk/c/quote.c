@@ -45,6 +45,13 @@ static const char *declared(const coinslot_endpoint *endpoint) {
   return price;
 }
 
+/* True for zero in whatever digits: no price that a host could ask for. */
+static bool is_zero(cs_slice price) {
+  size_t size = 0;
+  while (size < price.size && (price.data[size] == '0' || price.data[size] == '.')) size++;
+  return size > 0 && (size == price.size || price.data[size] == ' ');
+}
+
 CS_EXPORT("coinslot:plugin/quote@0.2.0#quote")
 quoted *cs_quote(const char *method, size_t method_size, const char *route, size_t route_size, cs_pair *params,
                  size_t params_count, int32_t has_query, const char *query, size_t query_size, cs_pair *headers,
@@ -75,10 +82,11 @@ quoted *cs_quote(const char *method, size_t method_size, const char *route, size
     result.value.refusal.status = (uint16_t)request.status;
     result.value.refusal.code = request.code;
     result.value.refusal.message = request.message;
+    result.value.refusal.extensions = request.facts;
     return &result;
   }
   cs_slice price = cs_slice_of(request.price != NULL ? request.price : declared(request.endpoint));
-  result.value.quotation.has_amount = !cs_is(price, "free");
+  result.value.quotation.has_amount = !cs_is(price, "free") && !is_zero(price);
   result.value.quotation.amount = price;
   return &result;
 }

@@ -33,6 +33,7 @@ mod health;
 mod hosts;
 mod http2;
 mod idle;
+mod languages;
 mod libraries;
 mod limits;
 mod lingering;

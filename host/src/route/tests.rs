@@ -133,6 +133,22 @@ fn requests_are_routed_as_the_table_of_cases_says() {
     assert!(checked > 15, "{checked} requests");
 }
 
+#[test]
+fn a_spelling_of_a_path_is_what_the_table_of_cases_says() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/request-paths.txt");
+    let (cases, mut checked) = (std::fs::read_to_string(file).expect("the table of cases"), 0);
+    for line in cases.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let (kind, case) = line.split_once(' ').expect("a kind and its words");
+        let (spelling, expected) = case.split_once(' ').expect("a spelling and what it means");
+        let expected = if kind == "path" { Ok(expected.to_owned()) } else { Err(expected.to_owned()) };
+        let found =
+            RequestPath::parse(spelling).map(|path| path.as_str().to_owned()).map_err(|error| error.to_string());
+        assert_eq!(found, expected, "{line}");
+        checked += 1;
+    }
+    assert!(checked > 40, "{checked} spellings");
+}
+
 // === Against models that share nothing with the table. ===
 
 /// The routes of these tests as a list of cases: decoded segments, one by one.

@@ -30,9 +30,10 @@ export const manifest = {
 
 // The engine makes the refusal of the contract from the thrown error's `payload`.
 class QuoteRefused extends Error {
-  constructor({ status, code, message }) {
+  constructor({ status, code, message, more }) {
     super(message);
-    this.payload = { status, code, message, extensions: [] };
+    const facts = ['pointer', 'code'].filter((name) => typeof more[name] === 'string' && more[name] !== '');
+    this.payload = { status, code, message, extensions: facts.map((name) => [name, more[name]]) };
   }
 }
 

@@ -1,8 +1,9 @@
 // Makes a handler's input from a request: routes it, decodes and coerces its parts, and validates them.
 
 import { endpoints } from './endpoint.js';
+import { pointerTo } from './json-schema-document.js';
 import { Refusal } from './refusal.js';
-import { check, fields } from './schema.js';
+import { check, describes, fields } from './schema.js';
 import { find } from './template.js';
 import { parseForm } from './web/blob.js';
 import { TextDecoder } from './web/encoding.js';
@@ -32,6 +33,30 @@ function decodeParameter(name, text) {
       pointer: `/path/${name}`,
       code: 'encoding',
     });
+  }
+}
+
+// Splits and decodes a query. Throws a Refusal of a described field that is not percent-encoded UTF-8: what the endpoint
+// does not look at is decoded as the URL standard has it.
+function queryPairs(query, json) {
+  for (const pair of query.includes('%') ? query.split('&') : []) {
+    const name = notEncoded(pair);
+    if (name === undefined || !json || !describes(json, name)) continue;
+    const pointer = `/query${pointerTo([name])}`;
+    throw new Refusal(400, 'invalid_query', `${pointer} is not percent-encoded UTF-8: write %25 for a percent sign`, {
+      pointer,
+      code: 'encoding',
+    });
+  }
+  return new URLSearchParams(query);
+}
+
+// The name of a pair that is not percent-encoded UTF-8; undefined for any other.
+function notEncoded(pair) {
+  try {
+    decodeURIComponent(pair);
+  } catch {
+    return [...new URLSearchParams(pair).keys()][0] ?? '';
   }
 }
 
@@ -98,7 +123,7 @@ export function readInput(endpoint, { params, query, headers, bytes }) {
   const { schemas, at } = endpoint;
   let path = fields(params, schemas.path?.json ?? {});
   if (schemas.path) path = check(schemas.path, path, 'path', at);
-  let search = fields(new URLSearchParams(query ?? ''), schemas.query?.json ?? {});
+  let search = fields(queryPairs(query ?? '', schemas.query?.json), schemas.query?.json ?? {});
   if (schemas.query) search = check(schemas.query, search, 'query', at);
   return { path, query: search, body: bodyOf(endpoint, bytes, headers) };
 }

@@ -146,17 +146,33 @@ function coerceField(root, schema, texts) {
   return texts.length === 1 ? coerceText(root, schema, texts[0]) : texts;
 }
 
-// The fields of a query, a path or a form: pairs of name and text, in the types of the schema. A name that occurs more
-// than once, or whose schema is an array, becomes an array.
-export function fields(pairs, json) {
-  const texts = new Map();
-  for (const [name, value] of pairs) texts.set(name, [...(texts.get(name) ?? []), value]);
+// The schemas of an object's fields by name, and that of all others.
+function fieldSchemas(json) {
   const known = new Map();
   let rest;
   for (const one of alternatives(json, json)) {
     for (const [name, of] of Object.entries(one.properties ?? {})) if (!known.has(name)) known.set(name, of);
     if (typeof one.additionalProperties === 'object') rest ??= one.additionalProperties;
   }
+  return { known, rest };
+}
+
+// True if a schema says something about a field of this name.
+export function describes(json, name) {
+  const { known, rest } = fieldSchemas(json);
+  return known.has(name) || rest !== undefined;
+}
+
+// The fields of a query, a path or a form: pairs of name and text, in the types of the schema. A name that occurs more
+// than once, or whose schema is an array, becomes an array.
+export function fields(pairs, json) {
+  const texts = new Map();
+  for (const [name, value] of pairs) {
+    // Clients choose the number of values: a new list for each would take its square.
+    if (texts.has(name)) texts.get(name).push(value);
+    else texts.set(name, [value]);
+  }
+  const { known, rest } = fieldSchemas(json);
   return Object.fromEntries([...texts].map(([name, list]) => [name, coerceField(json, known.get(name) ?? rest, list)]));
 }
 

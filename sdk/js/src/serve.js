@@ -15,7 +15,7 @@ export function report(at, error) {
   host.log(encodeUtf8(`${at} failed: ${failureText(error)}\n`));
 }
 
-const INTERNAL = ['internal_error', 'the endpoint failed; the reason is in the log of its operator'];
+const INTERNAL = ['plugin_failed', 'the plugin failed; its operator can read the reason in the log'];
 
 // The answer to an error: that of a refusal, or 500 for what is the plugin's fault, which is reported.
 export function failed(at, error) {
@@ -46,7 +46,8 @@ function quotedPrice(endpoint, input) {
       `quote of ${endpoint.at} returned ${JSON.stringify(value)}: return an amount such as '0.02', or 'free'`,
     );
   }
-  return { tag: 'amount', val: value };
+  // Zero is no price that a host could ask for.
+  return /^[0.]+( |$)/.test(value) ? { tag: 'free' } : { tag: 'amount', val: value };
 }
 
 // The price of a request, or a thrown Refusal. Any other error is the plugin's fault.

@@ -31,6 +31,7 @@ get(
   },
   ({ path, query }) => ({ ...path, ...query }),
 );
+post('/print', { quoted: '1', quote: ({ body }) => (body.length * 0.001).toFixed(3), body: 'text' }, () => 'printed');
 get('/ticks', { price: '0.002', upfront: true }, async function* () {
   yield { event: 'tick', data: { i: 0 }, id: 1 };
   yield 'two\nlines';
@@ -171,6 +172,34 @@ test('onLoad can refuse to be loaded', () => {
   onLoad = () => {};
 });
 
+test('a quote of zero is free', () => {
+  assert.deepEqual(price('POST', '/print', { body: [] }).price, { tag: 'free' });
+  assert.deepEqual(price('POST', '/print', { body: [1] }).price, { tag: 'amount', val: '0.001' });
+});
+
+test('a parameter that the endpoint reads is percent-encoded, and others need not be', () => {
+  const ask = (query) =>
+    price('GET', '/pages/{id}/{*rest}', {
+      params: [
+        ['id', '1'],
+        ['rest', 'x'],
+      ],
+      query,
+    });
+  for (const query of ['x=100%', '%=1&lang=de', 'x=%ff&n=1', '%zz']) {
+    assert.deepEqual(ask(query).price, { tag: 'amount', val: '0.001' }, query);
+  }
+  for (const [query, name] of [
+    ['lang=%', 'lang'],
+    ['n=1&n=%ff', 'n'],
+    ['n=%4&x=1', 'n'],
+  ]) {
+    const { status, code, extensions } = ask(query);
+    assert.deepEqual([status, code], [400, 'invalid_query'], query);
+    assert.deepEqual(Object.fromEntries(extensions), { pointer: `/query/${name}`, code: 'encoding' }, query);
+  }
+});
+
 test('a quote is the declared price, the price of the input, or a refusal', () => {
   assert.deepEqual(price('GET', '/hello/{name}', { params: [['name', 'x']] }), {
     price: { tag: 'amount', val: '0.001' },
@@ -180,7 +209,8 @@ test('a quote is the declared price, the price of the input, or a refusal', () =
   assert.deepEqual(price('POST', '/shout', { body }).price, { tag: 'amount', val: '0.004' });
   assert.deepEqual(price('POST', '/shout', { body: [...body] }).price, { tag: 'amount', val: '0.004' });
   const refusal = price('POST', '/shout', { body: new TextEncoder().encode('{"text":""}') });
-  assert.deepEqual([refusal.status, refusal.code, refusal.extensions], [400, 'invalid_body', []]);
+  assert.deepEqual([refusal.status, refusal.code], [400, 'invalid_body']);
+  assert.deepEqual(Object.fromEntries(refusal.extensions), { pointer: '/body/text', code: 'minLength' });
   assert.match(refusal.message, /^\/body\/text: Too small/);
   assert.match(price('POST', '/shout').message, /the body is empty: send JSON/);
   assert.match(price('POST', '/shout', { body: Uint8Array.of(123) }).message, /the body is not JSON/);
@@ -277,7 +307,7 @@ test('a generator that fails cuts its answer off, and is reported', async () => 
 
 test('an uncaught error is reported with its place, and answered 500', async () => {
   const oops = await ask('GET /oops');
-  assert.deepEqual([oops.status, JSON.parse(oops.text).error], [500, 'internal_error']);
+  assert.deepEqual([oops.status, JSON.parse(oops.text).error], [500, 'plugin_failed']);
   assert.match(
     lines[0],
     /^GET \/oops failed: TypeError: Cannot read properties of undefined .* at (Object\.)?handler \(.*exports\.test\.js:\d+:\d+\)/,

@@ -100,7 +100,7 @@ def refusal(error: Refusal) -> Answer:
 
 def failure() -> Answer:
     """The answer after an exception that the endpoint did not catch."""
-    body = b'{"error":"internal_error","message":"the endpoint failed: this is not the fault of your request"}'
+    body = b'{"error":"plugin_failed","message":"the plugin failed; its operator can read the reason in the log"}'
     return Answer(500, [("content-type", JSON)], body)
 
 

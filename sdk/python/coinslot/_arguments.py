@@ -38,6 +38,9 @@ class Argument:
             if self.is_required:
                 raise _refusal("query", Invalid(f"is missing: add ?{self.name}=..", self.name, rule="required"))
             return self.absent()
+        if any(isinstance(value, _route.NotEncoded) for value in values):
+            reason = "is not percent-encoded UTF-8: write %25 for a percent sign"
+            raise _refusal("query", Invalid(reason, self.name, rule="encoding"))
         if self.node.is_many:
             return self._read_many(values)
         if len(values) > 1:
@@ -87,7 +90,7 @@ def read_all(arguments: list[Argument], request: Request, receipt) -> dict:
     out, query = {}, None
     for argument in arguments:
         if argument.source == "query" and query is None:
-            query = _query(request)
+            query = _route.parse_query(request.query)
         if argument.source == "request":
             out[argument.name] = request
         elif argument.source == "receipt":
@@ -95,13 +98,6 @@ def read_all(arguments: list[Argument], request: Request, receipt) -> dict:
         else:
             out[argument.name] = argument.read(request, query)
     return out
-
-
-def _query(request: Request) -> dict[str, list[str]]:
-    try:
-        return _route.parse_query(request.query)
-    except ValueError as error:
-        raise Refusal(400, "invalid_query", f"the query {error}", pointer="/query", rule="encoding") from None
 
 
 def _refusal(where: str, problem: Invalid) -> Refusal:

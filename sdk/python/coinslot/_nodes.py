@@ -8,6 +8,7 @@ import re
 from ._constraints import NUMBER, STRING
 from ._errors import Invalid
 from ._json import json_text, repr_json
+from ._route import NotEncoded
 
 _MISSING = object()
 
@@ -108,6 +109,8 @@ class Text(Node):
     def read(self, value):
         if not isinstance(value, str):
             raise Invalid("must be text")
+        if isinstance(value, NotEncoded):
+            raise Invalid("is not percent-encoded UTF-8: write %25 for a percent sign", rule="encoding")
         return value
 
 

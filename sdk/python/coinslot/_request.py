@@ -115,10 +115,7 @@ class Request:
         """The fields of a form, urlencoded or multipart: text or a `File`; a list where a name occurs several times."""
         media, _, parameters = self.headers.get("content-type", "").partition(";")
         if media.strip().lower() == "application/x-www-form-urlencoded":
-            try:
-                return _joined((k, v) for k, values in _route.parse_query(self.text()).items() for v in values)
-            except ValueError as error:
-                raise Refusal(400, "invalid_body", f"the form {error}", pointer="/body", rule="encoding") from None
+            return _joined((k, v) for k, values in _route.parse_query(self.text()).items() for v in values)
         boundary = re.search(r'boundary=(?:"([^"]+)"|([^;\s]+))', parameters)
         if media.strip().lower() == "multipart/form-data" and boundary:
             return _joined(_parts(self.body, (boundary[1] or boundary[2]).encode()))

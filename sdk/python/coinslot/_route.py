@@ -94,14 +94,25 @@ def decode(text: str) -> str:
         raise ValueError("is not UTF-8") from None
 
 
+class NotEncoded(str):
+    """Text that is not percent-encoded UTF-8, as the URL standard reads it: what cannot be decoded stays or is replaced."""
+
+
 def parse_query(query: str | None) -> dict[str, list[str]]:
-    """The values of each key, in order; a plus sign is a space. Raises ValueError as `decode` does."""
+    """The values of each key, in order; a plus sign is a space. Values that are not percent-encoded are `NotEncoded`."""
     out: dict[str, list[str]] = {}
     for pair in (query or "").split("&"):
         if pair:
             name, _, value = pair.replace("+", " ").partition("=")
-            out.setdefault(decode(name), []).append(decode(value))
+            out.setdefault(_decode_any(name), []).append(_decode_any(value))
     return out
+
+
+def _decode_any(text: str) -> str:
+    try:
+        return decode(text)
+    except ValueError:
+        return NotEncoded(unquote_to_bytes(text).decode(errors="replace"))
 
 
 def find(endpoints, method: str, path: str):

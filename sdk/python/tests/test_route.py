@@ -63,6 +63,12 @@ class Templates(unittest.TestCase):
         )
         self.assertEqual(_route.parse_query(None), {})
 
+    def test_what_cannot_be_decoded_is_read_as_the_url_standard_has_it(self):
+        found = _route.parse_query("q=100%&x=%ff&n=1")
+        self.assertEqual(found, {"q": ["100%"], "x": ["\ufffd"], "n": ["1"]})
+        marked = {name for name, (value,) in found.items() if isinstance(value, _route.NotEncoded)}
+        self.assertEqual(marked, {"q", "x"})
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -3,15 +3,17 @@
 //! The reader of a streamed body polls the writer, so the writer waits while the reader is slow.
 //! Invariant: a body that ends with an error is never passed on as complete.
 
-use std::cell::RefCell;
 use std::error::Error;
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
+
+/// Bodies that a function writes.
+mod written;
+pub use written::Sink;
 
 type Chunks = Pin<Box<dyn futures_core::Stream<Item = Result<Bytes, BodyError>>>>;
 
@@ -152,89 +154,13 @@ impl Stream {
         W: FnOnce(Sink) -> F,
         F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>> + 'static,
     {
-        let slot = PieceSlot::default();
-        let writing = Box::pin(write(Sink(Rc::clone(&slot))));
-        Self(Body::chunks(WrittenBody { writing: Some(writing), slot }))
+        Self(Body::chunks(written::body(write)))
     }
 }
 
 impl From<Stream> for Body {
     fn from(stream: Stream) -> Self {
         stream.0
-    }
-}
-
-/// One piece on its way from the writer to the reader, which run in one task.
-type PieceSlot = Rc<RefCell<Passing>>;
-
-#[derive(Debug, Default)]
-struct Passing {
-    piece: Option<Bytes>,
-    /// Wakes the writer after the piece has been taken.
-    writer: Option<Waker>,
-}
-
-/// The writer's end of a body, for [`Stream::writer`].
-#[derive(Debug)]
-pub struct Sink(PieceSlot);
-
-impl Sink {
-    /// Sends one piece, and waits until the reader has taken it. An empty piece is not sent.
-    pub async fn send(&mut self, piece: impl Into<Bytes>) {
-        let piece = piece.into();
-        if piece.is_empty() {
-            return;
-        }
-        self.0.borrow_mut().piece = Some(piece);
-        poll_fn(|cx| {
-            let mut passing = self.0.borrow_mut();
-            if passing.piece.is_none() {
-                return Poll::Ready(());
-            }
-            passing.writer = Some(cx.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-/// The reader's end of a body that [`Stream::writer`] makes.
-///
-/// Writer and reader are one task: polling this stream polls the writer until it has put one piece into the slot, or
-/// has ended. So at most one piece is buffered, and a slow reader slows the writer down.
-struct WrittenBody<F> {
-    /// None after the writer has ended.
-    writing: Option<Pin<Box<F>>>,
-    slot: PieceSlot,
-}
-
-impl<F> futures_core::Stream for WrittenBody<F>
-where
-    F: Future<Output = Result<(), Box<dyn Error + Send + Sync>>>,
-{
-    type Item = Result<Bytes, BodyError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let Some(writing) = &mut self.writing else {
-            return Poll::Ready(None);
-        };
-        let state = writing.as_mut().poll(cx);
-        if let Poll::Ready(end) = state {
-            self.writing = None;
-            // A piece that is still in the slot belongs to a `send` whose future was dropped, which counts as not sent.
-            self.slot.take();
-            return Poll::Ready(end.err().map(|error| Err(BodyError(error))));
-        }
-        let mut passing = self.slot.borrow_mut();
-        let Some(piece) = passing.piece.take() else { return Poll::Pending };
-        // The reader polls the writer again for the next piece. That alone is not enough: the writer may wait beside
-        // other futures in a set that polls only those that were woken.
-        let writer = passing.writer.take().filter(|writer| !writer.will_wake(cx.waker()));
-        drop(passing);
-        if let Some(writer) = writer {
-            writer.wake();
-        }
-        Poll::Ready(Some(Ok(piece)))
     }
 }
 
@@ -271,57 +197,5 @@ impl fmt::Display for BodyError {
 impl Error for BodyError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         Some(&*self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::future::{Future, poll_fn};
-    use std::pin::pin;
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicBool, Ordering};
-    use std::task::{Context, Poll, Wake};
-
-    use super::Stream;
-    use crate::testing::block_on;
-
-    /// A waker of its own, as a set of futures has for each of them.
-    struct Woken(AtomicBool);
-
-    impl Wake for Woken {
-        fn wake(self: Arc<Self>) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Polls a future only when it was woken.
-    async fn polled_when_woken<F: Future>(future: F) -> F::Output {
-        let (mut future, woken) = (pin!(future), Arc::new(Woken(AtomicBool::new(true))));
-        poll_fn(|_| match woken.0.swap(false, Ordering::Relaxed) {
-            true => future.as_mut().poll(&mut Context::from_waker(&Arc::clone(&woken).into())),
-            false => Poll::Pending,
-        })
-        .await
-    }
-
-    #[test]
-    fn a_writer_that_waits_in_a_set_of_futures_is_woken_when_its_piece_is_taken() {
-        let mut body = Stream::writer(async |mut sink| {
-            polled_when_woken(async {
-                for piece in ["a", "b", "c"] {
-                    sink.send(piece).await;
-                }
-            })
-            .await;
-            Ok(())
-        });
-        let read = async {
-            let mut all = Vec::new();
-            while let Some(piece) = body.0.next().await {
-                all.extend_from_slice(&piece.expect("a piece"));
-            }
-            all
-        };
-        assert_eq!(block_on(read), b"abc");
     }
 }

@@ -9,7 +9,7 @@ use crate::answer::Response;
 use crate::body::Body;
 use crate::extract::{PaymentSource, Request};
 use crate::form::{self, Pairs};
-use crate::refusal::{Refusal, RefusalCause};
+use crate::refusal::{Refusal, RefusalMark};
 #[cfg(not(target_family = "wasm"))]
 use crate::registry::Price;
 use crate::registry::{Registration, registrations};
@@ -48,7 +48,7 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
         Ok(response) => with_media_type(registration, response),
         Err(refusal) => refusal.response(),
     };
-    if let Some(RefusalCause(cause)) = response.extensions_mut().remove() {
+    if let Some(RefusalMark { cause: Some(cause) }) = response.extensions_mut().remove() {
         log::error(format_args!("{} {}: {cause}", registration.declared.method, registration.declared.path));
     }
     response
@@ -141,8 +141,11 @@ fn request(raw: RawRequest, registration: &Registration, params: Pairs, payment:
 
 fn decode(params: Vec<(&str, &str)>) -> Result<Pairs, Refusal> {
     let params = params.into_iter().map(|(name, value)| match form::decode(value) {
-        Ok(value) => Ok((name.to_owned(), value)),
-        Err(error) => Err(Refusal::bad_request("invalid_path", format!("`{name}` in the path: {error}"))),
+        Some(value) => Ok((name.to_owned(), value)),
+        None => {
+            let message = format!("`{name}` in the path is not percent-encoded UTF-8: write %25 for a percent sign");
+            Err(Refusal::bad_request("invalid_path", message).at(format!("/path/{name}"), "encoding"))
+        }
     });
     params.collect()
 }

@@ -157,8 +157,7 @@ fn refusal(error: &(dyn StdError + 'static)) -> Refusal {
         }
         next = cause.source();
     }
-    Refusal::new(500, "plugin_failed", "the plugin failed; its operator can read the reason in the log")
-        .caused_by(error)
+    Refusal::failed(log::chain(error))
 }
 
 impl fmt::Display for Explained {

@@ -100,7 +100,7 @@ fn refused(refusal: Refusal) -> quote::Refusal {
         status: refusal.status(),
         code: refusal.code().to_owned(),
         message: refusal.message().chars().take(2_000).collect(),
-        extensions: Vec::new(),
+        extensions: refusal.facts().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
     }
 }
 

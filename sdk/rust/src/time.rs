@@ -6,7 +6,11 @@ use std::time::Duration;
 /// blocks the thread.
 pub async fn sleep(duration: Duration) {
     #[cfg(target_family = "wasm")]
-    wstd::task::sleep(duration.into()).await;
+    {
+        // A time that a client chose may be longer than the clock can tell.
+        let duration = duration.min(Duration::from_nanos(u64::MAX));
+        wstd::task::sleep(duration.into()).await;
+    }
     #[cfg(not(target_family = "wasm"))]
     std::thread::sleep(duration);
 }

@@ -5,16 +5,25 @@ use http::{HeaderMap, StatusCode};
 
 use super::{Answer, Media, Response};
 use crate::error::Failure;
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, RefusalMark};
 use crate::schema::Schemas;
+
+/// The response of an answer with this change. A refusal stays as it is.
+fn around(answer: impl Answer, change: impl FnOnce(&mut Response)) -> Response {
+    let mut response = answer.into_response();
+    if !RefusalMark::is_on(&response) {
+        change(&mut response);
+    }
+    response
+}
 
 impl<T: Answer> Answer for Media<T> {
     const MIME_TYPE: &'static str = T::MIME_TYPE;
 
     fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        response.headers_mut().insert(CONTENT_TYPE, self.0);
-        response
+        around(self.1, |response| {
+            response.headers_mut().insert(CONTENT_TYPE, self.0);
+        })
     }
 
     fn describe(schemas: &mut Schemas) {
@@ -22,13 +31,12 @@ impl<T: Answer> Answer for Media<T> {
     }
 }
 
+/// The answer with this status. A refusal in it keeps its own.
 impl<T: Answer> Answer for (StatusCode, T) {
     const MIME_TYPE: &'static str = T::MIME_TYPE;
 
     fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        *response.status_mut() = self.0;
-        response
+        around(self.1, |response| *response.status_mut() = self.0)
     }
 
     fn describe(schemas: &mut Schemas) {
@@ -41,9 +49,7 @@ impl<T: Answer> Answer for (HeaderMap, T) {
     const MIME_TYPE: &'static str = T::MIME_TYPE;
 
     fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
-        response.headers_mut().extend(self.0);
-        response
+        around(self.1, |response| response.headers_mut().extend(self.0))
     }
 
     fn describe(schemas: &mut Schemas) {
@@ -64,20 +70,22 @@ impl<T: Answer> Answer for (HeaderMap, T) {
 /// # }
 /// ```
 ///
-/// # Panics
-/// If a name or a value is not one of HTTP. The caller then pays nothing.
+/// Where a name or a value is not one of HTTP, as text of a client may not be, the answer is status 500 instead, the
+/// reason is in the operator's log, and the caller pays nothing.
 impl<const N: usize, V: AsRef<str>, T: Answer> Answer for ([(&'static str, V); N], T) {
     const MIME_TYPE: &'static str = T::MIME_TYPE;
 
     fn into_response(self) -> Response {
-        let mut response = self.1.into_response();
+        let mut fields = HeaderMap::new();
         for (name, value) in self.0 {
             let value = value.as_ref();
             let field = (HeaderName::try_from(name), HeaderValue::try_from(value));
-            let (Ok(name), Ok(value)) = field else { panic!("{name:?}: {value:?} is not a header field") };
-            response.headers_mut().insert(name, value);
+            let (Ok(name), Ok(value)) = field else {
+                return Refusal::failed(format!("{name:?}: {value:?} is not a header field")).response();
+            };
+            fields.insert(name, value);
         }
-        response
+        (fields, self.1).into_response()
     }
 
     fn describe(schemas: &mut Schemas) {

@@ -5,8 +5,11 @@ use http::header::{HeaderValue, LOCATION};
 
 use super::{Answer, Response};
 use crate::body::Body;
+use crate::refusal::Refusal;
 
-/// An answer that sends the caller to another address. It has a status below 400, so the caller pays for it.
+/// An answer that sends the caller to another address. It has a status below 400, so the caller pays for it. Where the
+/// address cannot stand in a header field, as text of a client may not, the answer is status 500 instead, the reason is in
+/// the operator's log, and the caller pays nothing.
 ///
 /// ```
 /// # use coinslot_sdk::{Path, Redirect, endpoint, testing};
@@ -45,11 +48,9 @@ impl Redirect {
 impl Answer for Redirect {
     const MIME_TYPE: &'static str = "application/octet-stream";
 
-    /// # Panics
-    /// If the address cannot stand in a header field. The caller then pays nothing.
     fn into_response(self) -> Response {
         let Ok(location) = HeaderValue::try_from(&self.location) else {
-            panic!("{:?} is not an address to redirect to", self.location)
+            return Refusal::failed(format!("{:?} is not an address to redirect to", self.location)).response();
         };
         let mut response = (self.status, Body::empty()).into_response();
         response.headers_mut().insert(LOCATION, location);

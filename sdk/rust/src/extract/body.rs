@@ -54,9 +54,10 @@ impl<T: Input> Extract for Form<T> {
             return Err(Refusal::new(415, "unsupported_media_type", message));
         }
         let body = request.whole_body().await?;
-        let pairs = std::str::from_utf8(&body).map_err(|_| not_text())?;
-        form::parse_query(pairs).and_then(|pairs| form::query(&pairs)).map(Self).map_err(|error| {
-            Refusal::bad_request("invalid_body", format!("the form does not fit this endpoint: {error}"))
+        let fields = form::parse_query(std::str::from_utf8(&body).map_err(|_| not_text())?);
+        form::query(&fields).map(Self).map_err(|error| {
+            let message = format!("the form does not fit this endpoint: {error}");
+            error.refusal("invalid_body", "/body", message)
         })
     }
 
@@ -103,5 +104,5 @@ impl Extract for Body {
 }
 
 fn not_text() -> Refusal {
-    Refusal::bad_request("invalid_body", "the body is not UTF-8 text")
+    Refusal::bad_request("invalid_body", "the body is not UTF-8 text").at("/body", "encoding")
 }

@@ -128,7 +128,7 @@ impl Extract for Multipart {
 }
 
 fn malformed(problem: std::fmt::Arguments<'_>) -> Refusal {
-    Refusal::bad_request("invalid_body", format!("the body is not a form with files: {problem}"))
+    Refusal::bad_request("invalid_body", format!("the body is not a form with files: {problem}")).at("/body", "form")
 }
 
 #[cfg(test)]

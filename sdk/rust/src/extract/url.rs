@@ -66,7 +66,8 @@ impl<T> Deref for Query<T> {
 impl<T: Input> Extract for Path<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
         form::path(&request.params).map(Self).map_err(|error| {
-            Refusal::bad_request("invalid_path", format!("the path does not fit {}: {error}", request.route))
+            let message = format!("the path does not fit {}: {error}", request.route);
+            error.refusal("invalid_path", "/path", message)
         })
     }
 
@@ -77,9 +78,10 @@ impl<T: Input> Extract for Path<T> {
 
 impl<T: Input> Extract for Query<T> {
     async fn extract(request: &mut Request) -> Result<Self, Refusal> {
-        let pairs = form::parse_query(request.query.as_deref().unwrap_or_default());
-        pairs.and_then(|pairs| form::query(&pairs)).map(Self).map_err(|error| {
-            Refusal::bad_request("invalid_query", format!("the query does not fit this endpoint: {error}"))
+        let fields = form::parse_query(request.query.as_deref().unwrap_or_default());
+        form::query(&fields).map(Self).map_err(|error| {
+            let message = format!("the query does not fit this endpoint: {error}");
+            error.refusal("invalid_query", "/query", message)
         })
     }
 

@@ -1,36 +1,42 @@
 //! Deserializes names and values into a struct, a map, a tuple or a single value.
 
+use std::collections::HashMap;
+
 use serde::de::value::StrDeserializer;
-use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor,
+};
 
-use super::decode::Pairs;
+use super::decode::{FormField, Pairs};
 use super::error::FormError;
-use super::value::{FieldValue, ValueList};
+use super::value::{FieldValue, ValueText};
 
-/// Reads a query into a type: a struct or map of values.
-pub(crate) fn query<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, FormError> {
+/// Reads a query into a type: a struct or map of values. A field that is not percent-encoded UTF-8 is an error if the
+/// type has it.
+pub(crate) fn query<T: DeserializeOwned>(fields: &[FormField]) -> Result<T, FormError> {
+    let pairs = fields.iter().map(|field| (field.name.as_str(), ValueText::of(field))).collect();
     T::deserialize(Form { pairs, positional: false })
 }
 
 /// Reads path parameters into a type: by name into a struct or map, by order into a tuple, or the only one into a
 /// single value.
-pub(crate) fn path<T: DeserializeOwned>(pairs: &Pairs) -> Result<T, FormError> {
+pub(crate) fn path<T: DeserializeOwned>(params: &Pairs) -> Result<T, FormError> {
+    let pairs = params.iter().map(|(name, text)| (name.as_str(), ValueText { text, is_encoded: true })).collect();
     T::deserialize(Form { pairs, positional: true })
 }
 
 /// A deserializer of names and values.
-#[derive(Clone, Copy)]
 struct Form<'a> {
-    pairs: &'a Pairs,
+    pairs: Vec<(&'a str, ValueText<'a>)>,
     /// The values can also be read by their order, as a path's can.
     positional: bool,
 }
 
 impl<'a> Form<'a> {
     /// The only value, for a type that is no struct.
-    fn only(self) -> Result<FieldValue<'a>, FormError> {
+    fn only(self) -> Result<(&'a str, FieldValue<'a>), FormError> {
         match self.pairs.as_slice() {
-            [(_, value)] if self.positional => Ok(FieldValue(vec![value])),
+            [(name, value)] if self.positional => Ok((name, FieldValue(vec![*value]))),
             _ => Err(FormError::custom("the endpoint reads it into a type without named fields")),
         }
     }
@@ -39,7 +45,8 @@ impl<'a> Form<'a> {
 macro_rules! forward_only {
     ($($method:ident)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
-            self.only()?.$method(visitor)
+            let (name, value) = self.only()?;
+            value.$method(visitor).map_err(|error| error.at(name))
         }
     )*};
 }
@@ -52,9 +59,12 @@ impl<'de> Deserializer<'de> for Form<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, FormError> {
-        let mut entries: Vec<(&str, Vec<&str>)> = Vec::new();
+        let mut entries: Vec<(&str, Vec<ValueText<'_>>)> = Vec::new();
+        // Clients choose the number of keys: to look for each among all others would take their square.
+        let mut places = HashMap::new();
         for (key, value) in self.pairs {
-            match entries.iter_mut().find(|(known, _)| known == key) {
+            let place = *places.entry(key).or_insert(entries.len());
+            match entries.get_mut(place) {
                 Some((_, values)) => values.push(value),
                 None => entries.push((key, vec![value])),
             }
@@ -75,7 +85,7 @@ impl<'de> Deserializer<'de> for Form<'_> {
         if !self.positional {
             return Err(FormError::custom("the endpoint reads it into a type without named fields"));
         }
-        visitor.visit_seq(ValueList(self.pairs.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().into_iter()))
+        visitor.visit_seq(OrderedValues(self.pairs.into_iter()))
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _len: usize, visitor: V) -> Result<V::Value, FormError> {
@@ -121,7 +131,8 @@ impl<'de> Deserializer<'de> for Form<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, FormError> {
-        self.only()?.deserialize_enum(name, variants, visitor)
+        let (key, value) = self.only()?;
+        value.deserialize_enum(name, variants, visitor).map_err(|error| error.at(key))
     }
 
     forward_only! {
@@ -132,10 +143,22 @@ impl<'de> Deserializer<'de> for Form<'_> {
     }
 }
 
+/// The values by their order, for a tuple.
+struct OrderedValues<'a>(std::vec::IntoIter<(&'a str, ValueText<'a>)>);
+
+impl<'de> SeqAccess<'de> for OrderedValues<'_> {
+    type Error = FormError;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, FormError> {
+        let Some((name, value)) = self.0.next() else { return Ok(None) };
+        seed.deserialize(FieldValue(vec![value])).map(Some).map_err(|error| error.at(name))
+    }
+}
+
 /// The values by key. A key that occurs several times has several values.
 struct KeyedValues<'a> {
-    entries: std::vec::IntoIter<(&'a str, Vec<&'a str>)>,
-    value: Option<(&'a str, Vec<&'a str>)>,
+    entries: std::vec::IntoIter<(&'a str, Vec<ValueText<'a>>)>,
+    value: Option<(&'a str, Vec<ValueText<'a>>)>,
 }
 
 impl<'de> MapAccess<'de> for KeyedValues<'_> {

@@ -5,8 +5,24 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IntoDeserializer, SeqAcces
 
 use super::error::FormError;
 
+use super::decode::FormField;
+
+/// The text of a value.
+#[derive(Clone, Copy)]
+pub(super) struct ValueText<'a> {
+    pub(super) text: &'a str,
+    /// The request has it as percent-encoded UTF-8, or need not encode it.
+    pub(super) is_encoded: bool,
+}
+
+impl<'a> ValueText<'a> {
+    pub(super) fn of(field: &'a FormField) -> Self {
+        Self { text: &field.text, is_encoded: field.is_encoded }
+    }
+}
+
 /// The values of a list or a tuple.
-pub(super) struct ValueList<'a>(pub(super) std::vec::IntoIter<&'a str>);
+pub(super) struct ValueList<'a>(pub(super) std::vec::IntoIter<ValueText<'a>>);
 
 impl<'de> SeqAccess<'de> for ValueList<'_> {
     type Error = FormError;
@@ -17,14 +33,15 @@ impl<'de> SeqAccess<'de> for ValueList<'_> {
 }
 
 /// The values of one key: at least one.
-pub(super) struct FieldValue<'a>(pub(super) Vec<&'a str>);
+pub(super) struct FieldValue<'a>(pub(super) Vec<ValueText<'a>>);
 
 impl<'a> FieldValue<'a> {
-    /// The value, if the key occurs once.
+    /// The value, if the key occurs once and can be decoded.
     fn one(&self) -> Result<&'a str, FormError> {
         match self.0.as_slice() {
-            [value] => Ok(value),
-            _ => Err(FormError::custom("it stands more than once")),
+            [ValueText { text, is_encoded: true }] => Ok(text),
+            [_] => Err(FormError::new("encoding", "it is not percent-encoded UTF-8: write %25 for a percent sign")),
+            _ => Err(FormError::new("type", "it stands more than once")),
         }
     }
 }
@@ -35,7 +52,7 @@ macro_rules! parsed {
             let text = self.one()?;
             match text.parse::<$type>() {
                 Ok(value) => visitor.$visit(value),
-                Err(_) => Err(FormError::custom(format_args!("{text:?} is not {}", $want))),
+                Err(_) => Err(FormError::new("type", format_args!("{text:?} is not {}", $want))),
             }
         }
     )*};
@@ -47,7 +64,7 @@ macro_rules! floats {
             let text = self.one()?;
             match text.parse::<$type>() {
                 Ok(value) if value.is_finite() => visitor.$visit(value),
-                _ => Err(FormError::custom(format_args!("{text:?} is not a number"))),
+                _ => Err(FormError::new("type", format_args!("{text:?} is not a number"))),
             }
         }
     )*};

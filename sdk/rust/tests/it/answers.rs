@@ -6,8 +6,8 @@ use std::fmt;
 
 use coinslot_sdk::testing::{self, TestAnswer};
 use coinslot_sdk::{
-    Amount, Context, Event, Failure, Json, Path, Query, Redirect, Refusal, Result, Sse, StatusCode, Text, Value,
-    endpoint, json, model,
+    Amount, Context, Event, Failure, HeaderValue, Json, JsonSchema, Media, Path, Query, Redirect, Refusal, Result,
+    Serialize, Sse, StatusCode, Text, Value, endpoint, json, model,
 };
 
 #[model]
@@ -53,6 +53,41 @@ fn redirect(Path(how): Path<String>) -> Redirect {
         _ => Redirect::permanent("https://example.com/"),
     }
 }
+
+#[endpoint(get, "/answers/lead", price = "0.01", summary = "Leads to what it is told")]
+fn lead(Query(Named { name }): Query<Named>) -> Redirect {
+    Redirect::to(name)
+}
+
+#[model]
+struct Named {
+    name: String,
+}
+
+#[endpoint(get, "/answers/named", price = "0.01", summary = "Says its name in a field")]
+fn named(Query(Named { name }): Query<Named>) -> (StatusCode, ([(&'static str, String); 1], Media<String>)) {
+    let page = Media(HeaderValue::from_static("text/html"), name.clone());
+    (StatusCode::CREATED, ([("x-name", name)], page))
+}
+
+#[endpoint(get, "/answers/perhaps/{name}", price = "0.01", summary = "Knows one name")]
+fn perhaps(Path(name): Path<String>) -> (StatusCode, Media<Option<String>>) {
+    (StatusCode::CREATED, Media(HeaderValue::from_static("text/html"), (name == "ada").then_some(name)))
+}
+
+#[endpoint(get, "/answers/passed-on/{status}", price = "0.01", summary = "Refuses with another server's status")]
+fn passed_on(Path(status): Path<u16>) -> Result<Text> {
+    Err(Refusal::new(status, "other_server", "the other server refused"))?
+}
+
+#[endpoint(get, "/answers/no-json", price = "0.01", summary = "Has no JSON")]
+fn no_json() -> (StatusCode, Json<Pairs>) {
+    (StatusCode::OK, Json(Pairs([((1, 2), 3)].into())))
+}
+
+/// JSON has only text as keys.
+#[derive(Serialize, JsonSchema)]
+struct Pairs(std::collections::BTreeMap<(u8, u8), u8>);
 
 #[endpoint(get, "/answers/events", price = "0.01", summary = "Events")]
 fn events() -> Sse {
@@ -167,12 +202,34 @@ fn none_is_not_found_and_costs_nothing() {
 
 #[test]
 fn a_redirect_has_a_status_and_a_location() {
-    for (how, status, location) in
-        [("to", 303, "/answers/string"), ("temporary", 307, "/answers/string"), ("x", 308, "https://example.com/")]
-    {
+    for (how, status, location) in [
+        ("to", 303, "/answers/string"),
+        ("temporary", 307, "/answers/string"),
+        ("permanent", 308, "https://example.com/"),
+    ] {
         let answer = get(&format!("/answers/redirect/{how}"));
         assert_eq!((answer.status(), answer.header("location")), (status, Some(location)), "{how}");
     }
+}
+
+/// Text of a client ended up in a header field, and the plugin trapped; a client could have its circuit opened.
+#[test]
+fn text_that_no_header_field_can_have_is_a_failure_that_costs_nothing() {
+    let named = get("/answers/named?name=ada");
+    assert_eq!((named.status(), named.header("x-name"), named.text()), (201, Some("ada"), "ada"));
+    for path in
+        ["/answers/named?name=a%0Ab", "/answers/lead?name=a%0D%0Ab", "/answers/no-json", "/answers/passed-on/302"]
+    {
+        assert_eq!(failure(path), (500, "plugin_failed".to_owned()), "{path}");
+    }
+}
+
+/// The status of the answer around it made it a success, for which the caller paid.
+#[test]
+fn a_refusal_within_an_answer_keeps_its_status_and_its_media_type() {
+    assert_eq!((get("/answers/perhaps/ada").status(), get("/answers/perhaps/ada").text()), (201, "ada"));
+    assert_eq!(failure("/answers/perhaps/bob"), (404, "not_found".to_owned()));
+    assert_eq!(get("/answers/perhaps/bob").header("content-type"), Some("application/json"));
 }
 
 #[test]

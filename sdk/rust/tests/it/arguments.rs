@@ -90,7 +90,7 @@ fn a_form_is_read_as_a_query_is() {
     );
     let unnamed = testing::post("/entries").body("title=a+b%26");
     assert_eq!(unnamed.send().text(), "a b& [] 0");
-    refused(testing::post("/entries").form(&[("stars", "5")]), 400, "invalid_body", "missing field `title`");
+    refused(testing::post("/entries").form(&[("stars", "5")]), 400, "invalid_body", "`title`: it is missing");
     refused(testing::post("/entries").form(&[("title", ""), ("stars", "x")]), 400, "invalid_body", "`stars`: \"x\"");
     refused(testing::post("/entries").json(&json!({})), 415, "unsupported_media_type", "x-www-form-urlencoded");
     refused(testing::post("/entries").body(&b"\xff"[..]), 400, "invalid_body", "UTF-8");
@@ -172,4 +172,30 @@ fn the_schema_says_what_may_be_absent() {
     assert_eq!(input("/perhaps-form").unwrap()["required"], json!([]));
     assert_eq!(input("/lenient/{id}"), None);
     assert_eq!(input("/text"), None);
+}
+
+/// The host names the place and the rule, and so do plugins in other languages.
+#[test]
+fn a_refusal_of_bad_input_names_the_place_and_the_rule() {
+    let form = |text: &'static str| testing::post("/entries").body(text);
+    let perhaps = |query: &str, body: &'static str| testing::post(&format!("/perhaps/7{query}")).body(body);
+    for (request, pointer, rule) in [
+        (testing::post("/perhaps/x"), "/path/id", "type"),
+        (perhaps("?page=x", ""), "/query/page", "type"),
+        (perhaps("?pages=1", ""), "/query/page", "required"),
+        (perhaps("?page=%", ""), "/query/page", "encoding"),
+        (perhaps("?page=1&page=2", ""), "/query/page", "type"),
+        (perhaps("", "{"), "/body", "json"),
+        (perhaps("", r#"{"title": "a"} {}"#), "/body", "json"),
+        (perhaps("", "{}"), "/body/title", "required"),
+        (perhaps("", r#"{"title": "a", "tag": ["b", 7]}"#), "/body/tag/1", "type"),
+        (form("stars=5"), "/body/title", "required"),
+        (form("title=a&stars=x"), "/body/stars", "type"),
+        (form("title=a&tag=%ff"), "/body/tag", "encoding"),
+    ] {
+        let refusal = request.quote().expect_err("refused");
+        assert_eq!((refusal.pointer(), refusal.rule()), (Some(pointer), Some(rule)), "{refusal}");
+    }
+    // A parameter that nobody reads is not looked at.
+    assert!(testing::post("/perhaps/7?page=1&discount=100%").quote().is_ok());
 }

@@ -238,7 +238,7 @@ fn bad_input_is_refused_before_anybody_pays() {
         "invalid_query",
         "`limit`: \"300\" is not a whole number from 0 to 255",
     );
-    refused(testing::get("/list?tag=a"), 400, "invalid_query", "missing field `limit`");
+    refused(testing::get("/list?tag=a"), 400, "invalid_query", "`limit`: it is missing");
     refused(testing::get("/items/x"), 400, "invalid_path", "/items/{id}");
     refused(testing::post("/find").body("{"), 400, "invalid_body", "not JSON");
     refused(testing::post("/find").body("{}"), 400, "invalid_body", "missing field `code`");

@@ -1,0 +1,278 @@
+//! Checks that plugins behave alike in every language: the same stories, with the same expectations, against one plugin
+//! that is written in each.
+//!
+//! A language is a line of [`languages!`] and a plugin: `tests/fixtures/languages/NAME`, or for Rust
+//! `tests/plugins/behaviours`. Each is built once, and one host serves it for all stories.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use alloy::primitives::U256;
+use coinslot_tests::{DevHost, binary, decode, guest, zig_folder};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+
+/// Makes a test of each language.
+macro_rules! languages {
+    ($($test:ident: $plugin:expr;)+) => {$(
+        #[tokio::test]
+        async fn $test() {
+            behaves($plugin).await;
+        }
+    )+};
+}
+
+languages! {
+    a_plugin_in_typescript_behaves_as_those_in_other_languages: Source::Built("typescript/plugin.ts");
+    a_plugin_in_python_behaves_as_those_in_other_languages: Source::Built("python/app.py");
+    a_plugin_in_rust_behaves_as_those_in_other_languages: Source::Guest("behaviours");
+    a_plugin_in_c_behaves_as_those_in_other_languages: Source::Built("c/plugin.c");
+}
+
+/// The plugin of a language.
+enum Source {
+    /// Sources that `coinslot build` makes a component of.
+    Built(&'static str),
+    /// A crate of `tests/plugins`.
+    Guest(&'static str),
+}
+
+impl Source {
+    /// The plugin's own name.
+    fn plugin_name(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "guest-behaviours",
+            Self::Built(_) => "behaviours",
+        }
+    }
+
+    /// The component, which is built in the folder if it is none yet.
+    fn component(&self, dir: &Path) -> PathBuf {
+        match self {
+            Self::Guest(name) => guest(name),
+            Self::Built(file) => {
+                let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/languages").join(file);
+                let component = dir.join("behaviours.wasm");
+                let paths = [&source, &component].map(|path| path.to_str().expect("a path that is text"));
+                let mut build = Command::new(binary());
+                if file.ends_with(".c") {
+                    let inherited = std::env::var_os("PATH").unwrap_or_default();
+                    let programs = std::iter::once(zig_folder()).chain(std::env::split_paths(&inherited));
+                    build.env("PATH", std::env::join_paths(programs).expect("a PATH"));
+                }
+                let built = build.current_dir(dir).args(["build", paths[0], "-o", paths[1]]).output().expect("a build");
+                assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+                component
+            }
+        }
+    }
+}
+
+/// The operator's part, for the plugin NAME. Interpreters start more slowly than the shortest limit allows.
+const CONFIG: &str = r#"
+[plugin.NAME]
+keyvalue = true
+
+[plugin.NAME.config]
+greeting = "good morning"
+
+[plugin.NAME.limits]
+cpu_time = "2s"
+request_body = "64KiB"
+"#;
+
+/// Tells all stories of one host.
+async fn behaves(source: Source) {
+    let built = tempfile::tempdir().expect("a folder");
+    let component = source.component(built.path());
+    let builder = DevHost::builder().plugin("behaviours.wasm", &component);
+    std::fs::write(builder.path("coinslot.toml"), CONFIG.replace("NAME", source.plugin_name())).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    paths_lead_to_endpoints(&host).await;
+    input_that_does_not_fit_is_refused_before_payment(&host).await;
+    what_nobody_reads_is_not_refused(&host).await;
+    refusals_name_the_place_and_cost_nothing(&host).await;
+    a_quote_is_the_price_of_its_request(&host).await;
+    events_are_paid_first_and_sent(&host).await;
+    limits_end_a_request_and_cost_nothing(&host).await;
+    the_plugin_sees_who_paid(&host).await;
+    instances_share_no_randomness(&host).await;
+    the_operators_part_reaches_the_plugin(&host).await;
+}
+
+fn request(host: &DevHost, method: Method, path: &str) -> RequestBuilder {
+    host.client().request(method, host.url(path))
+}
+
+async fn send(request: RequestBuilder) -> Response {
+    request.send().await.expect("an answer")
+}
+
+/// The status and the text of an answer.
+async fn read(request: RequestBuilder) -> (u16, String) {
+    let answer = send(request).await;
+    (answer.status().as_u16(), answer.text().await.expect("a whole body"))
+}
+
+/// The answer of a request after its challenge has been paid.
+async fn paid(host: &DevHost, request: RequestBuilder) -> Response {
+    let challenge = send(request.try_clone().expect("a request with a whole body")).await;
+    assert_eq!(challenge.status(), 402, "{request:?}");
+    let payment = host.payer(0).pay(&challenge).header();
+    send(request.header("PAYMENT-SIGNATURE", payment)).await
+}
+
+/// The fields of a refusal that programs read: status, `error`, `pointer` and `code`.
+async fn refusal(answer: Response) -> Value {
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.expect("JSON");
+    assert!(body["message"].as_str().is_some_and(|message| !message.is_empty()), "{body}");
+    json!([status, body["error"], body["pointer"], body["code"]])
+}
+
+async fn earned(host: &DevHost) -> U256 {
+    host.chain().balance(host.seller()).await
+}
+
+async fn paths_lead_to_endpoints(host: &DevHost) {
+    for (method, path, status, text) in [
+        (Method::GET, "/items/7", 200, "item 7"),
+        (Method::GET, "/items/special", 200, "special"),
+        (Method::GET, "/items/a%20b%2B+%C3%A9", 200, "item a b++\u{e9}"),
+        (Method::GET, "/files/a/b%20c/d", 200, "file a/b c/d"),
+        (Method::DELETE, "/items/special", 200, "removed special"),
+        (Method::HEAD, "/items/7", 200, ""),
+    ] {
+        let (found, body) = read(request(host, method.clone(), path)).await;
+        assert_eq!((found, body.trim_end()), (status, text), "{method} {path}");
+    }
+    for path in ["/items/", "/items/7/", "/items", "/files/", "/Items/7"] {
+        let refused = refusal(send(request(host, Method::GET, path)).await).await;
+        assert_eq!(refused, json!([404, "not_found", null, null]), "{path}");
+    }
+    let unknown = send(request(host, Method::PUT, "/items/7")).await;
+    let allow: BTreeSet<_> =
+        unknown.headers()["allow"].to_str().expect("text").split(", ").map(ToOwned::to_owned).collect();
+    assert!(allow.contains("GET") && allow.contains("DELETE"), "{allow:?}");
+    assert_eq!(refusal(unknown).await, json!([405, "method_not_allowed", null, null]));
+    assert_eq!(send(request(host, Method::HEAD, "/greet/ada")).await.status(), 402, "HEAD of a paid endpoint");
+}
+
+async fn input_that_does_not_fit_is_refused_before_payment(host: &DevHost) {
+    for (path, pointer, code) in [
+        ("/greet/ada?times=10", "/query/times", "maximum"),
+        ("/greet/ada?times=x", "/query/times", "type"),
+        ("/greet/ada?times=%ff", "/query/times", "encoding"),
+    ] {
+        let refused = refusal(send(request(host, Method::GET, path)).await).await;
+        assert_eq!(refused, json!([400, "invalid_query", pointer, code]), "{path}");
+    }
+    for (body, pointer, code) in [
+        (r#"{"count": 0, "colour": "red"}"#, "/body/count", "minimum"),
+        (r#"{"count": 1}"#, "/body/colour", "required"),
+        (r#"{"count": 1, "colour": "green"}"#, "/body/colour", "enum"),
+        (r#"{"count": "one", "colour": "red"}"#, "/body/count", "type"),
+        (r#"{"count": 1"#, "/body", "json"),
+    ] {
+        let refused = refusal(send(request(host, Method::POST, "/orders").body(body)).await).await;
+        assert_eq!(refused, json!([400, "invalid_body", pointer, code]), "{body}");
+    }
+    let ask = request(host, Method::GET, "/greet/ada%20l?times=2");
+    assert_eq!(paid(host, ask).await.text().await.expect("text"), "Hello, ada l!Hello, ada l!");
+}
+
+/// A percent sign in a parameter that the endpoint does not have is nobody's business.
+async fn what_nobody_reads_is_not_refused(host: &DevHost) {
+    let answer = paid(host, request(host, Method::GET, "/greet/ada?discount=100%&x=%ff")).await;
+    assert_eq!(answer.status(), 200, "{}", host.log());
+    assert_eq!(answer.text().await.expect("text"), "Hello, ada!");
+}
+
+async fn refusals_name_the_place_and_cost_nothing(host: &DevHost) {
+    let before = earned(host).await;
+    let order = |count: u8, colour: &str| {
+        request(host, Method::POST, "/orders").json(&json!({ "count": count, "colour": colour }))
+    };
+    let unlucky = refusal(send(order(13, "red")).await).await;
+    assert_eq!(unlucky, json!([422, "unlucky", "/body/count", "luck"]), "before the payment");
+    let sold_out = refusal(paid(host, order(51, "blue")).await).await;
+    assert_eq!(sold_out, json!([409, "sold_out", "/body/count", "stock"]), "by the endpoint");
+    let failed = paid(host, request(host, Method::GET, "/fail")).await;
+    let failed_text = failed.text().await.expect("text");
+    let document: Value = serde_json::from_str(&failed_text).expect("JSON");
+    assert_eq!(document["error"], "plugin_failed", "{document}");
+    assert!(!failed_text.contains("the reason is"), "the caller does not read the reason: {failed_text}");
+    assert_eq!(earned(host).await, before, "nothing was charged");
+    assert!(host.log().contains("/fail"), "the operator reads it: {}", host.log());
+    let ordered: Value = paid(host, order(51, "red")).await.json().await.expect("JSON");
+    assert_eq!(ordered, json!({ "ordered": 51 }));
+    assert_eq!(earned(host).await, before + U256::from(10_000));
+}
+
+async fn a_quote_is_the_price_of_its_request(host: &DevHost) {
+    let before = earned(host).await;
+    let print = |pages: u8| request(host, Method::POST, "/print").json(&json!({ "pages": pages }));
+    let challenge = send(print(7)).await;
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["accepts"][0]["amount"], "7000", "{required}");
+    assert_eq!(paid(host, print(7)).await.text().await.expect("text"), "printed 7");
+    assert_eq!(earned(host).await, before + U256::from(7_000));
+    assert_eq!(read(print(0)).await, (200, "printed 0".to_owned()), "a quote of zero is free");
+}
+
+async fn events_are_paid_first_and_sent(host: &DevHost) {
+    let challenge = send(request(host, Method::GET, "/ticks")).await;
+    let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
+    assert_eq!(required["accepts"][0]["extra"]["paymentFlow"], "upfront");
+    let answer = paid(host, request(host, Method::GET, "/ticks")).await;
+    let media_type = answer.headers()["content-type"].to_str().expect("text").to_owned();
+    assert!(media_type.starts_with("text/event-stream"), "{media_type}");
+    let text = answer.text().await.expect("a whole stream");
+    let events: Vec<_> = text.trim_end().split("\n\n").map(event).collect();
+    let expected: Vec<_> = (0..3).map(|i| ("tick".to_owned(), json!({ "i": i }))).collect();
+    assert_eq!(events, expected, "{text}");
+}
+
+/// The name of a server-sent event, and the JSON of its data.
+fn event(text: &str) -> (String, Value) {
+    let field = |name: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_default().trim_start().to_owned()
+    };
+    (field("event"), serde_json::from_str(&field("data")).expect("data that is JSON"))
+}
+
+async fn limits_end_a_request_and_cost_nothing(host: &DevHost) {
+    let before = earned(host).await;
+    let measure = |bytes: usize| request(host, Method::POST, "/measure").body(vec![b'-'; bytes]);
+    let large = refusal(send(measure(100_000)).await).await;
+    assert_eq!(large, json!([413, "body_too_large", null, null]));
+    let endless = refusal(paid(host, request(host, Method::GET, "/spin")).await).await;
+    assert_eq!(endless, json!([504, "plugin_timeout", null, null]));
+    assert_eq!(earned(host).await, before, "nothing was charged");
+    assert_eq!(paid(host, measure(60_000)).await.text().await.expect("text"), "60000 bytes");
+}
+
+async fn the_plugin_sees_who_paid(host: &DevHost) {
+    let answer = paid(host, request(host, Method::GET, "/receipt")).await;
+    let seen: Value = answer.json().await.expect("JSON");
+    assert_eq!(seen, json!({ "payer": host.payer(0).address().to_string(), "amount": "0.003" }));
+    assert_eq!(read(request(host, Method::GET, "/free-receipt")).await, (200, "false".to_owned()));
+}
+
+async fn instances_share_no_randomness(host: &DevHost) {
+    let mut seen = BTreeSet::new();
+    for _ in 0..4 {
+        seen.insert(read(request(host, Method::GET, "/random")).await);
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
+}
+
+async fn the_operators_part_reaches_the_plugin(host: &DevHost) {
+    assert_eq!(read(request(host, Method::GET, "/greeting")).await, (200, "good morning, none".to_owned()));
+    for (name, count) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let counted = read(request(host, Method::POST, &format!("/counters/{name}"))).await;
+        assert_eq!(counted, (200, count.to_owned()), "{name}");
+    }
+}
