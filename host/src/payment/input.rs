@@ -2,9 +2,10 @@
 //!
 //! Most checks take microseconds, and run where the request is served. An input that is large, or that uses up the
 //! little effort which that place allows, is checked on a thread of its own kind; few are at once, which also bounds the
-//! memory of parsed bodies. Requests with a payment, without one, and to free endpoints have some each, so none waits for
-//! another kind, and a client has one place in the wait for them. Where a request without a payment finds no room, or its address has had many such checks, it gets its
-//! challenge unchecked: it is checked when it is paid for, before the payment is claimed.
+//! memory of parsed bodies. Requests with a payment, without one, and to free endpoints have some each, so none waits
+//! for another kind, and a client has one place in the wait for them. Where a request without a payment finds no room,
+//! or its address has had many such checks, it gets its challenge unchecked: it is checked when it is paid for, before
+//! the payment is claimed.
 
 use std::net::IpAddr;
 use std::sync::Arc;

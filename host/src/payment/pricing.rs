@@ -67,7 +67,7 @@ pub(super) async fn price_unpaid(
     let request = Request::from_parts(head, body);
     let unchecked = checks && input::check_unpaid(payments, &purchase, &request).await? == UnpaidCheck::Unchecked;
     if unchecked || !asks {
-        // A plugin is not asked about what it may rely on the host to refuse.
+        // A plugin is asked only about a checked request, but for a probe, which has no input.
         return Ok(UnpaidRequest::Priced(purchase));
     }
     match ask(&purchase, &request).await {

@@ -1,7 +1,6 @@
 //! Tells an observer how each request went, when its answer has ended.
 //!
-//! A host without an observer, as that of `serve`, does nothing of this: its requests carry no trace, and their bodies
-//! are not wrapped. What the observer learns is read from the response, as a client sees it, and from the trace.
+//! Without an observer, as in `serve`, no request carries a trace, no clock is read, and no body is wrapped. What the observer learns is read from the response, as a client sees it, and from the trace.
 
 use std::fmt;
 use std::pin::Pin;
@@ -79,7 +78,7 @@ pub enum RequestOutcome {
     PaidBefore,
     /// Refused before anything was paid.
     Refused,
-    /// The plugin failed, or answered with an error, and nothing was charged.
+    /// Not answered after the plugin ran, and nothing was charged.
     Failed,
     /// Paid, and the answer is owed.
     Owed,

@@ -1,7 +1,8 @@
 //! Loads components: from bytes to a component that can be instantiated, and its manifest.
 //!
-//! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs, in a
-//! store with less time than a request gets. What an author packed into the component has to agree. A failure leaves nothing behind but a reusable artifact.
+//! No code of the component runs before it has been validated, compiled and linked. Then `describe` runs, in a store
+//! with less time than a request gets. A package section that disagrees with the component fails the load. A failure
+//! leaves nothing behind but a reusable artifact.
 
 mod artifact;
 mod cache;
