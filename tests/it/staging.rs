@@ -468,6 +468,24 @@ async fn two_plugins_change_routes_by_their_config_over_a_restart() {
     assert_eq!(routes, ["POST /two", "POST /one"]);
 }
 
+/// The second of two files that exchange their plugins was tried without the first one, which had been refused, and both
+/// stayed refused until the configuration was reloaded.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_files_exchange_their_plugins_one_after_the_other() {
+    let (staged, mut folder) = StagedFolder::new();
+    staged.install("a.wasm", &component("echo"));
+    staged.install("b.wasm", &component("keeper"));
+    folder.settle().await.unwrap();
+    staged.install("a.wasm", &component("keeper"));
+    let taken = "another file, b.wasm, is a plugin of the same name".to_owned();
+    assert_eq!(folder.settle().await.unwrap().failed, [("a.wasm".to_owned(), taken)]);
+    staged.install("b.wasm", &component("echo"));
+    let report = folder.settle().await.unwrap();
+    assert_eq!((report.failed, staged.active()), (Vec::new(), owned(&["a.wasm", "b.wasm"])));
+    assert_eq!(staged.sha256("a.wasm"), Some(sha256(&component("keeper"))));
+    assert_eq!(staged.sha256("b.wasm"), Some(sha256(&component("echo"))));
+}
+
 fn owned(files: &[&str]) -> Vec<String> {
     files.iter().map(|file| (*file).to_owned()).collect()
 }

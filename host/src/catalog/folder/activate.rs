@@ -37,10 +37,8 @@ impl Folder {
         let is_admitted = |name: &str, installed: &Installed| self.start.admits(name, installed.plugin.sha256());
         let staged = self.staged.iter().filter(|(name, installed)| is_admitted(name, installed));
         let staged: BTreeMap<_, _> = staged.map(|(name, installed)| (name.clone(), Arc::clone(installed))).collect();
-        let has_failed = |name: &String| self.files.get(name).is_some_and(|file| file.failure.is_some());
-        let fresh = staged.iter().filter(|(name, _)| !has_failed(name)).map(|(_, plugin)| Arc::clone(plugin)).collect();
         let (current, active, has_removals) = (self.live.load_full(), self.active(), self.has_removals);
-        SwapInput { current, active, has_changes: has_removals, staged, fresh, reserved: self.start.reserved() }
+        SwapInput { current, active, has_changes: has_removals, staged, reserved: self.start.reserved() }
     }
 
     fn carry_out(&mut self, planned: PlannedSwap, report: &mut ScanReport) {

@@ -142,7 +142,7 @@ impl PlannedReload {
         active.extend(bound);
         let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
         let stays = active.clone();
-        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, fresh: moves, reserved });
+        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, reserved });
         let Some(catalog) = planned.next else {
             return Err(first_conflict(&stays, &without_former));
         };

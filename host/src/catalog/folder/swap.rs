@@ -6,11 +6,11 @@
 //! staged one, and among staged ones the file that comes first by name, so the outcome does not depend on which of
 //! them was compiled faster.
 //!
-//! First, as many of the new ones as fit become active together, each in the place of its file's active build. Only so
-//! can a route move from one plugin to another in one step, and two plugins change routes with each other: alone, the
-//! new owner conflicts with the old one, and with the old owner gone first the route would be missing in between. Then
-//! the rest are tried one by one, again and again until a round admits none, because a plugin that gives up a route
-//! makes room for another.
+//! First, as many as fit become active together, each in the place of its file's active build: new ones, and those that
+//! did not fit before. Only so can a route move from one plugin to another in one step, and two plugins change routes
+//! with each other: alone, the new owner conflicts with the old one, and with the old owner gone first the route would be
+//! missing in between. Then the rest are tried one by one, again and again until a round admits none, because a plugin
+//! that gives up a route makes room for another.
 //!
 //! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it
 //! would not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
@@ -44,16 +44,14 @@ pub(super) struct SwapInput {
     pub(super) has_changes: bool,
     /// The plugins that could become active, by file.
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
-    /// Those among the staged that did not conflict before.
-    pub(super) fresh: Vec<Arc<Installed>>,
     /// Name and routes of each file that served before the start and does not serve yet.
     pub(super) reserved: Vec<ReservedRoutes>,
 }
 
 /// Plans the next generation.
 pub(super) fn plan(input: SwapInput) -> PlannedSwap {
-    let SwapInput { current, active, has_changes, mut staged, fresh, reserved } = input;
-    let admitted = together(&active, fresh, &reserved);
+    let SwapInput { current, active, has_changes, mut staged, reserved } = input;
+    let admitted = together(&active, staged.values().cloned().collect(), &reserved);
     staged.retain(|file, _| admitted.iter().all(|installed| installed.file != *file));
     let has_changes = has_changes || !admitted.is_empty();
     one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted, &reserved)

@@ -9,10 +9,8 @@ use alloy_primitives::Address;
 pub enum ReceiverError {
     #[error("`{0}` is not an address: write `0x` and 40 hexadecimal digits")]
     Syntax(String),
-    #[error(
-        "`{found}` has a wrong checksum, so at least one character of it is wrong (`{expected}` would be right for these digits): copy the address again"
-    )]
-    Checksum { found: String, expected: String },
+    #[error("`{found}` has a wrong checksum, so at least one character of it is wrong: copy the address again")]
+    Checksum { found: String },
     #[error("the zero address has no owner: money sent there is lost")]
     Zero,
 }
@@ -32,7 +30,7 @@ pub fn evm_receiver(text: &str) -> Result<String, ReceiverError> {
     let has_lower = digits.bytes().any(|b| b.is_ascii_lowercase());
     let has_upper = digits.bytes().any(|b| b.is_ascii_uppercase());
     if has_lower && has_upper && text != checksummed {
-        return Err(ReceiverError::Checksum { found: text.to_owned(), expected: checksummed });
+        return Err(ReceiverError::Checksum { found: text.to_owned() });
     }
     Ok(checksummed)
 }

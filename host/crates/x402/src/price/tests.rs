@@ -367,8 +367,8 @@ fn receivers_are_checksummed_and_typing_errors_are_caught() {
 
     let wrong = "0x209693bc6afc0C5328bA36FaF03C514EF312287C";
     let error = evm_receiver(wrong).expect_err("one letter in the wrong case");
-    let expected = right.to_owned();
-    assert_eq!(error, ReceiverError::Checksum { found: wrong.to_owned(), expected });
+    assert_eq!(error, ReceiverError::Checksum { found: wrong.to_owned() });
+    assert!(!error.to_string().contains(right), "it would be copied, and one of its digits may be wrong");
 
     let zero = "0x0000000000000000000000000000000000000000";
     assert_eq!(evm_receiver(zero), Err(ReceiverError::Zero));
