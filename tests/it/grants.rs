@@ -202,7 +202,10 @@ greeting = "private words"
     {
         assert!(http.contains(part), "{part}: {text}");
     }
-    assert!(line("configuration").ends_with("granted: greeting") && !text.contains("private words"), "{text}");
+    assert!(line("configuration").ends_with("granted: greeting"), "{text}");
+    // What a plugin says of itself is public: this one tells what it reads.
+    let by_the_host = text.lines().filter(|line| !line.trim_start().starts_with("about"));
+    assert!(!by_the_host.collect::<String>().contains("private words"), "{text}");
     let keyvalue = line("key-value store");
     assert!(keyvalue.contains("asked (wasi:keyvalue/") && keyvalue.ends_with("granted: nothing"), "{text}");
     let plain = run(dir.path(), &["inspect", "--json", guest("echo").to_str().expect("a path")]);

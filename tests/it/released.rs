@@ -27,7 +27,8 @@ fn root() -> PathBuf {
 
 /// The folders of all releases.
 fn fixtures() -> Vec<PathBuf> {
-    entries(&root().join("tests/fixtures"))
+    let is_version = |dir: &PathBuf| dir.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit());
+    entries(&root().join("tests/fixtures")).into_iter().filter(is_version).collect()
 }
 
 #[test]

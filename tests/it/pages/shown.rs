@@ -121,7 +121,7 @@ fn masked(line: &str) -> String {
     for (index, word) in words.iter().enumerate() {
         let unit = words.get(index + 1).map(|next| next.trim_end_matches(','));
         let bare = word.trim_end_matches([',', ';']);
-        let is_figure = matches!(unit, Some("MB" | "kB" | "s" | "ms")) && bare.parse::<f64>().is_ok();
+        let is_figure = matches!(unit, Some("MB" | "KB" | "kB" | "s" | "ms")) && bare.parse::<f64>().is_ok();
         let digits = bare.strip_prefix("0x").unwrap_or(bare).replace("..", "");
         let is_hex = digits.bytes().all(|byte| byte.is_ascii_hexdigit()) && digits.bytes().any(|b| b.is_ascii_digit());
         let is_digest = is_hex && (bare.starts_with("0x") || digits.len() >= 8);
