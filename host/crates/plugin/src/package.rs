@@ -216,7 +216,8 @@ fn find(wasm: &[u8]) -> Result<Option<&[u8]>, PackageError> {
             Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::CustomSection(section) if depth == 0 && section.name() == SECTION => {
-                if found.replace(section.data()).is_some() {
+                let former = found.replace(section.data());
+                if former.is_some() {
                     return Err(PackageError::Malformed("stands there twice".to_owned()));
                 }
             }
