@@ -113,12 +113,12 @@ impl<'s> Document<'s> {
 
     /// The nodes that are applied to the value of the root, under whatever condition.
     pub(super) fn of_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
-        self.from_root(|index| self.nodes[index].same_value.clone())
+        self.reached(|index| self.nodes[index].same_value.clone())
     }
 
     /// The nodes that are applied to the value of the root, whatever it is: those that every input has to fit.
     pub(super) fn of_every_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
-        self.from_root(|index| {
+        self.reached(|index| {
             let schema = self.nodes[index].schema;
             let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
             let reference = schema.get("$ref").and_then(Value::as_str);
@@ -128,7 +128,7 @@ impl<'s> Document<'s> {
     }
 
     /// The nodes that are reached from the root, each once.
-    fn from_root(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &Node<'s>> {
+    fn reached(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &Node<'s>> {
         let mut seen = vec![false; self.nodes.len()];
         let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0] };
         std::iter::from_fn(move || {

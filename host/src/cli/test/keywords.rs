@@ -55,12 +55,14 @@ pub(super) fn join(all: &mut Map<String, Value>, other: Map<String, Value>) {
             }
             ("required", Value::Array(own), Value::Array(others)) => own.extend(others),
             ("minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties", own, value) => {
-                if value.as_f64() > own.as_f64() {
+                let is_stricter = value.as_f64() > own.as_f64();
+                if is_stricter {
                     *own = value;
                 }
             }
             ("maximum" | "exclusiveMaximum" | "maxLength" | "maxItems", own, value) => {
-                if value.as_f64() < own.as_f64() {
+                let is_stricter = value.as_f64() < own.as_f64();
+                if is_stricter {
                     *own = value;
                 }
             }

@@ -64,8 +64,10 @@ struct Named {
     name: String,
 }
 
+type Fields = [(&'static str, String); 1];
+
 #[endpoint(get, "/answers/named", price = "0.01", summary = "Says its name in a field")]
-fn named(Query(Named { name }): Query<Named>) -> (StatusCode, ([(&'static str, String); 1], Media<String>)) {
+fn named(Query(Named { name }): Query<Named>) -> (StatusCode, (Fields, Media<String>)) {
     let page = Media(HeaderValue::from_static("text/html"), name.clone());
     (StatusCode::CREATED, ([("x-name", name)], page))
 }

@@ -47,6 +47,9 @@ fn a_package_is_read_as_it_was_written_and_the_same_facts_give_the_same_bytes() 
     assert!(text.ends_with(&format!(r#","tool":{{"name":"coinslot","version":"{}"}}}}"#, env!("CARGO_PKG_VERSION"))));
 }
 
+/// A change of a manifest.
+type Change = &'static dyn Fn(&mut PluginInfo);
+
 #[test]
 fn a_manifest_that_differs_is_told_by_its_first_difference() {
     let packed = Package::pack(COMPONENT, &info("0.01"), facts()).unwrap();
@@ -56,7 +59,7 @@ fn a_manifest_that_differs_is_told_by_its_first_difference() {
         change(&mut other);
         package.check(&other).expect_err("it differs").to_string()
     };
-    let cases: [(&dyn Fn(&mut PluginInfo), &str); 6] = [
+    let cases: [(Change, &str); 6] = [
         (&|i: &mut PluginInfo| i.name = "b".into(), "the name is a in the package, and b"),
         (&|i: &mut PluginInfo| i.version = "1.0.1".into(), "the version is 1.0.0 in the package, and 1.0.1"),
         (
