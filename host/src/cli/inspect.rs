@@ -85,7 +85,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
 struct ShownComponent<'f> {
     file: &'f Path,
     outside: Inspection,
-    /// What its author packed into it.
+    /// The section that its author packed into it.
     package: Result<Option<Package>, PackageError>,
     capabilities: [CapabilityRow; 3],
     /// Its description of itself, or the reason why there is none; `None` if it was not asked.
@@ -152,7 +152,7 @@ impl ShownComponent<'_> {
     }
 }
 
-/// What a package says beside the manifest: `MIT, typescript, https://example.com/shop at c0ffee (plugins/a)`.
+/// The facts of a package beside the manifest: `MIT, typescript, https://example.com/shop at c0ffee (plugins/a)`.
 fn packed(package: &Result<Option<Package>, PackageError>) -> String {
     let package = match package {
         Ok(Some(package)) => package,

@@ -89,7 +89,7 @@ async fn component(source: &PluginSource) -> Result<Vec<u8>, Failure> {
     built.await.map_err(|error| Failure::new(format!("the build ended: {error}")))?
 }
 
-/// What is known of the sources. A component that was packed before keeps what was known then.
+/// Collects the facts about the sources. A component that was packed before keeps those of then.
 fn facts(args: &PackArgs, source: &PluginSource, out: &Path, wasm: &[u8]) -> PackageFacts {
     let former = Package::read(wasm).ok().flatten();
     let former = former.map(|package| PackageFacts {

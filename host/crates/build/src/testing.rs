@@ -32,7 +32,7 @@ pub struct TestResult {
     pub at: Option<String>,
     #[serde(default)]
     pub error: Option<TestError>,
-    /// What the test and the plugin have printed.
+    /// The output of the test and the plugin.
     #[serde(default)]
     pub output: String,
 }

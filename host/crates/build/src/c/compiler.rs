@@ -1,6 +1,6 @@
 //! Finds a compiler for WebAssembly: zig, which brings libraries of C and C++, or clang with lld.
 //!
-//! What is found is tried and not assumed: a clang may lack the target, the linker, or the libraries.
+//! Each compiler that is found is tried: a clang may lack the target, the linker, or the libraries.
 
 use std::collections::BTreeSet;
 use std::ffi::OsString;

@@ -19,7 +19,7 @@ impl Files for Made {
     }
 }
 
-/// What is left of each module, without spaces and empty statements.
+/// The text of each module that is left, without spaces and empty statements.
 fn left(modules: &[(&'static str, &'static str)]) -> HashMap<String, String> {
     let made = shorter(&Made(modules.iter().copied().collect()), "entry");
     for (name, text) in &made {

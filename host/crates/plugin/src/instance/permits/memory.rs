@@ -17,13 +17,13 @@ use crate::limits::Limits;
 /// The memory that the instances of one plugin may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct MemoryTerms {
-    /// Of all instances together, in bytes: at least as much as of one.
+    /// The budget of all instances together, in bytes: at least the limit of one.
     total: usize,
-    /// Of one instance, in bytes.
+    /// The limit of one instance, in bytes.
     single: usize,
-    /// What an instance counts for when it begins, in bytes.
+    /// The bytes that an instance counts for when it begins.
     initial: usize,
-    /// What it begins with beside that, in bytes, which counts once it has been written to.
+    /// The other bytes that it begins with, which count once they have been written to.
     mapped: usize,
 }
 
@@ -50,18 +50,18 @@ impl MemoryTerms {
         (self.total / parts).min(self.total - self.single - taken)
     }
 
-    /// What unpaid work may have in all.
+    /// The bytes that unpaid work may have together.
     fn unpaid(&self, sells: Sells) -> usize {
         if sells == Sells::Nothing { self.total } else { self.total - self.part(KEPT, 0) }
     }
 
-    /// What free routes and idle instances may have: the rest is for quotes.
+    /// The bytes that free routes and idle instances may have together: the rest is for quotes.
     fn free(&self, sells: Sells) -> usize {
         let unpaid = self.unpaid(sells);
         if sells == Sells::Quoted { unpaid - self.part(KEPT_FOR_QUOTES, self.total - unpaid) } else { unpaid }
     }
 
-    /// What idle instances may have.
+    /// The bytes that idle instances may have together.
     fn idle(&self, sells: Sells) -> usize {
         self.part(KEPT, self.total - self.free(sells))
     }
@@ -152,7 +152,7 @@ impl InstanceMemory {
         Arc::new(Self { limit: Arc::clone(limit), counted: Mutex::new(counted) })
     }
 
-    /// What an instance begins with that counts once it has been written to, in bytes.
+    /// The bytes of an instance that count once they have been written to.
     pub(crate) fn mapped(&self) -> usize {
         self.limit.terms.memory.mapped
     }

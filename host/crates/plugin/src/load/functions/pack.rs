@@ -13,7 +13,7 @@ const MAGIC: &[u8; 8] = b"coinfn\0\x01";
 const DIGEST: usize = 32;
 const HEAD: usize = MAGIC.len() + DIGEST;
 
-/// What wasmtime calls a function by: a hash of its code before compilation, and of all settings.
+/// The key by which wasmtime asks for a function: a hash of its code before compilation, and of all settings.
 pub(super) type Key = [u8; 32];
 
 /// Functions by their keys.
