@@ -13,6 +13,7 @@ mod forwarded;
 mod free;
 mod handler;
 mod observer;
+mod read_turns;
 mod response;
 mod streams;
 #[cfg(test)]
@@ -41,6 +42,7 @@ use client_share::{ClientShares, SharePermit};
 use client_stream::ClientStream;
 pub use handler::{Peer, RequestHandler};
 pub use observer::{RequestObserver, RequestOutcome, RequestReport};
+use read_turns::{ReadTurns, TurnStream};
 use streams::StreamExecutor;
 pub use tls::{Identity, Tls, TlsError};
 
@@ -119,6 +121,7 @@ pub async fn run(
 ) {
     let protocol = Arc::new(protocol(settings.stall_timeout));
     let shares = ClientShares::new(settings.client_share());
+    let turns = ReadTurns::default();
     let (close, closing) = watch::channel(());
     let leaving = async {
         shutdown.await;
@@ -143,9 +146,11 @@ pub async fn run(
             timeouts: settings.timeouts(),
             permits: (permit, share, watcher),
         };
+        let turns = turns.of(peer);
+        let stream = TurnStream::new(stream, Arc::clone(&turns));
         match &settings.tls {
-            None => drop(tokio::spawn(connection.serve(stream, Peer { ip: peer, tls: false }))),
-            Some(tls) => drop(tokio::spawn(connection.serve_tls(stream, peer, Arc::clone(tls)))),
+            None => drop(tokio::spawn(turns.run(connection.serve(stream, Peer { ip: peer, tls: false })))),
+            Some(tls) => drop(tokio::spawn(turns.run(connection.serve_tls(stream, peer, Arc::clone(tls))))),
         }
     })
     .await;
@@ -237,7 +242,7 @@ struct ClientConnection {
 
 impl ClientConnection {
     /// Serves after the TLS handshake, which counts as the time to the first headers.
-    async fn serve_tls(self, stream: TcpStream, ip: IpAddr, tls: Arc<Tls>) {
+    async fn serve_tls(self, stream: TurnStream<TcpStream>, ip: IpAddr, tls: Arc<Tls>) {
         let timeout = self.timeouts.headers.min(HANDSHAKE_TIMEOUT);
         match tokio::time::timeout(timeout, tls.acceptor().accept(stream)).await {
             Ok(Ok(stream)) => self.serve(stream, Peer { ip, tls: true }).await,

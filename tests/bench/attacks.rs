@@ -1,8 +1,10 @@
 //! Measures what an attack costs the host and a neighbour: the resident memory of the host, and the 99th percentile of
-//! a small free route, beside that of plain hyper, which nobody attacks, on the same machine in the same run.
+//! a small free route. Beside it in the same run: plain hyper, which nobody attacks meanwhile, and then plain hyper
+//! under the same attack.
 //!
 //! Attacker, host, neighbour and plain hyper are processes of their own and share all processors, so the percentile of
-//! plain hyper during the attack is what the machine itself adds. The program ends with 1 if the host takes more than
+//! plain hyper during the attack is what the machine itself adds, and the last column is what a server that only reads
+//! and answers has under the attack. The attacker and the neighbour have an address each. The program ends with 1 if the host takes more than
 //! 512 MiB, or if its percentile grows by more than three times the factor by which that of plain hyper grows.
 //! `tests/bench/attacks [SECONDS] [ATTACK]` starts it.
 
@@ -173,6 +175,26 @@ impl Drop for Peer {
     }
 }
 
+/// The process of an attacker, which ends with this value.
+struct Attacker(Child);
+
+impl Attacker {
+    /// Starts it, and waits until it is at work.
+    async fn start(attack: &Attack, address: &str, payments: &str) -> Self {
+        let mut child = role(&["attack", attack.name, address]).spawn().expect("this program");
+        std::io::Write::write_all(&mut child.stdin.take().expect("a pipe"), payments.as_bytes()).expect("sent");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        Self(child)
+    }
+}
+
+impl Drop for Attacker {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Payments by accounts without money, one in each line.
 async fn payments(url: &str, count: usize) -> String {
     let challenge = reqwest::Client::new().post(url).send().await.expect("a challenge");
@@ -198,8 +220,8 @@ async fn measure(arguments: &[&str]) -> ExitCode {
     let peer = Peer::start();
     let mut is_within = true;
     println!(
-        "{:<28}{:>9}{:>11}{:>11}{:>8}{:>13}{:>11}{:>8}",
-        "attack", "peak MiB", "alone ms", "during ms", "ratio", "hyper alone", "during ms", "ratio"
+        "{:<28}{:>9}{:>11}{:>11}{:>8}{:>13}{:>11}{:>8}{:>16}",
+        "attack", "peak MiB", "alone ms", "during ms", "ratio", "hyper alone", "during ms", "ratio", "hyper attacked"
     );
     for attack in ATTACKS.iter().filter(|attack| attack.name.contains(only)) {
         // A host of its own: what one attack leaves is not counted for the next one.
@@ -212,17 +234,19 @@ async fn measure(arguments: &[&str]) -> ExitCode {
         percentiles(&address, &peer.1, 1);
         let before = percentiles(&address, &peer.1, seconds);
         host.resident_memory();
-        let mut attacker = role(&["attack", attack.name, &address]).spawn().expect("this program");
-        std::io::Write::write_all(&mut attacker.stdin.take().expect("a pipe"), payments.as_bytes()).expect("sent");
-        tokio::time::sleep(Duration::from_secs(2)).await;
+        let attacker = Attacker::start(attack, &address, &payments).await;
         let during = percentiles(&address, &peer.1, seconds);
         let memory = host.peak_memory();
-        let _ = attacker.kill();
-        let _ = attacker.wait();
+        drop(attacker);
+        drop(host);
+        let attacked = Peer::start();
+        let attacker = Attacker::start(attack, &attacked.1, &payments).await;
+        let [of_attacked, _] = percentiles(&attacked.1, &peer.1, seconds);
+        drop(attacker);
         let ratio = |which: usize| Some(during[which]? / before[which]?);
         let shown = |number: Option<f64>| number.map_or("not served".to_owned(), |number| format!("{number:.2}"));
         println!(
-            "{:<28}{:>9}{:>11}{:>11}{:>8}{:>13}{:>11}{:>8}",
+            "{:<28}{:>9}{:>11}{:>11}{:>8}{:>13}{:>11}{:>8}{:>16}",
             attack.name,
             memory >> 20,
             shown(before[0]),
@@ -230,7 +254,8 @@ async fn measure(arguments: &[&str]) -> ExitCode {
             shown(ratio(0)),
             shown(before[1]),
             shown(during[1]),
-            shown(ratio(1))
+            shown(ratio(1)),
+            shown(of_attacked)
         );
         let allowed = ratio(1).unwrap_or_default().max(1.0) * MAX_RATIO;
         is_within &= memory <= MAX_MEMORY && ratio(0).is_some_and(|ratio| ratio <= allowed);

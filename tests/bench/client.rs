@@ -1,5 +1,6 @@
 //! Asks a server over connections that are kept, and takes the times of the answers.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -7,14 +8,22 @@ use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::{Method, Request};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
 
 /// A connection.
 pub(crate) type Client = SendRequest<Empty<Bytes>>;
 
-pub(crate) async fn connect(address: &str) -> Option<Client> {
-    let stream = TcpStream::connect(address).await.ok()?;
+/// The address from which an attacker asks.
+pub(crate) const ATTACKER: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+/// The address from which a neighbour asks: another client than the attacker.
+const NEIGHBOUR: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+
+/// Connects from this address.
+pub(crate) async fn connect(from: IpAddr, address: &str) -> Option<Client> {
+    let socket = TcpSocket::new_v4().ok()?;
+    socket.bind(SocketAddr::new(from, 0)).ok()?;
+    let stream = socket.connect(address.parse().ok()?).await.ok()?;
     let _ = stream.set_nodelay(true);
     let (sender, connection) = handshake(TokioIo::new(stream)).await.ok()?;
     tokio::spawn(connection);
@@ -39,7 +48,7 @@ pub(crate) async fn ask(client: &mut Client, path: &str) -> Option<u16> {
 /// Calls a guest without a pause until dropped.
 pub(crate) async fn call_forever(address: String, path: &str) -> std::convert::Infallible {
     loop {
-        let Some(mut client) = connect(&address).await else {
+        let Some(mut client) = connect(ATTACKER, &address).await else {
             // A server that takes no connection is asked again, but not in a loop that keeps the processor.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
@@ -60,7 +69,7 @@ pub(crate) async fn times(
     let mut clients = JoinSet::new();
     let end = Instant::now() + time;
     for _ in 0..connections {
-        let mut client = connect(address).await.expect("a connection");
+        let mut client = connect(NEIGHBOUR, address).await.expect("a connection");
         clients.spawn(async move {
             let mut took = Vec::new();
             while Instant::now() < end {

@@ -1,10 +1,8 @@
 //! A peer of the load script without any work: hyper with a constant answer, on the port of the first argument or a
-//! free one. The path `/same` answers as many bytes as a challenge has, in as many fields.
-
-use std::convert::Infallible;
+//! free one. It reads and discards what is sent. The path `/same` answers as many bytes as a challenge has, in as many fields.
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::header::{HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -19,9 +17,12 @@ async fn main() -> std::io::Result<()> {
         let (stream, _) = listener.accept().await?;
         let _ = stream.set_nodelay(true);
         tokio::spawn(async move {
-            let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| async move {
+            let service = service_fn(|mut request: hyper::Request<hyper::body::Incoming>| async move {
+                while let Some(frame) = request.body_mut().frame().await {
+                    frame?;
+                }
                 if request.uri().path() != "/same" {
-                    return Ok::<_, Infallible>(hyper::Response::new(Full::new(Bytes::from_static(b"as asked"))));
+                    return Ok::<_, hyper::Error>(hyper::Response::new(Full::new(Bytes::from_static(b"as asked"))));
                 }
                 let mut reply = hyper::Response::new(Full::new(Bytes::from_static(&[b'x'; 403])));
                 *reply.status_mut() = hyper::StatusCode::PAYMENT_REQUIRED;

@@ -19,6 +19,8 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
+use super::read_turns::ConnectionTurns;
+
 /// The time after which a piece that waits gives the permit of its connection back.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// The number of pieces of all connections that wait without a permit of their connection. Each may hold 32 KiB, so
@@ -118,7 +120,11 @@ impl StreamProgress {
 
 impl<F: Future<Output: Send> + Send + 'static> Executor<F> for StreamExecutor {
     fn execute(&self, stream: F) {
-        tokio::spawn(run(stream, self.clone()));
+        let stream = run(stream, self.clone());
+        match ConnectionTurns::current() {
+            Some(turns) => tokio::spawn(turns.run_stream(stream)),
+            None => tokio::spawn(stream),
+        };
     }
 }
 

@@ -21,4 +21,6 @@ pub mod file;
 pub mod json;
 #[cfg(feature = "private")]
 pub mod private;
+#[cfg(feature = "recent-use")]
+pub mod recent_use;
 pub mod text;

@@ -15,6 +15,7 @@ use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest, Sells};
+use crate::instance::processors::PluginCpu;
 use crate::instance::resources::SharedResources;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::{InstanceReuse, Instances};
@@ -275,7 +276,7 @@ fn instances(
         fullness: Fullness::new(resources.wait, most),
         quotes,
         wait: resources.wait,
-        processors: Arc::clone(&resources.processors),
+        plugin_cpu: PluginCpu::new(Arc::clone(&resources.processors)),
         log,
         is_host_only: resources.is_host_only,
     };

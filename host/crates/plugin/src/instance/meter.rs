@@ -3,8 +3,10 @@
 //! A meter is shared between the store, whose callbacks write it, and the future that polls the guest. It outlives the
 //! store, so that a fault can be explained after the guest is gone.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use coinslot_base::text::bounded;
@@ -17,7 +19,7 @@ use crate::fault::Fault;
 use crate::instance::cpu_slots::CpuSlot;
 use crate::instance::engine::TICK;
 use crate::instance::page_faults::FaultCounter;
-use crate::instance::processors::{AfterTick, Processors, RunningGuest};
+use crate::instance::processors::{AfterTick, PluginCpu, RunningGuest};
 
 /// The most bytes of a trap's text that are kept.
 const TRAP_TEXT: usize = 4 << 10;
@@ -50,6 +52,8 @@ pub(crate) struct GuestMeter {
     precise: AtomicBool,
     /// Set once the ticker has interrupted this guest.
     ticked: AtomicBool,
+    /// Set once the guest has had a CPU slot.
+    has_had_slot: AtomicBool,
     exhausted: AtomicBool,
     memory_refused: AtomicBool,
     /// Set once the host kept too much for the guest's handles.
@@ -57,16 +61,23 @@ pub(crate) struct GuestMeter {
     plugin_memory_refused: AtomicBool,
     large: AtomicBool,
     pub(crate) faults: FaultCounter,
-    /// Set while the guest waits for nothing but a processor.
+    /// Set while the guest waits in its own future for nothing but a processor.
     yielding: AtomicBool,
-    processors: Arc<Processors>,
+    /// Set while the guest is not polled, because its next poll waits for a CPU slot.
+    waits_for_slot: AtomicBool,
+    plugin_cpu: Arc<PluginCpu>,
     /// CPU time at the last wait for a slot.
     queued_at: AtomicU64,
-    /// The guest's slot, while it computes for longer than a tick.
+    /// The guest's slot, while it computes for longer than a tick, or while its plugin uses much.
     cpu_slot: Mutex<Option<CpuSlot>>,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
 }
+
+/// The wait of a guest for the CPU slot of its next poll. Dropped with the guest, because a slot is not held for one that
+/// is gone.
+#[derive(Default)]
+pub(crate) struct SlotWait(Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>);
 
 /// The amount that a guest charged through `usage.charge`: an extension of its response.
 ///
@@ -86,7 +97,7 @@ impl MeteredAmount {
 }
 
 impl GuestMeter {
-    pub(crate) fn new(cpu: Duration, processors: Arc<Processors>, log: GuestLog) -> Arc<Self> {
+    pub(crate) fn new(cpu: Duration, plugin_cpu: Arc<PluginCpu>, log: GuestLog) -> Arc<Self> {
         Arc::new(Self {
             budget: AtomicU64::new(nanos(cpu)),
             per_request: nanos(cpu),
@@ -95,6 +106,7 @@ impl GuestMeter {
             entered: AtomicU64::new(0),
             precise: AtomicBool::new(false),
             ticked: AtomicBool::new(false),
+            has_had_slot: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
             host_memory_refused: AtomicBool::new(false),
@@ -102,7 +114,8 @@ impl GuestMeter {
             large: AtomicBool::new(false),
             faults: FaultCounter::default(),
             yielding: AtomicBool::new(false),
-            processors,
+            waits_for_slot: AtomicBool::new(false),
+            plugin_cpu,
             queued_at: AtomicU64::new(0),
             cpu_slot: Mutex::new(None),
             charged: Mutex::new(None),
@@ -112,8 +125,8 @@ impl GuestMeter {
 
     /// The meter of one request in a shared instance. It takes the charge; CPU time and log are metered for the whole
     /// instance.
-    pub(crate) fn of_shared_request(log: Arc<PluginLog>, processors: Arc<Processors>) -> Arc<Self> {
-        Self::new(Duration::MAX, processors, GuestLog::new(log, 0))
+    pub(crate) fn of_shared_request(log: Arc<PluginLog>, plugin_cpu: Arc<PluginCpu>) -> Arc<Self> {
+        Self::new(Duration::MAX, plugin_cpu, GuestLog::new(log, 0))
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now. Time and log that earlier
@@ -150,16 +163,18 @@ impl GuestMeter {
         self.precise.store(precise, Relaxed);
         self.entered.store(self.clock(precise), Relaxed);
         self.faults.begin_poll();
-        self.processors.enter()
+        self.plugin_cpu.processors.enter()
     }
 
     /// Ends a poll. True if the guest is within its CPU time.
     pub(crate) fn end_poll(&self) -> bool {
-        let used = self.used.load(Relaxed).saturating_add(self.current());
+        let current = self.current();
+        self.plugin_cpu.recent.note(Duration::from_nanos(current));
+        let used = self.used.load(Relaxed).saturating_add(current);
         self.used.store(used, Relaxed);
         self.faults.end_poll();
-        // Only an interrupted guest can hold a slot, so most polls take no lock.
-        if self.ticked.load(Relaxed) {
+        // Most polls take no lock.
+        if self.has_had_slot.load(Relaxed) {
             *self.cpu_slot.lock() = None;
         }
         self.is_within_budget(used)
@@ -211,10 +226,38 @@ impl GuestMeter {
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
         drop(held);
-        let has_used_little = self.used.load(Relaxed) <= self.little();
-        let slot = self.processors.slots.acquire(has_used_little).await;
-        *self.cpu_slot.lock() = Some(slot);
+        let has_used_little = self.used.load(Relaxed) <= self.little() && !self.plugin_cpu.recent.is_much();
+        let slot = self.plugin_cpu.processors.slots.acquire(has_used_little).await;
+        self.take_slot(slot);
         self.yielding.store(false, Relaxed);
+    }
+
+    /// Waits for a CPU slot before a poll, if the guests of this plugin have used much lately.
+    ///
+    /// A guest may compute for a tick without a slot. But each of many small guests computes for less, and those of one
+    /// busy plugin would be polled one after the other, with all other plugins' guests behind them.
+    pub(crate) fn poll_slot(&self, wait: &mut SlotWait, cx: &mut Context<'_>) -> Poll<()> {
+        if wait.0.is_none() {
+            // A guest that waits for a slot in its own future is polled, to go on waiting there.
+            if self.yielding.load(Relaxed) || !self.plugin_cpu.recent.is_much() {
+                return Poll::Ready(());
+            }
+            let slots = self.plugin_cpu.processors.slots.clone();
+            wait.0 = Some(Box::pin(async move { slots.acquire(false).await }));
+        }
+        if let Some(waiting) = &mut wait.0 {
+            self.waits_for_slot.store(true, Relaxed);
+            let slot = ready!(waiting.as_mut().poll(cx));
+            self.waits_for_slot.store(false, Relaxed);
+            wait.0 = None;
+            self.take_slot(slot);
+        }
+        Poll::Ready(())
+    }
+
+    fn take_slot(&self, slot: CpuSlot) {
+        *self.cpu_slot.lock() = Some(slot);
+        self.has_had_slot.store(true, Relaxed);
     }
 
     /// Lets other tasks of this thread run.
@@ -226,7 +269,7 @@ impl GuestMeter {
 
     /// True while the guest waits for nothing but a processor.
     pub(crate) fn is_runnable(&self) -> bool {
-        self.yielding.load(Relaxed)
+        self.yielding.load(Relaxed) || self.waits_for_slot.load(Relaxed)
     }
 
     /// True while the guest computes for long, or waits for a CPU slot to do so.
@@ -333,6 +376,7 @@ fn nanos(duration: Duration) -> u64 {
 mod tests {
     use super::*;
     use crate::capabilities::log::LogWriter;
+    use crate::instance::processors::Processors;
 
     fn log() -> GuestLog {
         GuestLog::new(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), 10)
@@ -355,6 +399,29 @@ mod tests {
         meter.request_left(1);
         meter.request_left(0);
         assert_eq!(budget(), 300, "an empty instance keeps the share of one request");
+    }
+
+    #[test]
+    fn the_guests_of_a_plugin_that_uses_much_wait_for_slots_and_others_do_not() {
+        let (processors, second) = (Processors::without_clock(), Duration::from_secs(1));
+        let busy = PluginCpu::new(Arc::clone(&processors.processors));
+        let guest = |of: &Arc<PluginCpu>| (GuestMeter::new(second, Arc::clone(of), log()), SlotWait::default());
+        let ((first, mut first_wait), (next, mut next_wait)) = (guest(&busy), guest(&busy));
+        let (other, mut other_wait) = guest(&processors);
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready() && first.cpu_slot.lock().is_none());
+        busy.recent.note(60 * second);
+        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready() && first.cpu_slot.lock().is_some());
+        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending() && next.is_runnable());
+        assert!(other.poll_slot(&mut other_wait, &mut cx).is_ready(), "another plugin has used little");
+        assert!(first.end_poll());
+        assert!(next.poll_slot(&mut next_wait, &mut cx).is_ready() && !next.is_runnable());
+        // A guest that is gone has no place.
+        let (gone, mut gone_wait) = guest(&busy);
+        assert!(gone.poll_slot(&mut gone_wait, &mut cx).is_pending());
+        drop(gone_wait);
+        assert!(next.end_poll());
+        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready());
     }
 
     #[test]

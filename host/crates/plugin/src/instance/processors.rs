@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread::{JoinHandle, Thread};
 
+use coinslot_base::recent_use::RecentUse;
 use wasmtime::{Engine, EngineWeak};
 
 use crate::instance::cpu_slots::CpuSlots;
@@ -34,6 +35,14 @@ struct RunningGuests {
     ended: AtomicBool,
 }
 
+/// The processors as the guests of one plugin use them.
+#[derive(Debug)]
+pub(crate) struct PluginCpu {
+    pub(crate) processors: Arc<Processors>,
+    /// The time that its guests have used lately.
+    pub(crate) recent: RecentUse,
+}
+
 /// A guest that runs. The clock ticks at least until this is dropped.
 pub(crate) struct RunningGuest<'p>(&'p Processors);
 
@@ -60,8 +69,8 @@ impl Processors {
 
     /// Processors without a clock, for tests of what is measured.
     #[cfg(test)]
-    pub(crate) fn without_clock() -> Arc<Self> {
-        Arc::new(Self { slots: CpuSlots::new(1), running: Arc::default(), clock: None })
+    pub(crate) fn without_clock() -> Arc<PluginCpu> {
+        PluginCpu::new(Arc::new(Self { slots: CpuSlots::new(1), running: Arc::default(), clock: None }))
     }
 
     /// Has the clock tick while a guest runs.
@@ -80,6 +89,12 @@ impl Processors {
         if let Some(clock) = &self.clock {
             clock.unpark();
         }
+    }
+}
+
+impl PluginCpu {
+    pub(crate) fn new(processors: Arc<Processors>) -> Arc<Self> {
+        Arc::new(Self { processors, recent: RecentUse::default() })
     }
 }
 

@@ -14,7 +14,7 @@ use crate::headers::HostOnly;
 use crate::instance::fullness::Fullness;
 use crate::instance::linked::LinkedComponent;
 use crate::instance::permits::{InstanceLimit, InstancePermits};
-use crate::instance::processors::Processors;
+use crate::instance::processors::PluginCpu;
 use crate::instance::store::{Grant, OutsideWorld, RequestGrant, StoreConfig};
 use crate::limits::Limits;
 
@@ -31,7 +31,7 @@ pub(crate) struct InstanceSpec {
     pub(crate) quotes: Arc<Semaphore>,
     /// The longest wait for permits of a request that can be sent again.
     pub(crate) wait: Duration,
-    pub(crate) processors: Arc<Processors>,
+    pub(crate) plugin_cpu: Arc<PluginCpu>,
     pub(crate) log: Arc<PluginLog>,
     /// Tells the header fields that guests never see in a client's request.
     pub(crate) is_host_only: HostOnly,
@@ -51,7 +51,7 @@ impl InstanceSpec {
         StoreConfig {
             memory: limits.memory,
             cpu: limits.cpu,
-            processors: self.processors.clone(),
+            plugin_cpu: self.plugin_cpu.clone(),
             log: limits.log,
             plugin_log: self.log.clone(),
             world: OutsideWorld::Real,

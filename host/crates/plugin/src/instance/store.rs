@@ -24,7 +24,7 @@ use crate::instance::limiter::MemoryLimiter;
 use crate::instance::meter::GuestMeter;
 use crate::instance::output::OutputPipe;
 use crate::instance::permits::{InstanceMemory, InstancePermits};
-use crate::instance::processors::{AfterTick, Processors};
+use crate::instance::processors::{AfterTick, PluginCpu};
 
 /// Live handles that a guest may hold for one request, and entries of its resource table.
 const REQUEST_HANDLES: usize = 1_000;
@@ -40,7 +40,7 @@ pub(crate) struct StoreConfig {
     pub(crate) memory: usize,
     /// CPU time.
     pub(crate) cpu: Duration,
-    pub(crate) processors: Arc<Processors>,
+    pub(crate) plugin_cpu: Arc<PluginCpu>,
     /// Bytes that the guest may print.
     pub(crate) log: usize,
     pub(crate) plugin_log: Arc<PluginLog>,
@@ -113,7 +113,7 @@ pub(crate) struct GuestState {
 
 /// Builds an empty store with every limit armed.
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
+    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let world = config.world;
     let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
@@ -163,7 +163,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(config.cpu, config.processors, GuestLog::new(config.plugin_log, config.log));
+    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
     let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));

@@ -6,14 +6,14 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::time::{Instant, Sleep};
 
 use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
-use crate::instance::meter::GuestMeter;
+use crate::instance::meter::{GuestMeter, SlotWait};
 use crate::instance::offload::offload;
 
 /// The future of a running guest.
@@ -23,6 +23,7 @@ pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> 
 pub(crate) struct TimedGuest {
     guest: GuestFuture,
     meter: Arc<GuestMeter>,
+    slot: SlotWait,
     deadline: Instant,
     /// The fault of a guest that is past its deadline.
     late: Fault,
@@ -39,7 +40,7 @@ impl TimedGuest {
         deadline: Instant,
         request: Arc<RequestProgress>,
     ) -> Self {
-        Self { guest, meter, deadline, late: Fault::Deadline, request, timer: None }
+        Self { guest, meter, slot: SlotWait::default(), deadline, late: Fault::Deadline, request, timer: None }
     }
 
     /// The head of the response is there: the guest has until `deadline` for the rest.
@@ -66,7 +67,7 @@ impl TimedGuest {
 
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        match poll_guest(self.guest.as_mut(), &self.meter, cx) {
+        match poll_guest(self.guest.as_mut(), &self.meter, &mut self.slot, cx) {
             Poll::Ready(ended) => return Poll::Ready(ended.map_err(|fault| self.request.excuse(fault))),
             Poll::Pending => {}
         }
@@ -83,8 +84,10 @@ impl TimedGuest {
 pub(crate) fn poll_guest<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     meter: &GuestMeter,
+    slot: &mut SlotWait,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
+    ready!(meter.poll_slot(slot, cx));
     let running = meter.begin_poll();
     let polled = if meter.is_large() { offload(|| guest.poll(cx)) } else { guest.poll(cx) };
     drop(running);
@@ -113,8 +116,9 @@ pub(crate) async fn call_with_limits<T>(
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
     let mut limited = LimitedCall { call: Some(Box::pin(call)), meter };
+    let mut slot = SlotWait::default();
     let metered = std::future::poll_fn(|cx| match &mut limited.call {
-        Some(call) => poll_guest(call.as_mut(), meter, cx),
+        Some(call) => poll_guest(call.as_mut(), meter, &mut slot, cx),
         None => Poll::Pending,
     });
     tokio::time::timeout(wall, metered).await.unwrap_or(Err(Fault::Deadline))

@@ -48,7 +48,7 @@ pub(crate) async fn quote(
     let config = StoreConfig {
         memory: spec.limits.memory,
         cpu: CPU.saturating_mul(budget),
-        processors: spec.processors.clone(),
+        plugin_cpu: spec.plugin_cpu.clone(),
         log: spec.limits.log,
         plugin_log: spec.log.clone(),
         world: OutsideWorld::Real,

@@ -82,7 +82,7 @@ pub(super) async fn start_shared(
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
     let slot = shared.acquire(spec, asked, wait).await?;
-    let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.processors.clone());
+    let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.plugin_cpu.clone());
     let excused = Arc::new(AtomicBool::new(false));
     permit.unless(excused.clone());
     let request = Box::new(SharedRequest { request, meter: meter.clone() });

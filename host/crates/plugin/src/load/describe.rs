@@ -10,6 +10,7 @@ use crate::contract::PluginInfo;
 use crate::fault::{Fault, LoadError};
 use crate::instance::engine::Wasi;
 use crate::instance::linked::LinkedComponent;
+use crate::instance::processors::PluginCpu;
 use crate::instance::resources::SharedResources;
 use crate::instance::store::{Grant, GuestState, OutsideWorld, StoreConfig, store};
 use crate::instance::timed::call_with_limits;
@@ -119,7 +120,7 @@ async fn ask(
     let store_config = StoreConfig {
         memory: limit,
         cpu: CPU,
-        processors: resources.processors.clone(),
+        plugin_cpu: PluginCpu::new(resources.processors.clone()),
         log: LOG,
         plugin_log: resources.logs.of(LOADING, LOG),
         world: OutsideWorld::Fixed,
