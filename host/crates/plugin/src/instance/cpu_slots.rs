@@ -64,6 +64,9 @@ impl CpuSlots {
                 granted
             };
             if let Some(slot) = granted.await.ok().and_then(|lent| lent.take()) {
+                // A worker runs what was just woken next, several times in a row. After this it has looked first whose
+                // sockets and timers are ready.
+                tokio::task::yield_now().await;
                 return slot;
             }
         }

@@ -415,6 +415,7 @@ mod tests {
         assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending() && next.is_runnable());
         assert!(other.poll_slot(&mut other_wait, &mut cx).is_ready(), "another plugin has used little");
         assert!(first.end_poll());
+        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending(), "others run first");
         assert!(next.poll_slot(&mut next_wait, &mut cx).is_ready() && !next.is_runnable());
         // A guest that is gone has no place.
         let (gone, mut gone_wait) = guest(&busy);
