@@ -53,7 +53,7 @@ pub enum ConflictError {
     #[error(
         "{what} is kept for {file}, which served it before the start and does not serve yet: mend or remove that file"
     )]
-    Reserved { what: String, file: String },
+    Kept { what: String, file: String },
 }
 
 impl Catalog {

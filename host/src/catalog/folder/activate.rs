@@ -38,7 +38,7 @@ impl Folder {
         let staged = self.staged.iter().filter(|(name, installed)| is_admitted(name, installed));
         let staged: BTreeMap<_, _> = staged.map(|(name, installed)| (name.clone(), Arc::clone(installed))).collect();
         let (current, active, has_removals) = (self.live.load_full(), self.active(), self.has_removals);
-        SwapInput { current, active, has_changes: has_removals, staged, reserved: self.start.reserved() }
+        SwapInput { current, active, has_changes: has_removals, staged, kept: self.start.kept_routes() }
     }
 
     fn carry_out(&mut self, planned: PlannedSwap, report: &mut ScanReport) {

@@ -17,8 +17,8 @@ use super::Folder;
 use super::swap::{self, SwapInput};
 use crate::catalog::generation::{Catalog, conflict};
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
+use crate::catalog::kept_routes::KeptRoutes;
 use crate::catalog::pins::shown_policies;
-use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The parts of a new configuration that are not in use.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl Folder {
             next.add(&former, &policies, &sales).await?;
         }
         // The last step that can fail: nothing has changed until here.
-        let (current, reserved) = (self.live.load_full(), self.start.reserved());
-        let planned = tokio::task::spawn_blocking(move || next.plan(current, reserved)).await;
+        let (current, kept) = (self.live.load_full(), self.start.kept_routes());
+        let planned = tokio::task::spawn_blocking(move || next.plan(current, kept)).await;
         let (catalog, refused) = planned.map_err(|error| error.to_string())??;
         for installed in catalog.installed() {
             if let Some(file) = self.files.get_mut(&installed.file) {
@@ -130,11 +130,7 @@ impl PlannedReload {
     /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
     /// they refuse the new one, or because another plugin serves what they would serve under it. Fails if a plugin that
     /// cannot keep its former one conflicts with another.
-    fn plan(
-        self,
-        current: Arc<Catalog>,
-        reserved: Vec<ReservedRoutes>,
-    ) -> Result<(Catalog, Vec<(String, String)>), String> {
+    fn plan(self, current: Arc<Catalog>, kept: Vec<KeptRoutes>) -> Result<(Catalog, Vec<(String, String)>), String> {
         let Self { stays, without_former, moves, mut refused } = self;
         // These come last, so that a conflict is theirs.
         let (bound, mut active): (Vec<_>, Vec<_>) =
@@ -142,7 +138,7 @@ impl PlannedReload {
         active.extend(bound);
         let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
         let stays = active.clone();
-        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, reserved });
+        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, kept });
         let Some(catalog) = planned.next else {
             return Err(first_conflict(&stays, &without_former));
         };

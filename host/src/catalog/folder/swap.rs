@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use crate::catalog::generation::{Catalog, ConflictError, conflict};
 use crate::catalog::install::Installed;
-use crate::catalog::reserved_routes::ReservedRoutes;
+use crate::catalog::kept_routes::KeptRoutes;
 
 /// The outcome of a swap that was not yet made.
 #[derive(Debug)]
@@ -45,16 +45,16 @@ pub(super) struct SwapInput {
     /// The plugins that could become active, by file.
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
     /// Name and routes of each file that served before the start and does not serve yet.
-    pub(super) reserved: Vec<ReservedRoutes>,
+    pub(super) kept: Vec<KeptRoutes>,
 }
 
 /// Plans the next generation.
 pub(super) fn plan(input: SwapInput) -> PlannedSwap {
-    let SwapInput { current, active, has_changes, mut staged, reserved } = input;
-    let admitted = together(&active, staged.values().cloned().collect(), &reserved);
+    let SwapInput { current, active, has_changes, mut staged, kept } = input;
+    let admitted = together(&active, staged.values().cloned().collect(), &kept);
     staged.retain(|file, _| admitted.iter().all(|installed| installed.file != *file));
     let has_changes = has_changes || !admitted.is_empty();
-    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted, &reserved)
+    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted, &kept)
 }
 
 /// Those of the candidates that fit together, each in the place of its file's active build. A candidate that conflicts
@@ -66,17 +66,17 @@ pub(super) fn plan(input: SwapInput) -> PlannedSwap {
 fn together(
     active: &[Arc<Installed>],
     mut candidates: Vec<Arc<Installed>>,
-    reserved: &[ReservedRoutes],
+    kept: &[KeptRoutes],
 ) -> Vec<Arc<Installed>> {
     candidates.sort_by_key(|candidate| {
-        let own = reserved.iter().find(|reserved| reserved.file == candidate.file);
+        let own = kept.iter().find(|kept| kept.file == candidate.file);
         !own.is_some_and(|own| own.is_as_before(candidate))
     });
     let mut others: Vec<_> = staying(active, &candidates).cloned().collect();
-    let kept = without(reserved, &candidates);
+    let of_others = without(kept, &candidates);
     let mut left_out = Vec::new();
     candidates.retain(|candidate| {
-        let fits = fits(&others, &kept, candidate).is_ok();
+        let fits = fits(&others, &of_others, candidate).is_ok();
         let list = if fits { &mut others } else { &mut left_out };
         list.push(Arc::clone(candidate));
         fits
@@ -85,22 +85,22 @@ fn together(
     while !left_out.is_empty() {
         let is_back = |file: &str| left_out.iter().any(|candidate| candidate.file == file);
         let back: Vec<_> = active.iter().filter(|other| is_back(&other.file)).cloned().collect();
-        let kept: Vec<_> = reserved.iter().filter(|reserved| is_back(&reserved.file)).collect();
-        (candidates, left_out) = candidates.into_iter().partition(|candidate| fits(&back, &kept, candidate).is_ok());
+        let of_back: Vec<_> = kept.iter().filter(|kept| is_back(&kept.file)).collect();
+        (candidates, left_out) = candidates.into_iter().partition(|candidate| fits(&back, &of_back, candidate).is_ok());
     }
     candidates
 }
 
-/// Fails if a plugin cannot be active beside these, or would take what is reserved for another file.
-fn fits(others: &[Arc<Installed>], reserved: &[&ReservedRoutes], plugin: &Installed) -> Result<(), ConflictError> {
+/// Fails if a plugin cannot be active beside these, or would take what is kept for another file.
+fn fits(others: &[Arc<Installed>], kept: &[&KeptRoutes], plugin: &Installed) -> Result<(), ConflictError> {
     conflict(others, plugin)?;
-    reserved.iter().try_for_each(|reserved| reserved.check(plugin))
+    kept.iter().try_for_each(|kept| kept.check(plugin))
 }
 
 /// The reservations of files that have none of these plugins.
-fn without<'a>(reserved: &'a [ReservedRoutes], plugins: &[Arc<Installed>]) -> Vec<&'a ReservedRoutes> {
-    let is_served = |reserved: &&ReservedRoutes| plugins.iter().any(|plugin| plugin.file == reserved.file);
-    reserved.iter().filter(|reserved| !is_served(reserved)).collect()
+fn without<'a>(kept: &'a [KeptRoutes], plugins: &[Arc<Installed>]) -> Vec<&'a KeptRoutes> {
+    let is_served = |kept: &&KeptRoutes| plugins.iter().any(|plugin| plugin.file == kept.file);
+    kept.iter().filter(|kept| !is_served(kept)).collect()
 }
 
 /// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
@@ -111,7 +111,7 @@ fn one_by_one(
     mut has_changes: bool,
     mut waiting: BTreeMap<String, Arc<Installed>>,
     mut admitted: Vec<Arc<Installed>>,
-    reserved: &[ReservedRoutes],
+    kept: &[KeptRoutes],
 ) -> PlannedSwap {
     let mut refused = BTreeMap::new();
     loop {
@@ -119,7 +119,7 @@ fn one_by_one(
         waiting.retain(|file, candidate| {
             let others: Vec<_> = active.iter().filter(|other| other.file != *file).cloned().collect();
             // A plugin that stays may conflict with the new build of this file, never with another that stays.
-            match fits(&others, &without(reserved, &admitted), candidate) {
+            match fits(&others, &without(kept, &admitted), candidate) {
                 // The refusals of this round may be out of date now, so the loop goes round again.
                 Ok(()) => {
                     active = others;

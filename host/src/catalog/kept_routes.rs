@@ -13,24 +13,24 @@ use super::kept_build::KeptBuild;
 
 /// Name and routes of one file.
 #[derive(Clone, Debug)]
-pub(super) struct ReservedRoutes {
+pub(super) struct KeptRoutes {
     pub(super) file: String,
     plugin: String,
     routes: Vec<(Method, Template)>,
 }
 
-impl ReservedRoutes {
+impl KeptRoutes {
     /// Those of the build that served.
     pub(super) fn of(file: &str, build: &KeptBuild) -> Self {
         let routes = build.endpoints.iter().filter_map(|line| route(line));
         Self { file: file.to_owned(), plugin: build.plugin.clone(), routes: routes.collect() }
     }
 
-    /// True if the plugin has the name and the routes that are reserved.
+    /// True if the plugin has the name and the routes that are kept.
     pub(super) fn is_as_before(&self, plugin: &Installed) -> bool {
         let routes = plugin.endpoints.iter().map(|endpoint| (&endpoint.method, endpoint.path.as_str()));
-        let reserved = self.routes.iter().map(|(method, path)| (method, path.as_str()));
-        plugin.plugin.info().name == self.plugin && routes.eq(reserved)
+        let kept = self.routes.iter().map(|(method, path)| (method, path.as_str()));
+        plugin.plugin.info().name == self.plugin && routes.eq(kept)
     }
 
     /// Fails if a plugin of another file would take name or routes.
@@ -38,7 +38,7 @@ impl ReservedRoutes {
         if plugin.file == self.file {
             return Ok(());
         }
-        let taken = |what: String| Err(ConflictError::Reserved { what, file: self.file.clone() });
+        let taken = |what: String| Err(ConflictError::Kept { what, file: self.file.clone() });
         if plugin.plugin.info().name == self.plugin {
             return taken(format!("the name {}", self.plugin));
         }
