@@ -9,7 +9,7 @@ use http::Method;
 
 use super::generation::{ConflictError, clash};
 use super::install::Installed;
-use super::kept_build::KeptBuild;
+use super::kept_build::{KeptBuild, KeptEndpoint};
 
 /// Name and routes of one file.
 #[derive(Clone, Debug)]
@@ -22,7 +22,7 @@ pub(super) struct KeptRoutes {
 impl KeptRoutes {
     /// Those of the build that served.
     pub(super) fn of(file: &str, build: &KeptBuild) -> Self {
-        let routes = build.endpoints.iter().filter_map(|line| route(line));
+        let routes = build.endpoints.iter().filter_map(route);
         Self { file: file.to_owned(), plugin: build.plugin.clone(), routes: routes.collect() }
     }
 
@@ -51,9 +51,7 @@ impl KeptRoutes {
     }
 }
 
-/// The route of a line such as `GET /path 0.01 USDC`.
-fn route(line: &str) -> Option<(Method, Template)> {
-    let mut words = line.split(' ');
-    let method = words.next()?.parse().ok()?;
-    Some((method, Template::parse(words.next()?).ok()?))
+/// The route of an endpoint. None if this version knows no such method or template.
+fn route(endpoint: &KeptEndpoint) -> Option<(Method, Template)> {
+    Some((endpoint.method.parse().ok()?, Template::parse(&endpoint.path).ok()?))
 }
