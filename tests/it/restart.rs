@@ -50,14 +50,14 @@ async fn a_newcomer_takes_nothing_of_what_served_before_a_restart() {
     for _ in 0..2 {
         host.restart(&[]).await;
         assert_eq!(status(&host, "/echo").await, 200);
-        assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&served).as_str(), "{}", host.log());
+        assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&served).as_str(), "{}", host.log());
         assert!(entry(&host, "aaa.wasm")["failure"].as_str().is_some_and(|why| why.contains(refused)));
     }
     // It serves when the other one has gone, as before a restart.
     std::fs::remove_file(host.plugin_dir().join("echo.wasm")).expect("a file");
     host.wait_for_log("file=aaa.wasm", 1).await;
     let begun = Instant::now();
-    while entry(&host, "aaa.wasm")["in_force"].is_null() {
+    while entry(&host, "aaa.wasm")["active"].is_null() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -74,7 +74,7 @@ async fn a_build_that_does_not_load_is_replaced_by_the_kept_one_at_the_start() {
         host.restart(&[]).await;
         assert_eq!((status(&host, "/echo").await, status(&host, "/status").await), (200, 200), "{}", host.log());
         let shop = entry(&host, "echo.wasm");
-        assert_eq!(shop["in_force"]["sha256"], served.as_str());
+        assert_eq!(shop["active"]["sha256"], served.as_str());
         assert!(shop["failure"].is_string(), "{shop}");
         assert!(host.log().contains("the build that served before the restart does"), "{}", host.log());
     }
@@ -83,7 +83,7 @@ async fn a_build_that_does_not_load_is_replaced_by_the_kept_one_at_the_start() {
     host.install("echo.wasm", &next);
     host.restart(&[]).await;
     let shop = entry(&host, "echo.wasm");
-    assert_eq!((&shop["in_force"]["sha256"], &shop["failure"]), (&sha256(&next).into(), &Value::Null), "{shop}");
+    assert_eq!((&shop["active"]["sha256"], &shop["failure"]), (&sha256(&next).into(), &Value::Null), "{shop}");
     assert_eq!(shop["previous"]["sha256"], served.as_str());
 }
 
@@ -183,7 +183,7 @@ async fn the_first_file_that_comes_back_into_an_emptied_folder_takes_nothing() {
     if begun.elapsed() < Duration::from_millis(4_500) {
         assert_eq!(answered, 200, "{}", host.log());
         tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&component("echo")).as_str());
+        assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&component("echo")).as_str());
         assert!(entry(&host, "aaa.wasm")["failure"].as_str().is_some_and(|why| why.contains(refused)));
     }
 }
@@ -230,5 +230,5 @@ async fn a_start_in_an_empty_folder_waits_for_what_served() {
     tokio::join!(host.restart(&[]), mounting);
     becomes(&host, "/echo", 200).await;
     becomes(&host, "/.well-known/coinslot/ready", 200).await;
-    assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&component("echo")).as_str(), "{}", host.log());
+    assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&component("echo")).as_str(), "{}", host.log());
 }

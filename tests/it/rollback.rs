@@ -46,7 +46,7 @@ async fn rollback_activates_the_previous_build() {
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
     let first = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&first["in_force"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
+    assert_eq!((&first["active"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
     let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("there is no previous build"));
@@ -84,7 +84,7 @@ async fn rollback_activates_the_previous_build() {
     drop(served);
     let stopped = run(dir.path(), &["plugins", "rollback", "shop.wasm", "--json"]);
     let said: Value = serde_json::from_slice(&stopped.stdout).expect("JSON");
-    assert_eq!(said["inForce"], false, "no host is running");
+    assert_eq!(said["active"], false, "no host is running");
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
     assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
@@ -185,9 +185,9 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes_listed(dir.path(), "bad.wasm", false).await;
     let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["in_force"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
+    assert_eq!((&shop["active"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
     install(dir.path(), &component("echo"));
     becomes(&served, "/echo", 200).await;
     let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["in_force"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
+    assert_eq!((&shop["active"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
 }

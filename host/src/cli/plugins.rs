@@ -75,15 +75,14 @@ fn read(dir: &Path) -> Result<HistoryFile, Failure> {
 
 fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let text = serde_json::to_string(history).map_err(|error| Failure::new(error.to_string()))?;
-        return print::line(text);
+        let files: serde_json::Map<_, _> =
+            history.files.iter().map(|(file, entry)| (file.clone(), document(entry))).collect();
+        return print::line(json!({ "files": files }));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
     for (file, entry) in &history.files {
-        let serving = entry.serving();
-        // Of a file that does not serve the previous build is the one to which a rollback leads.
-        let previous = if serving.is_some() { entry.previous.as_ref() } else { entry.rollback_target() };
+        let (serving, previous) = (entry.serving(), previous(entry));
         table.add_row([
             file.clone(),
             serving.map(name).unwrap_or_default(),
@@ -94,6 +93,17 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
         ]);
     }
     print::line(table)
+}
+
+/// A file as programs read it.
+fn document(entry: &HistoryEntry) -> serde_json::Value {
+    let HistoryEntry { failure, gone_since, .. } = entry;
+    json!({ "active": entry.serving(), "previous": previous(entry), "failure": failure, "goneSince": gone_since })
+}
+
+/// The build before the one that serves. Of a file that does not serve it is the one to which a rollback leads.
+fn previous(entry: &HistoryEntry) -> Option<&KeptBuild> {
+    if entry.serving().is_some() { entry.previous.as_ref() } else { entry.rollback_target() }
 }
 
 /// The plugin and its version.
@@ -134,7 +144,7 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
         Taken::NotYet => false,
     };
     if as_json {
-        return print::line(json!({ "file": file, "sha256": previous.sha256, "inForce": active }));
+        return print::line(json!({ "file": file, "sha256": previous.sha256, "active": active }));
     }
     let short: String = previous.sha256.chars().take(12).collect();
     let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
