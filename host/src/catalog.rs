@@ -9,6 +9,7 @@ mod history;
 mod install;
 mod kept_build;
 mod kept_routes;
+mod loading;
 mod pins;
 mod scan_report;
 mod schemas;

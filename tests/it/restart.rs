@@ -188,12 +188,15 @@ async fn the_first_file_that_comes_back_into_an_emptied_folder_takes_nothing() {
     }
 }
 
-/// A start before its volume was mounted forgot what had served, and the file that came first took its name.
+/// A start before its volume was mounted forgot what had served, and the file that came first took its name. Routes whose
+/// plugins were still being loaded were answered with 404, as if there were no such endpoint.
 #[tokio::test]
 async fn a_start_in_an_empty_folder_waits_for_what_served() {
     let chain = TestChain::start().await;
     let mut host = chain.serve(&["echo"], "").await;
     let (folder, aside) = (host.plugin_dir(), host.path("aside"));
+    let other = reqwest::Client::new().delete(host.url("/echo")).send().await.expect("an answer");
+    let allowed = other.headers()["allow"].clone();
     host.install("aaa.wasm", &build("echo", 1));
     host.wait_for_log("is a plugin of the same name", 1).await;
     host.signal("TERM");
@@ -222,6 +225,16 @@ async fn a_start_in_an_empty_folder_waits_for_what_served() {
         assert_eq!(ready.status(), 503, "{logged}");
         let said = ready.text().await.expect("a body");
         assert!(said.contains("echo.wasm") && !said.contains("aaa.wasm"), "{said}");
+        // Its route is known, and a client that finds it missing would forget it.
+        let url = |path: &str| format!("http://{address}{path}");
+        for (path, status, code) in [("/echo", 503, "plugin_loading"), ("/never", 404, "not_found")] {
+            let reply = reqwest::get(url(path)).await.expect("an answer");
+            assert_eq!((reply.status().as_u16(), reply.headers().contains_key("retry-after")), (status, status == 503));
+            let said: Value = reply.json().await.expect("JSON");
+            assert_eq!((&said["error"], &said["charged"]), (&code.into(), &"no".into()), "{path}");
+        }
+        let other = reqwest::Client::new().delete(url("/echo")).send().await.expect("an answer");
+        assert_eq!((other.status().as_u16(), &other.headers()["allow"]), (405, &allowed), "as when it serves");
         for file in ["aaa.wasm", "echo.wasm"] {
             std::fs::rename(aside.join(file), folder.join(file)).expect("a move");
             tokio::time::sleep(Duration::from_secs(1)).await;

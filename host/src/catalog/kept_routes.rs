@@ -10,6 +10,7 @@ use http::Method;
 use super::generation::{ConflictError, clash};
 use super::install::Installed;
 use super::kept_build::{KeptBuild, KeptEndpoint};
+use super::loading::LoadingRoute;
 
 /// Name and routes of one file.
 #[derive(Clone, Debug)]
@@ -24,6 +25,16 @@ impl KeptRoutes {
     pub(super) fn of(file: &str, build: &KeptBuild) -> Self {
         let routes = build.endpoints.iter().filter_map(route);
         Self { file: file.to_owned(), plugin: build.plugin.clone(), routes: routes.collect() }
+    }
+
+    /// The routes, as those of a plugin that is being loaded.
+    pub(super) fn loading(&self) -> impl Iterator<Item = LoadingRoute> {
+        let route = |(method, path): &(Method, Template)| LoadingRoute {
+            plugin: self.plugin.clone(),
+            method: method.clone(),
+            path: path.clone(),
+        };
+        self.routes.iter().map(route)
     }
 
     /// True if the plugin has the name and the routes that are kept.
