@@ -2,8 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-
 mod loading;
+mod moves;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

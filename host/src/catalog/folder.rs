@@ -22,6 +22,7 @@
 
 mod activate;
 mod look;
+mod moves;
 mod reconfigure;
 mod rollback;
 mod start;
