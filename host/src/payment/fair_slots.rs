@@ -8,10 +8,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::client::is_of_one_client;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::client::{is_public, prefix_of};
+use super::client::prefix_of;
 
 /// Slots, and the turn of each client that holds or waits for one.
 #[derive(Debug)]
@@ -44,7 +45,7 @@ impl FairSlots {
     /// Waits for a slot, at most this long.
     pub(super) async fn acquire(self: &Arc<Self>, client: IpAddr, wait: Duration) -> Option<FairSlot> {
         let acquired = async {
-            let turn = if is_public(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
+            let turn = if is_of_one_client(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
             Some(FairSlot { _slot: Arc::clone(&self.slots).acquire_owned().await.ok()?, _turn: turn })
         };
         tokio::time::timeout(wait, acquired).await.ok().flatten()
