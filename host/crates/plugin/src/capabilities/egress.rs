@@ -12,7 +12,6 @@ mod origin;
 mod response;
 mod send;
 
-pub(crate) use self::address::is_public;
 pub(crate) use self::client::EgressClient;
 #[cfg(test)]
 pub(crate) use self::connect::Resolving;
