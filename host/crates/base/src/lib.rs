@@ -1,6 +1,6 @@
 //! Holds code that several packages share, and that does not depend on payments, chains or plugins.
 //!
-//! Every module but [`client`] and [`text`] is behind a feature of its name.
+//! Every module but [`client`], [`text`] and [`units`] is behind a feature of its name.
 
 #![cfg_attr(
     test,
@@ -25,3 +25,4 @@ pub mod private;
 #[cfg(feature = "recent-use")]
 pub mod recent_use;
 pub mod text;
+pub mod units;
