@@ -147,6 +147,11 @@ impl Allowed {
         }
     }
 
+    /// True if it is an address at which clouds serve the credentials of their machines.
+    pub fn serves_credentials(&self) -> bool {
+        self.origin.literal().is_some_and(address::serves_credentials)
+    }
+
     /// True if the operator has allowed private networks or this machine by it.
     pub fn is_inside(&self) -> bool {
         match &self.origin.host {
