@@ -59,7 +59,9 @@ async fn limits_are_reloaded_and_an_invalid_configuration_changes_nothing() {
 
     host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body = \"0KiB\"\nteapots = 1\n"));
     host.wait_for_log("the changed configuration is not used; the former one stays", 1).await;
-    assert!(host.log().contains("teapots"), "{}", host.log());
+    let log = host.log();
+    let line = log.lines().find(|line| line.contains("the changed configuration is not used")).expect("the line");
+    assert!(line.contains("teapots") && line.contains("request_body"), "{line}");
     assert!(!takes_four_kibibytes(&host).await);
     // A secret whose file is missing.
     host.write_configuration(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));

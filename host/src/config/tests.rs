@@ -639,6 +639,20 @@ fn an_origin_at_which_clouds_serve_credentials_is_warned_of() {
     }
 }
 
+/// The log of a reload had the file in one line and the reasons in the next ones, which a search for the first one did
+/// not find.
+#[test]
+fn the_problems_of_a_file_are_one_line_for_the_log() {
+    let line = |text: &str| {
+        let list = read_text(text, "/srv").expect_err("a mistake");
+        Problems { file: "coinslot.toml".into(), list }.in_one_line()
+    };
+    let two = line(&format!("{GOOD}[server]\nteapots = 1\nkettles = 2\n"));
+    assert!(two.starts_with("coinslot.toml: ") && two.contains("teapots") && two.contains("; "), "{two}");
+    let broken = line("listen = \n");
+    assert!(broken.lines().count() == 1 && broken.contains("line 1"), "{broken}");
+}
+
 #[test]
 fn an_origin_that_buyers_cannot_use_is_told() {
     let said = |more: &str, listen: &str| {
