@@ -20,7 +20,7 @@ pub use folder::{Folder, Reconfigured};
 pub use generation::{Catalog, ConflictError};
 pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};
-pub use kept_build::{KeptBuild, KeptEndpoint};
+pub use kept_build::{KeptBuild, KeptEndpoint, put_component};
 pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use scan_report::ScanReport;
 pub use schemas::unenforced as unenforced_schemas;

@@ -142,6 +142,35 @@ async fn a_plugin_that_its_pins_forbid_is_shown_as_it_serves_and_is_not_put_back
     becomes_shown(dir.path(), "no host is running: this is what the last one wrote").await;
 }
 
+/// A build that the running host refused stayed in the folder, in the place of the one that served.
+#[tokio::test]
+async fn a_build_that_the_running_host_refuses_is_taken_out_again() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    install(dir.path(), &component("status"));
+    becomes(&served, "/status", 200).await;
+    // Another file has the name and the routes of the build before it by now.
+    std::fs::write(dir.path().join("plugins/other.wasm"), component("echo")).expect("a file");
+    becomes(&served, "/echo", 200).await;
+    let back = run(dir.path(), &["plugins", "rollback", "shop"]);
+    let said = String::from_utf8_lossy(&back.stderr).into_owned();
+    assert_eq!(back.status.code(), Some(1), "{said}");
+    let refused =
+        "shop.wasm: the running host refuses echo 1.0.0: another file, other.wasm, is a plugin of the same name";
+    assert!(said.contains(refused) && said.contains("the file is as it was before"), "{said}");
+    assert_eq!(std::fs::read(dir.path().join("plugins/shop.wasm")).expect("a file"), component("status"));
+    let start = Instant::now();
+    while !plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+        assert!(start.elapsed() < Duration::from_secs(90), "{}", served.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["active"]["plugin"], "status");
+    assert_eq!(reqwest::get(served.url("/status")).await.expect("an answer").status(), 200);
+}
+
 /// Waits until `coinslot plugins` lists a file, or no longer lists it.
 async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
     let start = Instant::now();

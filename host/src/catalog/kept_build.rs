@@ -84,14 +84,9 @@ impl KeptBuild {
         }
     }
 
-    /// Puts the component into the plugin folder in one step, in the place of the file `target`. A host that watches
-    /// the folder does not look at the draft, whose name begins with a dot.
-    ///
-    /// The file has the mode and the owner of the file that it replaces, or those that fit the folder: another user may
-    /// run this than the host, and than the one who deploys.
+    /// Puts the component into the plugin folder, in the place of the file `target`: see [`put_component`].
     pub fn restore(&self, dir: &Path, target: &Path) -> io::Result<()> {
-        let bytes = self.bytes(dir)?;
-        restore(&bytes, target).map_err(|error| at(target, &error))
+        put_component(&self.bytes(dir)?, target)
     }
 
     /// The bytes of the component, proven to be those that served.
@@ -105,7 +100,16 @@ impl KeptBuild {
     }
 }
 
-fn restore(bytes: &[u8], target: &Path) -> io::Result<()> {
+/// Puts a component into the plugin folder in one step, in the place of the file `target`. A host that watches the folder
+/// does not look at the draft, whose name begins with a dot.
+///
+/// The file has the mode and the owner of the file that it replaces, or those that fit the folder: another user may run
+/// this than the host, and than the one who deploys.
+pub fn put_component(bytes: &[u8], target: &Path) -> io::Result<()> {
+    replace(bytes, target).map_err(|error| at(target, &error))
+}
+
+fn replace(bytes: &[u8], target: &Path) -> io::Result<()> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (like, mask) = match fs::metadata(target) {
         Ok(replaced) if replaced.is_file() => (replaced, 0o777),

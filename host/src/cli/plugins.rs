@@ -1,5 +1,6 @@
 //! `coinslot plugins`: shows the active plugins, the reasons why others are not active, and rolls a plugin back.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::dev_hosts::DEV_FILE;
 use super::{Failure, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 
@@ -41,7 +42,8 @@ pub enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
-    /// host makes it active within a second. From a file that loads, doing it twice undoes it.
+    /// host makes it active within a second; if it refuses it, the file is put back as it was. From a file that loads,
+    /// doing it twice undoes it.
     Rollback {
         /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
         name: String,
@@ -85,10 +87,10 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
         let (serving, previous) = (entry.serving(), previous(entry));
         table.add_row([
             file.clone(),
-            serving.map(name).unwrap_or_default(),
+            serving.map(name_of).unwrap_or_default(),
             serving.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
             serving.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
-            previous.map(name).unwrap_or_default(),
+            previous.map(name_of).unwrap_or_default(),
             state(entry),
         ]);
     }
@@ -107,7 +109,7 @@ fn previous(entry: &HistoryEntry) -> Option<&KeptBuild> {
 }
 
 /// The plugin and its version.
-fn name(build: &KeptBuild) -> String {
+fn name_of(build: &KeptBuild) -> String {
     format!("{} {}", build.plugin, build.version)
 }
 
@@ -136,11 +138,21 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
         return Err(Failure::new(format!("{file} is left as it is: the host would refuse plugin.{plugin}: {misfit}")));
     }
     let dir = config.state.history();
-    let restored = previous.restore(&dir, &config.plugins.folder.join(file));
-    restored.map_err(|error| Failure::new(error.to_string()))?;
+    let target = config.plugins.folder.join(file);
+    let failed = |error: io::Error| Failure::new(error.to_string());
+    let present = present(&target).map_err(failed)?;
+    previous.restore(&dir, &target).map_err(failed)?;
     let active = match taken(&dir, file, previous, entry.failure.as_deref()).await {
         Taken::Active => true,
-        Taken::Refused(reason) => return Err(Failure::new(format!("{file}: the running host refuses it: {reason}"))),
+        Taken::Refused(reason) => {
+            let put_back = match &present {
+                Some(bytes) => put_component(bytes, &target),
+                None => std::fs::remove_file(&target),
+            };
+            put_back.map_err(failed)?;
+            let refused = format!("the running host refuses {}: {reason}", name_of(previous));
+            return Err(Failure::new(format!("{file}: {refused}; the file is as it was before")));
+        }
         Taken::NotYet => false,
     };
     if as_json {
@@ -149,6 +161,15 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
     let short: String = previous.sha256.chars().take(12).collect();
     let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
     print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))
+}
+
+/// The bytes of a file of the plugin folder. None if there is no such file.
+fn present(target: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(target) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", target.display()))),
+    }
 }
 
 /// The end of a build that was put back into the folder.
