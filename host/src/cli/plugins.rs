@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::dev_hosts::DEV_FILE;
 use super::{Failure, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, put_component};
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, NOT_ANEW, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 
@@ -116,7 +116,12 @@ fn name_of(build: &KeptBuild) -> String {
 /// Says whether a build of a file serves, and why the file's present content does not.
 fn state(entry: &HistoryEntry) -> String {
     match (&entry.failure, entry.serving()) {
-        (Some(reason), Some(build)) => format!("{} serves; the file is not loaded: {reason}", build.version),
+        (Some(reason), Some(build)) => match reason.strip_prefix(NOT_ANEW) {
+            Some(reason) => {
+                format!("{} serves with its former `config`; with the present one: {reason}", build.version)
+            }
+            None => format!("{} serves; the file is not loaded: {reason}", build.version),
+        },
         (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
         (None, Some(_)) => "active".to_owned(),
         (None, None) => "removed".to_owned(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Folder;
 use super::swap::{self, PlannedSwap, SwapInput};
 use crate::catalog::install::Installed;
-use crate::catalog::scan_report::ScanReport;
+use crate::catalog::scan_report::{NOT_ANEW, ScanReport};
 
 impl Folder {
     /// Makes the staged plugins that fit active, and takes out those whose files are gone.
@@ -28,7 +28,8 @@ impl Folder {
         if self.staging.is_empty() {
             for (name, conflict) in &self.refused {
                 let file = self.files.entry(name.clone()).or_default();
-                if let Some(reason) = file.fail(conflict.to_string()) {
+                let anew = if file.is_active_content() { NOT_ANEW } else { "" };
+                if let Some(reason) = file.fail(format!("{anew}{conflict}")) {
                     report.failed.push((name.clone(), reason));
                 }
             }

@@ -177,6 +177,11 @@ impl TrackedFile {
         self.staged.as_deref().into_iter().chain(active)
     }
 
+    /// True if the content that was staged last is that of the build that serves.
+    pub(super) fn is_active_content(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| self.staged.as_deref() == Some(active.plugin.sha256()))
+    }
+
     /// Counts the file as missing from now on, with the others of an emptied folder.
     pub(super) fn await_return(&mut self) {
         (self.missing_since, self.was_emptied) = (Some(Instant::now()), true);
