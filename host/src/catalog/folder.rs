@@ -24,6 +24,7 @@ mod activate;
 mod look;
 mod moves;
 mod reconfigure;
+mod regular_file;
 mod rollback;
 mod start;
 mod swap;

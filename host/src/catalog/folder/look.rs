@@ -6,7 +6,8 @@ use std::io;
 use sha2::{Digest, Sha256};
 
 use super::Folder;
-use super::tracked_file::{FileLook, wasm_files};
+use super::regular_file::wasm_files;
+use super::tracked_file::FileLook;
 use crate::catalog::scan_report::{NOT_ANEW, ScanReport};
 
 impl Folder {
