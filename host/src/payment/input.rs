@@ -217,13 +217,9 @@ impl<'r> Check<'r> {
 }
 
 impl LongCheck {
-    /// Runs the check on a thread. The thread holds the slot: it works on when the client is gone.
+    /// Runs the check on a thread, which holds the slot.
     async fn run(self, slot: FairSlot) -> Result<(), Problem> {
-        let checked = tokio::task::spawn_blocking(move || {
-            let _slot = slot;
-            self.check()
-        })
-        .await;
+        let checked = slot.work(move || self.check()).await;
         checked.unwrap_or_else(|error| Err(Problem::Misbehaved(format!("the check of its schema failed: {error}"))))
     }
 
