@@ -14,6 +14,9 @@ use super::{columns, time};
 use crate::cli::Failure;
 
 /// List payments, the newest first.
+///
+/// A payment that was given back is not among them: its plugin failed before it was settled, or nothing could be sent.
+/// Nothing was charged, and it can be used again. The log names it with the reason.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PaymentsArgs {
     #[command(flatten)]
