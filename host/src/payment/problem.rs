@@ -112,6 +112,11 @@ impl Problem {
         }
         None
     }
+
+    /// The guest's answer, if the problem is that it is none that is paid for.
+    pub(super) fn declined(&self) -> Option<&GuestAnswer> {
+        if let Self::Declined(answer) = self { Some(answer) } else { None }
+    }
 }
 
 impl From<UnreadAnswer> for Problem {

@@ -15,8 +15,8 @@ use crate::cli::Failure;
 
 /// List payments, the newest first.
 ///
-/// A payment that was given back is not among them: its plugin failed before it was settled, or nothing could be sent.
-/// Nothing was charged, and it can be used again. The log names it with the reason.
+/// A payment that was given back is not among them: nothing was charged, and it can be used again. `failed` lists those
+/// whose plugin failed.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PaymentsArgs {
     #[command(flatten)]
