@@ -100,6 +100,8 @@ pub enum OwedFailure {
     Declined(GuestAnswer),
     /// The guest broke its contract.
     Misbehaved(String),
+    /// The guest did not run: the host holds as many bytes as it may.
+    NotBegun,
     /// The guest answered, and there was no room for its answer.
     NoRoom,
 }
@@ -140,7 +142,7 @@ impl From<UnreadAnswer> for OwedFailure {
 impl OwedFailure {
     /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
-        !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
+        !matches!(self, Self::NotBegun | Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
     }
 }
 
@@ -150,6 +152,7 @@ impl std::fmt::Display for OwedFailure {
             Self::Fault(fault) => fault.fmt(f),
             Self::Declined(answer) => write!(f, "the plugin answered {}", answer.status),
             Self::Misbehaved(what) => f.write_str(what),
+            Self::NotBegun => f.write_str("the host held too many bytes to begin"),
             Self::NoRoom => f.write_str("there was no room for the answer"),
         }
     }
