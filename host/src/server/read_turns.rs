@@ -294,12 +294,13 @@ mod tests {
                         use_much(&turns);
                     }
                     stream.read_u8().await.expect("a byte");
-                    let mut reads = reads.lock();
-                    reads.0 += 1;
-                    if reads.0 == 1_000 {
-                        wake.notify_one();
+                    {
+                        let mut reads = reads.lock();
+                        reads.0 += 1;
+                        if reads.0 == 1_000 {
+                            wake.notify_one();
+                        }
                     }
-                    drop(reads);
                     tokio::task::yield_now().await;
                 }
                 drop(ours);
