@@ -57,6 +57,19 @@ impl fmt::Display for Problems {
 
 impl std::error::Error for Problems {}
 
+impl Problems {
+    /// The file and its problems in one line, for the log. Of a problem of several lines, such as a mistake of syntax
+    /// with the line of the file, it has the first and the last one.
+    pub fn in_one_line(&self) -> String {
+        let problems = self.list.iter().map(|problem| {
+            let mut lines = problem.trim_end().lines();
+            let first = lines.next().unwrap_or_default();
+            printable(&lines.next_back().map_or_else(|| first.to_owned(), |last| format!("{first}: {last}")))
+        });
+        format!("{}: {}", self.file.display(), problems.collect::<Vec<_>>().join("; "))
+    }
+}
+
 impl Config {
     /// Reads a file. Paths in it are relative to its directory.
     pub fn read(file: &Path) -> Result<Self, Problems> {

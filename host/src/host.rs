@@ -39,7 +39,7 @@ pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
 pub(crate) use self::ledger_lock::is_running;
 pub use self::options::{HostOptions, OnChange, OnReady};
-pub(crate) use self::policies::{too_large_for_budget, unknown_plugin};
+pub(crate) use self::policies::{unknown_plugin, warnings};
 pub use self::reload::ConfigFile;
 
 /// A host that is ready to serve.

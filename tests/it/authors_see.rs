@@ -114,7 +114,7 @@ async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
         .await;
     let cut = host.client().get(host.url("/spin?how=late")).send().await.expect("a head");
     cut.bytes().await.expect_err("it is cut off");
-    line(&host, &["200 GET /spin?how=late  free  broke off: ", "(limits.total_timeout = 1.5s)"]).await;
+    line(&host, &["200 GET /spin?how=late  free  broke off: ", "(limits.total_timeout = 1500ms)"]).await;
     host.client().get(host.url("/unruly?chatter")).send().await.expect("an answer");
     line(&host, &["unruly | it printed more than 4096 bytes, its `limits.log`,"]).await;
     let quoted = host.client().post(host.url("/quoter/x?sleep")).body("x").send().await.expect("an answer");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::{Address, address};
-use coinslot_tests::{SELLER, ServeHost, TestChain, decode};
+use coinslot_tests::{SELLER, ServeHost, TestChain, decode, run};
 
 const OTHER: Address = address!("0x00000000000000000000000000000000000007e5");
 
@@ -59,7 +59,9 @@ async fn limits_are_reloaded_and_an_invalid_configuration_changes_nothing() {
 
     host.write_configuration(&format!("{first}[plugin.echo.limits]\nrequest_body = \"0KiB\"\nteapots = 1\n"));
     host.wait_for_log("the changed configuration is not used; the former one stays", 1).await;
-    assert!(host.log().contains("teapots"), "{}", host.log());
+    let log = host.log();
+    let line = log.lines().find(|line| line.contains("the changed configuration is not used")).expect("the line");
+    assert!(line.contains("teapots") && line.contains("request_body"), "{line}");
     assert!(!takes_four_kibibytes(&host).await);
     // A secret whose file is missing.
     host.write_configuration(&format!("{first}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{{ origin = \"https://a.example\", header = \"x-key\", value_file = \"no-such-key\" }}]\n"));
@@ -138,5 +140,9 @@ async fn a_plugin_describes_itself_by_its_configuration_and_refuses_one_that_it_
     host.wait_for_log("the configuration is active", 2).await;
     assert!(host.log().contains("it refuses to be loaded: the moon is not full"), "{}", host.log());
     assert_eq!(most().await, "250000", "its former configuration stays");
+    host.wait_for_log("it keeps the `config` that it has", 1).await;
+    let shown = String::from_utf8_lossy(&run(&host.path(""), &["plugins"]).stdout).into_owned();
+    let state = "serves with its former `config`; with the present one: it refuses to be loaded: the moon is not full";
+    assert!(shown.contains(state), "{shown}");
     assert!(!takes_four_kibibytes(&host).await, "what others are given is used");
 }

@@ -33,7 +33,7 @@ fn codes() -> BTreeSet<String> {
 }
 
 /// The errors that may end a request before the ledger is asked about its payment.
-const BEFORE_THE_LEDGER: [&str; 11] = [
+const BEFORE_THE_LEDGER: [&str; 12] = [
     "bad_path",
     "bad_host",
     "body_incomplete",
@@ -44,6 +44,7 @@ const BEFORE_THE_LEDGER: [&str; 11] = [
     "misdirected",
     "too_many_payments",
     "host_busy",
+    "plugin_loading",
     "closing",
 ];
 

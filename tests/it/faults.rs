@@ -1,7 +1,7 @@
 //! Checks that a failed plugin is not charged for and that the answer shows no detail of the failure.
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, guest};
+use coinslot_tests::{DevHost, guest, run};
 use serde_json::Value;
 
 /// Pays for a request to a guest and returns the answer.
@@ -32,6 +32,18 @@ async fn a_failed_plugin_is_not_charged() {
     }
     assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
     assert_eq!(host.ledger(), [""; 0], "every claim is released");
+    // The log names the payments, and so does the ledger.
+    let failed = run(&host.path(""), &["ledger", "failed", "--file", ".coinslot/dev-ledger.db", "--format", "json"]);
+    let failed = String::from_utf8(failed.stdout).expect("text");
+    let failed = failed.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let is_logged = |one: &Value| host.log().contains(&format!("payment={}", text(&one["paymentId"])));
+    let listed: Vec<_> = failed
+        .inspect(|one| assert!(is_logged(one) && text(&one["reason"]).starts_with("the plugin"), "{one}"))
+        .map(|one| text(&one["endpoint"]))
+        .collect();
+    let newest_first: Vec<_> = names.iter().rev().map(|name| format!("POST /{name}")).collect();
+    assert_eq!(listed, newest_first);
 }
 
 #[tokio::test]

@@ -50,14 +50,14 @@ async fn a_newcomer_takes_nothing_of_what_served_before_a_restart() {
     for _ in 0..2 {
         host.restart(&[]).await;
         assert_eq!(status(&host, "/echo").await, 200);
-        assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&served).as_str(), "{}", host.log());
+        assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&served).as_str(), "{}", host.log());
         assert!(entry(&host, "aaa.wasm")["failure"].as_str().is_some_and(|why| why.contains(refused)));
     }
     // It serves when the other one has gone, as before a restart.
     std::fs::remove_file(host.plugin_dir().join("echo.wasm")).expect("a file");
     host.wait_for_log("file=aaa.wasm", 1).await;
     let begun = Instant::now();
-    while entry(&host, "aaa.wasm")["in_force"].is_null() {
+    while entry(&host, "aaa.wasm")["active"].is_null() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -74,7 +74,7 @@ async fn a_build_that_does_not_load_is_replaced_by_the_kept_one_at_the_start() {
         host.restart(&[]).await;
         assert_eq!((status(&host, "/echo").await, status(&host, "/status").await), (200, 200), "{}", host.log());
         let shop = entry(&host, "echo.wasm");
-        assert_eq!(shop["in_force"]["sha256"], served.as_str());
+        assert_eq!(shop["active"]["sha256"], served.as_str());
         assert!(shop["failure"].is_string(), "{shop}");
         assert!(host.log().contains("the build that served before the restart does"), "{}", host.log());
     }
@@ -83,7 +83,7 @@ async fn a_build_that_does_not_load_is_replaced_by_the_kept_one_at_the_start() {
     host.install("echo.wasm", &next);
     host.restart(&[]).await;
     let shop = entry(&host, "echo.wasm");
-    assert_eq!((&shop["in_force"]["sha256"], &shop["failure"]), (&sha256(&next).into(), &Value::Null), "{shop}");
+    assert_eq!((&shop["active"]["sha256"], &shop["failure"]), (&sha256(&next).into(), &Value::Null), "{shop}");
     assert_eq!(shop["previous"]["sha256"], served.as_str());
 }
 
@@ -183,17 +183,20 @@ async fn the_first_file_that_comes_back_into_an_emptied_folder_takes_nothing() {
     if begun.elapsed() < Duration::from_millis(4_500) {
         assert_eq!(answered, 200, "{}", host.log());
         tokio::time::sleep(Duration::from_secs(6)).await;
-        assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&component("echo")).as_str());
+        assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&component("echo")).as_str());
         assert!(entry(&host, "aaa.wasm")["failure"].as_str().is_some_and(|why| why.contains(refused)));
     }
 }
 
-/// A start before its volume was mounted forgot what had served, and the file that came first took its name.
+/// A start before its volume was mounted forgot what had served, and the file that came first took its name. Routes whose
+/// plugins were still being loaded were answered with 404, as if there were no such endpoint.
 #[tokio::test]
 async fn a_start_in_an_empty_folder_waits_for_what_served() {
     let chain = TestChain::start().await;
     let mut host = chain.serve(&["echo"], "").await;
     let (folder, aside) = (host.plugin_dir(), host.path("aside"));
+    let other = reqwest::Client::new().delete(host.url("/echo")).send().await.expect("an answer");
+    let allowed = other.headers()["allow"].clone();
     host.install("aaa.wasm", &build("echo", 1));
     host.wait_for_log("is a plugin of the same name", 1).await;
     host.signal("TERM");
@@ -222,6 +225,16 @@ async fn a_start_in_an_empty_folder_waits_for_what_served() {
         assert_eq!(ready.status(), 503, "{logged}");
         let said = ready.text().await.expect("a body");
         assert!(said.contains("echo.wasm") && !said.contains("aaa.wasm"), "{said}");
+        // Its route is known, and a client that finds it missing would forget it.
+        let url = |path: &str| format!("http://{address}{path}");
+        for (path, status, code) in [("/echo", 503, "plugin_loading"), ("/never", 404, "not_found")] {
+            let reply = reqwest::get(url(path)).await.expect("an answer");
+            assert_eq!((reply.status().as_u16(), reply.headers().contains_key("retry-after")), (status, status == 503));
+            let said: Value = reply.json().await.expect("JSON");
+            assert_eq!((&said["error"], &said["charged"]), (&code.into(), &"no".into()), "{path}");
+        }
+        let other = reqwest::Client::new().delete(url("/echo")).send().await.expect("an answer");
+        assert_eq!((other.status().as_u16(), &other.headers()["allow"]), (405, &allowed), "as when it serves");
         for file in ["aaa.wasm", "echo.wasm"] {
             std::fs::rename(aside.join(file), folder.join(file)).expect("a move");
             tokio::time::sleep(Duration::from_secs(1)).await;
@@ -230,5 +243,5 @@ async fn a_start_in_an_empty_folder_waits_for_what_served() {
     tokio::join!(host.restart(&[]), mounting);
     becomes(&host, "/echo", 200).await;
     becomes(&host, "/.well-known/coinslot/ready", 200).await;
-    assert_eq!(entry(&host, "echo.wasm")["in_force"]["sha256"], sha256(&component("echo")).as_str(), "{}", host.log());
+    assert_eq!(entry(&host, "echo.wasm")["active"]["sha256"], sha256(&component("echo")).as_str(), "{}", host.log());
 }

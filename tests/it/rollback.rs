@@ -46,7 +46,7 @@ async fn rollback_activates_the_previous_build() {
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
     let first = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&first["in_force"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
+    assert_eq!((&first["active"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
     let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("there is no previous build"));
@@ -84,7 +84,7 @@ async fn rollback_activates_the_previous_build() {
     drop(served);
     let stopped = run(dir.path(), &["plugins", "rollback", "shop.wasm", "--json"]);
     let said: Value = serde_json::from_slice(&stopped.stdout).expect("JSON");
-    assert_eq!(said["inForce"], false, "no host is running");
+    assert_eq!(said["active"], false, "no host is running");
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
     assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
@@ -142,6 +142,35 @@ async fn a_plugin_that_its_pins_forbid_is_shown_as_it_serves_and_is_not_put_back
     becomes_shown(dir.path(), "no host is running: this is what the last one wrote").await;
 }
 
+/// A build that the running host refused stayed in the folder, in the place of the one that served.
+#[tokio::test]
+async fn a_build_that_the_running_host_refuses_is_taken_out_again() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    install(dir.path(), &component("status"));
+    becomes(&served, "/status", 200).await;
+    // Another file has the name and the routes of the build before it by now.
+    std::fs::write(dir.path().join("plugins/other.wasm"), component("echo")).expect("a file");
+    becomes(&served, "/echo", 200).await;
+    let back = run(dir.path(), &["plugins", "rollback", "shop"]);
+    let said = String::from_utf8_lossy(&back.stderr).into_owned();
+    assert_eq!(back.status.code(), Some(1), "{said}");
+    let refused =
+        "shop.wasm: the running host refuses echo 1.0.0: another file, other.wasm, is a plugin of the same name";
+    assert!(said.contains(refused) && said.contains("the file is as it was before"), "{said}");
+    assert_eq!(std::fs::read(dir.path().join("plugins/shop.wasm")).expect("a file"), component("status"));
+    let start = Instant::now();
+    while !plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+        assert!(start.elapsed() < Duration::from_secs(90), "{}", served.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["active"]["plugin"], "status");
+    assert_eq!(reqwest::get(served.url("/status")).await.expect("an answer").status(), 200);
+}
+
 /// Waits until `coinslot plugins` lists a file, or no longer lists it.
 async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
     let start = Instant::now();
@@ -185,9 +214,9 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes_listed(dir.path(), "bad.wasm", false).await;
     let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["in_force"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
+    assert_eq!((&shop["active"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
     install(dir.path(), &component("echo"));
     becomes(&served, "/echo", 200).await;
     let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["in_force"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
+    assert_eq!((&shop["active"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
 }

@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod loading;
+mod moves;
+
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -366,6 +369,7 @@ async fn a_plugin_whose_config_takes_the_route_of_another_keeps_the_former_one_a
     assert_eq!(done.refused, [("keeper.wasm".to_owned(), taken.clone())]);
     assert_eq!(["echo.wasm", "keeper.wasm"].map(|file| staged.endpoint(file, 0).request_limit), [2, 2]);
     assert_eq!(second(), "POST /keeper/quoted");
+    let taken = format!("under the present configuration: {taken}");
     assert_eq!(folder.settle().await.unwrap().failed, [("keeper.wasm".to_owned(), taken)]);
     assert_eq!(second(), "POST /keeper/quoted", "the plugin that serves a route keeps it");
 

@@ -22,7 +22,9 @@
 
 mod activate;
 mod look;
+mod moves;
 mod reconfigure;
+mod regular_file;
 mod rollback;
 mod start;
 mod swap;
@@ -40,6 +42,7 @@ use coinslot_plugin::{PluginPolicies, Runtime};
 use super::generation::{Catalog, ConflictError};
 use super::history::{History, HistoryFile};
 use super::install::{Installed, SalesPolicy};
+use super::loading::Loading;
 use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
 pub use reconfigure::Reconfigured;
@@ -266,7 +269,7 @@ impl Folder {
         self.is_changed |= progress.admits_new_builds;
         report.unsettled |= progress.admits_new_builds;
         report.completed = self.start.is_over();
-        self.live.load().set_loading(progress.loading);
+        self.live.load().set_loading(Loading::new(progress.loading, &self.start.kept_routes()));
     }
 
     /// Writes the changes of a scan into the history, and forgets compiled components that it does not name and that

@@ -10,6 +10,7 @@ use coinslot_x402::price::Offer;
 use http::Method;
 
 use super::install::{Installed, is_reserved};
+use super::loading::{Loading, LoadingRoute};
 use crate::endpoint::{Access, Endpoint};
 use crate::route::{FoundRoute, RequestPath, RouteTaken, Routes};
 
@@ -24,9 +25,8 @@ pub struct Catalog {
     /// route may have passed from one plugin to another.
     former_offers: HashMap<String, Vec<FormerOffer>>,
     public_url: String,
-    /// The files that the folder held at the start and that are neither active nor refused yet. All generations share
-    /// them.
-    loading: Arc<ArcSwap<Vec<String>>>,
+    /// The plugins that a start has not brought back yet. All generations share them.
+    loading: Arc<ArcSwap<Loading>>,
 }
 
 /// An offer that is honoured for as long as its challenges said.
@@ -53,7 +53,7 @@ pub enum ConflictError {
     #[error(
         "{what} is kept for {file}, which served it before the start and does not serve yet: mend or remove that file"
     )]
-    Reserved { what: String, file: String },
+    Kept { what: String, file: String },
 }
 
 impl Catalog {
@@ -139,19 +139,43 @@ impl Catalog {
         let found = self.routes.find(method, path)?;
         // Another plugin may serve the path by other methods. Only a fallback gives way to it, so that most requests
         // need one search.
-        let is_ceded = found.target.path.is_fallback()
-            && self.routes.targets(path).into_iter().any(|other| cedes(found.target, other));
+        let is_ceded = found.target.path.is_fallback() && {
+            let others = self.routes.targets(path);
+            let (own, loading) = (Claimant::of(found.target), self.loading.load());
+            others.into_iter().any(|other| own.cedes(Claimant::of(other)))
+                || loading.targets(path).into_iter().any(|other| own.cedes(Claimant::of_loading(other)))
+        };
         (!is_ceded).then_some(found)
     }
 
-    /// The methods that a path has, in no order; empty if there is no such path.
+    /// True if a request that no endpoint answers had one before the start, whose plugin is being loaded.
+    pub fn is_loading(&self, method: &Method, path: &RequestPath) -> bool {
+        let loading = self.loading.load();
+        let found = loading.find(method, path).filter(|_| !is_reserved(path.as_str()));
+        let is_ceded = |route: &LoadingRoute| {
+            let mut others = self.routes.targets(path).into_iter();
+            others.any(|other| Claimant::of_loading(route).cedes(Claimant::of(other)))
+        };
+        found.is_some_and(|route| !is_ceded(route))
+    }
+
+    /// The methods that a path has, in no order, also by plugins that are being loaded; empty if there is no such path.
     pub fn methods(&self, path: &RequestPath) -> Vec<Method> {
         if is_reserved(path.as_str()) {
             return Vec::new();
         }
-        let targets = self.routes.targets(path);
-        let served = targets.iter().filter(|endpoint| !targets.iter().any(|other| cedes(endpoint, other)));
-        served.map(|endpoint| endpoint.method.clone()).collect()
+        let (targets, loading) = (self.routes.targets(path), self.loading.load());
+        let loading = loading.targets(path);
+        let mut claimants: Vec<_> = targets.into_iter().map(|endpoint| Claimant::of(endpoint)).collect();
+        claimants.extend(loading.into_iter().map(Claimant::of_loading));
+        let served = claimants.iter().filter(|own| !claimants.iter().any(|other| own.cedes(*other)));
+        let mut methods: Vec<Method> = Vec::new();
+        for claimant in served {
+            if !methods.contains(claimant.method) {
+                methods.push(claimant.method.clone());
+            }
+        }
+        methods
     }
 
     /// The active plugins.
@@ -170,13 +194,38 @@ impl Catalog {
     }
 
     /// The files that the folder held at the start and that are neither active nor refused yet.
-    pub fn loading(&self) -> Arc<Vec<String>> {
-        self.loading.load_full()
+    pub fn loading(&self) -> Vec<String> {
+        self.loading.load().files().to_vec()
     }
 
-    /// Sets [`Catalog::loading`], of all generations.
-    pub(super) fn set_loading(&self, files: Vec<String>) {
-        self.loading.store(Arc::new(files));
+    /// Sets what a start has not brought back yet, for all generations.
+    pub(super) fn set_loading(&self, loading: Loading) {
+        self.loading.store(Arc::new(loading));
+    }
+}
+
+/// A plugin that answers a path by a method, or will when it is loaded.
+#[derive(Clone, Copy)]
+struct Claimant<'c> {
+    plugin: &'c str,
+    method: &'c Method,
+    is_fallback: bool,
+}
+
+impl<'c> Claimant<'c> {
+    fn of(endpoint: &'c Endpoint) -> Self {
+        let plugin = &endpoint.plugin.info().name;
+        Self { plugin, method: &endpoint.method, is_fallback: endpoint.path.is_fallback() }
+    }
+
+    fn of_loading(route: &'c LoadingRoute) -> Self {
+        Self { plugin: &route.plugin, method: &route.method, is_fallback: route.path.is_fallback() }
+    }
+
+    /// True if this plugin gives up a path that both match. A fallback is for what no other plugin serves, so it does not
+    /// answer a path that another plugin has, by whatever method.
+    fn cedes(self, other: Self) -> bool {
+        self.is_fallback && !other.is_fallback && self.plugin != other.plugin
     }
 }
 
@@ -187,12 +236,6 @@ pub(super) fn conflict(others: &[Arc<Installed>], plugin: &Installed) -> Result<
         return Err(ConflictError::SameName(other.file.clone()));
     }
     plugin.endpoints.iter().try_for_each(|endpoint| check_apart(others, endpoint))
-}
-
-/// True if an endpoint gives up a path that both endpoints match. A fallback is for what no other plugin serves, so it
-/// does not answer a path that another plugin has, by whatever method.
-fn cedes(endpoint: &Endpoint, other: &Endpoint) -> bool {
-    endpoint.path.is_fallback() && !other.path.is_fallback() && !Arc::ptr_eq(&endpoint.plugin, &other.plugin)
 }
 
 /// The offer of an endpoint whose price is the same for every request.
@@ -227,7 +270,8 @@ pub(super) enum Clash {
 }
 
 /// Compares an endpoint with a route of another plugin. Two plugins may serve one path by different methods if their
-/// templates are alike. A fallback overlaps with everything and takes nothing: see [`cedes`].
+/// templates are alike. A fallback overlaps with everything and takes nothing: see
+/// [`Claimant::cedes`].
 pub(super) fn clash(endpoint: &Endpoint, method: &Method, path: &Template) -> Option<Clash> {
     if path.is_alike(&endpoint.path) {
         return (*method == endpoint.method).then_some(Clash::SameRoute);

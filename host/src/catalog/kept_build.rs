@@ -26,15 +26,55 @@ pub struct KeptBuild {
     pub sha256: String,
     /// Seconds since 1970 at which the build became active.
     pub since: u64,
-    /// One line for each endpoint, as in `GET /path 0.01 USDC`.
-    pub endpoints: Vec<String>,
+    pub endpoints: Vec<KeptEndpoint>,
+}
+
+/// An endpoint of a build that serves or served.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "StoredEndpoint")]
+pub struct KeptEndpoint {
+    pub method: String,
+    /// The path template, as in `/items/{id}`.
+    pub path: String,
+    /// As in `0.01 USDC`, `free` and `quoted, at most 0.50 USDC`.
+    pub price: String,
+}
+
+/// An endpoint as hosts of this version and of older ones wrote it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum StoredEndpoint {
+    Fields {
+        method: String,
+        path: String,
+        price: String,
+    },
+    /// A line such as `GET /path 0.01 USDC`.
+    Line(String),
+}
+
+impl From<StoredEndpoint> for KeptEndpoint {
+    fn from(stored: StoredEndpoint) -> Self {
+        match stored {
+            StoredEndpoint::Fields { method, path, price } => Self { method, path, price },
+            StoredEndpoint::Line(line) => {
+                let mut words = line.splitn(3, ' ').map(str::to_owned);
+                let mut next = || words.next().unwrap_or_default();
+                Self { method: next(), path: next(), price: next() }
+            }
+        }
+    }
 }
 
 impl KeptBuild {
     /// The record of a build that becomes active now. Its component is kept apart, by the history.
     pub(super) fn activated_now(installed: &Installed) -> Self {
         let info = installed.plugin.info();
-        let endpoints = installed.endpoints.iter().map(|endpoint| format!("{} {}", endpoint.label, endpoint.access));
+        let endpoints = installed.endpoints.iter().map(|endpoint| KeptEndpoint {
+            method: endpoint.method.to_string(),
+            path: endpoint.path.to_string(),
+            price: endpoint.access.to_string(),
+        });
         Self {
             plugin: info.name.clone(),
             version: info.version.clone(),
@@ -44,14 +84,9 @@ impl KeptBuild {
         }
     }
 
-    /// Puts the component into the plugin folder in one step, in the place of the file `target`. A host that watches
-    /// the folder does not look at the draft, whose name begins with a dot.
-    ///
-    /// The file has the mode and the owner of the file that it replaces, or those that fit the folder: another user may
-    /// run this than the host, and than the one who deploys.
+    /// Puts the component into the plugin folder, in the place of the file `target`: see [`put_component`].
     pub fn restore(&self, dir: &Path, target: &Path) -> io::Result<()> {
-        let bytes = self.bytes(dir)?;
-        restore(&bytes, target).map_err(|error| at(target, &error))
+        put_component(&self.bytes(dir)?, target)
     }
 
     /// The bytes of the component, proven to be those that served.
@@ -65,7 +100,16 @@ impl KeptBuild {
     }
 }
 
-fn restore(bytes: &[u8], target: &Path) -> io::Result<()> {
+/// Puts a component into the plugin folder in one step, in the place of the file `target`. A host that watches the folder
+/// does not look at the draft, whose name begins with a dot.
+///
+/// The file has the mode and the owner of the file that it replaces, or those that fit the folder: another user may run
+/// this than the host, and than the one who deploys.
+pub fn put_component(bytes: &[u8], target: &Path) -> io::Result<()> {
+    replace(bytes, target).map_err(|error| at(target, &error))
+}
+
+fn replace(bytes: &[u8], target: &Path) -> io::Result<()> {
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let (like, mask) = match fs::metadata(target) {
         Ok(replaced) if replaced.is_file() => (replaced, 0o777),
@@ -95,4 +139,19 @@ fn at(path: &Path, error: &io::Error) -> io::Error {
 /// Seconds since 1970.
 pub(super) fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_that_an_older_host_wrote_as_lines_are_read_as_those_of_this_one() {
+        let line = r#"["POST /items/{id} quoted, at most 0.50 USDC"]"#;
+        let endpoints: Vec<KeptEndpoint> = serde_json::from_str(line).expect("a line");
+        let [method, path, price] = ["POST", "/items/{id}", "quoted, at most 0.50 USDC"].map(str::to_owned);
+        assert_eq!(endpoints, [KeptEndpoint { method, path, price }]);
+        let written = serde_json::to_string(&endpoints).expect("JSON");
+        assert_eq!(serde_json::from_str::<Vec<KeptEndpoint>>(&written).expect("its own"), endpoints);
+    }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::folder::{Folder, Reconfigured};
 use super::install::SalesPolicy;
-use super::scan_report::ScanReport;
+use super::scan_report::{NOT_ANEW, ScanReport};
 use crate::path_events::{LookReason, PathEvents, is_local};
 
 /// Events within this time are one.
@@ -174,7 +174,9 @@ fn log(report: &ScanReport, serves: impl Fn(&str) -> bool) {
         tracing::info!(file = %name, "gone; it was not active");
     }
     for (name, reason) in &report.failed {
-        if serves(name) {
+        if reason.starts_with(NOT_ANEW) {
+            tracing::warn!(file = %name, %reason, "it keeps the `config` that it has");
+        } else if serves(name) {
             tracing::warn!(file = %name, %reason, "not active; what served before still does");
         } else {
             tracing::warn!(file = %name, %reason, "not active");

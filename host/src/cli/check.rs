@@ -7,7 +7,7 @@ use coinslot_evm::Ether;
 use super::routes::routes;
 use super::{Failure, print};
 use crate::config::Config;
-use crate::host::{Host, HostOptions, LocalCheck, too_large_for_budget, unknown_plugin};
+use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -24,7 +24,7 @@ pub struct CheckArgs {
 /// Prints the routes, or the problems.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
-    let warnings = too_large_for_budget(&config);
+    let unwanted = warnings(&config);
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     print::line(routes(&check.catalog))?;
@@ -39,7 +39,7 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let unenforced = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
         endpoint.unenforced.iter().map(move |unenforced| format!("{}: {unenforced}", endpoint.label))
     });
-    for warning in problem.into_iter().chain(unknown).chain(warnings).chain(unenforced) {
+    for warning in problem.into_iter().chain(unknown).chain(unwanted).chain(unenforced) {
         print::line(format_args!("warning: {warning}"))?;
     }
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));

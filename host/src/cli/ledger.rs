@@ -5,6 +5,7 @@
 
 mod columns;
 mod export;
+mod failures;
 mod output;
 mod owed;
 mod payments;
@@ -21,7 +22,7 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use output::Output;
 
-/// Report on payments: list them, revenue, what is owed, an export, and a comparison with the chain.
+/// Report on payments: list them, revenue, what is owed, what failed, an export, and a comparison with the chain.
 ///
 /// Reads the ledger without changing it, beside the host that writes it. On a terminal every report is a
 /// table; into a pipe or a file it is JSON lines, and --format decides otherwise. Payments on test networks
@@ -37,6 +38,7 @@ enum LedgerCommand {
     Payments(payments::PaymentsArgs),
     Revenue(revenue::RevenueArgs),
     Owed(owed::OwedArgs),
+    Failed(failures::FailedArgs),
     Export(export::ExportArgs),
     Reconcile(reconcile::ReconcileArgs),
 }
@@ -51,6 +53,7 @@ async fn write(args: LedgerArgs, out: &mut Output<'_>) -> Result<(), Failure> {
         LedgerCommand::Payments(args) => payments::run(&args, out),
         LedgerCommand::Revenue(args) => revenue::run(&args, out),
         LedgerCommand::Owed(args) => owed::run(&args, out),
+        LedgerCommand::Failed(args) => failures::run(&args, out),
         LedgerCommand::Export(args) => export::run(&args, out),
         LedgerCommand::Reconcile(args) => reconcile::run(args, out).await,
     }

@@ -1,5 +1,6 @@
 //! `coinslot plugins`: shows the active plugins, the reasons why others are not active, and rolls a plugin back.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use super::dev_hosts::DEV_FILE;
 use super::{Failure, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, NOT_ANEW, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 
@@ -41,7 +42,8 @@ pub enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
-    /// host makes it active within a second. From a file that loads, doing it twice undoes it.
+    /// host makes it active within a second; if it refuses it, the file is put back as it was. From a file that loads,
+    /// doing it twice undoes it.
     Rollback {
         /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
         name: String,
@@ -75,36 +77,51 @@ fn read(dir: &Path) -> Result<HistoryFile, Failure> {
 
 fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        let text = serde_json::to_string(history).map_err(|error| Failure::new(error.to_string()))?;
-        return print::line(text);
+        let files: serde_json::Map<_, _> =
+            history.files.iter().map(|(file, entry)| (file.clone(), document(entry))).collect();
+        return print::line(json!({ "files": files }));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
     for (file, entry) in &history.files {
-        let serving = entry.serving();
-        // Of a file that does not serve the previous build is the one to which a rollback leads.
-        let previous = if serving.is_some() { entry.previous.as_ref() } else { entry.rollback_target() };
+        let (serving, previous) = (entry.serving(), previous(entry));
         table.add_row([
             file.clone(),
-            serving.map(name).unwrap_or_default(),
+            serving.map(name_of).unwrap_or_default(),
             serving.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
             serving.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
-            previous.map(name).unwrap_or_default(),
+            previous.map(name_of).unwrap_or_default(),
             state(entry),
         ]);
     }
     print::line(table)
 }
 
+/// A file as programs read it.
+fn document(entry: &HistoryEntry) -> serde_json::Value {
+    let HistoryEntry { failure, gone_since, .. } = entry;
+    json!({ "active": entry.serving(), "previous": previous(entry), "failure": failure, "goneSince": gone_since })
+}
+
+/// The build before the one that serves. Of a file that does not serve it is the one to which a rollback leads.
+fn previous(entry: &HistoryEntry) -> Option<&KeptBuild> {
+    if entry.serving().is_some() { entry.previous.as_ref() } else { entry.rollback_target() }
+}
+
 /// The plugin and its version.
-fn name(build: &KeptBuild) -> String {
+fn name_of(build: &KeptBuild) -> String {
     format!("{} {}", build.plugin, build.version)
 }
 
 /// Says whether a build of a file serves, and why the file's present content does not.
 fn state(entry: &HistoryEntry) -> String {
     match (&entry.failure, entry.serving()) {
-        (Some(reason), Some(build)) => format!("{} serves; the file is not loaded: {reason}", build.version),
+        (Some(reason), Some(build)) => match reason.strip_prefix(NOT_ANEW) {
+            Some(reason) => {
+                format!("{} serves with its former `config`; with the present one: {reason}", build.version)
+            }
+            None => format!("{} serves; the file is not loaded: {reason}", build.version),
+        },
         (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
         (None, Some(_)) => "active".to_owned(),
         (None, None) => "removed".to_owned(),
@@ -126,19 +143,38 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
         return Err(Failure::new(format!("{file} is left as it is: the host would refuse plugin.{plugin}: {misfit}")));
     }
     let dir = config.state.history();
-    let restored = previous.restore(&dir, &config.plugins.folder.join(file));
-    restored.map_err(|error| Failure::new(error.to_string()))?;
+    let target = config.plugins.folder.join(file);
+    let failed = |error: io::Error| Failure::new(error.to_string());
+    let present = present(&target).map_err(failed)?;
+    previous.restore(&dir, &target).map_err(failed)?;
     let active = match taken(&dir, file, previous, entry.failure.as_deref()).await {
         Taken::Active => true,
-        Taken::Refused(reason) => return Err(Failure::new(format!("{file}: the running host refuses it: {reason}"))),
+        Taken::Refused(reason) => {
+            let put_back = match &present {
+                Some(bytes) => put_component(bytes, &target),
+                None => std::fs::remove_file(&target),
+            };
+            put_back.map_err(failed)?;
+            let refused = format!("the running host refuses {}: {reason}", name_of(previous));
+            return Err(Failure::new(format!("{file}: {refused}; the file is as it was before")));
+        }
         Taken::NotYet => false,
     };
     if as_json {
-        return print::line(json!({ "file": file, "sha256": previous.sha256, "inForce": active }));
+        return print::line(json!({ "file": file, "sha256": previous.sha256, "active": active }));
     }
     let short: String = previous.sha256.chars().take(12).collect();
     let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
     print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))
+}
+
+/// The bytes of a file of the plugin folder. None if there is no such file.
+fn present(target: &Path) -> io::Result<Option<Vec<u8>>> {
+    match std::fs::read(target) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", target.display()))),
+    }
 }
 
 /// The end of a build that was put back into the folder.

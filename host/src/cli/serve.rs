@@ -7,7 +7,7 @@ use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen, print};
 use crate::config::Config;
-use crate::host::{ConfigFile, Host, HostOptions, OnReady, too_large_for_budget, unknown_plugin};
+use crate::host::{ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -34,7 +34,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     raise_open_files();
     let config_file = ConfigFile::follow(args.config.clone());
     let config = Config::read(&args.config)?;
-    for warning in too_large_for_budget(&config) {
+    for warning in warnings(&config) {
         tracing::warn!("{warning}");
     }
     let (listener, address) = listen(args.listen.unwrap_or(config.server.listen), "").await?;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use coinslot_base::units::shown_duration;
 use toml::de::DeValue;
 
-use super::values::{ByteSize, FromToml, Ranged, shown_duration};
+use super::values::{ByteSize, FromToml, Ranged};
 
 /// The unit that an old key had in its name, if its number was not the value itself.
 #[derive(Clone, Copy, Debug)]

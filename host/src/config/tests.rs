@@ -614,7 +614,7 @@ fn document_keys(text: &str) -> std::collections::BTreeSet<String> {
 fn limits_that_never_fit_into_the_budget_of_bytes_are_warned_of() {
     let warnings = |text: &str| {
         let config = read_text(&format!("{GOOD}{text}"), "/srv").expect("a good file");
-        crate::host::too_large_for_budget(&config)
+        crate::host::warnings(&config)
     };
     assert_eq!(warnings(""), [""; 0]);
     let lowered = warnings("[server]\nmax_held_bytes = \"32MiB\"\n");
@@ -623,6 +623,34 @@ fn limits_that_never_fit_into_the_budget_of_bytes_are_warned_of() {
     let raised = warnings("[plugin.big.limits]\nresponse_body = \"100MiB\"\n");
     assert_eq!(raised.len(), 1, "{raised:?}");
     assert!(raised[0].starts_with("plugin.big.limits: ") && raised[0].contains("\"440MiB\""), "{raised:?}");
+}
+
+/// An entry that is the address of a metadata service was taken without a word, although no name leads there.
+#[test]
+fn an_origin_at_which_clouds_serve_credentials_is_warned_of() {
+    let entries = ["http://169.254.169.254", "http://[fd00:ec2::254]", "http://10.0.0.1", "https://a.example"];
+    let text = format!("{GOOD}[plugin.a]\nhttp = {entries:?}\n");
+    let config = read_text(&text, "/srv").expect("a good file");
+    let warnings = crate::host::warnings(&config);
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
+    for (index, warning) in warnings.iter().enumerate() {
+        let told = format!("plugin.a.http[{index}]: {} is where clouds serve", entries[index]);
+        assert!(warning.starts_with(&told), "{warning}");
+    }
+}
+
+/// The log of a reload had the file in one line and the reasons in the next ones, which a search for the first one did
+/// not find.
+#[test]
+fn the_problems_of_a_file_are_one_line_for_the_log() {
+    let line = |text: &str| {
+        let list = read_text(text, "/srv").expect_err("a mistake");
+        Problems { file: "coinslot.toml".into(), list }.in_one_line()
+    };
+    let two = line(&format!("{GOOD}[server]\nteapots = 1\nkettles = 2\n"));
+    assert!(two.starts_with("coinslot.toml: ") && two.contains("teapots") && two.contains("; "), "{two}");
+    let broken = line("listen = \n");
+    assert!(broken.lines().count() == 1 && broken.contains("line 1"), "{broken}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use alloy::primitives::U256;
+use coinslot_base::units::{SIZES, shown_duration, shown_size};
 use toml::de::DeValue;
 use url::Url;
 
@@ -31,9 +32,6 @@ pub(super) struct Scalar(pub(super) String);
 /// One text, or a list of texts.
 pub(super) struct OneOrMore(pub(super) Vec<String>);
 
-const SIZES: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
-const TIMES: [(&str, u128); 5] = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
-
 /// A value as it stands in the file, short enough for a message.
 pub(super) fn found(value: &DeValue<'_>) -> String {
     match value {
@@ -45,13 +43,6 @@ pub(super) fn found(value: &DeValue<'_>) -> String {
         DeValue::Array(_) => "a list".to_owned(),
         DeValue::Table(_) => "a table".to_owned(),
     }
-}
-
-/// A duration in its largest whole unit: `90s`, `5m`, `400d`.
-pub(super) fn shown_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let unit = TIMES.iter().find(|(_, length)| millis >= *length && millis.is_multiple_of(*length));
-    unit.map_or_else(|| "0s".to_owned(), |(unit, length)| format!("{}{unit}", millis / length))
 }
 
 impl ByteSize {
@@ -192,8 +183,7 @@ impl FromToml for ByteSize {
 
 impl Ranged for ByteSize {
     fn shown(&self) -> String {
-        let unit = SIZES.iter().find(|(_, size)| self.0 >= *size && self.0.is_multiple_of(*size));
-        unit.map_or_else(|| "0B".to_owned(), |(unit, size)| format!("{}{unit}", self.0 / size))
+        shown_size(self.0)
     }
 }
 

@@ -38,9 +38,31 @@ pub(crate) fn unknown_plugin(name: &str) -> String {
     format!("plugin.{name}: no plugin of this name is active; the table waits for one")
 }
 
+/// The warnings for settings that are used as they are and that an operator hardly wants.
+pub(crate) fn warnings(config: &Config) -> Vec<String> {
+    let mut warnings = too_large_for_budget(config);
+    warnings.extend(credential_services(&config.plugins));
+    warnings
+}
+
+/// The warnings for origins at which a cloud serves the credentials of its machines: a name never leads there, but an
+/// entry that is the address does.
+fn credential_services(plugins: &PluginsConfig) -> impl Iterator<Item = String> {
+    plugins.by_name.iter().flat_map(|(name, plugin)| {
+        let entries = plugin.http.iter().enumerate().filter(|(_, entry)| entry.serves_credentials());
+        entries.map(move |(index, entry)| {
+            format!(
+                "plugin.{name}.http[{index}]: {} is where clouds serve the credentials of the machine: the plugin can \
+                 read them; remove the entry unless that is its work",
+                entry.origin
+            )
+        })
+    })
+}
+
 /// The warnings for limits of plugins that do not fit `max_held_bytes`: such a request or answer would always find the
 /// host busy, however idle it is.
-pub(crate) fn too_large_for_budget(config: &Config) -> Vec<String> {
+fn too_large_for_budget(config: &Config) -> Vec<String> {
     let budget = config.server.max_held_bytes as u64;
     let of_plugins = config.plugins.by_name.iter().filter_map(|(name, plugin)| {
         let limits = plugin.limits.as_ref()?;

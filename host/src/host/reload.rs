@@ -117,7 +117,8 @@ impl Reload {
                     None
                 }
                 Err(error) => {
-                    let reason = error.to_string();
+                    // A line of the log: whoever searches it finds the reason.
+                    let reason = error.to_string().replace('\n', "; ");
                     // The same reason is reported once, and again only for a reload that was asked for.
                     if asked || failed.is_none_or(|(_, known)| known != reason) {
                         let file = self.file.display();
@@ -135,7 +136,7 @@ impl Reload {
 
     /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it.
     async fn apply(&mut self) -> Result<(), HostError> {
-        let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.to_string()))?;
+        let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
         let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
@@ -152,6 +153,9 @@ impl Reload {
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        for warning in policies::warnings(&config) {
+            tracing::warn!("{warning}");
+        }
         for name in reconfigured.unknown {
             tracing::warn!("{}", unknown_plugin(&name));
         }

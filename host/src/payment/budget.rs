@@ -11,9 +11,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coinslot_base::client::is_of_one_client;
 use parking_lot::Mutex;
 
-use super::client::{is_public, prefix_of};
+use super::client::prefix_of;
 
 /// One client or payer may hold one part in this many of the budget, or of the newcomers' half.
 const SHARE: usize = 4;
@@ -82,7 +83,7 @@ impl ByteBudget {
 
     /// A holder of nothing, for a client without a payment.
     pub(super) fn client(self: &Arc<Self>, client: IpAddr) -> HeldBytes {
-        let names = is_public(client).then(|| HolderName::Client(prefix_of(client)));
+        let names = is_of_one_client(client).then(|| HolderName::Client(prefix_of(client)));
         HeldBytes { of: Arc::clone(self), part: BudgetPart::Newcomers, names: names.into_iter().collect(), bytes: 0 }
     }
 

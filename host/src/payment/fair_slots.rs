@@ -8,10 +8,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::client::is_of_one_client;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinError;
 
-use super::client::{is_public, prefix_of};
+use super::client::prefix_of;
 
 /// Slots, and the turn of each client that holds or waits for one.
 #[derive(Debug)]
@@ -26,6 +28,21 @@ pub(super) struct FairSlots {
 pub(super) struct FairSlot {
     _slot: OwnedSemaphorePermit,
     _turn: Option<OwnTurn>,
+}
+
+impl FairSlot {
+    /// Does the work on a thread, which holds the slot to the end of the work: a caller that goes away does not stop the
+    /// thread, and its client would begin the next work beside it.
+    pub(super) async fn work<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        let working = tokio::task::spawn_blocking(move || {
+            let _slot = self;
+            work()
+        });
+        working.await
+    }
 }
 
 /// The turn of a client. The last one that holds or waits removes the entry.
@@ -44,7 +61,7 @@ impl FairSlots {
     /// Waits for a slot, at most this long.
     pub(super) async fn acquire(self: &Arc<Self>, client: IpAddr, wait: Duration) -> Option<FairSlot> {
         let acquired = async {
-            let turn = if is_public(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
+            let turn = if is_of_one_client(client) { Some(self.turn(prefix_of(client)).await?) } else { None };
             Some(FairSlot { _slot: Arc::clone(&self.slots).acquire_owned().await.ok()?, _turn: turn })
         };
         tokio::time::timeout(wait, acquired).await.ok().flatten()
@@ -106,6 +123,23 @@ mod tests {
         let both = (slots.acquire(proxy, LONG).await, slots.acquire(proxy, LONG).await);
         assert!(both.0.is_some() && both.1.is_some());
         assert!(slots.acquire(proxy, Duration::from_millis(1)).await.is_none());
+    }
+
+    /// A client that sent an expensive input and hung up, again and again, would have had a thread for each of them.
+    #[tokio::test]
+    async fn a_client_that_hangs_up_has_its_slot_until_its_work_is_done() {
+        let slots = FairSlots::new(2);
+        let (done, waits) = std::sync::mpsc::channel::<()>();
+        let slot = slots.acquire(client(1), LONG).await.expect("free");
+        let mut work = Box::pin(slot.work(move || waits.recv()));
+        assert!(poll_once(work.as_mut()).is_pending());
+        drop(work);
+        assert!(slots.acquire(client(1), Duration::from_millis(50)).await.is_none(), "its turn is taken");
+        let other = slots.acquire(client(2), Duration::ZERO).await;
+        assert!(other.is_some(), "the other slot is free");
+        assert!(slots.acquire(client(3), Duration::from_millis(50)).await.is_none(), "there is no third one");
+        done.send(()).expect("the thread waits for it");
+        assert!(slots.acquire(client(1), LONG).await.is_some());
     }
 
     fn poll_once<F: Future>(future: std::pin::Pin<&mut F>) -> Poll<F::Output> {

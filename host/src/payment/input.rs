@@ -12,12 +12,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use coinslot_base::client::is_of_one_client;
 use coinslot_plugin::RequestBody;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt, Full};
 
-use super::client::{is_public, prefix_of};
+use super::client::prefix_of;
 use super::fair_slots::{FairSlot, FairSlots};
 use super::rate_limiter::RateLimiter;
 use super::{ClientAddress, Payments, Problem, Purchase, Unserved, body};
@@ -83,7 +84,7 @@ impl LongChecks {
 }
 
 fn takes(rate: Option<&RateLimiter<IpAddr>>, client: IpAddr) -> bool {
-    let rate = rate.filter(|_| is_public(client));
+    let rate = rate.filter(|_| is_of_one_client(client));
     rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
 }
 
@@ -216,13 +217,9 @@ impl<'r> Check<'r> {
 }
 
 impl LongCheck {
-    /// Runs the check on a thread. The thread holds the slot: it works on when the client is gone.
+    /// Runs the check on a thread, which holds the slot.
     async fn run(self, slot: FairSlot) -> Result<(), Problem> {
-        let checked = tokio::task::spawn_blocking(move || {
-            let _slot = slot;
-            self.check()
-        })
-        .await;
+        let checked = slot.work(move || self.check()).await;
         checked.unwrap_or_else(|error| Err(Problem::Misbehaved(format!("the check of its schema failed: {error}"))))
     }
 

@@ -8,11 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use alloy::primitives::Address;
+use coinslot_base::client::is_of_one_client;
 use coinslot_ledger::PaymentId;
 use coinslot_x402::UnixTime;
 
 use super::budget::{BudgetPart, HeldBytes};
-use super::client::{is_public, prefix_of};
+use super::client::prefix_of;
 use super::rate_limiter::RateLimiter;
 use super::{Payments, Problem};
 
@@ -73,7 +74,7 @@ impl Payments {
     }
 
     fn bad_payment_rate_of(&self, client: IpAddr) -> Option<&RateLimiter<IpAddr>> {
-        let counts = self.config.rate_limits.failures_per_second.is_some() || is_public(client);
+        let counts = self.config.rate_limits.failures_per_second.is_some() || is_of_one_client(client);
         self.bad_payment_rate.as_ref().filter(|_| counts)
     }
 

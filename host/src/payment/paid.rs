@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use coinslot_ledger::{Hold, Retained, Step};
-use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, ResponseBody, Verdict};
+use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -164,7 +164,7 @@ async fn run(
     mut held: HeldBytes,
 ) -> Result<PaidAnswer, OwedFailure> {
     // Without room for the beginning of an answer the guest would run for nothing.
-    held.grow_to(1).map_err(|Exhausted| OwedFailure::Fault(Fault::Busy))?;
+    held.grow_to(1).map_err(|Exhausted| OwedFailure::NotBegun)?;
     let response = answer::begin(endpoint, permit, request).await.map_err(OwedFailure::Fault)?;
     // The size is known only when the guest has ended: an answer that is whole need not be streamed.
     let ended = response.body().size_hint().exact().is_some();

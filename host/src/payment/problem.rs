@@ -100,6 +100,8 @@ pub enum OwedFailure {
     Declined(GuestAnswer),
     /// The guest broke its contract.
     Misbehaved(String),
+    /// The guest did not run: the host holds as many bytes as it may.
+    NotBegun,
     /// The guest answered, and there was no room for its answer.
     NoRoom,
 }
@@ -111,6 +113,11 @@ impl Problem {
             return Some(fault);
         }
         None
+    }
+
+    /// The guest's answer, if the problem is that it is none that is paid for.
+    pub(super) fn declined(&self) -> Option<&GuestAnswer> {
+        if let Self::Declined(answer) = self { Some(answer) } else { None }
     }
 }
 
@@ -135,7 +142,7 @@ impl From<UnreadAnswer> for OwedFailure {
 impl OwedFailure {
     /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
-        !matches!(self, Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
+        !matches!(self, Self::NotBegun | Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
     }
 }
 
@@ -145,6 +152,7 @@ impl std::fmt::Display for OwedFailure {
             Self::Fault(fault) => fault.fmt(f),
             Self::Declined(answer) => write!(f, "the plugin answered {}", answer.status),
             Self::Misbehaved(what) => f.write_str(what),
+            Self::NotBegun => f.write_str("the host held too many bytes to begin"),
             Self::NoRoom => f.write_str("there was no room for the answer"),
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Verification};
 use coinslot_ledger::{Hold, PaymentId, Step};
-use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, Verdict};
+use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::exact::SETTLE_MARGIN_SECONDS;
 use coinslot_x402::{Reason, UnixTime, Version};
 use http::Request;
@@ -78,7 +78,10 @@ impl Reserved {
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,
             Err(problem) => {
-                release(payments, hold.hold()).await;
+                match failure(&problem) {
+                    Some(reason) => give_back(payments, hold.hold(), Step::Failed { reason }).await,
+                    None => release(payments, hold.hold()).await,
+                }
                 return Err(problem);
             }
         };
@@ -151,11 +154,30 @@ async fn run(
     }
 }
 
+/// The failure of the plugin, if that is the problem: not a refusal of the request, nor a want of room.
+fn failure(problem: &Problem) -> Option<String> {
+    if let Some(fault) = problem.fault() {
+        let has_run = !matches!(fault, Fault::Busy | Fault::CircuitOpen { .. });
+        return has_run.then(|| fault.to_string());
+    }
+    if let Problem::Misbehaved(what) = problem {
+        return Some(what.clone());
+    }
+    match problem.declined() {
+        Some(answer) if answer.status >= 500 => Some(format!("the plugin answered {}", answer.status)),
+        Some(_) | None => None,
+    }
+}
+
 /// Gives the claim up: nothing was sent, so the same payment may be tried again.
-///
-/// If the ledger fails, the claim ends with its lease, and the problem that the client is told stays the same.
 pub(super) async fn release(payments: &Payments, hold: &Hold) {
-    if let Err(error) = payments.ledger.advance(hold, Step::Released, payments.now()).await {
+    give_back(payments, hold, Step::Released).await;
+}
+
+/// Takes the step that gives the claim up. If the ledger fails, the claim ends with its lease, and the problem that the
+/// client is told stays the same.
+async fn give_back(payments: &Payments, hold: &Hold, step: Step) {
+    if let Err(error) = payments.ledger.advance(hold, step, payments.now()).await {
         tracing::error!(payment = %hold.id, %error, "a claim could not be released");
     }
 }

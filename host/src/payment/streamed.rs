@@ -142,7 +142,8 @@ impl StreamedAnswer {
             | Fault::NoResponse(_)
             | Fault::Busy
             | Fault::SlowRequest
-            | Fault::BrokenRequest { .. }
+            | Fault::RequestEndedEarly(_)
+            | Fault::RequestTooLarge(_)
             | Fault::CircuitOpen { .. } => StreamOutcome::Broken(fault.to_string()),
         }
     }

@@ -123,7 +123,8 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::TotalTime
         | Fault::SlowQuote(_)
         | Fault::SlowRequest
-        | Fault::BrokenRequest { .. }
+        | Fault::RequestEndedEarly(_)
+        | Fault::RequestTooLarge(_)
         | Fault::Unread
         | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
@@ -143,12 +144,12 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
             "request_timeout",
             "the request's body did not come in time: send it again",
         ),
-        Fault::BrokenRequest { is_too_large: true, .. } => error(
+        Fault::RequestTooLarge(_) => error(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             "the request body is larger than this endpoint takes",
         ),
-        Fault::BrokenRequest { .. } => {
+        Fault::RequestEndedEarly(_) => {
             error(StatusCode::BAD_REQUEST, "body_incomplete", "the request body ended early: send the whole body")
         }
         Fault::NoResponse(_) => error(StatusCode::BAD_GATEWAY, "plugin_no_answer", "the endpoint gave no valid answer"),

@@ -1,6 +1,6 @@
 //! Answers paid requests that are not served.
 
-use coinslot_plugin::{Fault, QuoteRefusal};
+use coinslot_plugin::QuoteRefusal;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
@@ -191,7 +191,7 @@ fn owed(failure: OwedFailure, charged: Charged) -> Reply {
         OwedFailure::Fault(fault) => failed(&fault, charged),
         OwedFailure::Declined(answer) => whole(answer),
         OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
-        OwedFailure::NoRoom => failed(&Fault::Busy, charged),
+        OwedFailure::NotBegun | OwedFailure::NoRoom => OVERLOADED.reply(charged),
     }
 }
 

@@ -19,6 +19,8 @@ pub enum Unroutable {
     Method(Vec<Method>),
     /// No `Host`, several, or one that is not a host.
     Host(&'static str),
+    /// The plugin that served the path before the start is being loaded.
+    Loading,
     /// A host that is not ours, and the one that is.
     Misdirected { named: String, served: String },
     /// The host is shutting down.
@@ -28,6 +30,9 @@ pub enum Unroutable {
 const NOT_FOUND: ErrorRow = row(StatusCode::NOT_FOUND, "not_found", "nothing is served at this path");
 const METHOD_NOT_ALLOWED: ErrorRow =
     row(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", "this path is served with other methods: see Allow");
+const LOADING: ErrorRow =
+    passing(StatusCode::SERVICE_UNAVAILABLE, "plugin_loading", "the plugin of this path is still being loaded")
+        .advising("send the request again");
 const CLOSING: ErrorRow = passing(StatusCode::SERVICE_UNAVAILABLE, "closing", "the server is shutting down")
     .advising("send the request again");
 
@@ -58,6 +63,7 @@ pub fn unroutable(why: &Unroutable, charged: Charged) -> Reply {
             );
             error(StatusCode::MISDIRECTED_REQUEST, "misdirected", &message, charged)
         }
+        Unroutable::Loading => LOADING.reply(charged),
         Unroutable::Closing => CLOSING.reply(charged),
     })
 }

@@ -253,7 +253,11 @@ impl RequestHandler {
                 .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
         }
-        let Some(FoundRoute { target: endpoint, params }) = catalog.find(guest_method(request.method()), &path) else {
+        let method = guest_method(request.method());
+        let Some(FoundRoute { target: endpoint, params }) = catalog.find(method, &path) else {
+            if catalog.is_loading(method, &path) {
+                return Err(Unroutable::Loading);
+            }
             let methods = catalog.methods(&path);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };

@@ -1,6 +1,6 @@
 //! Holds code that several packages share, and that does not depend on payments, chains or plugins.
 //!
-//! Every module but [`text`] is behind a feature of its name.
+//! Every module but [`client`], [`text`] and [`units`] is behind a feature of its name.
 
 #![cfg_attr(
     test,
@@ -15,6 +15,7 @@
 pub mod accept;
 #[cfg(feature = "breaker")]
 pub mod breaker;
+pub mod client;
 #[cfg(feature = "file")]
 pub mod file;
 #[cfg(feature = "json")]
@@ -24,3 +25,4 @@ pub mod private;
 #[cfg(feature = "recent-use")]
 pub mod recent_use;
 pub mod text;
+pub mod units;

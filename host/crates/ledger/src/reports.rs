@@ -8,6 +8,7 @@
 
 mod earnings;
 mod error;
+mod failures;
 mod reader;
 pub mod reconcile;
 mod row;
@@ -16,5 +17,6 @@ mod tests;
 
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
 pub use error::ReportError;
+pub use failures::FailedPayment;
 pub use reader::{LedgerReader, Selection};
 pub use row::{ClaimOrder, Filter, PaymentRow};

@@ -1,12 +1,13 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
-//! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`]
-//! and [`transactions`] what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to
+//! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
+//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to
 //! many, [`open`] the file itself.
 
 mod answers;
 mod claims;
 mod due;
+mod failures;
 mod leases;
 mod open;
 mod prune;

@@ -26,6 +26,9 @@ use crate::{PaymentState, StoredAnswer};
 pub enum Step {
     /// The claim is given up, before anything was sent for settlement. The row is deleted.
     Released,
+    /// The guest failed before any money moved: the claim is given up, and the row deleted, as by [`Step::Released`]. A
+    /// line with the reason is kept for [`crate::reports`].
+    Failed { reason: String },
     /// The guest is about to run, before any money moved. A crash from here on ends the payment, once the step is
     /// written.
     Executing,
@@ -157,7 +160,7 @@ impl Step {
     /// The name of the step in errors and of its fault points.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Released => "released",
+            Self::Released | Self::Failed { .. } => "released",
             Self::Executing => "executing",
             Self::Settling { .. } | Self::SettlingUpfront { .. } => "settling",
             Self::NotSent => "not sent",
@@ -179,6 +182,7 @@ impl Step {
             Self::SettlingUpfront { request } => request.len(),
             Self::Answered { kept: Retained::Answer(answer), .. } => answer.bytes(),
             Self::Released
+            | Self::Failed { .. }
             | Self::NotSent
             | Self::Executing
             | Self::Unknown { .. }
@@ -199,7 +203,7 @@ impl Step {
         use PaymentState::{Delivered, Executing, Owed, Refused, Reserved, Settled, Settling, Unknown};
         let Position { state, flow, paid, watched } = from;
         let after = match (self, state) {
-            (Self::Released, Reserved | Executing) if !paid => return Some(Next::Deleted),
+            (Self::Released | Self::Failed { .. }, Reserved | Executing) if !paid => return Some(Next::Deleted),
             (Self::NotSent, Settling) => return Some(Next::Deleted),
             (Self::Executing, Reserved) => Executing,
             (Self::Settling { .. }, Reserved | Executing) if !paid => Settling,

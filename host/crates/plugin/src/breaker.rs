@@ -67,7 +67,8 @@ fn counts(fault: &Fault) -> bool {
         Fault::PluginMemory
         | Fault::ResponseTooLarge
         | Fault::SlowRequest
-        | Fault::BrokenRequest { .. }
+        | Fault::RequestEndedEarly(_)
+        | Fault::RequestTooLarge(_)
         | Fault::Unread
         | Fault::Busy
         | Fault::CircuitOpen { .. } => false,
@@ -92,8 +93,8 @@ mod tests {
         let hour = Duration::from_secs(3600);
         let settings = BreakerSettings { failures: 1, pause: hour, longest: hour, jitter: false };
         let breaker = Breaker::new("p".into(), settings);
-        let broken = Fault::BrokenRequest { is_too_large: false, fault: "it trapped".into() };
-        let others = [Fault::ResponseTooLarge, Fault::SlowRequest, broken];
+        let broken = [Fault::RequestEndedEarly, Fault::RequestTooLarge].map(|fault| fault("it trapped".into()));
+        let others = [Fault::ResponseTooLarge, Fault::SlowRequest].into_iter().chain(broken);
         for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread].into_iter().chain(others) {
             fail(&breaker, &fault);
         }

@@ -39,16 +39,21 @@ pub enum Fault {
     /// The guest returned without a response, or with one that HTTP forbids.
     #[error("the plugin gave no valid response: {0}")]
     NoResponse(String),
-    /// As many instances as allowed are running, or they have as much memory as allowed.
-    #[error("the plugin is at its limit of instances, or of their memory")]
+    /// No instance was free in time: as many as allowed are running, of the plugin or of all plugins together, or they
+    /// have as much memory as allowed.
+    #[error("no instance was free in time: the plugin is at its limit of instances or of their memory, or all are")]
     Busy,
     /// The guest waited for a request body that did not come in time. The guest is not at fault.
     #[error("the request's body did not come in time")]
     SlowRequest,
-    /// The request's body ended early, or is larger than its limit, and the guest did not survive that. Any client can
-    /// send such a body, so the guest is not at fault.
-    #[error("the request's body {}, and the plugin failed over it: {fault}", if *.is_too_large { "is too large" } else { "ended early" })]
-    BrokenRequest { is_too_large: bool, fault: String },
+    /// The request's body ended early, and the guest did not survive that. Any client can send such a body, so the guest
+    /// is not at fault. The text is that of the guest's own fault.
+    #[error("the request's body ended early, and the plugin failed over it: {0}")]
+    RequestEndedEarly(String),
+    /// The request's body is larger than its limit, and the guest did not survive that: as with
+    /// [`Fault::RequestEndedEarly`].
+    #[error("the request's body is too large, and the plugin failed over it: {0}")]
+    RequestTooLarge(String),
     /// The response was not read for too long. The guest is not at fault.
     #[error("the client did not take the answer in time")]
     Unread,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Folder;
 use super::swap::{self, PlannedSwap, SwapInput};
 use crate::catalog::install::Installed;
-use crate::catalog::scan_report::ScanReport;
+use crate::catalog::scan_report::{NOT_ANEW, ScanReport};
 
 impl Folder {
     /// Makes the staged plugins that fit active, and takes out those whose files are gone.
@@ -17,7 +17,9 @@ impl Folder {
         if self.is_changed {
             let input = self.swap_input();
             match tokio::task::spawn_blocking(move || swap::plan(input)).await {
-                Ok(planned) => self.carry_out(planned, report),
+                Ok(Ok(planned)) => self.carry_out(planned, report),
+                // No candidate of a scan has to become active.
+                Ok(Err(stuck)) => tracing::error!(?stuck, "the catalogue could not be built; what served still does"),
                 Err(error) => tracing::error!(%error, "the catalogue could not be built; what served still does"),
             }
             (self.is_changed, self.has_removals) = (false, false);
@@ -26,7 +28,8 @@ impl Folder {
         if self.staging.is_empty() {
             for (name, conflict) in &self.refused {
                 let file = self.files.entry(name.clone()).or_default();
-                if let Some(reason) = file.fail(conflict.to_string()) {
+                let anew = if file.is_active_content() { NOT_ANEW } else { "" };
+                if let Some(reason) = file.fail(format!("{anew}{conflict}")) {
                     report.failed.push((name.clone(), reason));
                 }
             }
@@ -38,7 +41,14 @@ impl Folder {
         let staged = self.staged.iter().filter(|(name, installed)| is_admitted(name, installed));
         let staged: BTreeMap<_, _> = staged.map(|(name, installed)| (name.clone(), Arc::clone(installed))).collect();
         let (current, active, has_removals) = (self.live.load_full(), self.active(), self.has_removals);
-        SwapInput { current, active, has_changes: has_removals, staged, reserved: self.start.reserved() }
+        SwapInput {
+            current,
+            active,
+            has_changes: has_removals,
+            staged,
+            bound: Vec::new(),
+            kept: self.start.kept_routes(),
+        }
     }
 
     fn carry_out(&mut self, planned: PlannedSwap, report: &mut ScanReport) {

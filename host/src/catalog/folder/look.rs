@@ -6,11 +6,9 @@ use std::io;
 use sha2::{Digest, Sha256};
 
 use super::Folder;
-use super::tracked_file::{FileLook, wasm_files};
-use crate::catalog::scan_report::ScanReport;
-
-/// Precedes the reason of content that does not load although it is the build that serves.
-const NOT_ANEW: &str = "under the present configuration: ";
+use super::regular_file::wasm_files;
+use super::tracked_file::FileLook;
+use crate::catalog::scan_report::{NOT_ANEW, ScanReport};
 
 impl Folder {
     /// Begins to stage what is new, and forgets files that are gone. True if a new file waits for room in the staging.
@@ -122,7 +120,7 @@ impl Folder {
                     tracing::warn!(file = %name, reason = %error.reason, "what served before cannot serve again");
                 }
                 Err(error) => {
-                    let is_active = file.active.as_ref().map(|active| active.plugin.sha256()) == file.staged.as_deref();
+                    let is_active = file.is_active_content();
                     // The same content is tried again when it is copied again: the cause may not have been the content.
                     file.staged = None;
                     if error.is_passing {

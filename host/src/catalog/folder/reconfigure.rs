@@ -15,10 +15,10 @@ use coinslot_plugin::{Plugin, PluginPolicies};
 
 use super::Folder;
 use super::swap::{self, SwapInput};
-use crate::catalog::generation::{Catalog, conflict};
+use crate::catalog::generation::Catalog;
 use crate::catalog::install::{InstallError, Installed, SalesPolicy};
+use crate::catalog::kept_routes::KeptRoutes;
 use crate::catalog::pins::shown_policies;
-use crate::catalog::reserved_routes::ReservedRoutes;
 
 /// The parts of a new configuration that are not in use.
 #[derive(Debug)]
@@ -42,8 +42,8 @@ impl Folder {
             next.add(&former, &policies, &sales).await?;
         }
         // The last step that can fail: nothing has changed until here.
-        let (current, reserved) = (self.live.load_full(), self.start.reserved());
-        let planned = tokio::task::spawn_blocking(move || next.plan(current, reserved)).await;
+        let (current, kept) = (self.live.load_full(), self.start.kept_routes());
+        let planned = tokio::task::spawn_blocking(move || next.plan(current, kept)).await;
         let (catalog, refused) = planned.map_err(|error| error.to_string())??;
         for installed in catalog.installed() {
             if let Some(file) = self.files.get_mut(&installed.file) {
@@ -83,7 +83,7 @@ impl Folder {
 /// The active plugins under the new policies.
 #[derive(Default)]
 struct PlannedReload {
-    /// One for each active plugin, with its former routes if it has the choice.
+    /// One for each active plugin, with its former routes unless it is in `without_former`.
     stays: Vec<Arc<Installed>>,
     /// The files of those that cannot keep the former values of their `config`, with the reason.
     without_former: BTreeMap<String, String>,
@@ -129,23 +129,21 @@ impl PlannedReload {
 
     /// Makes the next generation, and returns it with the files of plugins that keep their former `config`, because
     /// they refuse the new one, or because another plugin serves what they would serve under it. Fails if a plugin that
-    /// cannot keep its former one conflicts with another.
-    fn plan(
-        self,
-        current: Arc<Catalog>,
-        reserved: Vec<ReservedRoutes>,
-    ) -> Result<(Catalog, Vec<(String, String)>), String> {
+    /// cannot keep its former one conflicts with another that can make no room for it.
+    fn plan(self, current: Arc<Catalog>, kept: Vec<KeptRoutes>) -> Result<(Catalog, Vec<(String, String)>), String> {
         let Self { stays, without_former, moves, mut refused } = self;
-        // These come last, so that a conflict is theirs.
-        let (bound, mut active): (Vec<_>, Vec<_>) =
+        let (bound, active): (Vec<_>, Vec<_>) =
             stays.into_iter().partition(|installed| without_former.contains_key(&installed.file));
-        active.extend(bound);
-        let staged = moves.iter().map(|installed| (installed.file.clone(), Arc::clone(installed))).collect();
-        let stays = active.clone();
-        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, reserved });
-        let Some(catalog) = planned.next else {
-            return Err(first_conflict(&stays, &without_former));
-        };
+        let files = bound.iter().map(|installed| installed.file.clone()).collect();
+        let staged = moves.into_iter().chain(bound).map(|installed| (installed.file.clone(), installed)).collect();
+        let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, bound: files, kept });
+        let planned = planned.map_err(|stuck| {
+            let conflict = stuck.conflict.to_string();
+            let displaced = stuck.displaced.map(|conflict| conflict.to_string());
+            let without = without_former.get(&stuck.file).or(displaced.as_ref()).unwrap_or(&conflict);
+            neither(&stuck.file, &conflict, without)
+        })?;
+        let catalog = planned.next.ok_or("the plugins could not be put under the new configuration: report this")?;
         refused.extend(planned.refused.into_iter().map(|(file, conflict)| (file, conflict.to_string())));
         Ok((catalog, refused))
     }
@@ -157,17 +155,6 @@ fn neither(file: &str, with_new: &str, with_former: &str) -> String {
         return format!("{file}: {with_new}");
     }
     format!("{file}: {with_new}; with the former values of its `config`: {with_former}")
-}
-
-/// The error of the first of these plugins that conflicts with one before it.
-fn first_conflict(stays: &[Arc<Installed>], without_former: &BTreeMap<String, String>) -> String {
-    for (index, installed) in stays.iter().enumerate() {
-        if let Err(conflict) = conflict(&stays[..index], installed) {
-            let (file, conflict) = (&installed.file, conflict.to_string());
-            return neither(file, &conflict, without_former.get(file).unwrap_or(&conflict));
-        }
-    }
-    "the plugins conflict with each other".to_owned()
 }
 
 /// The name of a plugin and what it serves.

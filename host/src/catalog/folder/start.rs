@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::catalog::history::HistoryFile;
 use crate::catalog::kept_build::KeptBuild;
-use crate::catalog::reserved_routes::ReservedRoutes;
+use crate::catalog::kept_routes::KeptRoutes;
 
 /// The time for which a start in an empty folder waits for what served before: its volume may not be mounted yet.
 const MOUNT_WAIT: Duration = Duration::from_secs(60);
@@ -123,8 +123,8 @@ impl Start {
     }
 
     /// Name and routes that are kept for files of which no build is active again.
-    pub(super) fn reserved(&self) -> Vec<ReservedRoutes> {
-        self.unserved.iter().map(|(file, build)| ReservedRoutes::of(file, build)).collect()
+    pub(super) fn kept_routes(&self) -> Vec<KeptRoutes> {
+        self.unserved.iter().map(|(file, build)| KeptRoutes::of(file, build)).collect()
     }
 
     /// True if this build of a file, by its SHA-256, may become active already.

@@ -1,27 +1,20 @@
-//! Decides which of the staged plugins become active together, without changing anything.
-//!
-//! # Two passes
+//! Plans which of the staged plugins become active together, without changing anything.
 //!
 //! Two plugins can conflict: over a name, a route, or requests that both could answer. The active plugin wins against a
 //! staged one, and among staged ones the file that comes first by name, so the outcome does not depend on which of
-//! them was compiled faster.
+//! them was compiled faster. [`Moves`] decides by these rules.
 //!
-//! First, as many as fit become active together, each in the place of its file's active build: new ones, and those that
-//! did not fit before. Only so can a route move from one plugin to another in one step, and two plugins change routes
-//! with each other: alone, the new owner conflicts with the old one, and with the old owner gone first the route would be
-//! missing in between. Then the rest are tried one by one, again and again until a round admits none, because a plugin
-//! that gives up a route makes room for another.
-//!
-//! A plugin that does not fit stays staged. It is tried again when anything is staged or goes: without a change it
+//! A candidate that does not fit stays staged. It is tried again when anything is staged or goes: without a change it
 //! would not fit either. One catalogue is built in the end, whatever the number of candidates, and not on a thread that
 //! serves requests.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::moves::{Moves, Obstacle};
 use crate::catalog::generation::{Catalog, ConflictError, conflict};
 use crate::catalog::install::Installed;
-use crate::catalog::reserved_routes::ReservedRoutes;
+use crate::catalog::kept_routes::KeptRoutes;
 
 /// The outcome of a swap that was not yet made.
 #[derive(Debug)]
@@ -38,129 +31,127 @@ pub(super) struct PlannedSwap {
 #[derive(Debug)]
 pub(super) struct SwapInput {
     pub(super) current: Arc<Catalog>,
-    /// The plugins that serve, in the order of their files, without those whose files are gone.
+    /// The plugins that can stay as they are, at most one for each file, in the order of their files. No two of them
+    /// conflict.
     pub(super) active: Vec<Arc<Installed>>,
     /// They are not those of the present generation.
     pub(super) has_changes: bool,
-    /// The plugins that could become active, by file.
+    /// The plugins that could become active, by file, each in the place of its file's active build.
     pub(super) staged: BTreeMap<String, Arc<Installed>>,
+    /// The files of `staged` whose candidates have to become active, because their active builds cannot stay.
+    pub(super) bound: Vec<String>,
     /// Name and routes of each file that served before the start and does not serve yet.
-    pub(super) reserved: Vec<ReservedRoutes>,
+    pub(super) kept: Vec<KeptRoutes>,
 }
 
-/// Plans the next generation.
-pub(super) fn plan(input: SwapInput) -> PlannedSwap {
-    let SwapInput { current, active, has_changes, mut staged, reserved } = input;
-    let admitted = together(&active, staged.values().cloned().collect(), &reserved);
-    staged.retain(|file, _| admitted.iter().all(|installed| installed.file != *file));
-    let has_changes = has_changes || !admitted.is_empty();
-    one_by_one(&current, with(&active, &admitted), has_changes, staged, admitted, &reserved)
+/// A candidate that has to become active and cannot.
+#[derive(Debug)]
+pub(super) struct BoundConflict {
+    pub(super) file: String,
+    /// The reason why the candidate does not fit.
+    pub(super) conflict: ConflictError,
+    /// The reason why its file's active build cannot stay, if that is another candidate which has to become active.
+    pub(super) displaced: Option<ConflictError>,
 }
 
-/// Those of the candidates that fit together, each in the place of its file's active build. A candidate that conflicts
-/// with a plugin that stays, or with a candidate before it, is left out. Its file's active build stays then, with which
-/// others may conflict that fitted without it: they are left out, too, until none is left that conflicts.
-///
-/// A candidate that serves what its file served before the start comes before those that serve something else, so that
-/// a changed configuration takes nothing from it.
-fn together(
-    active: &[Arc<Installed>],
-    mut candidates: Vec<Arc<Installed>>,
-    reserved: &[ReservedRoutes],
-) -> Vec<Arc<Installed>> {
+/// Plans the next generation. Fails if a candidate that has to become active does not fit.
+pub(super) fn plan(input: SwapInput) -> Result<PlannedSwap, BoundConflict> {
+    let SwapInput { current, active, has_changes, staged, bound, kept } = input;
+    let candidates = in_order(staged, &kept);
+    let places = Places { active: &active, kept: &kept, candidates: &candidates };
+    let bound: Vec<usize> = (0..candidates.len()).filter(|&at| bound.contains(&candidates[at].file)).collect();
+    let moves = places.moves();
+    let is_moved = moves.choose(&bound).map_err(|obstacle| places.explain(&obstacle))?;
+    let chosen = |wanted: bool| candidates.iter().zip(&is_moved).filter(move |(_, moved)| **moved == wanted);
+    let admitted: Vec<Arc<Installed>> = chosen(true).map(|(candidate, _)| Arc::clone(candidate)).collect();
+    let is_admitted = |file: &str| admitted.iter().any(|candidate| candidate.file == *file);
+    let mut next: Vec<_> = active.iter().filter(|active| !is_admitted(&active.file)).cloned().collect();
+    next.extend(admitted.iter().cloned());
+    let still_kept: Vec<&KeptRoutes> = kept.iter().filter(|kept| !is_admitted(&kept.file)).collect();
+    let refused = chosen(false).filter_map(|(candidate, _)| {
+        let others: Vec<_> = next.iter().filter(|other| other.file != candidate.file).cloned().collect();
+        let conflict = conflict(&others, candidate)
+            .and_then(|()| still_kept.iter().try_for_each(|kept| kept.check(candidate)))
+            .err()?;
+        Some((candidate.file.clone(), conflict))
+    });
+    let refused = refused.collect();
+    if !has_changes && admitted.is_empty() {
+        return Ok(PlannedSwap { next: None, admitted, refused });
+    }
+    // They were compared two by two, so this does not fail; if it does, the present generation stays.
+    let next = current.next(next).map_err(|conflict| {
+        let file = admitted.first().map_or_else(String::new, |candidate| candidate.file.clone());
+        BoundConflict { file, conflict, displaced: None }
+    })?;
+    Ok(PlannedSwap { next: Some(next), admitted, refused })
+}
+
+/// The candidates in the order in which they are chosen. One that serves what its file served before the start comes
+/// before those that serve something else, so that a changed configuration takes nothing from it.
+fn in_order(staged: BTreeMap<String, Arc<Installed>>, kept: &[KeptRoutes]) -> Vec<Arc<Installed>> {
+    let mut candidates: Vec<_> = staged.into_values().collect();
     candidates.sort_by_key(|candidate| {
-        let own = reserved.iter().find(|reserved| reserved.file == candidate.file);
+        let own = kept.iter().find(|kept| kept.file == candidate.file);
         !own.is_some_and(|own| own.is_as_before(candidate))
     });
-    let mut others: Vec<_> = staying(active, &candidates).cloned().collect();
-    let kept = without(reserved, &candidates);
-    let mut left_out = Vec::new();
-    candidates.retain(|candidate| {
-        let fits = fits(&others, &kept, candidate).is_ok();
-        let list = if fits { &mut others } else { &mut left_out };
-        list.push(Arc::clone(candidate));
-        fits
-    });
-    // All that is left fits together. Only what comes back with those that are left out can conflict with it.
-    while !left_out.is_empty() {
-        let is_back = |file: &str| left_out.iter().any(|candidate| candidate.file == file);
-        let back: Vec<_> = active.iter().filter(|other| is_back(&other.file)).cloned().collect();
-        let kept: Vec<_> = reserved.iter().filter(|reserved| is_back(&reserved.file)).collect();
-        (candidates, left_out) = candidates.into_iter().partition(|candidate| fits(&back, &kept, candidate).is_ok());
-    }
     candidates
 }
 
-/// Fails if a plugin cannot be active beside these, or would take what is reserved for another file.
-fn fits(others: &[Arc<Installed>], reserved: &[&ReservedRoutes], plugin: &Installed) -> Result<(), ConflictError> {
-    conflict(others, plugin)?;
-    reserved.iter().try_for_each(|reserved| reserved.check(plugin))
+/// The plugins of each file: the active one or what is kept for it, and the candidate.
+struct Places<'p> {
+    active: &'p [Arc<Installed>],
+    kept: &'p [KeptRoutes],
+    candidates: &'p [Arc<Installed>],
 }
 
-/// The reservations of files that have none of these plugins.
-fn without<'a>(reserved: &'a [ReservedRoutes], plugins: &[Arc<Installed>]) -> Vec<&'a ReservedRoutes> {
-    let is_served = |reserved: &&ReservedRoutes| plugins.iter().any(|plugin| plugin.file == reserved.file);
-    reserved.iter().filter(|reserved| !is_served(reserved)).collect()
-}
-
-/// Admits one waiting plugin after the other, again and again until a round admits none. `has_changes` is whether the
-/// active ones differ from those of the present generation already, by those that were admitted before.
-fn one_by_one(
-    current: &Catalog,
-    mut active: Vec<Arc<Installed>>,
-    mut has_changes: bool,
-    mut waiting: BTreeMap<String, Arc<Installed>>,
-    mut admitted: Vec<Arc<Installed>>,
-    reserved: &[ReservedRoutes],
-) -> PlannedSwap {
-    let mut refused = BTreeMap::new();
-    loop {
-        let before = waiting.len();
-        waiting.retain(|file, candidate| {
-            let others: Vec<_> = active.iter().filter(|other| other.file != *file).cloned().collect();
-            // A plugin that stays may conflict with the new build of this file, never with another that stays.
-            match fits(&others, &without(reserved, &admitted), candidate) {
-                // The refusals of this round may be out of date now, so the loop goes round again.
-                Ok(()) => {
-                    active = others;
-                    active.push(Arc::clone(candidate));
-                    has_changes = true;
-                    refused.remove(file);
-                    admitted.push(Arc::clone(candidate));
-                    false
-                }
-                Err(conflict) => {
-                    refused.insert(file.clone(), conflict);
-                    true
+impl Places<'_> {
+    /// Compares each candidate with everything else once.
+    fn moves(&self) -> Moves {
+        let mut moves = Moves::new(self.candidates.len());
+        let at = |file: &str| self.candidates.iter().position(|candidate| candidate.file == *file);
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            let active = self.active.iter().filter(|other| is_in_the_way(other, candidate)).map(|other| &*other.file);
+            let kept = self.kept.iter().filter(|kept| kept.check(candidate).is_err()).map(|kept| &*kept.file);
+            for file in active.chain(kept) {
+                match at(file) {
+                    Some(other) => moves.needs(index, other),
+                    None => moves.blocks(index),
                 }
             }
+            for (other, earlier) in self.candidates[..index].iter().enumerate() {
+                if is_in_the_way(earlier, candidate) {
+                    moves.excludes(index, other);
+                }
+            }
+        }
+        moves
+    }
+
+    /// The obstacle in the words of the plugins.
+    fn explain(&self, obstacle: &Obstacle) -> BoundConflict {
+        let candidate = &self.candidates[obstacle.candidate];
+        let against = |others: &[Arc<Installed>]| conflict(others, candidate);
+        let immovable = |file: &str| self.candidates.iter().all(|candidate| candidate.file != *file);
+        let found = match obstacle.other {
+            Some(other) => against(std::slice::from_ref(&self.candidates[other])),
+            None => {
+                let active: Vec<_> = self.active.iter().filter(|active| immovable(&active.file)).cloned().collect();
+                let mut kept = self.kept.iter().filter(|kept| immovable(&kept.file));
+                against(&active).and_then(|()| kept.try_for_each(|kept| kept.check(candidate)))
+            }
+        };
+        let displaced = obstacle.displaced_by.and_then(|by| {
+            let own = self.active.iter().find(|active| active.file == candidate.file)?;
+            conflict(std::slice::from_ref(&self.candidates[by]), own).err()
         });
-        if waiting.len() == before {
-            break;
-        }
-    }
-    let next = has_changes.then(|| current.next(active)).transpose();
-    match next {
-        Ok(next) => PlannedSwap { next, admitted, refused },
-        // They were compared one by one, so this does not happen; if it does, the present generation stays.
-        Err(conflict) => {
-            refused.extend(admitted.into_iter().map(|installed| (installed.file.clone(), conflict.clone())));
-            PlannedSwap { next: None, admitted: Vec::new(), refused }
-        }
+        let file = candidate.file.clone();
+        let conflict = found.err().unwrap_or_else(|| ConflictError::SameName(file.clone()));
+        BoundConflict { file, conflict, displaced }
     }
 }
 
-/// These plugins with candidates in the place of their files' active builds. Candidates come last, so that a conflict
-/// is theirs.
-fn with(active: &[Arc<Installed>], candidates: &[Arc<Installed>]) -> Vec<Arc<Installed>> {
-    staying(active, candidates).chain(candidates).cloned().collect()
-}
-
-/// The active plugins that are not replaced by candidates.
-fn staying<'a>(
-    active: &'a [Arc<Installed>],
-    candidates: &'a [Arc<Installed>],
-) -> impl Iterator<Item = &'a Arc<Installed>> {
-    let replaced: HashSet<&str> = candidates.iter().map(|candidate| &*candidate.file).collect();
-    active.iter().filter(move |other| !replaced.contains(&*other.file))
+/// True if two plugins of different files cannot be active together.
+fn is_in_the_way(other: &Arc<Installed>, candidate: &Installed) -> bool {
+    other.file != candidate.file && conflict(std::slice::from_ref(other), candidate).is_err()
 }

@@ -4,9 +4,7 @@
 //! does not answer, a log that grows. So only regular files are opened, a read has a bound of bytes, no scan waits long
 //! for a read, and a file that does not come to rest is reported by name.
 
-use std::fs::{File, FileType};
-use std::io::{self, Read as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,11 +12,9 @@ use std::time::{Duration, Instant};
 use coinslot_base::file::FileStamp;
 use tokio::task::JoinHandle;
 
+use super::regular_file::{MAX_WASM, StampError, read, stamp};
 use crate::catalog::install::Installed;
 use crate::path_events::has_other_path;
-
-/// The largest component that is read, in bytes. Components in Python have 18 MB.
-const MAX_WASM: u64 = 64 << 20;
 
 /// A file that is missing or unreadable for less than this is being replaced: by `mv`, an editor, a swap of links.
 pub(super) const GRACE: Duration = Duration::from_millis(400);
@@ -177,6 +173,11 @@ impl TrackedFile {
         self.staged.as_deref().into_iter().chain(active)
     }
 
+    /// True if the content that was staged last is that of the build that serves.
+    pub(super) fn is_active_content(&self) -> bool {
+        self.active.as_ref().is_some_and(|active| self.staged.as_deref() == Some(active.plugin.sha256()))
+    }
+
     /// Counts the file as missing from now on, with the others of an emptied folder.
     pub(super) fn await_return(&mut self) {
         (self.missing_since, self.was_emptied) = (Some(Instant::now()), true);
@@ -262,62 +263,9 @@ impl TrackedFile {
     }
 }
 
-/// The reason why a path has no stamp.
-enum StampError {
-    Unreadable(io::Error),
-    /// The kind of file, if it is no regular one.
-    NoFile(&'static str),
-}
-
-/// The stamp of the regular file that a path leads to. Opens nothing.
-fn stamp(path: &Path) -> Result<FileStamp, StampError> {
-    let kind = std::fs::metadata(path).map_err(StampError::Unreadable)?.file_type();
-    if !kind.is_file() {
-        return Err(StampError::NoFile(name_of(kind)));
-    }
-    FileStamp::of(path).map_err(StampError::Unreadable)
-}
-
-fn name_of(kind: FileType) -> &'static str {
-    if kind.is_dir() {
-        "a folder"
-    } else if kind.is_fifo() {
-        "a pipe"
-    } else if kind.is_socket() {
-        "a socket"
-    } else {
-        "a device"
-    }
-}
-
-/// Reads a regular file, and no more of it than a component may have. It may have become something else since it was
-/// looked at, so the open does not wait for a writer.
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is no file"));
-    }
-    let mut wasm = Vec::new();
-    file.take(MAX_WASM + 1).read_to_end(&mut wasm)?;
-    Ok(wasm)
-}
-
-/// Lists the files of a folder whose names end with `.wasm` and do not begin with a dot, in the order of their names.
-pub(super) fn wasm_files(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in std::fs::read_dir(dir)? {
-        let Ok(name) = entry?.file_name().into_string() else { continue };
-        if name.ends_with(".wasm") && !name.starts_with('.') {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
 

@@ -14,6 +14,9 @@ use super::{columns, time};
 use crate::cli::Failure;
 
 /// List payments, the newest first.
+///
+/// A payment that was given back is not among them: nothing was charged, and it can be used again. `failed` lists those
+/// whose plugin failed.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PaymentsArgs {
     #[command(flatten)]

@@ -47,12 +47,14 @@ async fn reads_before_another_client(is_busy: bool) -> usize {
                     use_much(&turns);
                 }
                 stream.read_u8().await.expect("a byte");
-                let mut reads = reads.lock();
-                reads.0 += 1;
-                if reads.0 == 1_000 {
+                let read = {
+                    let mut reads = reads.lock();
+                    reads.0 += 1;
+                    reads.0
+                };
+                if read == 1_000 {
                     wake.notify_one();
                 }
-                drop(reads);
                 tokio::task::yield_now().await;
             }
             drop(ours);

@@ -4,7 +4,8 @@
 //! `meet=KEY:COUNT` waits until so many requests have reached the same step; `wait` or `wait=MILLISECONDS` waits a
 //! while, `sleep` an hour; `block` waits so that nothing else runs. `charge=AMOUNT` charges. `fetch=URL` sends a
 //! request by WASI 0.3, `fetch2=URL` by 0.2. `trap`, `spin` and `fail` misbehave; `grow=MIB` allocates memory and keeps
-//! it; `after=STEP` runs a step after the answer's last byte.
+//! it; `read` reads the request's body, and panics if it is not whole; `after=STEP` runs a step after the answer's last
+//! byte.
 
 wit_bindgen::generate!({
     inline: "
@@ -93,12 +94,14 @@ impl wasip3::exports::http::handler::Guest for Guest {
         let before = payer();
         let target = request.get_path_with_query().unwrap_or_default();
         println!("crowd got {target}");
+        let mut request = Some(request);
         let query = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
         let mut said = Vec::new();
         let mut after = Vec::new();
         for step in query.split('&').filter(|step| !step.is_empty()) {
             match step.strip_prefix("after=") {
                 Some(step) => after.push(step.to_owned()),
+                None if step == "read" => read(request.take().expect("a body")).await,
                 None => said.push(format!("{:?}", act(step).await?)),
             }
         }
@@ -123,6 +126,13 @@ impl wasip3::exports::http::handler::Guest for Guest {
         });
         Ok(response)
     }
+}
+
+async fn read(request: Request) {
+    let (_, taken) = wit_future::new(|| Ok(()));
+    let (mut body, received) = Request::consume_body(request, taken);
+    while let (wasip3::wit_bindgen::StreamResult::Complete(_), _) = body.read(Vec::with_capacity(16 << 10)).await {}
+    received.await.expect("a whole body");
 }
 
 async fn act(step: &str) -> Result<String, ErrorCode> {

@@ -95,8 +95,7 @@ impl LedgerReader {
         Ok(oldest.map(|time| UnixTime(from_sqlite(time))))
     }
 
-    /// The connection, for a test that tries to write through it.
-    #[cfg(test)]
+    /// The connection of other reports.
     pub(super) fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -210,6 +210,20 @@ INSERT INTO kept_bytes SELECT 1, coalesce(sum(octet_length(head) + octet_length(
 CREATE TABLE identity (one INTEGER PRIMARY KEY CHECK (one = 1), id BLOB NOT NULL) STRICT;
 INSERT INTO identity SELECT 1, randomblob(16);  -- of this ledger, in the transactions of its host
 ALTER TABLE progress ADD COLUMN reported TEXT;  -- what the facilitator said of an unknown one
+", "
+CREATE TABLE failure (                       -- payments that were given back because their plugin failed
+    id           INTEGER PRIMARY KEY,        -- grows in the order of the failures
+    payment_id   TEXT NOT NULL,              -- as in headers and logs
+    network      TEXT NOT NULL,              -- CAIP-2
+    asset        TEXT NOT NULL,
+    payer        TEXT NOT NULL,
+    amount       TEXT NOT NULL,              -- atomic units
+    testnet      INTEGER NOT NULL,
+    endpoint     TEXT NOT NULL,
+    plugin       TEXT NOT NULL,
+    reason       TEXT NOT NULL,
+    at           INTEGER NOT NULL            -- Unix seconds
+) STRICT;
 "];
 
 /// The schema version that this program reads and writes.

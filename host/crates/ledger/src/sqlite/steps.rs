@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 
 use super::due::{FIRST_PAUSE, WATCH_DELAY};
 use super::leases::lease;
-use super::{answers, transactions};
+use super::{answers, failures, transactions};
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
 use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Reported, Retained, SettledBy, Step};
@@ -43,14 +43,12 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
     }
     let state = match step.next(position).ok_or_else(out_of_order)? {
         Next::State(state) => state,
-        Next::Deleted => {
-            delete_outgoing(connection, id)?;
-            answers::delete(connection, id)?;
-            return delete(connection, id);
-        }
+        Next::Deleted => return give_back(connection, id, &step, at),
     };
     match step {
-        Step::Released | Step::NotSent | Step::Executing | Step::Delivered { .. } => enter(connection, id, state, at),
+        Step::Released | Step::Failed { .. } | Step::NotSent | Step::Executing | Step::Delivered { .. } => {
+            enter(connection, id, state, at)
+        }
         Step::Settling { request, answer } => {
             send(connection, id, Flow::Authorization, &request, at)?;
             answers::keep(connection, id, &answer, at)
@@ -182,6 +180,16 @@ fn fail(connection: &Connection, row: i64, state: PaymentState, reason: &str, at
         )?
         .execute(params![row, state.as_str(), reason, to_sqlite(at.0)])?;
     Ok(())
+}
+
+/// Deletes a payment that is given back, so that it can be claimed again.
+fn give_back(connection: &Connection, row: i64, step: &Step, at: UnixTime) -> Result<(), LedgerError> {
+    if let Step::Failed { reason } = step {
+        failures::record(connection, row, reason, at)?;
+    }
+    delete_outgoing(connection, row)?;
+    answers::delete(connection, row)?;
+    delete(connection, row)
 }
 
 /// Deletes a payment that has neither a transaction nor an answer yet.

@@ -43,6 +43,29 @@ async fn a_released_payment_may_try_again() {
     won(&ledger, claim("n", 2)).await;
 }
 
+/// The log had the name of the payment, and the ledger did not know it.
+#[tokio::test]
+async fn a_payment_that_is_given_back_for_a_failure_leaves_a_line_and_may_try_again() {
+    let (dir, ledger) = ledger();
+    let failed = |reason: &str| Step::Failed { reason: reason.to_owned() };
+    for (at, reason) in [(1_000, "it trapped"), (1_001, "it took too long")] {
+        let hold = won(&ledger, claim("n", 1)).await;
+        take(&ledger, &hold, failed(reason), at).await;
+    }
+    let hold = won(&ledger, claim("other", 1)).await;
+    take(&ledger, &hold, Step::Released, 1_002).await;
+    assert_eq!(count(&dir, "claim"), 0);
+    let failures = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger").failures(10).expect("failures");
+    let told: Vec<_> = failures.iter().map(|one| (one.at.0, one.reason.as_str(), one.payment_id.clone())).collect();
+    let id = claim("n", 1).id.short();
+    assert_eq!(told, [(1_001, "it took too long", id.clone()), (1_000, "it trapped", id)]);
+    // Anybody can make a plugin fail: only the newest lines are kept.
+    file(&dir).execute("UPDATE failure SET id = id + 20000 WHERE reason = 'it took too long'", []).expect("moved");
+    let hold = won(&ledger, claim("n", 1)).await;
+    take(&ledger, &hold, failed("again"), 1_003).await;
+    assert_eq!(count(&dir, "failure"), 2, "the first one is forgotten");
+}
+
 #[tokio::test]
 async fn a_settled_payment_gives_its_answer_back() {
     let (_dir, ledger) = ledger();

@@ -21,6 +21,7 @@ async fn steps_out_of_order_are_refused() {
 fn steps() -> Vec<Step> {
     vec![
         Step::Released,
+        Step::Failed { reason: "trap".to_owned() },
         Step::Executing,
         settling(),
         Step::SettlingUpfront { request: "{}".to_owned() },

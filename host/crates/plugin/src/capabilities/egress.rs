@@ -4,6 +4,7 @@
 //! reaches nothing at all. The stock client of `wasmtime-wasi-http` is not compiled in, so nothing else can send.
 
 mod address;
+mod allowed;
 mod client;
 mod connect;
 mod emptiness;
@@ -12,11 +13,11 @@ mod origin;
 mod response;
 mod send;
 
-pub(crate) use self::address::is_public;
+pub use self::allowed::Allowed;
 pub(crate) use self::client::EgressClient;
 #[cfg(test)]
 pub(crate) use self::connect::Resolving;
 pub(crate) use self::connect::{Resolve, SystemResolver};
 pub(crate) use self::loop_guard::LoopGuard;
-pub use self::origin::{Allowed, Origin};
+pub use self::origin::Origin;
 pub(crate) use self::send::{Egress, OutgoingResult};

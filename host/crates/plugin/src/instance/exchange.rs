@@ -55,13 +55,20 @@ impl RequestProgress {
     /// The fault, or that of the client if the guest did not survive a body that is not whole. What a guest does too
     /// long or with too much memory is its own fault all the same.
     pub(crate) fn excuse(&self, fault: Fault) -> Fault {
-        let is_too_large = self.too_large.load(Relaxed);
         match fault {
-            Fault::Trap(_) | Fault::NoResponse(_) if is_too_large || self.ended_early.load(Relaxed) => {
-                Fault::BrokenRequest { is_too_large, fault: fault.to_string() }
+            Fault::Trap(_) | Fault::NoResponse(_) if self.too_large.load(Relaxed) => {
+                Fault::RequestTooLarge(fault.to_string())
+            }
+            Fault::Trap(_) | Fault::NoResponse(_) if self.ended_early.load(Relaxed) => {
+                Fault::RequestEndedEarly(fault.to_string())
             }
             fault => fault,
         }
+    }
+
+    /// True if the fault may be the client's: see [`RequestProgress::excuse`].
+    pub(crate) fn excuses(&self, fault: &Fault) -> bool {
+        self.excuse(fault.clone()) != *fault
     }
 }
 

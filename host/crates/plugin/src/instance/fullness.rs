@@ -1,5 +1,6 @@
 //! Tells whether a paid request would find an instance of its plugin in time, before anybody pays for it.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -18,17 +19,31 @@ const SAY_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Fullness {
     /// The wait from which on the plugin counts as full.
     most: Duration,
-    /// Instances of the plugin at once, for the log.
-    instances: usize,
     state: Mutex<FullnessState>,
+    refusals: Arc<Refusals>,
+}
+
+/// The requests of a plugin that were refused for want of an instance, for the log.
+#[derive(Debug)]
+struct Refusals {
+    /// Instances of the plugin at once.
+    instances: usize,
+    /// The time between two lines.
+    pause: Duration,
+    state: Mutex<RefusalsState>,
+}
+
+#[derive(Debug, Default)]
+struct RefusalsState {
+    /// Requests that no line tells yet.
+    untold: u64,
+    /// A task counts them, and tells how many there were in a pause.
+    is_counting: bool,
 }
 
 #[derive(Debug, Default)]
 struct FullnessState {
     full: Option<FullSince>,
-    /// Requests that were refused and not reported.
-    refused: u64,
-    reported: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,7 +58,8 @@ impl Fullness {
     /// For requests that wait at most this long for an instance. A plugin is full when half of it does not suffice: the
     /// other half is left to clients who were told a price already. The plugin has at most so many `instances`.
     pub(crate) fn new(wait: Duration, instances: usize) -> Self {
-        Self { most: wait / 2, instances, state: Mutex::default() }
+        let refusals = Arc::new(Refusals { instances, pause: SAY_EVERY, state: Mutex::default() });
+        Self { most: wait / 2, state: Mutex::default(), refusals }
     }
 
     /// Takes note of a look, which has found this room. Returns whether the plugin is full.
@@ -70,23 +86,46 @@ impl Fullness {
         }
     }
 
-    /// Counts a request that was refused for want of an instance, and says so in the log now and then.
-    pub(crate) fn refused(&self, plugin: &str) {
-        let mut state = self.state.lock();
-        state.refused += 1;
-        if state.reported.is_some_and(|reported| reported.elapsed() < SAY_EVERY) {
+    /// Counts a request that was refused for want of an instance. The first one is in the log at once, and then a line for
+    /// each [`SAY_EVERY`] tells how many there were in it, the last ones too.
+    pub(crate) fn refused(&self, plugin: &Arc<str>) {
+        let mut state = self.refusals.state.lock();
+        state.untold += 1;
+        if state.is_counting {
             return;
         }
-        state.reported = Some(Instant::now());
-        let requests = std::mem::take(&mut state.refused);
+        state.is_counting = true;
         drop(state);
-        let most = self.instances;
-        tracing::warn!(
-            plugin,
-            requests,
-            "refused: no instance was free in time; `limits.max_instances_per_plugin` is {most} for this plugin, and \
-             `limits.max_instances` is for all together"
-        );
+        self.refusals.tell(plugin);
+        let (refusals, plugin) = (Arc::clone(&self.refusals), Arc::clone(plugin));
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(refusals.pause).await;
+                if !refusals.tell(&plugin) {
+                    break;
+                }
+            }
+        });
+    }
+}
+
+impl Refusals {
+    /// Logs how many requests were refused since the last line. False if there was none: then nothing counts any more.
+    fn tell(&self, plugin: &str) -> bool {
+        let mut state = self.state.lock();
+        let requests = std::mem::take(&mut state.untold);
+        state.is_counting = requests > 0;
+        drop(state);
+        if requests > 0 {
+            let most = self.instances;
+            tracing::warn!(
+                plugin,
+                requests,
+                "refused: no instance was free in time; `limits.max_instances_per_plugin` is {most} for this plugin, \
+                 `limits.max_memory_per_plugin` bounds their memory, and `limits.max_instances` is for all together"
+            );
+        }
+        requests > 0
     }
 }
 
@@ -113,5 +152,26 @@ mod tests {
         // Others hold the permits, and give them back now and then.
         assert!(!full.look(Room::TakenByOthers(at(5_500)), at(6_400)));
         assert!(full.look(Room::TakenByOthers(at(5_500)), at(6_500)));
+    }
+
+    /// The number of refused requests was in the log with the next one that came after the pause: hours late, or never.
+    #[tokio::test]
+    async fn the_refused_requests_are_told_when_the_pause_is_over_and_not_with_the_next_one() {
+        let pause = Duration::from_millis(200);
+        let refusals = Arc::new(Refusals { instances: 4, pause, state: Mutex::default() });
+        let (mut full, plugin) = (Fullness::new(Duration::from_secs(2), 4), Arc::from("shop"));
+        full.refusals = Arc::clone(&refusals);
+        full.refused(&plugin);
+        assert_eq!(refusals.state.lock().untold, 0, "the first one is told at once");
+        (0..56).for_each(|_| full.refused(&plugin));
+        assert_eq!(refusals.state.lock().untold, 56);
+        // After another pause without a refused request nothing counts any more.
+        let told = async {
+            while refusals.state.lock().is_counting {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), told).await.expect("no task is left");
+        assert_eq!(refusals.state.lock().untold, 0);
     }
 }

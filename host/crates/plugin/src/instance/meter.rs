@@ -3,26 +3,21 @@
 //! A meter is shared between the store, whose callbacks write it, and the future that polls the guest. It outlives the
 //! store, so that a fault can be explained after the guest is gone.
 
+mod fault;
+
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use coinslot_base::text::bounded;
 use parking_lot::{Mutex, MutexGuard};
-use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
-use wasmtime_wasi::I32Exit;
 
 use crate::capabilities::log::{GuestLog, PluginLog};
-use crate::fault::Fault;
 use crate::instance::cpu_slots::CpuSlot;
 use crate::instance::engine::TICK;
 use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, PluginCpu, RunningGuest};
-
-/// The most bytes of a trap's text that are kept.
-const TRAP_TEXT: usize = 4 << 10;
 
 /// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of a large guest may
 /// touch all of its memory, dropping it gives the memory back, and no epoch interrupts either.
@@ -303,57 +298,12 @@ impl GuestMeter {
         taken > LARGE_MEMORY && !self.large.swap(true, Relaxed)
     }
 
-    /// Notes that the guest was refused memory beyond its own limit.
-    pub(crate) fn refuse_memory(&self) {
-        self.memory_refused.store(true, Relaxed);
-    }
-
-    pub(crate) fn refuse_host_memory(&self) {
-        self.host_memory_refused.store(true, Relaxed);
-    }
-
-    /// Notes that the guest was refused memory beyond what all instances of its plugin may have.
-    pub(crate) fn refuse_plugin_memory(&self) {
-        self.plugin_memory_refused.store(true, Relaxed);
-    }
-
     pub(crate) fn charge(&self, amount: String) {
         *self.charged.lock() = Some(amount);
     }
 
     pub(crate) fn log(&self) -> MutexGuard<'_, GuestLog> {
         self.log.lock()
-    }
-
-    /// Explains why a guest ended. A fault that is in the error already stays. Otherwise the host's own observations
-    /// go before the text of the trap: a guest that was refused memory usually aborts with a trap of its own.
-    pub(crate) fn fault(&self, error: &wasmtime::Error) -> Fault {
-        if let Some(fault) = error.downcast_ref::<Fault>() {
-            fault.clone()
-        } else if self.exhausted.load(Relaxed) {
-            Fault::Cpu
-        } else if self.memory_refused.load(Relaxed) {
-            Fault::Memory
-        } else if self.host_memory_refused.load(Relaxed) {
-            Fault::HostMemory
-        } else if self.plugin_memory_refused.load(Relaxed) {
-            Fault::PluginMemory
-        } else if error.is::<PoolConcurrencyLimitError>() {
-            Fault::Busy
-        } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
-            Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
-        } else {
-            Fault::Trap(bounded(trap_text(error), TRAP_TEXT))
-        }
-    }
-}
-
-/// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so
-/// the cause would be what is cut off.
-fn trap_text(error: &wasmtime::Error) -> String {
-    match error.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{}\n{backtrace}", error.root_cause()),
-        None => format!("{error:#}"),
     }
 }
 

@@ -15,6 +15,7 @@
 //!   that has the fewest instances of the plugin in use, then in the order of arrival. For an instance of several
 //!   permits, those that become free are kept while it is the next in turn.
 
+mod fair_share;
 mod memory;
 mod pool;
 mod queue;
@@ -109,7 +110,8 @@ struct HeldPermits {
     request: PermitRequest,
 }
 
-/// The bound of one plugin's instances. Clones share it.
+/// The bound of one plugin's instances. Clones share it. Under each bound of a plugin all of its instances count: those
+/// of a former build, and those that began before a reload.
 #[derive(Clone, Debug)]
 pub(crate) struct InstanceLimit(Arc<LimitEntry>);
 
@@ -128,8 +130,8 @@ impl InstanceLimit {
         Self(Arc::new(LimitEntry { pool: Arc::clone(pool), key, terms }))
     }
 
-    /// The bound of the same plugin under these terms: this one if the terms are its own, or another one, which counts
-    /// from here on.
+    /// The bound of the same plugin under these terms: this one if the terms are its own, or another one, under which the
+    /// instances that run count, too.
     pub(crate) fn under(&self, most: usize, sells: Sells, memory: MemoryTerms) -> Self {
         let terms = &self.0.terms;
         if (terms.most, terms.sells, terms.memory) == (most, sells, memory) {

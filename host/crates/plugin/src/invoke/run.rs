@@ -99,7 +99,7 @@ async fn run(
     let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
     let came = Instant::now();
     let started = match &instances.reuse {
-        InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, permit).await,
+        InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, progress, permit).await,
         InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, asked, wait, request).await,
     };
     match &started {

@@ -13,7 +13,7 @@ use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
 use crate::fault::Fault;
 use crate::instance::Instances;
-use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
+use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse, RequestProgress};
 use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{InstanceMemory, InstancePermits, PermitRequest};
@@ -71,13 +71,14 @@ pub(super) async fn start_alone(
 }
 
 /// Starts a request in a shared instance, which is driven by a task of its own: the future only waits for the request's
-/// end. A fault of the instance counts once for the circuit breaker, however many requests it ends.
+/// end. A fault of the instance counts at most once for the circuit breaker, however many requests it ends.
 pub(super) async fn start_shared(
     instances: &Instances,
     shared: &SharedInstances,
     asked: PermitRequest,
     wait: Duration,
     request: GuestRequest,
+    progress: &Arc<RequestProgress>,
     permit: &mut BreakerPermit,
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
@@ -85,7 +86,7 @@ pub(super) async fn start_shared(
     let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.plugin_cpu.clone());
     let excused = Arc::new(AtomicBool::new(false));
     permit.unless(excused.clone());
-    let request = Box::new(SharedRequest { request, meter: meter.clone() });
+    let request = Box::new(SharedRequest { request, meter: meter.clone(), progress: Arc::clone(progress) });
     let answered = SharedInstances::answer(slot, spec.clone(), asked, request, excused);
     let guest = Box::pin(async move { answered.await.map_err(wasmtime::Error::new) });
     Ok(StartedGuest { guest, meter, permits: None })

@@ -205,3 +205,43 @@ async fn settles(done: impl Fn() -> bool) {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+/// The body of a client that goes away when the sender is used.
+struct BrokenBody(tokio::sync::oneshot::Receiver<()>);
+
+impl http_body::Body for BrokenBody {
+    type Data = Bytes;
+    type Error = RequestBodyError;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, RequestBodyError>>> {
+        std::pin::Pin::new(&mut self.0).poll(cx).map(|_| Some(Err("the client has gone".into())))
+    }
+}
+
+/// A client that broke off its body opened the circuit of a plugin whose instances are shared: the trap counted as the
+/// failure of another request in the instance.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_over_the_broken_body_of_one_request_counts_for_no_other_request_of_the_instance() {
+    let plugin = crowd(Limits { breaker: opens_after(1), ..shared(1000, 12) }).await;
+    for round in 0..6 {
+        let others: Vec<_> = (0..4).map(|_| begin(&plugin, "0x1", format!("meet=in{round}:5&sleep"))).collect();
+        let (breaks, broken) = tokio::sync::oneshot::channel();
+        let uri = format!("/crowd?meet=in{round}:5&read");
+        let request = Request::get(uri).header("host", "shop.example").body(BrokenBody(broken).boxed_unsync());
+        let (failing, request) = (plugin.clone(), request.expect("a request"));
+        let failing = tokio::spawn(async move { failing.invoke(free(), request).await.map(drop) });
+        breaks.send(()).expect("its guest reads it");
+        let fault = failing.await.expect("no panic").expect_err("its guest panics");
+        assert!(matches!(fault, Fault::RequestEndedEarly(_)), "{fault}");
+        for other in others {
+            let fault = other.await.expect("no panic").expect_err("the instance is gone");
+            assert!(matches!(fault, Fault::Trap(_)), "{fault}");
+        }
+        assert_eq!(plugin.circuit(), Circuit::Closed);
+    }
+    assert!(matches!(ask(&plugin, "", "trap").await, Err(Fault::Trap(_))));
+    assert_ne!(plugin.circuit(), Circuit::Closed, "a trap of its own counts");
+}

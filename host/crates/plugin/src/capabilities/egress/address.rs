@@ -27,8 +27,18 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
     }
 }
 
-/// True for an address at which a cloud serves credentials or the configuration of its machines, and that is not
-/// link-local. Only an entry that is this very address allows it.
+/// True for an address at which a cloud serves credentials or the configuration of its machines, link-local ones included.
+/// Only an entry that is this very address allows it.
+pub(crate) fn serves_credentials(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    let is_link_local = match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
+    };
+    is_link_local || is_metadata(address)
+}
+
+/// True for such an address that is not link-local.
 fn is_metadata(address: IpAddr) -> bool {
     match address {
         // Azure's WireServer, Alibaba, Oracle's older one.
@@ -162,10 +172,12 @@ mod tests {
             "fe80::1",
             "::ffff:169.254.169.254",
         ] {
-            assert!(!is_private(text.parse().unwrap()), "{text}");
+            let address = text.parse().unwrap();
+            assert!(!is_private(address) && serves_credentials(address), "{text}");
         }
         for text in ["127.0.0.1", "10.1.2.3", "192.168.0.1", "100.64.0.1", "::1", "fd12::1", "::ffff:10.0.0.1"] {
-            assert!(is_private(text.parse().unwrap()), "{text}");
+            let address = text.parse().unwrap();
+            assert!(is_private(address) && !serves_credentials(address), "{text}");
         }
     }
 }

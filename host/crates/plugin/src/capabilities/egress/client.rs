@@ -18,9 +18,10 @@ use rustls::crypto::aws_lc_rs;
 use rustls_platform_verifier::BuilderVerifierExt as _;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody};
 
+use super::allowed::Allowed;
 use super::connect::{ConnectError, Connector, Resolve};
 use super::emptiness;
-use super::origin::{Allowed, Origin};
+use super::origin::Origin;
 use super::response::BoundedResponse;
 use crate::capabilities::config::{Grants, Secret};
 use crate::headers::{CDN_LOOP, HostOnly, is_withheld, remove};

@@ -14,7 +14,8 @@ use tokio::time::timeout;
 use tower_service::Service;
 
 use super::address;
-use super::origin::{Allowed, Origin};
+use super::allowed::Allowed;
+use super::origin::Origin;
 
 /// The longest look-up of a name.
 const LOOKUP: Duration = Duration::from_secs(5);

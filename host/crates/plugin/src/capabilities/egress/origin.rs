@@ -9,32 +9,22 @@ use std::net::IpAddr;
 use http::Uri;
 use url::{Host, Url};
 
-use super::address;
-
 /// A scheme, a host and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     https: bool,
-    host: OriginHost,
+    pub(super) host: OriginHost,
     port: u16,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum OriginHost {
+pub(super) enum OriginHost {
     Name(String),
     /// Every name below a domain: those that end with this text, which starts with a dot.
     Below(String),
     /// Every name, and every address.
     Any,
     Address(IpAddr),
-}
-
-/// An entry of the allow-list: an origin, and the addresses that its name may have.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Allowed {
-    pub origin: Origin,
-    /// Allows addresses of private networks and of this machine for its name.
-    pub private: bool,
 }
 
 impl Origin {
@@ -134,29 +124,6 @@ impl Origin {
     }
 }
 
-impl Allowed {
-    /// True if a request that this entry allows may be sent to this address.
-    pub(crate) fn admits(&self, address: IpAddr) -> bool {
-        match &self.origin.host {
-            OriginHost::Address(own) => *own == address.to_canonical(),
-            // The name itself means this machine.
-            OriginHost::Name(name) if name == "localhost" => address.to_canonical().is_loopback(),
-            OriginHost::Name(_) | OriginHost::Below(_) | OriginHost::Any => {
-                address::is_public(address) || self.private && address::is_private(address)
-            }
-        }
-    }
-
-    /// True if the operator has allowed private networks or this machine by it.
-    pub fn is_inside(&self) -> bool {
-        match &self.origin.host {
-            OriginHost::Address(address) => address::is_private(*address),
-            OriginHost::Name(name) if name == "localhost" => true,
-            OriginHost::Name(_) | OriginHost::Below(_) | OriginHost::Any => self.private,
-        }
-    }
-}
-
 fn has_credentials(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -175,15 +142,10 @@ impl fmt::Display for Origin {
     }
 }
 
-impl fmt::Display for Allowed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}", self.origin, if self.private { " (private)" } else { "" })
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
+    use super::super::allowed::Allowed;
     use super::*;
 
     #[track_caller]

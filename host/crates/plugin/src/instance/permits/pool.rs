@@ -48,7 +48,7 @@ impl PermitPool {
         let mut state = self.state.lock();
         let key = state.number();
         state.sellers += usize::from(terms.sells != Sells::Nothing);
-        state.plugins.entry(Arc::clone(&terms.plugin)).or_default().limits += 1;
+        state.plugins.entry(Arc::clone(&terms.plugin)).or_default().limits.push(key);
         state.limits.insert(key, LimitState::new(terms));
         key
     }
@@ -59,8 +59,8 @@ impl PermitPool {
         let Some(limit) = state.limits.remove(&key) else { return };
         state.sellers -= usize::from(limit.terms.sells != Sells::Nothing);
         if let Some(share) = state.plugins.get_mut(&limit.terms.plugin) {
-            share.limits -= 1;
-            if share.limits == 0 {
+            share.limits.retain(|other| *other != key);
+            if share.limits.is_empty() {
                 state.plugins.remove(&limit.terms.plugin);
             }
         }
@@ -157,6 +157,8 @@ impl PermitPool {
 
     #[cfg(test)]
     pub(super) fn free_of(&self, key: LimitKey) -> usize {
-        self.state.lock().limits.get(&key).map_or(0, |limit| limit.terms.most.saturating_sub(limit.running))
+        let state = self.state.lock();
+        let left = |terms: &LimitTerms| terms.most.saturating_sub(state.running(&terms.plugin).all);
+        state.limits.get(&key).map_or(0, |limit| left(&limit.terms))
     }
 }

@@ -4,21 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use coinslot_base::client::is_of_one_client;
 use tokio::sync::oneshot;
 
+use super::fair_share::{FairShare, PermitClaim};
 use super::memory::MemoryInUse;
 use super::pool::{LimitKey, LimitTerms};
 use super::queue::{ClientQueue, ClientTurn};
 use super::{Demand, InstanceLimit, InstancePermits, PermitRequest, Room, Sells};
-use crate::capabilities::egress::is_public;
 use crate::permit::Client;
 
 /// The part of the permits that is kept for those who need it more: one in this many.
 pub(super) const KEPT: usize = 4;
 /// The part of a plugin's permits, and of its memory, that free routes leave to its quotes: one in this many.
 pub(super) const KEPT_FOR_QUOTES: usize = 8;
-/// The least share of a plugin on a host with many plugins: one permit in this many.
-const LEAST_SHARE: usize = 32;
 
 /// The permits that are held, by bound and by plugin, and the requests that wait for some.
 #[derive(Debug)]
@@ -43,20 +42,27 @@ pub(super) struct PoolState {
 #[derive(Debug)]
 pub(super) struct LimitState {
     pub(super) terms: LimitTerms,
-    pub(super) running: usize,
-    running_unpaid: usize,
-    /// Those of them that are no quotes.
-    running_free: usize,
+    running: RunningInstances,
     paid: ClientQueue,
     quotes: ClientQueue,
     free: ClientQueue,
 }
 
+/// The instances of a plugin that run.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct RunningInstances {
+    pub(super) all: usize,
+    /// Those that nobody has paid for.
+    unpaid: usize,
+    /// Those of them that are no quotes.
+    free: usize,
+}
+
 /// The permits of one plugin.
 #[derive(Debug, Default)]
 pub(super) struct PluginShare {
-    /// Its bounds.
-    pub(super) limits: usize,
+    /// Its bounds: those of its builds, and those of former terms under which instances still run.
+    pub(super) limits: Vec<LimitKey>,
     held: usize,
     /// Those of them that unpaid work holds.
     held_unpaid: usize,
@@ -70,18 +76,6 @@ pub(super) struct Waiting {
     pub(super) client: Client,
     pub(super) limit: InstanceLimit,
     pub(super) granted: oneshot::Sender<InstancePermits>,
-}
-
-/// The answer to a request for permits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PermitClaim {
-    /// It may have them now.
-    Runs,
-    /// It may have them as soon as enough are free. While it is the next in turn, they are kept for it: an instance of
-    /// several permits would never find them free at once beside instances of one.
-    Gathers,
-    /// Others need them more.
-    Refused,
 }
 
 /// The place of a request among those that wait, of which the least is the next to run: paid work, then the plugin that
@@ -115,32 +109,14 @@ impl PoolState {
         if !self.has_room(limit, request) {
             return PermitClaim::Refused;
         }
-        let weight = limit.terms.weight;
-        let most = self.most(total, demand);
+        let share = self.plugins.get(&limit.terms.plugin);
         // What unpaid work holds is no reason to refuse paid work.
-        let held = self.plugins.get(&limit.terms.plugin).map_or(0, |share| match demand {
-            Demand::Paid => share.held - share.held_unpaid,
-            Demand::Quote | Demand::Free => share.held,
-        });
-        let used = match demand {
-            Demand::Paid => total - self.free,
-            Demand::Quote | Demand::Free => self.unpaid,
+        let (held, used) = match demand {
+            Demand::Paid => (share.map_or(0, |share| share.held - share.held_unpaid), total - self.free),
+            Demand::Quote | Demand::Free => (share.map_or(0, |share| share.held), self.unpaid),
         };
-        let (plugins, least) = (self.plugins.len().max(1), (most / LEAST_SHARE).max(weight));
-        let leaves = |of_most: usize, of_all: usize| used + weight + of_most <= most && self.free >= weight + of_all;
-        let newcomers = (plugins - 1) * (most / LEAST_SHARE).max(1);
-        let (is_refused, kept) = if held + weight <= least {
-            (weight > most, 0)
-        } else if held + weight <= (most / plugins).max(least) {
-            (weight > most, if demand.is_paid() { 0 } else { (most / (2 * KEPT)).min(newcomers) })
-        } else {
-            (!leaves(most / KEPT, total / KEPT), 0)
-        };
-        if is_refused {
-            return PermitClaim::Refused;
-        }
-        let has_room = used + weight + kept <= most && self.free >= weight;
-        if has_room { PermitClaim::Runs } else { PermitClaim::Gathers }
+        let (is_paid, most, plugins) = (demand.is_paid(), self.most(total, demand), self.plugins.len().max(1));
+        FairShare { total, free: self.free, most, used, held, weight: limit.terms.weight, plugins, is_paid }.claim()
     }
 
     /// The permits that such work may hold in all.
@@ -169,7 +145,16 @@ impl PoolState {
     fn has_room(&self, limit: &LimitState, request: PermitRequest) -> bool {
         let LimitTerms { plugin, memory, sells, .. } = &limit.terms;
         let fits = |share: &PluginShare| share.memory.fits_another(memory, *sells, request.demand);
-        limit.has_room(request) && self.plugins.get(plugin).is_none_or(fits)
+        limit.has_room(self.running(plugin), request) && self.plugins.get(plugin).is_none_or(fits)
+    }
+
+    /// The instances of a plugin, under all of its bounds: those that began before a reload count under its new terms.
+    pub(super) fn running(&self, plugin: &str) -> RunningInstances {
+        let bounds = self.plugins.get(plugin).into_iter().flat_map(|share| &share.limits);
+        bounds.filter_map(|key| self.limits.get(key)).fold(RunningInstances::default(), |sum, limit| {
+            let RunningInstances { all, unpaid, free } = limit.running;
+            RunningInstances { all: sum.all + all, unpaid: sum.unpaid + unpaid, free: sum.free + free }
+        })
     }
 
     /// True if a request of this kind waits that comes before a new one. Those of clients that have all that they may
@@ -186,12 +171,12 @@ impl PoolState {
 
     pub(super) fn take(&mut self, key: LimitKey, PermitRequest { demand, client }: PermitRequest) {
         let Some(limit) = self.limits.get_mut(&key) else { return };
-        limit.running += 1;
+        limit.running.all += 1;
         limit.queue_mut(demand).take(client);
         self.free -= limit.terms.weight;
         let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
-        limit.running_unpaid += usize::from(unpaid > 0);
-        limit.running_free += usize::from(demand == Demand::Free);
+        limit.running.unpaid += usize::from(unpaid > 0);
+        limit.running.free += usize::from(demand == Demand::Free);
         self.unpaid += unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held += limit.terms.weight;
@@ -202,13 +187,13 @@ impl PoolState {
 
     pub(super) fn give_back(&mut self, key: LimitKey, PermitRequest { demand, client }: PermitRequest) {
         let Some(limit) = self.limits.get_mut(&key) else { return };
-        limit.running -= 1;
+        limit.running.all -= 1;
         limit.queue_mut(demand).give_back(client);
         self.free += limit.terms.weight;
         self.freed = Instant::now();
         let unpaid = if demand.is_paid() { 0 } else { limit.terms.weight };
-        limit.running_unpaid -= usize::from(unpaid > 0);
-        limit.running_free -= usize::from(demand == Demand::Free);
+        limit.running.unpaid -= usize::from(unpaid > 0);
+        limit.running.free -= usize::from(demand == Demand::Free);
         self.unpaid -= unpaid;
         if let Some(share) = self.plugins.get_mut(&limit.terms.plugin) {
             share.held -= limit.terms.weight;
@@ -263,25 +248,24 @@ impl LimitState {
     /// A bound under which nothing runs.
     pub(super) fn new(terms: LimitTerms) -> Self {
         let (paid, quotes, free) = <(ClientQueue, ClientQueue, ClientQueue)>::default();
-        Self { terms, running: 0, running_unpaid: 0, running_free: 0, paid, quotes, free }
+        Self { terms, running: RunningInstances::default(), paid, quotes, free }
     }
 
-    /// True if the plugin's own bound of instances allows another one.
-    fn has_room(&self, PermitRequest { demand, client }: PermitRequest) -> bool {
+    /// True if the plugin's own bound of instances allows another one beside these.
+    fn has_room(&self, running: RunningInstances, PermitRequest { demand, client }: PermitRequest) -> bool {
         let LimitTerms { most, sells, .. } = self.terms;
         let kept = if sells == Sells::Nothing { 0 } else { most / KEPT };
         let for_quotes = if sells == Sells::Quoted { (most / KEPT_FOR_QUOTES).max(usize::from(most > 1)) } else { 0 };
         let (unpaid, free) = (most - kept, (most - kept).saturating_sub(for_quotes).max(1));
-        // A client without a public address may be a proxy, behind which are all clients.
-        let of_client = if client.is_some_and(is_public) { free.div_ceil(2) } else { free };
+        // A client without a public address may be a proxy, behind which are all clients. What it has under other bounds
+        // does not count: the clients of a queue have their turns by what they have under its own.
+        let of_client = if client.is_some_and(is_of_one_client) { free.div_ceil(2) } else { free };
         let is_allowed = match demand {
             Demand::Paid => true,
-            Demand::Quote => self.running_unpaid < unpaid,
-            Demand::Free => {
-                self.running_unpaid < unpaid && self.running_free < free && self.free.running(client) < of_client
-            }
+            Demand::Quote => running.unpaid < unpaid,
+            Demand::Free => running.unpaid < unpaid && running.free < free && self.free.running(client) < of_client,
         };
-        is_allowed && self.running < most
+        is_allowed && running.all < most
     }
 
     fn queue(&self, demand: Demand) -> &ClientQueue {

@@ -6,6 +6,8 @@ use tokio::task::JoinHandle;
 
 use super::*;
 
+mod reload;
+
 fn limit(pool: &Arc<PermitPool>, plugin: &str, most: usize) -> InstanceLimit {
     limit_of(pool, plugin, most, 1, Sells::Declared)
 }
@@ -24,7 +26,7 @@ fn fill(limit: &InstanceLimit, request: impl Into<PermitRequest>) -> Vec<Instanc
 
 /// A request of the client of this number.
 fn of_client(demand: Demand, number: u8) -> PermitRequest {
-    PermitRequest { demand, client: Some(IpAddr::V4(Ipv4Addr::new(192, 0, 2, number))) }
+    PermitRequest { demand, client: Some(IpAddr::V4(Ipv4Addr::new(10, 0, 0, number))) }
 }
 
 /// Waits in a task of its own until it is queued.

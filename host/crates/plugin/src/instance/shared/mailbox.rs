@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use parking_lot::Mutex;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 
 use crate::fault::Fault;
-use crate::instance::exchange::GuestRequest;
+use crate::instance::exchange::{GuestRequest, RequestProgress};
 use crate::instance::meter::GuestMeter;
 
 /// A request for a shared instance.
@@ -14,6 +15,8 @@ pub(crate) struct SharedRequest {
     pub(crate) request: GuestRequest,
     /// Takes the charge of this request.
     pub(crate) meter: Arc<GuestMeter>,
+    /// The progress of its body.
+    pub(crate) progress: Arc<RequestProgress>,
 }
 
 /// A request on its way to a worker.
@@ -75,16 +78,44 @@ pub(super) struct InstanceState {
     pub(super) fault: SetOnce<Fault>,
     /// Set once a request has taken the fault upon itself.
     blamed: AtomicBool,
+    /// The bodies of the requests that its guest works on. That of a client that has gone stays: its guest task cannot be
+    /// cancelled, and may still fail over it.
+    bodies: Mutex<Vec<Arc<RequestProgress>>>,
     /// Set when the instance holds more than it should: it accepts no further request.
     retired: AtomicBool,
 }
 
 impl InstanceState {
     pub(super) fn new(meter: Arc<GuestMeter>) -> Arc<Self> {
-        Arc::new(Self { meter, fault: SetOnce::new(), blamed: false.into(), retired: false.into() })
+        Arc::new(Self {
+            meter,
+            fault: SetOnce::new(),
+            blamed: false.into(),
+            bodies: Mutex::default(),
+            retired: false.into(),
+        })
     }
 
-    /// True for the first request that asks: when an instance fails, exactly one of its requests counts as a failure
+    /// Notes that the guest works on a request, of which this is the progress of the body.
+    pub(super) fn entered(&self, body: Arc<RequestProgress>) {
+        self.bodies.lock().push(body);
+    }
+
+    /// Notes that the guest has answered the request.
+    pub(super) fn answered(&self, body: &Arc<RequestProgress>) {
+        self.bodies.lock().retain(|other| !Arc::ptr_eq(other, body));
+    }
+
+    /// Sets the fault. If the guest may have failed over a body that a client did not send whole, no request takes the
+    /// fault upon itself: which of them the guest worked on is not known.
+    pub(super) fn fail(&self, fault: Fault) {
+        if self.bodies.lock().iter().any(|body| body.excuses(&fault)) {
+            self.blamed.store(true, Relaxed);
+        }
+        let _ = self.fault.set(fault);
+    }
+
+    /// True for the first request that asks: when an instance fails, at most one of its requests counts as a failure
     /// of the plugin.
     pub(super) fn take_blame(&self) -> bool {
         !self.blamed.swap(true, Relaxed)
@@ -105,6 +136,6 @@ pub(super) struct FailOnDrop(pub(super) Arc<InstanceState>);
 
 impl Drop for FailOnDrop {
     fn drop(&mut self) {
-        let _ = self.0.fault.set(Fault::Trap("its instance is gone".into()));
+        self.0.fail(Fault::Trap("its instance is gone".into()));
     }
 }

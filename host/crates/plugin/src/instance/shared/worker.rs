@@ -114,7 +114,7 @@ async fn work(
             let _ = end.send(RequestEnd::NotStarted(request));
         }
     }
-    let _ = state.fault.set(fault);
+    state.fail(fault);
     drop(fail_on_drop);
     if state.meter.is_large() {
         offload(|| drop(store));
@@ -203,7 +203,7 @@ impl AccessorTask<GuestState> for RequestTask {
         if end.is_closed() {
             return Ok(());
         }
-        let SharedRequest { request, meter } = *request;
+        let SharedRequest { request, meter, progress } = *request;
         let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
         let RunningInstance { service, share, state, .. } = &*instance;
         let handle = service.wasi_http_handler().func_handle();
@@ -219,6 +219,7 @@ impl AccessorTask<GuestState> for RequestTask {
             wasmtime::Result::<_>::Ok((call, transfer))
         })?;
         let task = call.task();
+        state.entered(Arc::clone(&progress));
         let answered = tokio::select! {
             biased;
             answered = handle.finish_call_concurrent(accessor, call) => Some(answered?.0),
@@ -240,6 +241,10 @@ impl AccessorTask<GuestState> for RequestTask {
                 let _ = response.send(Err(format!("{code:?}")));
             }
             None => {}
+        }
+        // The guest may still work on the request of a client that has gone.
+        if !end.is_closed() {
+            state.answered(&progress);
         }
         instance.leave(accessor, task, &meter);
         let _ = end.send(RequestEnd::Done);

@@ -9,28 +9,39 @@ use http::Method;
 
 use super::generation::{ConflictError, clash};
 use super::install::Installed;
-use super::kept_build::KeptBuild;
+use super::kept_build::{KeptBuild, KeptEndpoint};
+use super::loading::LoadingRoute;
 
 /// Name and routes of one file.
 #[derive(Clone, Debug)]
-pub(super) struct ReservedRoutes {
+pub(super) struct KeptRoutes {
     pub(super) file: String,
     plugin: String,
     routes: Vec<(Method, Template)>,
 }
 
-impl ReservedRoutes {
+impl KeptRoutes {
     /// Those of the build that served.
     pub(super) fn of(file: &str, build: &KeptBuild) -> Self {
-        let routes = build.endpoints.iter().filter_map(|line| route(line));
+        let routes = build.endpoints.iter().filter_map(route);
         Self { file: file.to_owned(), plugin: build.plugin.clone(), routes: routes.collect() }
     }
 
-    /// True if the plugin has the name and the routes that are reserved.
+    /// The routes, as those of a plugin that is being loaded.
+    pub(super) fn loading(&self) -> impl Iterator<Item = LoadingRoute> {
+        let route = |(method, path): &(Method, Template)| LoadingRoute {
+            plugin: self.plugin.clone(),
+            method: method.clone(),
+            path: path.clone(),
+        };
+        self.routes.iter().map(route)
+    }
+
+    /// True if the plugin has the name and the routes that are kept.
     pub(super) fn is_as_before(&self, plugin: &Installed) -> bool {
         let routes = plugin.endpoints.iter().map(|endpoint| (&endpoint.method, endpoint.path.as_str()));
-        let reserved = self.routes.iter().map(|(method, path)| (method, path.as_str()));
-        plugin.plugin.info().name == self.plugin && routes.eq(reserved)
+        let kept = self.routes.iter().map(|(method, path)| (method, path.as_str()));
+        plugin.plugin.info().name == self.plugin && routes.eq(kept)
     }
 
     /// Fails if a plugin of another file would take name or routes.
@@ -38,7 +49,7 @@ impl ReservedRoutes {
         if plugin.file == self.file {
             return Ok(());
         }
-        let taken = |what: String| Err(ConflictError::Reserved { what, file: self.file.clone() });
+        let taken = |what: String| Err(ConflictError::Kept { what, file: self.file.clone() });
         if plugin.plugin.info().name == self.plugin {
             return taken(format!("the name {}", self.plugin));
         }
@@ -51,9 +62,7 @@ impl ReservedRoutes {
     }
 }
 
-/// The route of a line such as `GET /path 0.01 USDC`.
-fn route(line: &str) -> Option<(Method, Template)> {
-    let mut words = line.split(' ');
-    let method = words.next()?.parse().ok()?;
-    Some((method, Template::parse(words.next()?).ok()?))
+/// The route of an endpoint. None if this version knows no such method or template.
+fn route(endpoint: &KeptEndpoint) -> Option<(Method, Template)> {
+    Some((endpoint.method.parse().ok()?, Template::parse(&endpoint.path).ok()?))
 }
