@@ -3,6 +3,9 @@
 //! A file is told by its stamp, and not by being newer than the component: a copy may keep an old time. What a build
 //! writes beside its sources is no source: a file that it makes, and one that it writes in two builds, one after the
 //! other. A file that somebody saves while a build runs starts the next one.
+//!
+//! cargo's lock file is a source that the build itself makes, and changes after the manifest has changed. Then it counts
+//! as it is after the build.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,8 +21,11 @@ pub(super) struct Snapshot(BTreeMap<PathBuf, FileStamp>);
 /// The state of a plugin's sources at its last build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BuildRecord {
-    /// The digest of the sources before the build.
+    /// The digest of the sources before the build, with cargo's lock file as the build left it.
     digest: String,
+    /// The digest of the manifests before the build.
+    #[serde(default)]
+    manifests: String,
     /// Files outside of the plugin's folder that the compiler read.
     pub(super) read: BTreeSet<PathBuf>,
     /// Files that builds write.
@@ -40,8 +46,12 @@ impl Snapshot {
     }
 
     fn digest(&self, generated: &BTreeSet<PathBuf>) -> String {
+        self.digest_of(|path| !generated.contains(path))
+    }
+
+    fn digest_of(&self, counts: impl Fn(&Path) -> bool) -> String {
         let mut digest = Sha256::new();
-        for (path, stamp) in self.0.iter().filter(|(path, _)| !generated.contains(*path)) {
+        for (path, stamp) in self.0.iter().filter(|(path, _)| counts(path)) {
             digest.update(format!("{} {stamp:?}\n", path.display()));
         }
         hex::encode(digest.finalize())
@@ -51,19 +61,22 @@ impl Snapshot {
 impl BuildRecord {
     /// The record of a build that began with one snapshot and ended with the other, after the build of `former`.
     pub(super) fn of(former: &Self, before: &Snapshot, after: &Snapshot, read: BTreeSet<PathBuf>) -> Self {
+        let manifests = before.digest_of(|path| path.ends_with("Cargo.toml"));
+        let mut built = before.clone();
         let mut generated: BTreeSet<PathBuf> = former.generated.clone();
         let mut written = BTreeSet::new();
         for (path, stamp) in &after.0 {
-            // cargo makes its lock file, which is a source from then on.
-            let is_lock = path.file_name().is_some_and(|name| name == "Cargo.lock");
+            let is_lock = path.ends_with("Cargo.lock");
             match before.0.get(path) {
                 Some(same) if same == stamp => {}
+                None if is_lock => drop(built.0.insert(path.clone(), *stamp)),
+                Some(_) if is_lock && manifests != former.manifests => drop(built.0.insert(path.clone(), *stamp)),
                 Some(_) if former.written.contains(path) && !is_lock => drop(generated.insert(path.clone())),
-                None if !is_lock => drop(generated.insert(path.clone())),
-                Some(_) | None => drop(written.insert(path.clone())),
+                None => drop(generated.insert(path.clone())),
+                Some(_) => drop(written.insert(path.clone())),
             }
         }
-        Self { digest: before.digest(&generated), read, generated, written }
+        Self { digest: built.digest(&generated), manifests, read, generated, written }
     }
 
     /// Returns whether the sources are those of the build.
@@ -147,6 +160,27 @@ mod tests {
         fs::write(&source, "an older version").expect("written");
         let file = fs::File::options().append(true).open(&source).expect("a file");
         file.set_modified(std::time::UNIX_EPOCH).expect("a time");
+        assert!(!record.is_of(&of(dir.path())));
+    }
+    /// A new crate was built twice: its lock file was taken for one that somebody had saved meanwhile.
+    #[test]
+    fn a_lock_file_counts_as_cargo_leaves_it_and_as_somebody_changes_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (manifest, lock) = (dir.path().join("Cargo.toml"), dir.path().join("Cargo.lock"));
+        fs::write(&manifest, "1").expect("written");
+        let mut record = BuildRecord::default();
+        let mut build = |locked: Option<&str>| {
+            let before = of(dir.path());
+            locked.into_iter().for_each(|text| fs::write(&lock, text).expect("written"));
+            record = BuildRecord::of(&record, &before, &of(dir.path()), BTreeSet::new());
+            record.is_of(&of(dir.path()))
+        };
+        assert!(build(Some("made")), "cargo makes it");
+        assert!(!build(Some("changed")), "the manifest is the same: somebody has changed it");
+        assert!(build(None));
+        fs::write(&manifest, "more dependencies").expect("written");
+        assert!(build(Some("more locked")), "cargo changes it after the manifest");
+        fs::write(&lock, "another").expect("written");
         assert!(!record.is_of(&of(dir.path())));
     }
 }
