@@ -227,6 +227,7 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
         functions: options.functions.clone().unwrap_or_else(|| artifacts.clone()),
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
+        priority: options.priority,
         ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_ledger::SqliteLedger;
+use coinslot_plugin::CompilePriority;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -142,6 +143,7 @@ async fn first_host(
     let options = HostOptions {
         chains: Chains::Devnet,
         compiler: super::own_executable(),
+        priority: CompilePriority::Normal,
         functions: super::compiled(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,

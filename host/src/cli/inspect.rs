@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_plugin::{
-    Capability, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
-    RuntimeConfig, inspect,
+    Capability, CompilePriority, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy,
+    Runtime, RuntimeConfig, inspect,
 };
 use sha2::{Digest, Sha256};
 
@@ -265,6 +265,7 @@ fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
         Runtime::new(RuntimeConfig {
             instances: 1,
             compiler: super::own_executable(),
+            priority: CompilePriority::Normal,
             ..RuntimeConfig::new(artifacts, is_host_only)
         })
     };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coinslot_ledger::Ledger;
+use coinslot_plugin::CompilePriority;
 
 use super::facilitators::Chains;
 use super::reload::ConfigFile;
@@ -26,6 +27,8 @@ pub struct HostOptions {
     /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
     /// components are compiled on threads of this process.
     pub compiler: Option<PathBuf>,
+    /// The priority of compilations.
+    pub priority: CompilePriority,
     /// The directory of compiled functions, which several hosts of one user may share. None: the one of compiled
     /// components in the state folder.
     pub functions: Option<PathBuf>,

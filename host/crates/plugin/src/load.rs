@@ -29,7 +29,7 @@ use crate::limits::PluginPolicies;
 use crate::package::Package;
 
 pub(crate) use self::cache::ComponentCache;
-pub use self::compile::compile_main;
+pub use self::compile::{CompilePriority, compile_main};
 pub(crate) use self::describe::{Description, check_package, describe};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
