@@ -200,3 +200,26 @@ async fn a_new_crate_is_built_once() {
     tokio::time::sleep(Duration::from_secs(4)).await;
     assert_eq!(builds(), 2, "{}", dev.log());
 }
+
+/// A link to the whole disk was walked for minutes, at each look anew, and one to a folder above forty times.
+#[tokio::test]
+async fn links_in_a_plugin_are_followed_as_far_as_there_can_be_sources() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().expect("a directory");
+    source(dir.path(), "echo", "/");
+    std::fs::create_dir(dir.path().join("shared")).expect("a folder");
+    for (target, link) in [("/", "all"), ("..", "up"), ("../../shared", "lib")] {
+        symlink(target, dir.path().join("plugins/echo").join(link)).expect("a link");
+    }
+    let dev = Dev::start(dir);
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    let names = dev.log().matches("echo: `echo/all` has more than 20000 files and folders").count();
+    assert_eq!(names, 1, "{}", dev.log());
+    assert!(!dev.log().contains("`echo/up`") && !dev.log().contains("`echo/lib`"), "{}", dev.log());
+    std::fs::write(dev.dir.path().join("shared/part"), "saved").expect("a source");
+    let begun = Instant::now();
+    while dev.log().matches("built echo in").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", dev.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
