@@ -174,11 +174,11 @@ async fn dev_compiles_at_its_own_priority_and_serve_at_the_lowest() {
         let seen = tokio::task::spawn_blocking(move || compilation_of(process));
         async move { seen.await.unwrap().iter().any(|argument| argument == "--low-priority") }
     };
-    let cache = tempfile::tempdir().unwrap();
+    let (cache, aurora) = (tempfile::tempdir().unwrap(), guest("aurora"));
     // Functions that are compiled already would make it too short to be seen.
     let dev = DevHost::builder().environment("XDG_CACHE_HOME", cache.path().to_str().unwrap()).start().await;
     let low = is_low(dev.process());
-    std::fs::copy(guest("aurora"), dev.path("plugins/aurora.wasm")).unwrap();
+    std::fs::copy(&aurora, dev.path("plugins/aurora.wasm")).unwrap();
     assert!(!low.await, "{}", dev.log());
     let chain = TestChain::start().await;
     let serve = chain.serve(&["echo"], "").await;
