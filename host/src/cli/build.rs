@@ -3,6 +3,7 @@
 mod cargo_crate;
 pub(super) mod compile;
 pub(super) mod plugin_source;
+mod shared_target;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

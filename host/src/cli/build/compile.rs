@@ -86,7 +86,7 @@ fn cargo(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<
     }
     let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
     // Held until the component is placed.
-    let _shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
+    let shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
         Ok(shared) => shared.flatten(),
         Err(error) => {
             let folder = cache.unwrap_or_default();
@@ -96,13 +96,24 @@ fn cargo(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<
     };
     let arguments = crate_of.map(|one| one.arguments(purpose, cache.as_deref())).unwrap_or_default();
     match cargo_build(source, &arguments) {
-        Ok(made) => {
-            let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
+        Ok(built) => {
+            let text = std::fs::read_to_string(built.component.with_extension("d")).unwrap_or_default();
             let is_outside = |path: &PathBuf| !path.starts_with(source);
-            (place(&made, out), dependencies(&text).into_iter().filter(is_outside).collect())
+            let placed = place(&built.component, out);
+            if let Some(shared) = shared {
+                shared.end(&built.messages);
+            }
+            (placed, dependencies(&text).into_iter().filter(is_outside).collect())
         }
         Err(result) => (result, BTreeSet::new()),
     }
+}
+
+/// What a build by cargo leaves.
+struct CargoBuild {
+    component: PathBuf,
+    /// What cargo says of each unit, in JSON.
+    messages: Vec<u8>,
 }
 
 /// Sees to the compilation target, and to the SDK that the manifest names.
@@ -113,8 +124,8 @@ fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
     rust::restore_sdk(source, &cache).map_err(|error| failed(&error))
 }
 
-/// Runs cargo with these further arguments. Gives the component that it made.
-fn cargo_build(source: &Path, arguments: &[OsString]) -> Result<PathBuf, BuildResult> {
+/// Runs cargo with these further arguments.
+fn cargo_build(source: &Path, arguments: &[OsString]) -> Result<CargoBuild, BuildResult> {
     let command = Command::new("cargo")
         .arg("build")
         .arg("--manifest-path")
@@ -146,10 +157,11 @@ fn cargo_build(source: &Path, arguments: &[OsString]) -> Result<PathBuf, BuildRe
             files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
         })
         .next_back();
-    made.ok_or_else(|| {
+    let Some(component) = made else {
         let advice = "it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml";
-        BuildResult::Failed(advice.to_owned())
-    })
+        return Err(BuildResult::Failed(advice.to_owned()));
+    };
+    Ok(CargoBuild { component, messages: output.stdout })
 }
 
 /// Builds a TypeScript or JavaScript plugin with the embedded engine, and prints what the module prints under its name.
