@@ -1,5 +1,6 @@
 //! `coinslot build`: makes the component of a plugin.
 
+mod cargo;
 mod cargo_crate;
 pub(super) mod compile;
 pub(super) mod plugin_source;

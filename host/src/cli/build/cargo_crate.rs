@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::compile::TARGET;
+use super::cargo::TARGET;
 use super::shared_target::SharedBuild;
 
 /// The purpose that a component is built for.
