@@ -19,8 +19,8 @@ use crate::catalog::ScanReport;
 use crate::cli::Failure;
 use crate::cli::build::compile::BuildResult;
 
-/// Edits within this time are one.
-const DEBOUNCE: Duration = Duration::from_millis(150);
+/// Edits within this time are one. An editor replaces a file, or empties and writes it, within a few milliseconds.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The time between two looks at the sources without events.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
