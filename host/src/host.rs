@@ -77,6 +77,9 @@ impl Host {
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
+        if options.has_whole_files {
+            loaded.folder = loaded.folder.with_whole_files();
+        }
         loaded.report = if options.on_ready.is_some() { loaded.begin().await? } else { loaded.settle().await? };
         let ledger = match options.ledger.take() {
             Some(ledger) => ledger,

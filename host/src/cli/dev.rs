@@ -147,6 +147,7 @@ async fn first_host(
         functions: super::compiled(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,
+        has_whole_files: true,
         on_change: Some(Box::new(move |report| {
             let _ = events.send(DevEvent::Changed(report.clone()));
         })),

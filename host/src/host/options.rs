@@ -38,6 +38,9 @@ pub struct HostOptions {
     pub chains: Chains,
     /// Answers are compared with the declared schemas, and the log tells which do not fit: for authors.
     pub checks_answers: bool,
+    /// Files appear in the plugin folder whole, in one step, and are read at once. Otherwise one that has just changed may
+    /// still be being written, and is read a little later.
+    pub has_whole_files: bool,
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
     /// Told how each request went.

@@ -163,6 +163,7 @@ impl PluginBuilder {
         let spinner = Spinner::start(&self.progress, &source.name);
         let (result, read) = compile::build_for_author(source, &out);
         spinner.end(&result);
+        tracing::debug!(name = %source.name, "a build has ended");
         let read = if result == BuildResult::Built { read } else { former.read.clone() };
         // Files that were read for the first time count as they are now: their stamps before the build are not known.
         add_read(&mut before, read.difference(&former.read));
