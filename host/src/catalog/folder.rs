@@ -113,7 +113,7 @@ impl Folder {
         self
     }
 
-    /// Believes each file at once: what writes to the folder puts whole files there, in one step.
+    /// Reads each file at once: the folder gets whole files, in one step.
     pub fn with_whole_files(self) -> Self {
         Self { quiet: Duration::ZERO, ..self }
     }

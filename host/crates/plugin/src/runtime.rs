@@ -41,8 +41,8 @@ pub struct RuntimeConfig {
 }
 
 impl RuntimeConfig {
-    /// 256 instances, a second's wait, compilation in this process at the lowest priority, compiled functions among the artifacts, and the
-    /// key-value stores beside them.
+    /// 256 instances, a second's wait, compilation in this process at the lowest priority, compiled functions among the
+    /// artifacts, and the key-value stores beside them.
     pub fn new(artifacts: impl Into<PathBuf>, is_host_only: HostOnly) -> Self {
         let artifacts = artifacts.into();
         let keyvalue = artifacts.with_file_name("keyvalue");

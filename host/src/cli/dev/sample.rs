@@ -41,14 +41,14 @@ fn quoted(word: &str) -> String {
 /// A request of an endpoint, as arguments of `coinslot pay`.
 struct Sample {
     arguments: String,
-    values: Values,
+    values: ValueOrigin,
     is_get: bool,
 }
 
 /// The origin of the values in a request. The later ones make the better example: a plugin may refuse a value that is
 /// made up, for a rule that its schema does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Values {
+enum ValueOrigin {
     MadeUp,
     /// The request has none.
     None,
@@ -125,19 +125,19 @@ fn max(access: &Access) -> Option<String> {
 }
 
 /// Tells where the values of a request come from.
-fn values(declared: &EndpointInfo, request: &ExampleRequest) -> Values {
+fn values(declared: &EndpointInfo, request: &ExampleRequest) -> ValueOrigin {
     let none = json!({});
     let schema = declared.input_schema.as_ref().unwrap_or(&none);
     let part = |name: &str| schema.pointer(&format!("/properties/{name}")).unwrap_or(&Value::Null);
     let segments = declared.path.segments().iter();
     let parameters: Vec<&str> = segments.filter_map(Segment::name).collect();
     if parameters.is_empty() && request.body.is_empty() && !request.target.contains('?') {
-        return Values::None;
+        return ValueOrigin::None;
     }
     let path = parameters.iter().all(|name| is_written(&part("path")["properties"][name]));
     let query = !request.target.contains('?') || is_written(part("query"));
     let body = request.body.is_empty() || is_written(part("body"));
-    if schema.get("examples").is_some() || (path && query && body) { Values::Written } else { Values::MadeUp }
+    if schema.get("examples").is_some() || (path && query && body) { ValueOrigin::Written } else { ValueOrigin::MadeUp }
 }
 
 /// True if the author has written a value of a schema, or one of each property that it requires.
@@ -180,9 +180,9 @@ mod tests {
         }
     }
 
-    type Case = (Method, &'static str, Option<Value>, &'static [&'static str], Values);
+    type Case = (Method, &'static str, Option<Value>, &'static [&'static str], ValueOrigin);
 
-    fn sample(method: Method, path: &str, schema: Option<Value>) -> (Option<Vec<String>>, Values) {
+    fn sample(method: Method, path: &str, schema: Option<Value>) -> (Option<Vec<String>>, ValueOrigin) {
         let declared = EndpointInfo {
             method,
             path: Template::parse(path).expect("a template"),
@@ -211,46 +211,46 @@ mod tests {
         let of = |schema: Value| json!({ "properties": { "stack": schema }, "required": ["stack"] });
         let optional = json!({ "properties": { "query": { "properties": { "stack": stack } } } });
         let cases: [Case; 10] = [
-            (Method::GET, "/a", None, &["http://h/a"], Values::None),
-            (Method::GET, "/a/{n}", None, &["http://h/a/example"], Values::MadeUp),
+            (Method::GET, "/a", None, &["http://h/a"], ValueOrigin::None),
+            (Method::GET, "/a/{n}", None, &["http://h/a/example"], ValueOrigin::MadeUp),
             (
                 Method::GET,
                 "/{stack}",
                 Some(part("path", of(stack.clone()))),
                 &["http://h/rust%20lang"],
-                Values::Written,
+                ValueOrigin::Written,
             ),
-            (Method::GET, "/a", Some(part("query", both)), &["http://h/a?n=3&yes=true"], Values::MadeUp),
+            (Method::GET, "/a", Some(part("query", both)), &["http://h/a?n=3&yes=true"], ValueOrigin::MadeUp),
             (
                 Method::GET,
                 "/a",
                 Some(part("query", of(stack.clone()))),
                 &["http://h/a?stack=rust+lang"],
-                Values::Written,
+                ValueOrigin::Written,
             ),
-            (Method::GET, "/a", Some(optional), &["http://h/a?stack=rust+lang"], Values::Written),
+            (Method::GET, "/a", Some(optional), &["http://h/a?stack=rust+lang"], ValueOrigin::Written),
             (
                 Method::GET,
                 "/a",
                 Some(json!({ "properties": { "query": { "properties": { "n": word } } } })),
                 &["http://h/a"],
-                Values::None,
+                ValueOrigin::None,
             ),
             (
                 Method::POST,
                 "/a",
                 Some(part("body", of(word.clone()))),
                 &["http://h/a", "-d", r#"{"stack":"example"}"#],
-                Values::MadeUp,
+                ValueOrigin::MadeUp,
             ),
             (
                 Method::PUT,
                 "/a",
                 Some(part("body", json!({ "type": "string", "contentMediaType": "text/markdown", "default": "# A" }))),
                 &["-X", "PUT", "http://h/a", "-d", "# A", "-H", "content-type: text/markdown"],
-                Values::Written,
+                ValueOrigin::Written,
             ),
-            (Method::DELETE, "/a", None, &["-X", "DELETE", "http://h/a"], Values::None),
+            (Method::DELETE, "/a", None, &["-X", "DELETE", "http://h/a"], ValueOrigin::None),
         ];
         for (method, path, schema, expected, values) in cases {
             let (words, is) = sample(method, path, schema.clone());

@@ -3,9 +3,9 @@
 //! The compiler gets hostile input, takes seconds for a JavaScript component, and keeps its working memory as long as
 //! its engine lives. So the server starts its own executable with the subcommand `compile`: the component comes on
 //! stdin, the artifact goes to stdout and the reason of a failure to stderr, under limits of memory and CPU time, on all
-//! processors, and at the lowest priority where requests are served meanwhile. No code of the plugin runs there. It works in the directory of compiled
-//! functions, where it finds what components with the same code have been compiled to: see [`super::functions`]. Without
-//! such an executable (in tests and embedders) a thread compiles.
+//! processors, and at the lowest priority where requests are served meanwhile. No code of the plugin runs there. It
+//! works in the directory of compiled functions, where it finds what components with the same code have been compiled
+//! to: see [`super::functions`]. Without such an executable (in tests and embedders) a thread compiles.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -79,8 +79,8 @@ const FUNCTIONS: &str = "--functions";
 
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name, `--wasi 0.2` or
 /// `--wasi 0.3`, `--on-demand` where the server has no pool, `--low-priority` where requests are served meanwhile, and
-/// `--functions` with a directory of compiled functions, to which no other user can write. Exit status 0 means that stdout is a whole artifact. One line on stderr then says
-/// how much of it was found.
+/// `--functions` with a directory of compiled functions, to which no other user can write. Exit status 0 means that
+/// stdout is a whole artifact. One line on stderr then says how much of it was found.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
