@@ -160,6 +160,7 @@ impl PluginBuilder {
         let former = self.record(source).unwrap_or_default();
         let shared = self.shared_files();
         let mut before = self.files_of(source, &shared, &former.read);
+        tracing::debug!(name = %source.name, "a build begins");
         let spinner = Spinner::start(&self.progress, &source.name);
         let (result, read) = compile::build_for_author(source, &out);
         spinner.end(&result);

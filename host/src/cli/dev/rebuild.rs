@@ -97,7 +97,6 @@ impl SourceWatch {
                 events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(is_source))
             });
             if edited {
-                tracing::debug!("a source is saved");
                 let _ = wake.try_send(());
             }
         };
