@@ -149,7 +149,7 @@ fn is_reading(process: u32) -> bool {
 
 /// The arguments of the compilation that a host has begun, as soon as it has.
 fn compilation_of(host: u32) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(120);
     loop {
         for process in std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
             let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
