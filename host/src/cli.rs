@@ -35,6 +35,10 @@ pub mod test;
 pub mod wit;
 
 mod dev_hosts;
+
+#[cfg(feature = "dev")]
+mod example;
+
 mod print;
 mod routes;
 mod signals;

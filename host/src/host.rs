@@ -77,6 +77,9 @@ impl Host {
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
+        if options.has_whole_files {
+            loaded.folder = loaded.folder.with_whole_files();
+        }
         loaded.report = if options.on_ready.is_some() { loaded.begin().await? } else { loaded.settle().await? };
         let ledger = match options.ledger.take() {
             Some(ledger) => ledger,
@@ -227,6 +230,7 @@ async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<
         functions: options.functions.clone().unwrap_or_else(|| artifacts.clone()),
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
+        priority: options.priority,
         ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;

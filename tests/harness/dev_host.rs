@@ -88,6 +88,11 @@ impl DevHostBuilder {
 }
 
 impl DevHost {
+    /// The id of the host's process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// A builder with an empty plugin folder.
     pub fn builder() -> DevHostBuilder {
         let dir = tempfile::tempdir().expect("a temporary directory");

@@ -235,6 +235,42 @@ async fn a_reload_says_what_it_changed() {
     line(&host, &["shop.wasm is no longer active: without GET /a  0.004 USDC, GET /c  1 USDC"]).await;
 }
 
+/// The line had `{name}` unfilled, and no body, although the schema tells both; and `pay` refused a price above a tenth
+/// of a dollar.
+#[tokio::test]
+async fn the_line_that_dev_prints_pays_as_it_is() {
+    let import = "import { get, post } from \"coinslot\";\n";
+    for (endpoint, answer) in [
+        (
+            "get(\"/hello/{name}\", { price: \"0.01\", summary: \"A\" }, ({ path }) => `Hello ${path.name}`);",
+            "Hello example",
+        ),
+        (
+            "get(\"/size/{size}\", { price: \"0.01\", summary: \"A\", path: { type: \"object\", properties: \
+             { size: { type: \"string\", enum: [\"very large\", \"small\"] } }, required: [\"size\"] } }, \
+             ({ path }) => `It is ${path.size}`);",
+            "It is very large",
+        ),
+        (
+            "post(\"/count\", { price: \"2.50\", summary: \"A\", body: { type: \"object\", properties: { text: \
+             { type: \"string\", minLength: 9 }, times: { type: \"integer\", minimum: 3 } }, required: [\"text\", \
+             \"times\"] } }, ({ body }) => `${body.text} ${body.times}`);",
+            "exampleee 3",
+        ),
+    ] {
+        let host = DevHost::builder();
+        std::fs::write(host.path("plugins/shop.ts"), format!("{import}{endpoint}\n")).expect("a module");
+        let host = host.start().await;
+        line(&host, &["now pay for one:"]).await;
+        let command = line(&host, &[" pay ", &host.url("/")]).await;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &command]).current_dir(host.path(".")).env("XDG_STATE_HOME", host.path("state"));
+        let paid = shell.stdin(Stdio::null()).output().expect("a shell");
+        assert!(paid.status.success(), "{command}: {}", text(&paid.stderr));
+        assert_eq!(text(&paid.stdout).trim(), answer, "{command}");
+    }
+}
+
 /// `coinslot pay` in a directory, with the user's own folder for state in another one.
 fn pay_in(dir: &Path, home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
@@ -367,6 +403,27 @@ async fn inspect_shows_the_language_and_everything_that_an_endpoint_declares() {
     assert!(rust.contains("language    Rust\n"), "{rust}");
     let mime = text(&run(dir.path(), &["inspect", guest("quoter").to_str().expect("a path")]).stdout);
     assert!(mime.contains("         answers  text/plain; charset=utf-8\n"), "{mime}");
+}
+
+/// The paths began in another column for each method.
+#[test]
+fn the_endpoints_that_inspect_shows_stand_in_columns() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let source = "import { get, post, del } from \"coinslot\";\n\
+                  get(\"/a\", { free: true, summary: \"First\" }, () => \"a\");\n\
+                  post(\"/a/rather/long/path/{with}/{parameters}\", { price: \"0.01\", summary: \"Second\" }, () => \"b\");\n\
+                  del(\"/c\", { price: \"0.000001\", summary: \"Third\" }, () => \"c\");\n";
+    std::fs::write(dir.path().join("shop.ts"), source).expect("a module");
+    let built = run(dir.path(), &["build", "shop.ts"]);
+    assert!(built.status.success(), "{}", text(&built.stderr));
+    let shown = text(&run(dir.path(), &["inspect", "shop.wasm"]).stdout);
+    for columns in [["/a ", "/a/rather", "/c "], [" free ", " 0.01 ", " 0.000001 "], [" First", " Second", " Third"]] {
+        let at = columns.map(|part| {
+            let line = shown.lines().find_map(|line| line.starts_with("  ").then(|| line.find(part)).flatten());
+            line.unwrap_or_else(|| panic!("{part:?} is missing from:\n{shown}"))
+        });
+        assert!(at.iter().all(|column| *column == at[0]), "{columns:?}:\n{shown}");
+    }
 }
 
 /// `serve` has no observer: its log has the limit all the same.

@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use coinslot_plugin::{LoadError, Plugin, PluginPolicies, Runtime, RuntimeConfig};
-use coinslot_tests::{binary, component};
+use coinslot_tests::{DevHost, TestChain, binary, component, guest};
 
 async fn load(compiler: impl Into<PathBuf>, wasm: &[u8]) -> Result<Plugin, LoadError> {
     let dir = tempfile::tempdir().unwrap();
@@ -114,6 +115,76 @@ async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component
         assert!(noted.to_string().contains("(noted: "), "{signal}: {noted}");
         std::fs::remove_dir_all(&artifacts).unwrap();
     }
+}
+
+/// The priority of a process as `nice` counts it: the 19th field of its stat, the 17th behind the name.
+fn niceness(process: u32) -> i32 {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
+    stat.rsplit_once(')').unwrap().1.split_whitespace().nth(16).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_compilation_has_the_lowest_priority_if_it_is_told_so() {
+    let own = niceness(std::process::id());
+    for (more, expected) in [(&[][..], own), (&["--low-priority"], 19)] {
+        let mut command = Command::new(binary());
+        command.args(["compile", "--wasi", "0.2"]).args(more).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // It reads the component, of which it gets nothing, after it has its priority.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while niceness(child.id()) != expected || !is_reading(child.id()) {
+            assert!(Instant::now() < deadline, "{more:?}: {}", niceness(child.id()));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+}
+
+/// True if a process waits in a read of its standard input.
+fn is_reading(process: u32) -> bool {
+    let call = std::fs::read_to_string(format!("/proc/{process}/syscall")).unwrap_or_default();
+    call.starts_with("0 0x0 ") || call.is_empty()
+}
+
+/// The arguments of the compilation that a host has begun, as soon as it has.
+fn compilation_of(host: u32) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        for process in std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
+            let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+            let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1)?.parse().ok());
+            if parent == Some(host) {
+                let line = std::fs::read_to_string(process.join("cmdline")).unwrap_or_default();
+                let arguments: Vec<String> = line.split('\0').map(ToOwned::to_owned).collect();
+                if arguments.get(1).is_some_and(|command| command == "compile") {
+                    return arguments;
+                }
+            }
+        }
+        assert!(Instant::now() < deadline, "nothing is compiled");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// An author's save waited behind whatever else the machine did, although no request was served meanwhile.
+#[tokio::test]
+async fn dev_compiles_at_its_own_priority_and_serve_at_the_lowest() {
+    let is_low = |process: u32| {
+        let seen = tokio::task::spawn_blocking(move || compilation_of(process));
+        async move { seen.await.unwrap().iter().any(|argument| argument == "--low-priority") }
+    };
+    let (cache, aurora) = (tempfile::tempdir().unwrap(), guest("aurora"));
+    // Functions that are compiled already would make it too short to be seen.
+    let dev = DevHost::builder().environment("XDG_CACHE_HOME", cache.path().to_str().unwrap()).start().await;
+    let low = is_low(dev.process());
+    std::fs::copy(&aurora, dev.path("plugins/aurora.wasm")).unwrap();
+    assert!(!low.await, "{}", dev.log());
+    let chain = TestChain::start().await;
+    let serve = chain.serve(&["echo"], "").await;
+    let low = is_low(serve.process());
+    serve.install("aurora.wasm", &component("aurora"));
+    assert!(low.await, "{}", serve.log());
 }
 
 #[test]

@@ -15,11 +15,16 @@ struct Dev {
 
 impl Dev {
     fn start(dir: tempfile::TempDir) -> Self {
+        Self::start_with(dir, &[])
+    }
+
+    fn start_with(dir: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         let child = Command::new(binary())
             .current_dir(dir.path())
             .args(["dev", "--listen", "127.0.0.1:0"])
             .env("XDG_STATE_HOME", dir.path().join("state"))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -157,4 +162,64 @@ async fn a_build_that_writes_beside_its_sources_is_not_repeated() {
     let dev = Dev::start(dir);
     dev.becomes("complete", |facts| facts["complete"] == true).await;
     assert_eq!(builds(&dev), 0, "nothing has changed: {}", dev.log());
+}
+
+/// A new crate was built twice: its build makes the lock file, which counted as saved meanwhile.
+#[tokio::test]
+async fn a_new_crate_is_built_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path().join("plugins/mine");
+    std::fs::create_dir_all(folder.join("src")).expect("a folder");
+    let manifest = "[package]\nname = \"mine\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n[lib]\n\
+                    crate-type = [\"cdylib\"]\n";
+    std::fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
+    std::fs::write(folder.join("src/lib.rs"), "#[unsafe(no_mangle)]\npub extern \"C\" fn one() -> u8 {\n    1\n}\n")
+        .expect("a source");
+    let cache = dir.path().join("cache").display().to_string();
+    let dev = Dev::start_with(dir, &[("XDG_CACHE_HOME", &cache)]);
+    let builds = || dev.log().matches("building mine").count();
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    assert!(dev.dir.path().join("plugins/mine/Cargo.lock").is_file(), "{}", dev.log());
+    // Longer than events take, and looks without events.
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(builds(), 1, "{}", dev.log());
+
+    // cargo adds the dependency to the lock file.
+    let other = dev.dir.path().join("other");
+    std::fs::create_dir_all(other.join("src")).expect("a folder");
+    std::fs::write(other.join("Cargo.toml"), manifest.replace("mine", "other").replace("cdylib", "rlib"))
+        .expect("a manifest");
+    std::fs::write(other.join("src/lib.rs"), "").expect("a source");
+    let more = format!("{manifest}[dependencies]\nother = {{ path = \"{}\" }}\n", other.display());
+    std::fs::write(dev.dir.path().join("plugins/mine/Cargo.toml"), more).expect("a manifest");
+    let begun = Instant::now();
+    while dev.log().matches("built mine in").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", dev.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(builds(), 2, "{}", dev.log());
+}
+
+/// A link to the whole disk was walked for minutes, at each look anew, and one to a folder above forty times.
+#[tokio::test]
+async fn links_in_a_plugin_are_followed_as_far_as_there_can_be_sources() {
+    use std::os::unix::fs::symlink;
+    let dir = tempfile::tempdir().expect("a directory");
+    source(dir.path(), "echo", "/");
+    std::fs::create_dir(dir.path().join("shared")).expect("a folder");
+    for (target, link) in [("/", "all"), ("..", "up"), ("../../shared", "lib")] {
+        symlink(target, dir.path().join("plugins/echo").join(link)).expect("a link");
+    }
+    let dev = Dev::start(dir);
+    dev.becomes("complete", |facts| facts["complete"] == true).await;
+    let names = dev.log().matches("echo: `echo/all` has more than 20000 files and folders").count();
+    assert_eq!(names, 1, "{}", dev.log());
+    assert!(!dev.log().contains("`echo/up`") && !dev.log().contains("`echo/lib`"), "{}", dev.log());
+    std::fs::write(dev.dir.path().join("shared/part"), "saved").expect("a source");
+    let begun = Instant::now();
+    while dev.log().matches("built echo in").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", dev.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }

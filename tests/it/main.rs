@@ -56,6 +56,7 @@ mod sdk_examples;
 mod security;
 mod settlement_faults;
 mod shared_instances;
+mod shared_target;
 mod staging;
 mod strangers;
 mod streaming;

@@ -47,7 +47,7 @@ use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
 pub use reconfigure::Reconfigured;
 use start::Start;
-use tracked_file::TrackedFile;
+use tracked_file::{QUIET, TrackedFile};
 
 /// The most scans of [`Folder::settle`], and the pause between two of them: a few seconds for files that are changing.
 const SETTLE_SCANS: usize = 20;
@@ -79,6 +79,8 @@ pub struct Folder {
     has_removals: bool,
     start: Start,
     history: Option<History>,
+    /// A file that changed more recently may still be being written.
+    quiet: Duration,
 }
 
 impl Folder {
@@ -102,6 +104,7 @@ impl Folder {
             has_removals: false,
             start: Start::default(),
             history: None,
+            quiet: QUIET,
         }
     }
 
@@ -111,6 +114,11 @@ impl Folder {
         self.loader.history = Some(history.dir().to_owned());
         self.history = Some(history);
         self
+    }
+
+    /// Reads each file at once: the folder gets whole files, in one step.
+    pub fn with_whole_files(self) -> Self {
+        Self { quiet: Duration::ZERO, ..self }
     }
 
     /// Puts back what served by this history, which is in this directory and is not changed. Files that it lists and

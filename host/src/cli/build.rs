@@ -1,8 +1,10 @@
 //! `coinslot build`: makes the component of a plugin.
 
+mod cargo;
 mod cargo_crate;
 pub(super) mod compile;
 pub(super) mod plugin_source;
+mod shared_target;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

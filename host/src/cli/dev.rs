@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_ledger::SqliteLedger;
+use coinslot_plugin::CompilePriority;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -142,9 +143,11 @@ async fn first_host(
     let options = HostOptions {
         chains: Chains::Devnet,
         compiler: super::own_executable(),
+        priority: CompilePriority::Normal,
         functions: super::compiled(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,
+        has_whole_files: true,
         on_change: Some(Box::new(move |report| {
             let _ = events.send(DevEvent::Changed(report.clone()));
         })),

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_plugin::{
-    Capability, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy, Runtime,
-    RuntimeConfig, inspect,
+    Capability, CompilePriority, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy,
+    Runtime, RuntimeConfig, inspect,
 };
 use sha2::{Digest, Sha256};
 
-use self::endpoint::{declared_flow, endpoint_lines, price};
+use self::endpoint::{Columns, declared_flow, endpoint_lines, price};
 use super::{Failure, print};
 use crate::catalog::{expected_name, shown_policies, unenforced_schemas};
 use crate::config::{Config, KeySource, PluginConfig};
@@ -142,8 +142,9 @@ impl ShownComponent<'_> {
         }
         if let Some(Ok(info)) = &self.described {
             lines.push(format!("\n{} {}", info.name, info.version));
+            let columns = Columns::of(&info.endpoints);
             for (index, endpoint) in info.endpoints.iter().enumerate() {
-                lines.extend(endpoint_lines(endpoint));
+                lines.extend(endpoint_lines(endpoint, columns));
                 let unenforced = self.unenforced.get(index).into_iter().flatten();
                 lines.extend(unenforced.map(|unenforced| format!("         {unenforced}")));
             }
@@ -264,6 +265,7 @@ fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
         Runtime::new(RuntimeConfig {
             instances: 1,
             compiler: super::own_executable(),
+            priority: CompilePriority::Normal,
             ..RuntimeConfig::new(artifacts, is_host_only)
         })
     };

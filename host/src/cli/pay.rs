@@ -24,6 +24,8 @@ use coinslot_x402::{UnixTime, header};
 use super::Failure;
 use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
+#[cfg(feature = "dev")]
+pub(super) use args::DEFAULT_MAX;
 pub use args::PayArgs;
 use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
 use key::PayerKey;

@@ -4,12 +4,8 @@ mod buyer;
 mod cargo;
 mod contract;
 mod endpoint;
-mod example;
-mod keywords;
 mod process;
 mod report;
-mod request;
-mod text;
 mod units;
 
 use std::path::{Path, PathBuf};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coinslot_ledger::Ledger;
+use coinslot_plugin::CompilePriority;
 
 use super::facilitators::Chains;
 use super::reload::ConfigFile;
@@ -26,6 +27,8 @@ pub struct HostOptions {
     /// The executable whose subcommand `compile` compiles components in a child process: `coinslot` itself. None:
     /// components are compiled on threads of this process.
     pub compiler: Option<PathBuf>,
+    /// The priority of compilations.
+    pub priority: CompilePriority,
     /// The directory of compiled functions, which several hosts of one user may share. None: the one of compiled
     /// components in the state folder.
     pub functions: Option<PathBuf>,
@@ -35,6 +38,9 @@ pub struct HostOptions {
     pub chains: Chains,
     /// Answers are compared with the declared schemas, and the log tells which do not fit: for authors.
     pub checks_answers: bool,
+    /// Files appear in the plugin folder whole, in one step, and are read at once. Otherwise one that has just changed may
+    /// still be being written, and is read a little later.
+    pub has_whole_files: bool,
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
     /// Told how each request went.

@@ -16,6 +16,7 @@ mod link;
 pub(crate) mod manifest;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use sha2::{Digest, Sha256};
 
@@ -29,7 +30,7 @@ use crate::limits::PluginPolicies;
 use crate::package::Package;
 
 pub(crate) use self::cache::ComponentCache;
-pub use self::compile::compile_main;
+pub use self::compile::{CompilePriority, compile_main};
 pub(crate) use self::describe::{Description, check_package, describe};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
 pub use self::manifest::is_name;
@@ -64,9 +65,12 @@ pub(crate) async fn load(
         Ok((info, wasi, package, hex::encode(Sha256::digest(&bytes))))
     })
     .await?;
+    let begun = Instant::now();
     let component = cache.component(resources.engine(wasi), resources.engine_kind(wasi), &wasm, &digest).await?;
+    let compiled = begun.elapsed();
     let linked = link::link(resources.linker(wasi), &component, &info)?;
     let description = describe(resources, wasi, &linked, expected, policies).await?;
+    tracing::debug!(name = %description.info.name, ?compiled, described = ?begun.elapsed(), "a component is loaded");
     if let Some(package) = package {
         check_package(resources, wasi, &linked, &description, &package, policies).await?;
     }

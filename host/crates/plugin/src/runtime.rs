@@ -15,7 +15,7 @@ use crate::headers::HostOnly;
 use crate::instance::engine::{Wasi, fingerprint};
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
-use crate::load::{self, ComponentCache};
+use crate::load::{self, CompilePriority, ComponentCache};
 
 /// The set-up of a [`Runtime`].
 #[derive(Clone, Debug)]
@@ -34,13 +34,15 @@ pub struct RuntimeConfig {
     /// The executable whose subcommand `compile` is [`compile_main`](crate::compile_main), normally this program's own.
     /// Without one, components are compiled on a thread of this process.
     pub compiler: Option<PathBuf>,
+    /// The priority of compilations.
+    pub priority: CompilePriority,
     /// Tells the header fields that only the host may write. Guests see none of them in a client's request.
     pub is_host_only: HostOnly,
 }
 
 impl RuntimeConfig {
-    /// 256 instances, a second's wait, compilation in this process, compiled functions among the artifacts, and the
-    /// key-value stores beside them.
+    /// 256 instances, a second's wait, compilation in this process at the lowest priority, compiled functions among the
+    /// artifacts, and the key-value stores beside them.
     pub fn new(artifacts: impl Into<PathBuf>, is_host_only: HostOnly) -> Self {
         let artifacts = artifacts.into();
         let keyvalue = artifacts.with_file_name("keyvalue");
@@ -51,6 +53,7 @@ impl RuntimeConfig {
             instances: 256,
             wait: Duration::from_secs(1),
             compiler: None,
+            priority: CompilePriority::default(),
             is_host_only,
         }
     }
@@ -77,8 +80,9 @@ impl Runtime {
     }
 
     pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
-        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, is_host_only } = config;
-        let components = ComponentCache::open(&artifacts, &functions, compiler)?;
+        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, priority, is_host_only } =
+            config;
+        let components = ComponentCache::open(&artifacts, &functions, compiler, priority)?;
         let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only)?;
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }

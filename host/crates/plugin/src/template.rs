@@ -202,7 +202,7 @@ impl Segment {
     }
 
     /// The name of a parameter or a rest.
-    fn name(&self) -> Option<&str> {
+    pub fn name(&self) -> Option<&str> {
         match self {
             Self::Literal(_) => None,
             Self::Parameter(name) | Self::Rest(name) => Some(name),

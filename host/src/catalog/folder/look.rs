@@ -20,7 +20,7 @@ impl Folder {
                 continue;
             }
             let known = self.files.entry(name.clone()).or_default();
-            match known.look(&self.dir.join(name), self.staging.has_room_for(name)).await {
+            match known.look(&self.dir.join(name), self.staging.has_room_for(name), self.quiet).await {
                 FileLook::Unchanged => {}
                 FileLook::NoRoom => has_waiting = true,
                 FileLook::Unsettled => report.unsettled = true,

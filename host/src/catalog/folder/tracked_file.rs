@@ -24,7 +24,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(400);
 pub(super) const EMPTIED_GRACE: Duration = Duration::from_secs(5);
 
 /// A file that changed this recently may still be being written.
-const QUIET: Duration = Duration::from_millis(50);
+pub(super) const QUIET: Duration = Duration::from_millis(50);
 
 /// A file that does not come to rest for this long is reported. It is loaded when it does.
 const RESTLESS: Duration = Duration::from_secs(30);
@@ -93,9 +93,9 @@ pub(super) enum FileLook {
 }
 
 impl TrackedFile {
-    /// Reads the file, if its stamp is new and the file has stopped changing. `has_room` is whether new content can be
-    /// staged now; if not, nothing is read.
-    pub(super) async fn look(&mut self, path: &Path, has_room: bool) -> FileLook {
+    /// Reads the file, if its stamp is new and the file has not changed for as long as `quiet`. `has_room` is whether new
+    /// content can be staged now; if not, nothing is read.
+    pub(super) async fn look(&mut self, path: &Path, has_room: bool, quiet: Duration) -> FileLook {
         (self.missing_since, self.was_emptied) = (None, false);
         if self.retry.is_some_and(|(at, _)| at <= Instant::now()) {
             self.forget_content();
@@ -119,7 +119,7 @@ impl TrackedFile {
             return self.failed(format!("it has {} bytes; at most {MAX_WASM} are loaded", stamp.len()));
         }
         // A writer that pauses leaves an old stamp and half a file, so a young stamp is not believed.
-        if stamp.modified().elapsed().is_ok_and(|age| age < QUIET) {
+        if stamp.modified().elapsed().is_ok_and(|age| age < quiet) {
             return self.restless();
         }
         if !has_room && self.reading.is_none() {
@@ -274,7 +274,7 @@ mod tests {
     /// The result of looking until the file is settled, with the reason of a failure.
     async fn settled(file: &mut TrackedFile, path: &Path) -> Result<Vec<u8>, String> {
         loop {
-            match file.look(path, true).await {
+            match file.look(path, true, QUIET).await {
                 FileLook::Changed(wasm) => return Ok(wasm),
                 FileLook::Failed(reason) => return Err(reason),
                 FileLook::Unsettled | FileLook::NoRoom => tokio::time::sleep(Duration::from_millis(20)).await,
@@ -310,7 +310,7 @@ mod tests {
         File::create(&path).expect("a file").set_len(MAX_WASM + 1).expect("a hole");
         let mut file = TrackedFile::default();
         assert!(settled(&mut file, &path).await.expect_err("too large").contains("at most"));
-        assert!(matches!(file.look(&path, true).await, FileLook::Unchanged), "reported once");
+        assert!(matches!(file.look(&path, true, QUIET).await, FileLook::Unchanged), "reported once");
         std::fs::write(&path, "whole").expect("written");
         assert_eq!(settled(&mut file, &path).await.expect("its content"), b"whole");
     }

@@ -5,14 +5,14 @@
 //! workspace shares that of the workspace, and where the user has named a folder, it is used.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use super::compile::TARGET;
+use super::cargo::TARGET;
+use super::shared_target::SharedBuild;
 
 /// The purpose that a component is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +31,6 @@ pub(super) struct CargoCrate {
     component: Option<String>,
     /// Set if its folder for compiled code is its own, and nobody has named another one.
     has_own_target: bool,
-}
-
-/// A build in the shared folder. No other one begins there until this is dropped.
-#[derive(Debug)]
-pub(super) struct SharedBuild {
-    _lock: File,
 }
 
 /// The parts of the output of `cargo metadata` that are read.
@@ -86,17 +80,15 @@ impl CargoCrate {
     /// Begins a build of this crate in the shared folder, if that is where it is built.
     pub(super) fn begin(&self, cache: Option<&Path>) -> io::Result<Option<SharedBuild>> {
         let Some(folder) = self.shared_folder(cache) else { return Ok(None) };
-        std::fs::create_dir_all(&folder)?;
-        let lock = File::options().create(true).truncate(false).write(true).open(folder.join("coinslot.lock"))?;
-        lock.lock()?;
+        let build = SharedBuild::begin(folder)?;
         if let Some(name) = &self.component {
-            let made = folder.join(TARGET).join("plugin/deps").join(format!("{name}.wasm"));
+            let made = build.folder().join(TARGET).join("plugin/deps").join(format!("{name}.wasm"));
             match std::fs::remove_file(made) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        Ok(Some(SharedBuild { _lock: lock }))
+        Ok(Some(build))
     }
 
     fn shared_folder(&self, cache: Option<&Path>) -> Option<PathBuf> {

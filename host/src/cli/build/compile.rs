@@ -1,25 +1,23 @@
 //! Compiles one plugin with the tools of its language, and places its component into the output folder.
 
 use std::collections::BTreeSet;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use coinslot_base::text::printable;
-use coinslot_build::{BuildError, c, component, javascript, python, rust, sdk};
+use coinslot_build::{BuildError, c, component, javascript, python, sdk};
 
-use super::cargo_crate::{CargoCrate, Purpose};
+use super::cargo;
+use super::cargo_crate::Purpose;
 use super::plugin_source::{PluginSource, SourceKind};
 use crate::cli::{Failure, cache};
 use crate::logging;
 
-/// The compilation target of Rust plugins.
-pub(super) const TARGET: &str = "wasm32-wasip2";
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
 const NO_TOOLCHAIN: i32 = 69;
 /// The exit codes of a tool that failed (EX_SOFTWARE), and of a file that cannot be read or written (EX_IOERR).
 const TOOL_FAILED: u8 = 70;
-const FILE_FAILED: u8 = 74;
+pub(super) const FILE_FAILED: u8 = 74;
 
 /// The end of one build.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +47,7 @@ pub(in crate::cli) fn build_for_author(source: &PluginSource, out: &Path) -> (Bu
 
 fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     match source.kind {
-        SourceKind::Cargo => cargo(&source.path, out, purpose),
+        SourceKind::Cargo => cargo::build(&source.path, out, purpose),
         SourceKind::JavaScript => javascript(&source.path, &source.name, out),
         SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
         SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
@@ -57,99 +55,6 @@ fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResul
         SourceKind::Module => (module(&source.path, out), BTreeSet::new()),
         SourceKind::Finished => (place(&source.path, out), BTreeSet::new()),
     }
-}
-
-/// Adds the compilation target of Rust plugins if it is missing.
-fn ensure_target() -> Result<(), Failure> {
-    let rustc = Command::new("rustc").args(["--print", "target-libdir", "--target", TARGET]).output();
-    let installed = rustc.is_ok_and(|output| {
-        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
-    });
-    if installed {
-        return Ok(());
-    }
-    logging::say(&format!("adding the Rust target {TARGET}"));
-    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
-    match added {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) | Err(_) => Err(Failure::new(format!(
-            "the Rust target {TARGET} cannot be added: install rustup (https://rustup.rs) and run `rustup target add {TARGET}`"
-        ))),
-    }
-}
-
-/// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
-/// dependencies, and those that are included.
-fn cargo(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<PathBuf>) {
-    if let Err(result) = prepare_cargo(source) {
-        return (result, BTreeSet::new());
-    }
-    let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
-    // Held until the component is placed.
-    let _shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
-        Ok(shared) => shared.flatten(),
-        Err(error) => {
-            let folder = cache.unwrap_or_default();
-            let message = format!("{}: {error}: the compiled code of plugins is kept there", folder.display());
-            return (BuildResult::Broken(Failure { code: FILE_FAILED, message }), BTreeSet::new());
-        }
-    };
-    let arguments = crate_of.map(|one| one.arguments(purpose, cache.as_deref())).unwrap_or_default();
-    match cargo_build(source, &arguments) {
-        Ok(made) => {
-            let text = std::fs::read_to_string(made.with_extension("d")).unwrap_or_default();
-            let is_outside = |path: &PathBuf| !path.starts_with(source);
-            (place(&made, out), dependencies(&text).into_iter().filter(is_outside).collect())
-        }
-        Err(result) => (result, BTreeSet::new()),
-    }
-}
-
-/// Sees to the compilation target, and to the SDK that the manifest names.
-fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
-    ensure_target().map_err(|failure| BuildResult::Skipped(failure.message))?;
-    // Without a cache no manifest names an SDK in it.
-    let Ok(cache) = cache() else { return Ok(()) };
-    rust::restore_sdk(source, &cache).map_err(|error| failed(&error))
-}
-
-/// Runs cargo with these further arguments. Gives the component that it made.
-fn cargo_build(source: &Path, arguments: &[OsString]) -> Result<PathBuf, BuildResult> {
-    let command = Command::new("cargo")
-        .arg("build")
-        .arg("--manifest-path")
-        .arg(source.join("Cargo.toml"))
-        .args(arguments)
-        // This workspace defines the profile; elsewhere it is the release profile under this name.
-        .args(["--profile", "plugin", "--config", "profile.plugin.inherits=\"release\""])
-        .args(["--target", TARGET, "--message-format", "json-render-diagnostics", "--quiet"])
-        .stdin(Stdio::null())
-        .output();
-    let output = match command {
-        Ok(output) => output,
-        Err(error) => {
-            let advice = format!("cargo cannot be run ({error}): install Rust from https://rustup.rs");
-            return Err(BuildResult::Skipped(advice));
-        }
-    };
-    if !output.status.success() {
-        return Err(BuildResult::Failed(String::from_utf8_lossy(&output.stderr).trim().to_owned()));
-    }
-    let manifest = source.join("Cargo.toml");
-    let made = String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter(|message| message["reason"] == "compiler-artifact")
-        .filter(|message| message["manifest_path"].as_str().is_some_and(|path| Path::new(path) == manifest))
-        .filter_map(|message| {
-            let files = message["filenames"].as_array()?;
-            files.iter().filter_map(|file| file.as_str()).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
-        })
-        .next_back();
-    made.ok_or_else(|| {
-        let advice = "it makes no .wasm: set crate-type = [\"cdylib\"] under [lib] in its Cargo.toml";
-        BuildResult::Failed(advice.to_owned())
-    })
 }
 
 /// Builds a TypeScript or JavaScript plugin with the embedded engine, and prints what the module prints under its name.
@@ -234,7 +139,7 @@ fn module(source: &Path, out: &Path) -> BuildResult {
     }
 }
 
-fn failed(error: &BuildError) -> BuildResult {
+pub(super) fn failed(error: &BuildError) -> BuildResult {
     match error {
         BuildError::Toolchain(advice) => BuildResult::Skipped(advice.clone()),
         BuildError::Source(message) => BuildResult::Failed(message.clone()),
@@ -291,26 +196,5 @@ fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
             file_failed(out, &std::io::Error::other(format!("there is no folder `{folder}`: make it first")))
         }
         Err(error) => file_failed(out, &error),
-    }
-}
-
-/// The files that a compiler read, by its dependency file: `OUTPUT: FILE FILE ..`, with spaces of names escaped.
-fn dependencies(text: &str) -> BTreeSet<PathBuf> {
-    let files = text.lines().filter_map(|line| Some(line.split_once(": ")?.1));
-    let names = files.flat_map(|files| {
-        let escaped = files.replace("\\ ", "\0");
-        escaped.split_whitespace().map(|name| PathBuf::from(name.replace('\0', " "))).collect::<Vec<_>>()
-    });
-    names.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_dependency_file_names_what_the_compiler_read() {
-        let read = dependencies("/t/a.wasm: /src/lib.rs /my\\ lib/lib.rs\n");
-        assert_eq!(read, BTreeSet::from([PathBuf::from("/src/lib.rs"), PathBuf::from("/my lib/lib.rs")]));
     }
 }

@@ -234,7 +234,7 @@ impl Announcer {
         }
         if self.announced && !self.has_pay_line && !paid.is_empty() {
             self.has_pay_line = true;
-            self.print(&format!("\nnow pay for one:\n\n  {} {}\n", sample::program(), self.pay_line(&paid)));
+            self.print(&self.pay_lines(&paid));
         }
         Ok(())
     }
@@ -265,13 +265,18 @@ impl Announcer {
         }
     }
 
-    /// The arguments that pay for an endpoint: for one with examples, or else for the first.
-    fn pay_line(&self, paid: &[Arc<Endpoint>]) -> String {
-        let endpoints: Vec<_> = paid.iter().collect();
-        let line = sample::pay_line(&self.url, &self.state.join("dev.json"), &endpoints);
-        // Without examples the line is a start: the payer adds what the endpoint takes.
-        let first = || paid.first().map(|endpoint| format!("pay -X {} {}{}", endpoint.method, self.url, endpoint.path));
-        line.or_else(first).unwrap_or_default()
+    /// The command that pays for an endpoint; or the start of one, if nobody but the payer knows what the endpoint
+    /// takes.
+    fn pay_lines(&self, paid: &[Arc<Endpoint>]) -> String {
+        let program = sample::program();
+        match (sample::pay_line(&self.url, &self.state.join("dev.json"), paid), paid.first()) {
+            (Some(line), _) => format!("\nnow pay for one:\n\n  {program} {line}\n"),
+            (None, Some(endpoint)) => format!(
+                "\nnow pay for one, with an input that fits its schema:\n\n  {program} pay -X {} {}{}\n",
+                endpoint.method, self.url, endpoint.path
+            ),
+            (None, None) => String::new(),
+        }
     }
 }
 

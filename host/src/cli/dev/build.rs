@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_base::text::printable;
+use coinslot_base::text::{printable, printable_lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
-use super::sources::{BuildRecord, Snapshot, is_generated};
+use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
 use crate::cli::build::compile::{self, BuildResult};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use crate::cli::{Failure, print};
@@ -22,8 +22,8 @@ pub(super) struct PluginBuilder {
     progress: MultiProgress,
     /// The last build of each plugin in this process, successful or not, by name.
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
-    /// Folders and files that are not built, each of which is named once.
-    ignored: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// Folders and files that are not built or not watched, each of which is named once.
+    named: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 /// The results of sources that need no compiler, by name.
@@ -46,7 +46,7 @@ impl PluginBuilder {
             output: absolute(output)?,
             progress: MultiProgress::new(),
             builds: Arc::default(),
-            ignored: Arc::default(),
+            named: Arc::default(),
         })
     }
 
@@ -84,7 +84,7 @@ impl PluginBuilder {
         for source in sources {
             let out = self.component(&source);
             if source.kind == SourceKind::Finished {
-                let files = files_of(&source, &shared, &BTreeSet::new());
+                let files = self.files_of(&source, &shared, &BTreeSet::new());
                 let record = BuildRecord::of(&BuildRecord::default(), &files, &files, BTreeSet::new());
                 self.builds.lock().insert(source.name.clone(), record);
                 let is_fresh = is_same(&source.path, &out);
@@ -144,9 +144,13 @@ impl PluginBuilder {
 
     /// Says once that a path is not built, and why.
     fn name_ignored(&self, path: &Path, why: &str) {
-        if self.ignored.lock().insert(path.to_owned()) {
-            let text = format!("{} is not built: {why}", file_name(path));
-            self.progress.suspend(|| drop(print::line(text)));
+        self.name_once(path, &format!("{} is not built: {why}", file_name(path)));
+    }
+
+    /// Prints a text about a path, unless one was printed before.
+    fn name_once(&self, path: &Path, text: &str) {
+        if self.named.lock().insert(path.to_owned()) {
+            self.progress.suspend(|| drop(print::line(printable_lines(text))));
         }
     }
 
@@ -155,14 +159,16 @@ impl PluginBuilder {
         let out = self.component(source);
         let former = self.record(source).unwrap_or_default();
         let shared = self.shared_files();
-        let mut before = files_of(source, &shared, &former.read);
+        let mut before = self.files_of(source, &shared, &former.read);
+        tracing::debug!(name = %source.name, "a build begins");
         let spinner = Spinner::start(&self.progress, &source.name);
         let (result, read) = compile::build_for_author(source, &out);
         spinner.end(&result);
+        tracing::debug!(name = %source.name, "a build has ended");
         let read = if result == BuildResult::Built { read } else { former.read.clone() };
         // Files that were read for the first time count as they are now: their stamps before the build are not known.
         add_read(&mut before, read.difference(&former.read));
-        let record = BuildRecord::of(&former, &before, &files_of(source, &shared, &read), read);
+        let record = BuildRecord::of(&former, &before, &self.files_of(source, &shared, &read), read);
         if result == BuildResult::Built {
             record.write(&out);
         }
@@ -178,7 +184,7 @@ impl PluginBuilder {
     /// built again before they change.
     fn is_stale(&self, source: &PluginSource, shared: &Snapshot) -> bool {
         let Some(record) = self.record(source) else { return true };
-        !record.is_of(&files_of(source, shared, &record.read))
+        !record.is_of(&self.files_of(source, shared, &record.read))
     }
 
     /// The record of the last build: of this process, or of an earlier one whose component is there.
@@ -196,6 +202,31 @@ impl PluginBuilder {
         files
     }
 
+    /// The files that a plugin is made of: those of its folder, those of `shared`, and those that its compiler read.
+    fn files_of(&self, source: &PluginSource, shared: &Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
+        let mut files = shared.clone();
+        files.add(&source.path);
+        add_read(&mut files, read.iter());
+        for folder in files.too_large() {
+            let shown = folder.strip_prefix(&self.sources).unwrap_or(folder).display();
+            let why = format!(
+                "`{shown}` has more than {MOST_ENTRIES} files and folders, or links to them: edits there are noticed \
+                 when another file of the plugin is saved. Move what is no source out of the plugin's folder"
+            );
+            self.name_once(folder, &format!("{}: {why}", printable(&source.name)));
+        }
+        files
+    }
+
+    /// The folder of the plugins, and those that links in it lead to, each with the folder that is meant.
+    pub(super) fn roots(&self) -> Vec<(PathBuf, PathBuf)> {
+        let mut roots = self.sources();
+        let entries = std::fs::read_dir(&self.sources).into_iter().flatten().flatten();
+        let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
+        roots.extend(links.map(|entry| entry.path()).filter(|path| path.is_dir()));
+        roots.into_iter().filter_map(|root| Some((root.clone(), root.canonicalize().ok()?))).collect()
+    }
+
     fn remove_others(&self, sources: &[PluginSource]) {
         let expected: Vec<PathBuf> = sources.iter().map(|source| self.component(source)).collect();
         let Ok(entries) = std::fs::read_dir(&self.output) else { return };
@@ -205,14 +236,6 @@ impl PluginBuilder {
             }
         }
     }
-}
-
-/// The files that a plugin is made of: those of its folder, those of `shared`, and those that its compiler read.
-fn files_of(source: &PluginSource, shared: &Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
-    let mut files = shared.clone();
-    files.add(&source.path);
-    add_read(&mut files, read.iter());
-    files
 }
 
 /// Adds files that a compiler read, each with the manifest of its package.

@@ -5,11 +5,12 @@
 //! plugin's compiler reads more are not watched, so the sources are also compared with those of the last builds now and
 //! then.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use notify_debouncer_full::notify::{RecommendedWatcher, RecursiveMode};
-use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer};
+use notify_debouncer_full::notify::{self, RecommendedWatcher, RecursiveMode};
+use notify_debouncer_full::{DebounceEventResult, Debouncer, RecommendedCache, new_debouncer_opt};
 use tokio::sync::mpsc;
 
 use super::build::PluginBuilder;
@@ -18,8 +19,8 @@ use crate::catalog::ScanReport;
 use crate::cli::Failure;
 use crate::cli::build::compile::BuildResult;
 
-/// Edits within this time are one.
-const DEBOUNCE: Duration = Duration::from_millis(150);
+/// Edits within this time are one. An editor replaces a file, or empties and writes it, within a few milliseconds.
+const DEBOUNCE: Duration = Duration::from_millis(50);
 
 /// The time between two looks at the sources without events.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -43,8 +44,9 @@ pub(super) enum DevEvent {
 pub(super) async fn follow(builder: PluginBuilder, events: mpsc::UnboundedSender<DevEvent>) {
     let (wake, mut woken) = mpsc::channel::<()>(1);
     // The watch begins before the first build, so that an edit meanwhile is not lost.
-    let _debouncer = watch(&builder, wake.clone());
+    let mut watch = SourceWatch::new(&builder, wake.clone());
     loop {
+        watch.update(&builder);
         let (building, sender) = (builder.clone(), events.clone());
         let round = tokio::task::spawn_blocking(move || build_all(&building, &sender)).await;
         if let Ok(Err(failure)) = round {
@@ -76,30 +78,46 @@ fn build_all(builder: &PluginBuilder, events: &mpsc::UnboundedSender<DevEvent>) 
 }
 
 /// Wakes the builder when a source is saved. Without file events the next look finds what was saved.
-fn watch(builder: &PluginBuilder, wake: mpsc::Sender<()>) -> Option<Debouncer<RecommendedWatcher, RecommendedCache>> {
-    let roots = builder.sources();
-    let watched = roots.clone();
-    let debouncer = new_debouncer(DEBOUNCE, None, move |events: DebounceEventResult| {
-        // What a build writes beside the sources must not start the next build.
-        let is_source = |path: &PathBuf| {
-            let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok());
-            relative.is_some_and(|relative| !is_generated(relative))
+struct SourceWatch {
+    debouncer: Option<Debouncer<RecommendedWatcher, RecommendedCache>>,
+    /// The folders that are watched, each with the one that it led to.
+    roots: BTreeSet<(PathBuf, PathBuf)>,
+}
+
+impl SourceWatch {
+    fn new(builder: &PluginBuilder, wake: mpsc::Sender<()>) -> Self {
+        let roots = builder.sources();
+        let handler = move |events: DebounceEventResult| {
+            // What a build writes beside the sources must not start the next build.
+            let is_source = |path: &PathBuf| {
+                let relative = roots.iter().find_map(|root| path.strip_prefix(root).ok());
+                relative.is_some_and(|relative| !is_generated(relative))
+            };
+            let edited = events.is_ok_and(|events| {
+                events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(is_source))
+            });
+            if edited {
+                let _ = wake.try_send(());
+            }
         };
-        let edited = events.is_ok_and(|events| {
-            events.iter().any(|event| !event.kind.is_access() && event.paths.iter().any(is_source))
-        });
-        if edited {
-            let _ = wake.try_send(());
+        // A link within a plugin may lead to the whole disk.
+        let config = notify::Config::default().with_follow_symlinks(false);
+        let debouncer = new_debouncer_opt(DEBOUNCE, None, handler, RecommendedCache::new(), config);
+        if debouncer.is_err() {
+            tracing::warn!("no file events: edited plugins are found within {LOOK_INTERVAL:?}");
         }
-    });
-    let Ok(mut debouncer) = debouncer else {
-        tracing::warn!("no file events: edited plugins are found within {LOOK_INTERVAL:?}");
-        return None;
-    };
-    for dir in watched {
-        if let Err(error) = debouncer.watch(&dir, RecursiveMode::Recursive) {
-            tracing::warn!(%error, dir = %dir.display(), "no file events: edits here are found a little later");
+        Self { debouncer: debouncer.ok(), roots: BTreeSet::new() }
+    }
+
+    /// Watches the folders that are not watched yet: a plugin may be a link to a folder elsewhere, and may come later.
+    fn update(&mut self, builder: &PluginBuilder) {
+        let Some(debouncer) = &mut self.debouncer else { return };
+        for (root, target) in builder.roots() {
+            if self.roots.insert((root.clone(), target))
+                && let Err(error) = debouncer.watch(&root, RecursiveMode::Recursive)
+            {
+                tracing::warn!(%error, dir = %root.display(), "no file events: edits here are found a little later");
+            }
         }
     }
-    Some(debouncer)
 }

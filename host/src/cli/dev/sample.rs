@@ -5,31 +5,27 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_json::Value;
+use coinslot_plugin::{EndpointInfo, Segment};
+use coinslot_x402::price::Decimal;
+use http::Method;
+use serde_json::{Value, json};
 
 use crate::cli::dev_hosts::DEV_FILE;
-use crate::endpoint::Endpoint;
+use crate::cli::example::ExampleRequest;
+use crate::cli::pay::DEFAULT_MAX;
+use crate::endpoint::{Access, Endpoint};
 
-/// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a paid GET with a value for each required query parameter.
-/// Where dev.json is not where `pay` looks by itself, the line names it.
-pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[&Arc<Endpoint>]) -> Option<String> {
-    let gets =
-        || endpoints.iter().filter(|endpoint| endpoint.method == http::Method::GET && !endpoint.path.has_parameters());
-    // An endpoint with a query makes the better example, if its author wrote the values.
-    let best =
-        gets().map(|endpoint| (endpoint, query(endpoint))).max_by_key(|(_, query)| match (query.made, &*query.text) {
-            (true, _) => 0,
-            (false, "") => 1,
-            (false, _) => 2,
-        });
-    let (endpoint, SampleQuery { text: query, .. }) = best?;
-    let target =
-        if query.is_empty() { format!("{url}{}", endpoint.path) } else { format!("{url}{}?{query}", endpoint.path) };
+/// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a whole request of the endpoint that makes the best example.
+/// None if none of them has a request that a command line can hold. Where dev.json is not where `pay` looks by itself,
+/// the line names it.
+pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[Arc<Endpoint>]) -> Option<String> {
+    let samples = endpoints.iter().filter_map(|endpoint| Sample::of(url, endpoint));
+    let best = samples.max_by_key(|sample| (sample.values, sample.is_get))?;
     let from = match dev_json == Path::new(DEV_FILE) {
         true => String::new(),
         false => format!("--dev-json {} ", quoted(&dev_json.display().to_string())),
     };
-    Some(format!("pay {from}{}", quoted(&target)))
+    Some(format!("pay {from}{}", best.arguments))
 }
 
 /// Quotes a text so that a shell reads it as one word: a question mark or a space has a meaning of its own there.
@@ -42,56 +38,114 @@ fn quoted(word: &str) -> String {
     }
 }
 
-/// A query for a first call.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct SampleQuery {
-    text: String,
-    /// Set if a value was made up for a parameter without an example.
-    made: bool,
+/// A request of an endpoint, as arguments of `coinslot pay`.
+struct Sample {
+    arguments: String,
+    values: ValueOrigin,
+    is_get: bool,
 }
 
-/// An example of each required query parameter, or, if none is required, of the first parameter that has an example.
-fn query(endpoint: &Endpoint) -> SampleQuery {
-    let info = endpoint.plugin.info();
-    let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path);
-    let schema = declared.and_then(|declared| declared.input_schema.as_ref()?.pointer("/properties/query"));
-    schema.map(of_schema).unwrap_or_default()
+/// The origin of the values in a request. The later ones make the better example: a plugin may refuse a value that is
+/// made up, for a rule that its schema does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum ValueOrigin {
+    MadeUp,
+    /// The request has none.
+    None,
+    /// The plugin's author has written them as examples, defaults or alternatives.
+    Written,
 }
 
-/// The query that fits this JSON Schema of an object of parameters.
-fn of_schema(schema: &Value) -> SampleQuery {
-    let required: Vec<&str> =
-        schema["required"].as_array().into_iter().flatten().filter_map(|name| name.as_str()).collect();
-    // If nothing is required, a parameter with an example still shows more than a line without a query.
-    let properties = schema["properties"].as_object();
-    let shown = properties.into_iter().flatten().find(|(_, property)| property.get("examples").is_some());
-    let names = match (required.is_empty(), shown) {
-        (true, Some((name, _))) => vec![name.as_str()],
-        _ => required,
-    };
-    let mut made = false;
-    let mut pairs = url::form_urlencoded::Serializer::new(String::new());
-    for name in names {
-        let property = &schema["properties"][name];
-        let written = ["examples", "enum"].iter().find_map(|list| property[list].get(0)).or(property.get("default"));
-        let value = written.cloned().unwrap_or_else(|| {
-            made = true;
-            of_type(property)
-        });
-        pairs.append_pair(name, &value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned));
+impl Sample {
+    fn of(url: &str, endpoint: &Endpoint) -> Option<Self> {
+        let info = endpoint.plugin.info();
+        let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path)?;
+        let shown = with_shown_query(declared);
+        let request = ExampleRequest::of(&shown, endpoint.input.as_ref());
+        let request = request.or_else(|_| ExampleRequest::of(declared, endpoint.input.as_ref())).ok()?;
+        let mut words = arguments(url, &request)?;
+        if let Some(max) = max(&endpoint.access) {
+            words.extend(["--max".to_owned(), max]);
+        }
+        let arguments = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
+        Some(Self { arguments, values: values(&shown, &request), is_get: request.method == Method::GET })
     }
-    SampleQuery { text: pairs.finish(), made }
 }
 
-/// A value of the type of a parameter that has no example. A plugin may still refuse it, for a rule that its schema
-/// does not say.
-fn of_type(property: &Value) -> Value {
-    let least = property.get("minimum").cloned();
-    match property["type"].as_str().or_else(|| property["type"][0].as_str()) {
-        Some("integer" | "number") => least.unwrap_or_else(|| 1.into()),
-        Some("boolean") => true.into(),
-        _ => "example".into(),
+/// The endpoint with the first query parameter that has an example as a required one, if it requires none: that shows
+/// more than a line without a query.
+fn with_shown_query(declared: &EndpointInfo) -> EndpointInfo {
+    let mut shown = declared.clone();
+    let Some(schema) = shown.input_schema.as_mut() else { return shown };
+    let Some(query) = schema.pointer_mut("/properties/query").and_then(Value::as_object_mut) else { return shown };
+    let properties = query.get("properties").and_then(Value::as_object);
+    let with_example = properties.into_iter().flatten().find(|(_, property)| property.get("examples").is_some());
+    let name = with_example.map(|(name, _)| name.clone());
+    let requires_none = query.get("required").and_then(Value::as_array).is_none_or(Vec::is_empty);
+    let (Some(name), true) = (name, requires_none) else { return shown };
+    query.insert("required".to_owned(), json!([name]));
+    let mut required = schema.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+    required.push("query".into());
+    schema["required"] = required.into();
+    shown
+}
+
+/// The arguments of `coinslot pay` that send a request. None for a body that is no printable text, or that `pay` would
+/// read as something else.
+fn arguments(url: &str, request: &ExampleRequest) -> Option<Vec<String>> {
+    let mut words = vec![format!("{url}{}", request.target)];
+    let body = std::str::from_utf8(&request.body).ok()?;
+    if body.starts_with(['@', '-']) || body.chars().any(char::is_control) {
+        return None;
     }
+    if !body.is_empty() {
+        words.extend(["-d".to_owned(), body.to_owned()]);
+        // What `pay` says of a body without this header.
+        let is_json = serde_json::from_str::<serde::de::IgnoredAny>(body).is_ok();
+        let usual = if is_json { "application/json" } else { "text/plain; charset=utf-8" };
+        let media = request.media_type.as_ref().and_then(|media| media.to_str().ok()).unwrap_or(usual);
+        if media != usual {
+            words.extend(["-H".to_owned(), format!("content-type: {media}")]);
+        }
+    }
+    let usual = if body.is_empty() { Method::GET } else { Method::POST };
+    if request.method != usual {
+        words.splice(0..0, ["-X".to_owned(), request.method.to_string()]);
+    }
+    Some(words)
+}
+
+/// The price of an endpoint, if it is more than `pay` pays unasked.
+fn max(access: &Access) -> Option<String> {
+    let Access::Paid(paid) = access else { return None };
+    let price = paid.offer.prices().first()?;
+    let text = price.amount.decimal(price.asset.decimals);
+    let is_above = Decimal::parse(&text).ok()?.is_above(&Decimal::parse(DEFAULT_MAX).ok()?);
+    is_above.then_some(text)
+}
+
+/// Tells where the values of a request come from.
+fn values(declared: &EndpointInfo, request: &ExampleRequest) -> ValueOrigin {
+    let none = json!({});
+    let schema = declared.input_schema.as_ref().unwrap_or(&none);
+    let part = |name: &str| schema.pointer(&format!("/properties/{name}")).unwrap_or(&Value::Null);
+    let segments = declared.path.segments().iter();
+    let parameters: Vec<&str> = segments.filter_map(Segment::name).collect();
+    if parameters.is_empty() && request.body.is_empty() && !request.target.contains('?') {
+        return ValueOrigin::None;
+    }
+    let path = parameters.iter().all(|name| is_written(&part("path")["properties"][name]));
+    let query = !request.target.contains('?') || is_written(part("query"));
+    let body = request.body.is_empty() || is_written(part("body"));
+    if schema.get("examples").is_some() || (path && query && body) { ValueOrigin::Written } else { ValueOrigin::MadeUp }
+}
+
+/// True if the author has written a value of a schema, or one of each property that it requires.
+fn is_written(schema: &Value) -> bool {
+    let has = |keyword: &&str| schema.get(keyword).is_some();
+    let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).peekable();
+    ["const", "examples", "example", "default", "enum"].iter().any(|keyword| has(keyword))
+        || (required.peek().is_some() && required.all(|name| is_written(&schema["properties"][name])))
 }
 
 /// The command that calls this program from here: its name if the shell would find it, else its path.
@@ -109,9 +163,9 @@ pub(super) fn program() -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use coinslot_plugin::{DeclaredPrice, Template};
 
-    use super::{SampleQuery, of_schema, quoted};
+    use super::*;
 
     #[test]
     fn a_word_stays_one_in_a_shell() {
@@ -125,23 +179,86 @@ mod tests {
             assert_eq!(quoted(word), expected);
         }
     }
+
+    type Case = (Method, &'static str, Option<Value>, &'static [&'static str], ValueOrigin);
+
+    fn sample(method: Method, path: &str, schema: Option<Value>) -> (Option<Vec<String>>, ValueOrigin) {
+        let declared = EndpointInfo {
+            method,
+            path: Template::parse(path).expect("a template"),
+            price: DeclaredPrice::Free,
+            summary: String::new(),
+            description: String::new(),
+            mime_type: String::new(),
+            input_schema: schema,
+            output_schema: None,
+            quote_headers: Vec::new(),
+            extensions: Vec::new(),
+        };
+        let shown = with_shown_query(&declared);
+        let request = ExampleRequest::of(&shown, None).expect("a request");
+        (arguments("http://h", &request), values(&shown, &request))
+    }
+
     /// A required parameter without an example left the line without a query, and the first call ended in 400.
     #[test]
-    fn every_required_parameter_has_a_value() {
-        let text = |schema| of_schema(&schema);
-        let made = |text: &str| SampleQuery { text: text.to_owned(), made: true };
-        let written = |text: &str| SampleQuery { text: text.to_owned(), made: false };
-        let name = json!({ "type": "string" });
-        assert_eq!(text(json!({ "properties": { "name": name }, "required": ["name"] })), made("name=example"));
-        let count = json!({ "type": "integer", "minimum": 3 });
-        let both =
-            json!({ "properties": { "n": count, "yes": { "type": ["boolean", "null"] } }, "required": ["n", "yes"] });
-        assert_eq!(text(both), made("n=3&yes=true"));
+    fn every_part_that_a_request_needs_has_a_value() {
+        let part = |name: &str, schema: Value| json!({ "properties": { name: schema }, "required": [name] });
+        let word = json!({ "type": "string" });
         let stack = json!({ "type": "string", "examples": ["rust lang"] });
-        assert_eq!(
-            text(json!({ "properties": { "stack": stack }, "required": ["stack"] })),
-            written("stack=rust+lang")
-        );
-        assert_eq!(text(json!({ "properties": { "name": name } })), written(""));
+        let both = json!({ "properties": { "n": { "type": "integer", "minimum": 3 }, "yes": { "type": ["boolean", "null"] } },
+                           "required": ["n", "yes"] });
+        let of = |schema: Value| json!({ "properties": { "stack": schema }, "required": ["stack"] });
+        let optional = json!({ "properties": { "query": { "properties": { "stack": stack } } } });
+        let cases: [Case; 10] = [
+            (Method::GET, "/a", None, &["http://h/a"], ValueOrigin::None),
+            (Method::GET, "/a/{n}", None, &["http://h/a/example"], ValueOrigin::MadeUp),
+            (
+                Method::GET,
+                "/{stack}",
+                Some(part("path", of(stack.clone()))),
+                &["http://h/rust%20lang"],
+                ValueOrigin::Written,
+            ),
+            (Method::GET, "/a", Some(part("query", both)), &["http://h/a?n=3&yes=true"], ValueOrigin::MadeUp),
+            (
+                Method::GET,
+                "/a",
+                Some(part("query", of(stack.clone()))),
+                &["http://h/a?stack=rust+lang"],
+                ValueOrigin::Written,
+            ),
+            (Method::GET, "/a", Some(optional), &["http://h/a?stack=rust+lang"], ValueOrigin::Written),
+            (
+                Method::GET,
+                "/a",
+                Some(json!({ "properties": { "query": { "properties": { "n": word } } } })),
+                &["http://h/a"],
+                ValueOrigin::None,
+            ),
+            (
+                Method::POST,
+                "/a",
+                Some(part("body", of(word.clone()))),
+                &["http://h/a", "-d", r#"{"stack":"example"}"#],
+                ValueOrigin::MadeUp,
+            ),
+            (
+                Method::PUT,
+                "/a",
+                Some(part("body", json!({ "type": "string", "contentMediaType": "text/markdown", "default": "# A" }))),
+                &["-X", "PUT", "http://h/a", "-d", "# A", "-H", "content-type: text/markdown"],
+                ValueOrigin::Written,
+            ),
+            (Method::DELETE, "/a", None, &["-X", "DELETE", "http://h/a"], ValueOrigin::None),
+        ];
+        for (method, path, schema, expected, values) in cases {
+            let (words, is) = sample(method, path, schema.clone());
+            assert_eq!(words.expect("a line"), expected, "{schema:?}");
+            assert_eq!(is, values, "{schema:?}");
+        }
+        let parts = json!({ "type": "object", "contentMediaType": "multipart/form-data", "properties": { "a": word },
+                            "required": ["a"] });
+        assert_eq!(sample(Method::POST, "/a", Some(part("body", parts))).0, None, "its lines end with CR");
     }
 }

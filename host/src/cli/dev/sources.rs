@@ -3,23 +3,41 @@
 //! A file is told by its stamp, and not by being newer than the component: a copy may keep an old time. What a build
 //! writes beside its sources is no source: a file that it makes, and one that it writes in two builds, one after the
 //! other. A file that somebody saves while a build runs starts the next one.
+//!
+//! cargo's lock file is a source that the build itself makes, and changes after the manifest has changed. Then it counts
+//! as it is after the build.
+//!
+//! Links to folders are followed, because plugins share sources so. A link may also lead to a folder above itself, or to
+//! the whole disk: each folder is read once, and a link behind which there is too much is left out as a whole. What is
+//! cut off in the middle would depend on the order of the walk, and files of the system change all the time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file::FileStamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+/// The most entries of folders that are compared for one plugin.
+pub(super) const MOST_ENTRIES: usize = 20_000;
+
 /// The files below some folders, with their stamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Snapshot(BTreeMap<PathBuf, FileStamp>);
+pub(super) struct Snapshot {
+    files: BTreeMap<PathBuf, FileStamp>,
+    /// The folders that have too many entries, or lead to them.
+    too_large: BTreeSet<PathBuf>,
+}
 
 /// The state of a plugin's sources at its last build.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BuildRecord {
-    /// The digest of the sources before the build.
+    /// The digest of the sources before the build, with cargo's lock file as the build left it.
     digest: String,
+    /// The digest of the manifests before the build.
+    #[serde(default)]
+    manifests: String,
     /// Files outside of the plugin's folder that the compiler read.
     pub(super) read: BTreeSet<PathBuf>,
     /// Files that builds write.
@@ -29,41 +47,114 @@ pub(super) struct BuildRecord {
 }
 
 impl Snapshot {
-    /// Adds a file, or the files of a folder but for those that tools put there.
+    /// Adds a file, or the files of a folder but for those that tools put there, and those of the folders that links in
+    /// it lead to.
     pub(super) fn add(&mut self, path: &Path) {
-        if let Ok(entries) = std::fs::read_dir(path) {
-            let sources = entries.flatten().filter(|entry| !is_generated(Path::new(&entry.file_name())));
-            sources.for_each(|entry| self.add(&entry.path()));
-        } else if let Ok(stamp) = FileStamp::of(path) {
-            self.0.insert(path.to_owned(), stamp);
+        self.add_at_most(path, MOST_ENTRIES);
+    }
+
+    fn add_at_most(&mut self, path: &Path, most: usize) {
+        let (mut read, mut left) = (HashSet::new(), most);
+        let mut links = VecDeque::from([path.to_owned()]);
+        // The plugin's own files come before those behind links, so that no link takes their place.
+        while let Some(root) = links.pop_front() {
+            let mut walk = Walk { left, ..Walk::default() };
+            if walk.add(&root, &read) {
+                left = walk.left;
+                read.extend(walk.read);
+                links.extend(walk.links);
+            } else {
+                self.too_large.insert(root.clone());
+                if root != path {
+                    continue;
+                }
+            }
+            self.files.extend(walk.files);
         }
     }
 
+    /// The folders that were left out, or cut off, because they have too many entries or lead to them.
+    pub(super) fn too_large(&self) -> impl Iterator<Item = &Path> {
+        self.too_large.iter().map(PathBuf::as_path)
+    }
+
     fn digest(&self, generated: &BTreeSet<PathBuf>) -> String {
+        self.digest_of(|path| !generated.contains(path))
+    }
+
+    fn digest_of(&self, counts: impl Fn(&Path) -> bool) -> String {
         let mut digest = Sha256::new();
-        for (path, stamp) in self.0.iter().filter(|(path, _)| !generated.contains(*path)) {
+        for (path, stamp) in self.files.iter().filter(|(path, _)| counts(path)) {
             digest.update(format!("{} {stamp:?}\n", path.display()));
         }
         hex::encode(digest.finalize())
     }
 }
 
+/// The walk through one folder and those in it, up to links to other folders.
+#[derive(Debug, Default)]
+struct Walk {
+    files: BTreeMap<PathBuf, FileStamp>,
+    /// The device and the inode of each folder that was read.
+    read: HashSet<(u64, u64)>,
+    /// Links to folders.
+    links: Vec<PathBuf>,
+    /// The entries that may still be looked at.
+    left: usize,
+}
+
+impl Walk {
+    /// Adds a file or a folder. Folders that were read before are left out. False if there are too many entries.
+    fn add(&mut self, root: &Path, read_before: &HashSet<(u64, u64)>) -> bool {
+        let mut folders = vec![root.to_owned()];
+        while let Some(folder) = folders.pop() {
+            let identity = std::fs::metadata(&folder).map(|meta| (meta.dev(), meta.ino()));
+            if identity.is_ok_and(|identity| read_before.contains(&identity) || !self.read.insert(identity)) {
+                continue;
+            }
+            let Ok(entries) = std::fs::read_dir(&folder) else {
+                self.stamp(folder);
+                continue;
+            };
+            for entry in entries.flatten().filter(|entry| !is_generated(Path::new(&entry.file_name()))) {
+                let Some(left) = self.left.checked_sub(1) else { return false };
+                self.left = left;
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(entry.path()),
+                    Ok(kind) if kind.is_symlink() && entry.path().is_dir() => self.links.push(entry.path()),
+                    Ok(_) | Err(_) => self.stamp(entry.path()),
+                }
+            }
+        }
+        true
+    }
+
+    fn stamp(&mut self, path: PathBuf) {
+        if let Ok(stamp) = FileStamp::of(&path) {
+            self.files.insert(path, stamp);
+        }
+    }
+}
+
 impl BuildRecord {
     /// The record of a build that began with one snapshot and ended with the other, after the build of `former`.
     pub(super) fn of(former: &Self, before: &Snapshot, after: &Snapshot, read: BTreeSet<PathBuf>) -> Self {
+        let manifests = before.digest_of(|path| path.ends_with("Cargo.toml"));
+        let mut built = before.clone();
         let mut generated: BTreeSet<PathBuf> = former.generated.clone();
         let mut written = BTreeSet::new();
-        for (path, stamp) in &after.0 {
-            // cargo makes its lock file, which is a source from then on.
-            let is_lock = path.file_name().is_some_and(|name| name == "Cargo.lock");
-            match before.0.get(path) {
+        for (path, stamp) in &after.files {
+            let is_lock = path.ends_with("Cargo.lock");
+            match before.files.get(path) {
                 Some(same) if same == stamp => {}
+                None if is_lock => drop(built.files.insert(path.clone(), *stamp)),
+                Some(_) if is_lock && manifests != former.manifests => drop(built.files.insert(path.clone(), *stamp)),
                 Some(_) if former.written.contains(path) && !is_lock => drop(generated.insert(path.clone())),
-                None if !is_lock => drop(generated.insert(path.clone())),
-                Some(_) | None => drop(written.insert(path.clone())),
+                None => drop(generated.insert(path.clone())),
+                Some(_) => drop(written.insert(path.clone())),
             }
         }
-        Self { digest: before.digest(&generated), read, generated, written }
+        Self { digest: built.digest(&generated), manifests, read, generated, written }
     }
 
     /// Returns whether the sources are those of the build.
@@ -148,5 +239,56 @@ mod tests {
         let file = fs::File::options().append(true).open(&source).expect("a file");
         file.set_modified(std::time::UNIX_EPOCH).expect("a time");
         assert!(!record.is_of(&of(dir.path())));
+    }
+    /// A new crate was built twice: its lock file was taken for one that somebody had saved meanwhile.
+    #[test]
+    fn a_lock_file_counts_as_cargo_leaves_it_and_as_somebody_changes_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let (manifest, lock) = (dir.path().join("Cargo.toml"), dir.path().join("Cargo.lock"));
+        fs::write(&manifest, "1").expect("written");
+        let mut record = BuildRecord::default();
+        let mut build = |locked: Option<&str>| {
+            let before = of(dir.path());
+            locked.into_iter().for_each(|text| fs::write(&lock, text).expect("written"));
+            record = BuildRecord::of(&record, &before, &of(dir.path()), BTreeSet::new());
+            record.is_of(&of(dir.path()))
+        };
+        assert!(build(Some("made")), "cargo makes it");
+        assert!(!build(Some("changed")), "the manifest is the same: somebody has changed it");
+        assert!(build(None));
+        fs::write(&manifest, "more dependencies").expect("written");
+        assert!(build(Some("more locked")), "cargo changes it after the manifest");
+        fs::write(&lock, "another").expect("written");
+        assert!(!record.is_of(&of(dir.path())));
+    }
+    /// A link to the folder above was followed forty times, and one to the whole disk for minutes.
+    #[test]
+    fn links_to_folders_are_followed_once_and_not_into_too_much() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| dir.path().join(path);
+        for folder in ["plugin/src", "shared/deep", "disk"] {
+            fs::create_dir_all(at(folder)).expect("a folder");
+        }
+        for file in ["plugin/app.py", "plugin/src/a.py", "shared/b.py", "shared/deep/c.py"] {
+            fs::write(at(file), "1").expect("written");
+        }
+        for number in 0..12 {
+            fs::write(at(&format!("disk/{number}")), "1").expect("written");
+        }
+        for (target, link) in
+            [("plugin", "plugin/src/up"), ("shared", "plugin/lib"), ("shared", "plugin/z"), ("disk", "plugin/all")]
+        {
+            symlink(at(target), at(link)).expect("a link");
+        }
+        let mut snapshot = Snapshot::default();
+        snapshot.add_at_most(&at("plugin"), 15);
+        let names: BTreeSet<_> = snapshot.files.keys().filter_map(|path| path.file_name()?.to_str()).collect();
+        assert_eq!(names, BTreeSet::from(["a.py", "app.py", "b.py", "c.py"]), "{snapshot:?}");
+        assert_eq!(snapshot.files.len(), 4, "each file once: {snapshot:?}");
+        assert_eq!(snapshot.too_large().collect::<Vec<_>>(), [at("plugin/all")]);
+        let mut small = Snapshot::default();
+        small.add_at_most(&at("disk"), 5);
+        assert_eq!((small.files.len(), small.too_large().count()), (5, 1), "the folder itself is cut off");
     }
 }

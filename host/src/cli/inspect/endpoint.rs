@@ -3,16 +3,39 @@
 use coinslot_base::text::printable;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo};
 
+/// The widths of the columns that the lines of several endpoints share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns {
+    method: usize,
+    path: usize,
+    price: usize,
+}
+
+impl Columns {
+    /// As wide as the widest of these endpoints needs.
+    pub(super) fn of(endpoints: &[EndpointInfo]) -> Self {
+        let widest = |width: fn(&EndpointInfo) -> usize| endpoints.iter().map(width).max().unwrap_or_default();
+        Self {
+            method: widest(|endpoint| endpoint.method.as_str().len()),
+            path: widest(|endpoint| endpoint.path.as_str().len()),
+            price: widest(|endpoint| price(&endpoint.price).len()),
+        }
+    }
+}
+
 /// One endpoint: a line with the route, the price, the summary and what else a payer meets; and below it everything
 /// else that it declares.
-pub(super) fn endpoint_lines(endpoint: &EndpointInfo) -> Vec<String> {
+pub(super) fn endpoint_lines(endpoint: &EndpointInfo, columns: Columns) -> Vec<String> {
     let paid_first = (declared_flow(endpoint) == Some("upfront")).then(|| "paid first".to_owned());
     let headers = endpoint.quote_headers.join(", ");
     let reads = (!headers.is_empty()).then(|| format!("quote reads {headers}"));
     let notes: Vec<String> = paid_first.into_iter().chain(reads).collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
     let (price, summary) = (price(&endpoint.price), &endpoint.summary);
-    let mut lines = vec![format!("  {:6} {:32} {price:16} {summary}{notes}", endpoint.method, endpoint.path)];
+    // `Method` ignores a width.
+    let (method, path) = (endpoint.method.as_str(), endpoint.path.as_str());
+    let route = format!("{method:0$}  {path:1$}", columns.method, columns.path);
+    let mut lines = vec![format!("  {route}  {price:0$}  {summary}{notes}", columns.price)];
     lines.extend(detail("about", endpoint.description.trim()));
     lines.extend(detail("answers", &endpoint.mime_type));
     if endpoint.price != DeclaredPrice::Free {

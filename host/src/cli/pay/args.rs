@@ -15,6 +15,9 @@ use super::purchase::RequestSpec;
 use crate::cli::{Failure, dev_hosts};
 use crate::wallet::SpendingPolicy;
 
+/// The most that is paid unasked, in US dollars.
+pub(in crate::cli) const DEFAULT_MAX: &str = "0.10";
+
 /// Request a URL, and pay for it if it costs something.
 ///
 /// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, a running
@@ -38,7 +41,7 @@ pub struct PayArgs {
     #[arg(short = 'H', long = "header", value_name = "HEADER")]
     pub header: Vec<String>,
     /// The most to pay, in US dollars.
-    #[arg(long, value_name = "AMOUNT", default_value = "0.10")]
+    #[arg(long, value_name = "AMOUNT", default_value = DEFAULT_MAX)]
     pub max: String,
     /// The environment variable with the private key.
     #[arg(long, value_name = "NAME", conflicts_with = "key_file")]

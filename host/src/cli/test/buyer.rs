@@ -17,8 +17,8 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::request::ExampleRequest;
 use crate::cli::dev::chain::DevChain;
+use crate::cli::example::ExampleRequest;
 use crate::wallet::{ReceivedChallenge, SignedPayment, sign};
 
 /// The most characters of an answer that are shown.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_ledger::SqliteLedger;
+use coinslot_plugin::CompilePriority;
 use tokio::net::TcpListener;
 
 use super::buyer::Buyer;
@@ -71,6 +72,7 @@ async fn host(
         address: Some(address),
         chains: Chains::Devnet,
         compiler: own_executable(),
+        priority: CompilePriority::Normal,
         ledger: Some(Arc::new(ledger)),
         ..HostOptions::default()
     };

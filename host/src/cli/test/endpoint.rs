@@ -5,7 +5,7 @@ use coinslot_x402::price::{Amount, Decimal};
 
 use super::buyer::{Buyer, ReadAnswer};
 use super::report::{Report, Suite};
-use super::request::{ExampleRequest, ForbiddenRequest};
+use crate::cli::example::{ExampleRequest, ForbiddenRequest};
 use crate::schema::{AnswerSchema, InputSchema, SchemaCompiler};
 use crate::wallet::{ReceivedChallenge, SignedPayment};
 

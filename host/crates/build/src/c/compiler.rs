@@ -2,10 +2,12 @@
 //!
 //! Each compiler that is found is tried: a clang may lack the target, the linker, or the libraries.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::Path;
 use std::process::{Command, Stdio};
+
+use parking_lot::Mutex;
 
 use crate::BuildError;
 
@@ -37,7 +39,7 @@ impl SourceLanguage {
 }
 
 /// A compiler that was found and can compile the languages that were asked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Compiler {
     /// The words that run zig: `zig`, or `python3 -m ziglang`.
     Zig(Vec<OsString>),
@@ -54,8 +56,19 @@ pub(super) struct CompilerOutput {
 }
 
 impl Compiler {
-    /// Finds one for these languages. The error says what is missing and how to get it.
+    /// Finds one for these languages, and keeps to it as long as this process lives: the trials take as long as a small
+    /// plugin. The error says what is missing and how to get it.
     pub(super) fn find(languages: &BTreeSet<SourceLanguage>) -> Result<Self, BuildError> {
+        static FOUND: Mutex<BTreeMap<BTreeSet<SourceLanguage>, Compiler>> = Mutex::new(BTreeMap::new());
+        if let Some(found) = FOUND.lock().get(languages) {
+            return Ok(found.clone());
+        }
+        let found = Self::search(languages)?;
+        FOUND.lock().insert(languages.clone(), found.clone());
+        Ok(found)
+    }
+
+    fn search(languages: &BTreeSet<SourceLanguage>) -> Result<Self, BuildError> {
         for words in [&["zig"][..], &["python3", "-m", "ziglang"]] {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             if succeeds(&words, &["version"]) {

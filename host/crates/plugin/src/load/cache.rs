@@ -21,7 +21,7 @@ use wasmtime::component::Component;
 use crate::fault::LoadError;
 use crate::instance::engine::{EngineKind, fingerprint};
 use crate::load::artifact::Artifacts;
-use crate::load::compile;
+use crate::load::compile::{self, CompilePriority};
 
 /// The longest compilation in the quick lane.
 const QUICK: Duration = Duration::from_secs(5);
@@ -33,6 +33,7 @@ pub(crate) struct ComponentCache {
     functions: Artifacts,
     /// The executable whose subcommand `compile` compiles. None: a thread of this process does.
     compiler: Option<PathBuf>,
+    priority: CompilePriority,
     /// A permit of one of the lanes is held while a component is compiled.
     quick: Semaphore,
     slow: Semaphore,
@@ -41,7 +42,12 @@ pub(crate) struct ComponentCache {
 impl ComponentCache {
     /// Opens the directory. Fails if it cannot be made, or if others can write to it. So can the one of functions; those
     /// are then kept beside the artifacts.
-    pub(crate) fn open(dir: &Path, functions: &Path, compiler: Option<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn open(
+        dir: &Path,
+        functions: &Path,
+        compiler: Option<PathBuf>,
+        priority: CompilePriority,
+    ) -> io::Result<Self> {
         let artifacts = Artifacts::open(dir)?;
         let functions = match Artifacts::open(functions) {
             Ok(functions) => functions,
@@ -54,7 +60,7 @@ impl ComponentCache {
         let compiler = compiler.map(std::path::absolute).transpose()?;
         let at_once = compile::at_once();
         let (quick, slow) = (Semaphore::new(at_once), Semaphore::new(at_once / 2));
-        Ok(Self { artifacts, functions, compiler, quick, slow })
+        Ok(Self { artifacts, functions, compiler, priority, quick, slow })
     }
 
     /// True if there is an artifact. It may not fit.
@@ -111,9 +117,10 @@ impl ComponentCache {
         let draft = self.draft()?;
         let functions = self.functions.dir();
         let Some(executable) = &self.compiler else {
-            return compile::on_thread(wasm.clone(), kind, functions.to_owned(), draft).await;
+            return compile::on_thread(self.priority, wasm.clone(), kind, functions.to_owned(), draft).await;
         };
-        let mut compilation = Box::pin(compile::in_process_of(executable, wasm, kind, functions, &draft));
+        let mut compilation =
+            Box::pin(compile::in_process_of(executable, self.priority, wasm, kind, functions, &draft));
         let ended = match tokio::time::timeout(QUICK, &mut compilation).await {
             Ok(ended) => Some(ended),
             Err(_) => match self.slow.try_acquire() {
@@ -132,7 +139,7 @@ impl ComponentCache {
         drop((draft, quick));
         let _slow = self.slow.acquire().await;
         let draft = self.draft()?;
-        compile::in_process_of(executable, wasm, kind, functions, &draft).await?;
+        compile::in_process_of(executable, self.priority, wasm, kind, functions, &draft).await?;
         Ok(draft)
     }
 

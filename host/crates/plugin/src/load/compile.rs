@@ -2,10 +2,10 @@
 //!
 //! The compiler gets hostile input, takes seconds for a JavaScript component, and keeps its working memory as long as
 //! its engine lives. So the server starts its own executable with the subcommand `compile`: the component comes on
-//! stdin, the artifact goes to stdout and the reason of a failure to stderr, at the lowest priority and under limits of
-//! memory and CPU time, on all processors. No code of the plugin runs there. It works in the directory of compiled
-//! functions, where it finds what components with the same code have been compiled to: see [`super::functions`]. Without
-//! such an executable (in tests and embedders) a thread compiles.
+//! stdin, the artifact goes to stdout and the reason of a failure to stderr, under limits of memory and CPU time, on all
+//! processors, and at the lowest priority where requests are served meanwhile. No code of the plugin runs there. It
+//! works in the directory of compiled functions, where it finds what components with the same code have been compiled
+//! to: see [`super::functions`]. Without such an executable (in tests and embedders) a thread compiles.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
@@ -41,6 +41,25 @@ const MOST_THREADS: usize = 16;
 /// Bytes of its error output that are read.
 const EXPLANATION: u64 = 4 << 10;
 
+/// The priority of compilations among the processes of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompilePriority {
+    /// The lowest: requests are served meanwhile.
+    #[default]
+    Low,
+    /// That of this process: its user waits for the component.
+    Normal,
+}
+
+impl CompilePriority {
+    /// Gives it to this process; on Linux, to the calling thread and those that it starts. Best effort.
+    fn take(self) {
+        if self == Self::Low {
+            let _ = nice(19);
+        }
+    }
+}
+
 /// The number of components that are compiled at once. Each may need gigabytes of memory; but on the smallest machine,
 /// too, a slow one must not delay all others.
 pub(crate) fn at_once() -> usize {
@@ -51,15 +70,17 @@ pub(crate) fn at_once() -> usize {
 /// not be written (EX_IOERR).
 const OUTSIDE: u8 = 74;
 
-/// The arguments: the generation of WASI; an engine that allocates instances on demand; a directory of functions.
+/// The arguments: the generation of WASI; an engine that allocates instances on demand; the lowest priority; a directory
+/// of functions.
 const WASI: &str = "--wasi";
 const ON_DEMAND: &str = "--on-demand";
+const LOW_PRIORITY: &str = "--low-priority";
 const FUNCTIONS: &str = "--functions";
 
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name, `--wasi 0.2` or
-/// `--wasi 0.3`, `--on-demand` where the server has no pool, and `--functions` with a directory of compiled functions,
-/// to which no other user can write. Exit status 0 means that stdout is a whole artifact. One line on stderr then says
-/// how much of it was found.
+/// `--wasi 0.3`, `--on-demand` where the server has no pool, `--low-priority` where requests are served meanwhile, and
+/// `--functions` with a directory of compiled functions, to which no other user can write. Exit status 0 means that
+/// stdout is a whole artifact. One line on stderr then says how much of it was found.
 pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run(arguments) {
         Ok(()) => ExitCode::SUCCESS,
@@ -73,8 +94,10 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 /// Fails with an exit status and the reason.
 fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)> {
-    let usage = || (2, format!("usage: compile {WASI} 0.2|0.3 [{ON_DEMAND}] [{FUNCTIONS} DIR] < component > artifact"));
-    let (kind, functions) = read_arguments(arguments.into_iter()).ok_or_else(usage)?;
+    let options = format!("[{ON_DEMAND}] [{LOW_PRIORITY}] [{FUNCTIONS} DIR]");
+    let usage = || (2, format!("usage: compile {WASI} 0.2|0.3 {options} < component > artifact"));
+    let CompileArguments { kind, priority, functions } = read_arguments(arguments.into_iter()).ok_or_else(usage)?;
+    priority.take();
     confine();
     let mut wasm = Vec::new();
     io::stdin()
@@ -93,23 +116,30 @@ fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)
     Ok(())
 }
 
-/// The engine and the directory that the arguments name.
-fn read_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<(EngineKind, Option<PathBuf>)> {
+/// What the arguments name.
+struct CompileArguments {
+    kind: EngineKind,
+    priority: CompilePriority,
+    functions: Option<PathBuf>,
+}
+
+fn read_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<CompileArguments> {
     let (mut wasi, mut allocation, mut functions) = (None, Allocation::Pooled, None);
+    let mut priority = CompilePriority::Normal;
     while let Some(argument) = arguments.next() {
         match argument.to_str()? {
             WASI => wasi = Some(Wasi::from_version(arguments.next()?.to_str()?)?),
             ON_DEMAND => allocation = Allocation::OnDemand,
+            LOW_PRIORITY => priority = CompilePriority::Low,
             FUNCTIONS => functions = Some(PathBuf::from(arguments.next()?)),
             _ => return None,
         }
     }
-    Some((EngineKind { wasi: wasi?, allocation }, functions))
+    Some(CompileArguments { kind: EngineKind { wasi: wasi?, allocation }, priority, functions })
 }
 
 /// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
 fn confine() {
-    let _ = nice(19);
     for (resource, limit) in [(Resource::As, ADDRESS_SPACE), (Resource::Cpu, CPU_SECONDS), (Resource::Core, 0)] {
         // Above the first bound the kernel sends SIGXCPU, which tells the component's own fault from a kill from outside.
         let most = if resource == Resource::Cpu { limit + CPU_LEEWAY } else { limit };
@@ -156,6 +186,7 @@ fn compile(wasm: &[u8], kind: EngineKind, functions: Option<&Path>) -> Result<Co
 /// compiled functions.
 pub(crate) async fn in_process_of(
     executable: &Path,
+    priority: CompilePriority,
     wasm: &[u8],
     kind: EngineKind,
     functions: &Path,
@@ -166,6 +197,7 @@ pub(crate) async fn in_process_of(
     let mut child = tokio::process::Command::new(executable)
         .args(["compile", WASI, kind.wasi.version()])
         .args((kind.allocation == Allocation::OnDemand).then_some(ON_DEMAND))
+        .args((priority == CompilePriority::Low).then_some(LOW_PRIORITY))
         // A path of this process, such as one below `/proc/self/fd`, leads there only until the child is started.
         .current_dir(functions)
         .args([FUNCTIONS, "."])
@@ -228,8 +260,9 @@ fn failure(status: ExitStatus, text: &[u8]) -> LoadError {
     })
 }
 
-/// Compiles on a thread of low priority, into `draft`.
+/// Compiles on a thread, into `draft`.
 pub(crate) async fn on_thread(
+    priority: CompilePriority,
     wasm: Arc<[u8]>,
     kind: EngineKind,
     functions: PathBuf,
@@ -239,8 +272,7 @@ pub(crate) async fn on_thread(
     std::thread::Builder::new()
         .name("coinslot-compile".into())
         .spawn(move || {
-            // On Linux this is the priority of the calling thread alone.
-            let _ = nice(19);
+            priority.take();
             let compiled =
                 compile(&wasm, kind, Some(&functions)).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
             let written = compiled.and_then(|compiled| {

@@ -5,7 +5,7 @@ use http::{HeaderValue, Method};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::example;
+use super::values;
 use crate::schema::{CheckFailure, Effort, Input, InputRefusal, InputSchema};
 
 /// The most values within an input that are made wrong.
@@ -20,28 +20,28 @@ const TAKE_BODIES: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 /// A request for an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct ExampleRequest {
-    pub(super) method: Method,
+pub(in crate::cli) struct ExampleRequest {
+    pub(in crate::cli) method: Method,
     /// Path and query, encoded.
-    pub(super) target: String,
-    pub(super) media_type: Option<HeaderValue>,
-    pub(super) body: Vec<u8>,
+    pub(in crate::cli) target: String,
+    pub(in crate::cli) media_type: Option<HeaderValue>,
+    pub(in crate::cli) body: Vec<u8>,
     params: Vec<(String, String)>,
 }
 
 /// A request that the schema of its endpoint forbids.
 #[derive(Clone, Debug)]
-pub(super) struct ForbiddenRequest {
-    pub(super) request: ExampleRequest,
-    pub(super) refusal: InputRefusal,
+pub(in crate::cli) struct ForbiddenRequest {
+    pub(in crate::cli) request: ExampleRequest,
+    pub(in crate::cli) refusal: InputRefusal,
 }
 
 impl ExampleRequest {
     /// A request with the first candidate that fits the schema, or with made-up parameters if there is none.
-    pub(super) fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
+    pub(in crate::cli) fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
         let Some(schema) = &endpoint.input_schema else { return Self::with(endpoint, &json!({})) };
         let mut last = None;
-        for value in example::candidates(schema) {
+        for value in values::candidates(schema) {
             let request = Self::with(endpoint, &value)?;
             match input.map_or(Ok(()), |input| request.check(input)) {
                 Ok(()) => return Ok(request),
@@ -55,10 +55,10 @@ impl ExampleRequest {
 
     /// Requests that the schema forbids: an input that fits, with one place made wrong. None if nothing is forbidden
     /// that a request can have.
-    pub(super) fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
+    pub(in crate::cli) fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
         let schema = endpoint.input_schema.as_ref()?;
         let fits = |value: &Value| Self::with(endpoint, value).is_ok_and(|request| request.check(input).is_ok());
-        let value = example::full_candidates(schema).find(fits)?;
+        let value = values::full_candidates(schema).find(fits)?;
         let original = Self::with(endpoint, &value).ok()?;
         wrong_values(&value).find_map(|wrong| {
             let request = Self::with(endpoint, &wrong).ok().filter(|request| *request != original)?;

@@ -1,0 +1,9 @@
+//! Makes requests by the schemas that endpoints declare: for `coinslot test`, which sends them, and for `coinslot dev`,
+//! which prints one.
+
+mod keywords;
+mod request;
+mod text;
+mod values;
+
+pub(super) use request::{ExampleRequest, ForbiddenRequest};
