@@ -118,7 +118,13 @@ async fn a_compilation_that_is_stopped_from_outside_is_no_fault_of_the_component
 
 #[test]
 fn compile_refuses_unknown_arguments() {
-    for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {
+    for arguments in [
+        &["compile"][..],
+        &["compile", "--wasi", "0.4"],
+        &["compile", "--wasi", "0.2", "x"],
+        &["compile", "--wasi", "0.3", "--carry", "some"],
+        &["compile", "--wasi", "0.3", "--carry", "this", "--functions", "."],
+    ] {
         let status = Command::new(binary()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).status();
         assert!(!status.unwrap().success());
     }
