@@ -155,7 +155,6 @@ fn compile(
     functions: Option<&Path>,
     carried: &'static [u8],
 ) -> Result<Compiled, String> {
-    component::validate(wasm).map_err(|error| error.to_string())?;
     let failed = |error: wasmtime::Error| format!("it does not compile: {error:#}");
     let store = match functions {
         Some(dir) => {
@@ -170,13 +169,19 @@ fn compile(
 }
 
 /// Compiles on all processors. The threads have the priority of this one.
+///
+/// wasmtime validates what it compiles. A component that fails is validated once more, by a validator that knows more
+/// proposals and says where the damage is.
 fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     let failed = |error: &dyn fmt::Display| format!("it does not compile: {error:#}");
     let processors = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
     // Not the pool of the process, whose threads have its priority.
     let threads = rayon::ThreadPoolBuilder::new().num_threads(processors).build();
     let threads = threads.map_err(|error| failed(&error))?;
-    threads.install(|| engine.precompile_component(wasm)).map_err(|error| failed(&error))
+    threads.install(|| engine.precompile_component(wasm)).map_err(|error| {
+        let damage = component::validate(wasm).err();
+        damage.map_or_else(|| failed(&error), |damage| damage.to_string())
+    })
 }
 
 /// Compiles in a child process of `executable`, whose path is absolute, into `draft`. `functions` is the directory of
