@@ -65,7 +65,7 @@ const TOTAL: u64 = 512 << 20;
 const UNUSED_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The file is written when more than one in this many functions had to be compiled.
-const MANY: usize = 8;
+const MANY: usize = 64;
 
 const EXTENSION: &str = "functions";
 
@@ -120,9 +120,10 @@ impl FunctionStore {
     /// Writes the file if many functions were compiled, so that the next compilation finds them. Removes files that are
     /// too many. On an error the file is the one before, or none; so it is if the new one would be too large.
     ///
-    /// A few are compiled each time, and adding them would write the file with each compilation. They have more than one
-    /// key: cranelift keeps the memory of a function for the next one of the same thread, clears it, and forgets the
-    /// exception tables (`DataFlowGraph::clear`). Those of the last trampoline are then a part of the key.
+    /// Some are compiled each time, fewer and fewer. They have more than one key: cranelift keeps the memory of a function
+    /// for the next one of the same thread, clears it, and forgets the exception tables (`DataFlowGraph::clear`). Those of
+    /// the last trampoline are then a part of the key. Their code is the same and is in the file once, so that another key
+    /// adds little to it; but a few of them are no reason to write it.
     pub(super) fn keep(&self) -> io::Result<Reuse> {
         let mut functions = mem::take(&mut *self.compiled.lock());
         let [reused, carried] = [&self.reused, &self.reused_of_carried].map(|count| count.load(Ordering::Relaxed));
