@@ -189,7 +189,13 @@ async fn dev_compiles_at_its_own_priority_and_serve_at_the_lowest() {
 
 #[test]
 fn compile_refuses_unknown_arguments() {
-    for arguments in [&["compile"][..], &["compile", "--wasi", "0.4"], &["compile", "--wasi", "0.2", "x"]] {
+    for arguments in [
+        &["compile"][..],
+        &["compile", "--wasi", "0.4"],
+        &["compile", "--wasi", "0.2", "x"],
+        &["compile", "--wasi", "0.3", "--carry", "some"],
+        &["compile", "--wasi", "0.3", "--carry", "this", "--functions", "."],
+    ] {
         let status = Command::new(binary()).args(arguments).stdin(Stdio::null()).stderr(Stdio::null()).status();
         assert!(!status.unwrap().success());
     }

@@ -26,11 +26,12 @@ fn built(dir: &Path, route: &str) -> PathBuf {
     dir.join(component)
 }
 
-/// The functions of a component that were found and that were compiled.
+/// The functions of a component that were found, that were compiled, and that were found in what the program carries.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
     reused: usize,
     compiled: usize,
+    carried: usize,
 }
 
 impl Counts {
@@ -38,9 +39,14 @@ impl Counts {
     fn of(log: &str) -> Vec<Self> {
         let line = |line: &str| {
             let (_, rest) = line.split_once("reused ")?;
-            let (reused, compiled) = rest.split_once(" functions and compiled ")?;
-            let compiled: String = compiled.chars().take_while(char::is_ascii_digit).collect();
-            Some(Self { reused: reused.parse().ok()?, compiled: compiled.parse().ok()? })
+            let (reused, rest) = rest.split_once(" functions and compiled ")?;
+            let (compiled, rest) = rest.split_once("; the program carried ")?;
+            let carried: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            Some(Self {
+                reused: reused.parse().ok()?,
+                compiled: compiled.parse().ok()?,
+                carried: carried.parse().ok()?,
+            })
         };
         log.lines().filter_map(line).collect()
     }
@@ -57,8 +63,14 @@ impl Counts {
 
 /// Compiles a component with the functions of a directory. Returns its artifact.
 fn compiled(component: &Path, functions: &Path) -> (Vec<u8>, Counts) {
+    compiled_with(component, functions, &[])
+}
+
+/// Compiles a component with the functions of a directory and more arguments. Returns its artifact.
+fn compiled_with(component: &Path, functions: &Path, more: &[&str]) -> (Vec<u8>, Counts) {
     let mut command = Command::new(binary());
-    command.args(["compile", "--wasi", "0.3", "--functions"]).arg(functions).stdin(fs::File::open(component).unwrap());
+    command.args(["compile", "--wasi", "0.3", "--functions"]).arg(functions).args(more);
+    command.stdin(fs::File::open(component).unwrap());
     let Output { status, stdout, stderr } = command.output().unwrap();
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(status.success(), "{said}");
@@ -135,6 +147,54 @@ fn functions_that_are_damaged_or_writable_by_others_are_compiled_and_written_aga
         .unwrap();
     assert!(unwritable.status.success() && unwritable.stdout == artifact, "a cache that cannot be written costs time");
     assert!(String::from_utf8_lossy(&unwritable.stderr).contains("cannot be kept"));
+}
+
+/// A release carries the functions of the script engine: its first plugin is served as quickly as the second one.
+#[test]
+fn the_first_plugin_finds_what_a_release_carries_and_writes_none_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (hello, first) = (built(dir.path(), "hello"), built(dir.path(), "first"));
+    let carry = Command::new(binary())
+        .args(["compile", "--wasi", "0.3", "--carry", "this"])
+        .stdin(fs::File::open(&hello).unwrap())
+        .output()
+        .unwrap();
+    let report = String::from_utf8_lossy(&carry.stderr);
+    assert!(carry.status.success() && report.starts_with("this processor: "), "{report}");
+    assert!(report.trim_end().ends_with(&format!("{} bytes", carry.stdout.len())), "{report}");
+    let carried = dir.path().join("carried");
+    fs::write(&carried, &carry.stdout).unwrap();
+    let folder = |name: &str| {
+        let folder = dir.path().join(name);
+        fs::create_dir(&folder).unwrap();
+        folder
+    };
+    let plain = compiled(&first, &folder("plain"));
+    assert!(plain.1.are_none_found() && plain.1.carried == 0, "{:?}", plain.1);
+
+    let arguments = ["--carried", carried.to_str().unwrap()];
+    let own = folder("own");
+    let found = compiled_with(&first, &own, &arguments);
+    assert!(found.1.are_nearly_all_found() && found.1.carried == found.1.reused, "{:?}", found.1);
+    assert!(found.0 == plain.0, "what is carried is what the compiler makes");
+    let size = |path: &PathBuf| fs::metadata(path).unwrap().len();
+    let kept: u64 = files(&own).iter().map(size).sum();
+    assert!(kept < carry.stdout.len() as u64 / 4, "what is carried is not kept once more, and {kept} bytes are");
+    assert!(fs::read(&carried).unwrap() == carry.stdout);
+
+    // An engine with other settings, and bytes that are not what was made, cost time and nothing else.
+    let foreign = compiled_with(&first, &folder("foreign"), &[&arguments[..], &["--on-demand"]].concat());
+    assert!(foreign.1.are_none_found() && foreign.1.carried == 0, "{:?}", foreign.1);
+    let mut flipped = carry.stdout.clone();
+    *flipped.last_mut().unwrap() ^= 0xff;
+    for (what, bytes) in [("flipped", &flipped[..]), ("cut", &carry.stdout[..1 << 20]), ("empty", &carry.stdout[..0])] {
+        fs::write(&carried, bytes).unwrap();
+        let again = folder(what);
+        let (artifact, counts) = compiled_with(&first, &again, &arguments);
+        assert!(counts.are_none_found() && counts.carried == 0, "{what}: {counts:?}");
+        assert!(artifact == plain.0, "{what}");
+        assert_eq!(files(&again).len(), 1, "{what}: the next compilation finds them there");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,13 @@ pub struct CompileArgs {
     pub arguments: Vec<std::ffi::OsString>,
 }
 
+/// Compiled functions of the script engine, which a release carries: `host/deploy/release` makes the file.
+#[cfg(feature = "carried-functions")]
+static CARRIED_FUNCTIONS: &[u8] = include_bytes!(env!("COINSLOT_CARRIED_FUNCTIONS"));
+#[cfg(not(feature = "carried-functions"))]
+static CARRIED_FUNCTIONS: &[u8] = &[];
+
 /// Compiles, and returns the exit code of the child process.
 pub fn run(args: &CompileArgs) -> ExitCode {
-    coinslot_plugin::compile_main(args.arguments.iter().cloned())
+    coinslot_plugin::compile_main(args.arguments.iter().cloned(), CARRIED_FUNCTIONS)
 }

@@ -17,6 +17,7 @@ mod output;
 mod page_faults;
 pub(crate) mod permits;
 pub(crate) mod pool;
+pub(crate) mod processor_kind;
 pub(crate) mod processors;
 pub(crate) mod resources;
 pub(crate) mod shared;

@@ -114,7 +114,30 @@ fn config(EngineKind { wasi, allocation }: EngineKind) -> Config {
 /// An engine that only compiles. It takes functions that were compiled before from the store, and adds the others.
 /// Dropping it frees what the compiler retains.
 pub(crate) fn compiler(kind: EngineKind, functions: Option<Arc<dyn CacheStore>>) -> wasmtime::Result<Engine> {
+    compiler_of(config(kind), functions)
+}
+
+/// An engine that compiles as [`compiler`] does, for a system and a processor with these features, by cranelift's names.
+pub(crate) fn compiler_for(
+    kind: EngineKind,
+    target: &str,
+    features: impl IntoIterator<Item = &'static str>,
+    functions: Option<Arc<dyn CacheStore>>,
+) -> wasmtime::Result<Engine> {
     let mut config = config(kind);
+    config.target(target)?;
+    for feature in features {
+        // SAFETY: the code does not run in this engine. It is kept by the features, and a host looks for code that has
+        // those of its own processor.
+        #[allow(unsafe_code, reason = "naming the features of another processor, see above")]
+        unsafe {
+            config.cranelift_flag_enable(feature);
+        }
+    }
+    compiler_of(config, functions)
+}
+
+fn compiler_of(mut config: Config, functions: Option<Arc<dyn CacheStore>>) -> wasmtime::Result<Engine> {
     if let Some(functions) = functions {
         config.enable_incremental_compilation(functions)?;
     }

@@ -5,9 +5,13 @@
 //! stdin, the artifact goes to stdout and the reason of a failure to stderr, under limits of memory and CPU time, on all
 //! processors, and at the lowest priority where requests are served meanwhile. No code of the plugin runs there. It
 //! works in the directory of compiled functions, where it finds what components with the same code have been compiled
-//! to: see [`super::functions`]. Without such an executable (in tests and embedders) a thread compiles.
+//! to, as it does among the functions that the executable carries: see [`super::functions`]. Without such an executable
+//! (in tests and embedders) a thread compiles.
+
+mod arguments;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -19,11 +23,13 @@ use coinslot_base::text::{bounded, printable};
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use wasmtime::Engine;
 
+use self::arguments::{Arguments, FUNCTIONS, LOW_PRIORITY, ON_DEMAND, Output, WASI};
 use crate::fault::LoadError;
-use crate::instance::engine::{self, Allocation, EngineKind, Wasi};
+use crate::instance::engine::{self, Allocation, EngineKind};
 use crate::load::component::{self, MAX_WASM};
-use crate::load::functions::{FunctionStore, Reuse};
+use crate::load::functions::{FunctionStore, Reuse, carried};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
 const ADDRESS_SPACE: u64 = 4 << 30;
@@ -70,19 +76,16 @@ pub(crate) fn at_once() -> usize {
 /// not be written (EX_IOERR).
 const OUTSIDE: u8 = 74;
 
-/// The arguments: the generation of WASI; an engine that allocates instances on demand; the lowest priority; a directory
-/// of functions.
-const WASI: &str = "--wasi";
-const ON_DEMAND: &str = "--on-demand";
-const LOW_PRIORITY: &str = "--low-priority";
-const FUNCTIONS: &str = "--functions";
-
 /// The body of the hidden subcommand `compile`: `arguments` are those after the subcommand's name, `--wasi 0.2` or
 /// `--wasi 0.3`, `--on-demand` where the server has no pool, `--low-priority` where requests are served meanwhile, and
-/// `--functions` with a directory of compiled functions, to which no other user can write. Exit status 0 means that
-/// stdout is a whole artifact. One line on stderr then says how much of it was found.
-pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    match run(arguments) {
+/// `--functions` with a directory of compiled functions, to which no other user can write. `carried` are compiled
+/// functions that are a part of the executable, or nothing. Exit status 0 means that stdout is a whole artifact. One line
+/// on stderr then says how much of it was found.
+///
+/// With `--carry this` or `--carry all` stdout is what can be `carried`: the functions of the component for this
+/// processor, or for each that is likely.
+pub fn compile_main(arguments: impl IntoIterator<Item = OsString>, carried: &'static [u8]) -> ExitCode {
+    match run(arguments, carried) {
         Ok(()) => ExitCode::SUCCESS,
         Err((status, reason)) => {
             // The parent reads this. If the parent is gone, the write fails and nothing else depends on it.
@@ -93,49 +96,47 @@ pub fn compile_main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 /// Fails with an exit status and the reason.
-fn run(arguments: impl IntoIterator<Item = OsString>) -> Result<(), (u8, String)> {
-    let options = format!("[{ON_DEMAND}] [{LOW_PRIORITY}] [{FUNCTIONS} DIR]");
-    let usage = || (2, format!("usage: compile {WASI} 0.2|0.3 {options} < component > artifact"));
-    let CompileArguments { kind, priority, functions } = read_arguments(arguments.into_iter()).ok_or_else(usage)?;
+fn run(arguments: impl IntoIterator<Item = OsString>, carried: &'static [u8]) -> Result<(), (u8, String)> {
+    let Arguments { kind, priority, output } =
+        Arguments::read(arguments.into_iter()).ok_or_else(|| (2, arguments::USAGE.to_owned()))?;
     priority.take();
-    confine();
+    if matches!(output, Output::Artifact { .. }) {
+        confine();
+    }
     let mut wasm = Vec::new();
     io::stdin()
         .lock()
         .take(MAX_WASM as u64 + 1)
         .read_to_end(&mut wasm)
         .map_err(|error| (OUTSIDE, format!("cannot read the component: {error}")))?;
-    let compiled = compile(&wasm, kind, functions.as_deref()).map_err(|reason| (1, reason))?;
-    io::stdout()
-        .lock()
-        .write_all(&compiled.artifact)
-        .map_err(|error| (OUTSIDE, format!("cannot write the artifact: {error}")))?;
-    if let Some(note) = compiled.keep_functions() {
-        let _ = writeln!(io::stderr(), "{note}");
+    let write = |bytes: &[u8], what: &str| {
+        io::stdout().lock().write_all(bytes).map_err(|error| (OUTSIDE, format!("cannot write {what}: {error}")))
+    };
+    match output {
+        Output::Artifact { functions, carried: file } => {
+            let carried = match file {
+                Some(file) => read(&file).map_err(|error| (OUTSIDE, format!("{}: {error}", file.display())))?,
+                None => carried,
+            };
+            let compiled = compile(&wasm, kind, functions.as_deref(), carried).map_err(|reason| (1, reason))?;
+            write(&compiled.artifact, "the artifact")?;
+            if let Some(note) = compiled.keep_functions() {
+                let _ = writeln!(io::stderr(), "{note}");
+            }
+        }
+        Output::Functions { processors } => {
+            let precompile = |engine: &Engine| precompile(engine, &wasm).map(drop);
+            let filled = carried::fill(&wasm, kind, &processors, precompile).map_err(|reason| (1, reason))?;
+            write(&filled.bytes, "the functions")?;
+            let _ = writeln!(io::stderr(), "{}", filled.report);
+        }
     }
     Ok(())
 }
 
-/// What the arguments name.
-struct CompileArguments {
-    kind: EngineKind,
-    priority: CompilePriority,
-    functions: Option<PathBuf>,
-}
-
-fn read_arguments(mut arguments: impl Iterator<Item = OsString>) -> Option<CompileArguments> {
-    let (mut wasi, mut allocation, mut functions) = (None, Allocation::Pooled, None);
-    let mut priority = CompilePriority::Normal;
-    while let Some(argument) = arguments.next() {
-        match argument.to_str()? {
-            WASI => wasi = Some(Wasi::from_version(arguments.next()?.to_str()?)?),
-            ON_DEMAND => allocation = Allocation::OnDemand,
-            LOW_PRIORITY => priority = CompilePriority::Low,
-            FUNCTIONS => functions = Some(PathBuf::from(arguments.next()?)),
-            _ => return None,
-        }
-    }
-    Some(CompileArguments { kind: EngineKind { wasi: wasi?, allocation }, priority, functions })
+/// The bytes of a file, for the rest of this process.
+fn read(file: &Path) -> io::Result<&'static [u8]> {
+    Ok(std::fs::read(file)?.leak())
 }
 
 /// Limits this process. Best effort: a system without one of these limits still compiles, under fewer limits.
@@ -158,28 +159,49 @@ impl Compiled {
     /// kept cost time, and nothing else.
     fn keep_functions(&self) -> Option<String> {
         Some(match self.functions.as_ref()?.keep() {
-            Ok(Reuse { reused, compiled }) => format!("reused {reused} functions and compiled {compiled}"),
+            Ok(Reuse { reused, carried, compiled }) => {
+                format!("reused {reused} functions and compiled {compiled}; the program carried {carried}")
+            }
             Err(error) => format!("the compiled functions cannot be kept: {error}"),
         })
     }
 }
 
-/// Compiles on all processors. The threads have the priority of this one. `functions` is a directory to which no other
-/// user can write.
-fn compile(wasm: &[u8], kind: EngineKind, functions: Option<&Path>) -> Result<Compiled, String> {
-    component::validate(wasm).map_err(|error| error.to_string())?;
+/// Compiles a component. `functions` is a directory to which no other user can write, and `carried` what the program
+/// carries.
+fn compile(
+    wasm: &[u8],
+    kind: EngineKind,
+    functions: Option<&Path>,
+    carried: &'static [u8],
+) -> Result<Compiled, String> {
     let failed = |error: wasmtime::Error| format!("it does not compile: {error:#}");
     let store = match functions {
-        Some(dir) => FunctionStore::of(dir, wasm, &engine::fingerprint(&engine::compiler(kind, None).map_err(failed)?)),
+        Some(dir) => {
+            let fingerprint = engine::fingerprint(&engine::compiler(kind, None).map_err(failed)?);
+            FunctionStore::of(dir, wasm, &fingerprint, carried)
+        }
         None => None,
     };
     let engine = engine::compiler(kind, store.clone().map(|store| store as _)).map_err(failed)?;
+    let artifact = precompile(&engine, wasm)?;
+    Ok(Compiled { artifact, functions: store })
+}
+
+/// Compiles on all processors. The threads have the priority of this one.
+///
+/// wasmtime validates what it compiles. A component that fails is validated once more, by a validator that knows more
+/// proposals and says where the damage is.
+fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
+    let failed = |error: &dyn fmt::Display| format!("it does not compile: {error:#}");
     let processors = std::thread::available_parallelism().map_or(1, |threads| threads.get().min(MOST_THREADS));
     // Not the pool of the process, whose threads have its priority.
     let threads = rayon::ThreadPoolBuilder::new().num_threads(processors).build();
-    let threads = threads.map_err(|error| format!("it does not compile: {error}"))?;
-    let artifact = threads.install(|| engine.precompile_component(wasm)).map_err(failed)?;
-    Ok(Compiled { artifact, functions: store })
+    let threads = threads.map_err(|error| failed(&error))?;
+    threads.install(|| engine.precompile_component(wasm)).map_err(|error| {
+        let damage = component::validate(wasm).err();
+        damage.map_or_else(|| failed(&error), |damage| damage.to_string())
+    })
 }
 
 /// Compiles in a child process of `executable`, whose path is absolute, into `draft`. `functions` is the directory of
@@ -273,8 +295,8 @@ pub(crate) async fn on_thread(
         .name("coinslot-compile".into())
         .spawn(move || {
             priority.take();
-            let compiled =
-                compile(&wasm, kind, Some(&functions)).map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
+            let compiled = compile(&wasm, kind, Some(&functions), &[])
+                .map_err(|reason| LoadError::Invalid(bounded(reason, 4 << 10)));
             let written = compiled.and_then(|compiled| {
                 (&mut draft.as_file())
                     .write_all(&compiled.artifact)

@@ -13,6 +13,13 @@
 //! the same code. Two such components may begin with memories of different sizes, by which the compiler leaves out
 //! checks of bounds: there the key, which covers the checks that are in a function, keeps them apart.
 //!
+//! # What a release carries
+//!
+//! A release has the functions of the script engine that it builds plugins with, for the processors that it is likely to
+//! run on: see [`carried`]. They are a part of the executable, so they are trusted as it is, and belong to its version of
+//! the compiler. They are in the form of one file, and are found as those of files are, by the same name and key. They
+//! are looked for when the file has no such function, and nothing is added to them.
+//!
 //! # The files
 //!
 //! A file is written whole, under another name first, by the process that compiled, and never changed. It is not
@@ -20,19 +27,21 @@
 //! file belong to this user, and no other can write to them: see [`super::artifact`]. Their number and sizes are
 //! bounded; those that were used last are kept.
 
+pub(super) mod carried;
 mod code;
 mod pack;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::mem;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coinslot_base::file;
@@ -56,7 +65,7 @@ const TOTAL: u64 = 512 << 20;
 const UNUSED_AGE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// The file is written when more than one in this many functions had to be compiled.
-const MANY: usize = 8;
+const MANY: usize = 64;
 
 const EXTENSION: &str = "functions";
 
@@ -67,43 +76,65 @@ pub(super) struct FunctionStore {
     path: PathBuf,
     name: String,
     kept: Pack,
+    /// What this program carries, and those of it with this name, once the first is looked for.
+    carried: &'static [u8],
+    carried_pack: OnceLock<Pack>,
     reused: AtomicUsize,
+    reused_of_carried: AtomicUsize,
     compiled: Mutex<Functions>,
 }
 
-/// The functions of a component that has been compiled: how many were found, and how many were not.
+/// The functions of a component that has been compiled: how many were found, how many of these among what the program
+/// carries, and how many were not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reuse {
     pub(super) reused: usize,
+    pub(super) carried: usize,
     pub(super) compiled: usize,
 }
 
 impl FunctionStore {
-    /// The store for a component, in a directory that no other can write to. `fingerprint` is that of the engine. None
-    /// for a component with little code.
-    pub(super) fn of(dir: &Path, wasm: &[u8], fingerprint: &str) -> Option<Arc<Self>> {
-        let code = Code::of(wasm).ok().filter(|code| code.size >= SMALL)?;
-        let name = format!("{}-{fingerprint}.{EXTENSION}", code.digest);
+    /// The store for a component, in a directory that no other can write to. `fingerprint` is that of the engine, and
+    /// `carried` what this program carries. None for a component with little code.
+    pub(super) fn of(dir: &Path, wasm: &[u8], fingerprint: &str, carried: &'static [u8]) -> Option<Arc<Self>> {
+        let name = name(wasm, fingerprint)?;
         let path = dir.join(&name);
         let kept = read(&path).and_then(|bytes| Pack::read(&name, bytes)).unwrap_or_default();
-        Some(Arc::new(Self { path, name, kept, reused: AtomicUsize::new(0), compiled: Mutex::default() }))
+        Some(Arc::new(Self {
+            path,
+            name,
+            kept,
+            carried,
+            carried_pack: OnceLock::new(),
+            reused: AtomicUsize::new(0),
+            reused_of_carried: AtomicUsize::new(0),
+            compiled: Mutex::default(),
+        }))
+    }
+
+    /// The functions of this name in what the program carries. Damage there is as if it carried nothing.
+    fn carried(&self) -> &Pack {
+        self.carried_pack.get_or_init(|| Pack::read(&self.name, self.carried).unwrap_or_default())
     }
 
     /// Writes the file if many functions were compiled, so that the next compilation finds them. Removes files that are
     /// too many. On an error the file is the one before, or none; so it is if the new one would be too large.
     ///
-    /// A few are compiled each time: the key of a function depends a little on those that the same thread of the
-    /// compiler met before it. Adding them would make the file grow with each compilation, and write it for nothing.
+    /// Some are compiled each time, fewer and fewer. They have more than one key: cranelift keeps the memory of a function
+    /// for the next one of the same thread, clears it, and forgets the exception tables (`DataFlowGraph::clear`). Those of
+    /// the last trampoline are then a part of the key. Their code is the same and is in the file once, so that another key
+    /// adds little to it; but a few of them are no reason to write it.
     pub(super) fn keep(&self) -> io::Result<Reuse> {
         let mut functions = mem::take(&mut *self.compiled.lock());
-        let reuse = Reuse { reused: self.reused.load(Ordering::Relaxed), compiled: functions.len() };
+        let [reused, carried] = [&self.reused, &self.reused_of_carried].map(|count| count.load(Ordering::Relaxed));
+        let reuse = Reuse { reused, carried, compiled: functions.len() };
         if functions.len() <= reuse.reused / MANY {
             return Ok(reuse);
         }
         for (key, function) in self.kept.iter() {
             functions.entry(*key).or_insert_with(|| function.to_vec());
         }
-        if let Some(bytes) = pack::write(&self.name, &functions, LARGEST) {
+        if let Some(bytes) = pack::write(&BTreeMap::from([(self.name.clone(), functions)]), LARGEST) {
             file::replace(&self.path, 0o400, &bytes)?;
         }
         if let Some(dir) = self.path.parent() {
@@ -115,7 +146,11 @@ impl FunctionStore {
 
 impl CacheStore for FunctionStore {
     fn get(&self, key: &[u8]) -> Option<Cow<'_, [u8]>> {
-        let function = self.kept.get(key)?;
+        let function = self.kept.get(key).or_else(|| {
+            let function = self.carried().get(key)?;
+            self.reused_of_carried.fetch_add(1, Ordering::Relaxed);
+            Some(function)
+        })?;
         self.reused.fetch_add(1, Ordering::Relaxed);
         Some(Cow::Borrowed(function))
     }
@@ -125,6 +160,12 @@ impl CacheStore for FunctionStore {
         self.compiled.lock().insert(key, value);
         true
     }
+}
+
+/// The name of the functions of a component, for the engine with this fingerprint. None for a component with little code.
+fn name(wasm: &[u8], fingerprint: &str) -> Option<String> {
+    let code = Code::of(wasm).ok().filter(|code| code.size >= SMALL)?;
+    Some(format!("{}-{fingerprint}.{EXTENSION}", code.digest))
 }
 
 /// The bytes of a file that nobody else can have written, and that is not too large. Its use is noted. Any other file

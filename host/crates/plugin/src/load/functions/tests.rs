@@ -27,7 +27,7 @@ fn large() -> Vec<u8> {
 }
 
 fn store(dir: &Path, wasm: &[u8], fingerprint: &str) -> Arc<FunctionStore> {
-    FunctionStore::of(dir, wasm, fingerprint).expect("much code")
+    FunctionStore::of(dir, wasm, fingerprint, &[]).expect("much code")
 }
 
 /// What a compilation finds of one function. It adds the function if it is not there, and keeps it.
@@ -39,7 +39,7 @@ fn find(dir: &Path, wasm: &[u8], fingerprint: &str) -> Option<Vec<u8>> {
     }
     let reuse = store.keep().expect("kept");
     let (reused, compiled) = (usize::from(found.is_some()), usize::from(found.is_none()));
-    assert_eq!(reuse, Reuse { reused, compiled });
+    assert_eq!(reuse, Reuse { reused, carried: 0, compiled });
     found
 }
 
@@ -50,8 +50,8 @@ fn functions_are_found_by_components_with_the_same_code_and_by_no_others() {
     assert_eq!(find(dir.path(), &large(), "one").as_deref(), Some(b"native code".as_slice()));
     assert_eq!(find(dir.path(), &module(SMALL as u32, 0x0c), "one"), None, "other code");
     assert_eq!(find(dir.path(), &large(), "two"), None, "another engine");
-    assert!(FunctionStore::of(dir.path(), &module(1 << 10, 0x0b), "one").is_none(), "little code");
-    assert!(FunctionStore::of(dir.path(), &large()[..100], "one").is_none(), "damaged");
+    assert!(FunctionStore::of(dir.path(), &module(1 << 10, 0x0b), "one", &[]).is_none(), "little code");
+    assert!(FunctionStore::of(dir.path(), &large()[..100], "one", &[]).is_none(), "damaged");
     assert!(!store(dir.path(), &large(), "one").insert(b"short", Vec::new()), "no key of the compiler");
 }
 
@@ -67,9 +67,9 @@ fn a_file_is_written_again_for_many_functions_and_not_for_a_few() {
         }
         store.keep().expect("kept").compiled
     };
-    assert_eq!([compile(0..80), compile(0..80)], [80, 0]);
-    assert_eq!([compile(0..90), compile(0..90)], [10, 10], "a few are no reason");
-    assert_eq!([compile(0..91), compile(0..91)], [11, 0], "and what was there stays");
+    assert_eq!([compile(0..128), compile(0..128)], [128, 0]);
+    assert_eq!([compile(0..130), compile(0..130)], [2, 2], "a few are no reason");
+    assert_eq!([compile(0..131), compile(0..131)], [3, 0], "and what was there stays");
 }
 
 #[test]
@@ -135,4 +135,47 @@ fn files_that_are_old_many_or_large_together_are_forgotten() {
     assert!(total < TOTAL && total > TOTAL / 2, "{total}");
     assert!(heavy[0].exists() && !heavy[7].exists());
     assert!(find(dir.path(), &large(), "two").is_some(), "what was just written stays");
+}
+
+/// A file of functions that a program could carry, under the name of one component and engine.
+fn carrying(wasm: &[u8], fingerprint: &str, functions: &[(u8, &str)]) -> &'static [u8] {
+    let functions = functions.iter().map(|(key, code)| ([*key; 32], code.as_bytes().to_vec())).collect();
+    let packs = BTreeMap::from([(name(wasm, fingerprint).expect("much code"), functions)]);
+    pack::write(&packs, LARGEST).expect("small").leak()
+}
+
+#[test]
+fn what_a_program_carries_is_found_where_the_directory_has_nothing_and_the_directory_stays_as_it_is() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let carried = carrying(&large(), "one", &[(1, "carried"), (2, "carried")]);
+    let open =
+        |wasm: &[u8], fingerprint: &str| FunctionStore::of(dir.path(), wasm, fingerprint, carried).expect("much");
+    let files = || fs::read_dir(dir.path()).expect("the folder").count();
+    let first = open(&large(), "one");
+    assert_eq!(first.get(&[1; 32]).as_deref(), Some(b"carried".as_slice()));
+    assert_eq!(first.get(&[9; 32]), None);
+    assert_eq!((first.keep().expect("kept"), files()), (Reuse { reused: 1, carried: 1, compiled: 0 }, 0));
+    assert_eq!(open(&module(SMALL as u32, 0x0c), "one").get(&[1; 32]), None, "other code");
+    assert_eq!(open(&large(), "two").get(&[1; 32]), None, "another engine");
+
+    // What it lacks is kept in the directory, and both are looked at.
+    assert!(first.insert(&[9; 32], b"compiled".to_vec()));
+    assert_eq!((first.keep().expect("kept").compiled, files()), (1, 1));
+    let both = open(&large(), "one");
+    assert_eq!(both.get(&[2; 32]).as_deref(), Some(b"carried".as_slice()));
+    assert_eq!(both.get(&[9; 32]).as_deref(), Some(b"compiled".as_slice()));
+    assert_eq!(both.keep().expect("kept"), Reuse { reused: 2, carried: 1, compiled: 0 });
+}
+
+/// A program that carries what is damaged works as one that carries nothing.
+#[test]
+fn damage_in_what_a_program_carries_costs_time_only() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let genuine = carrying(&large(), "one", &[(1, "carried")]);
+    let mut changed = genuine.to_vec();
+    *changed.last_mut().expect("bytes") ^= 1;
+    for damaged in [&genuine[..genuine.len() - 1], changed.leak(), &[]] {
+        let store = FunctionStore::of(dir.path(), &large(), "one", damaged).expect("much code");
+        assert_eq!(store.get(&[1; 32]), None);
+    }
 }
