@@ -20,7 +20,8 @@ const OPTIONS = [
   ...['price', 'free', 'quoted', 'quote', 'upTo', 'summary', 'description', 'name', 'path', 'query', 'body', 'returns'],
   ...['headers', 'mimeType', 'upfront', 'check', 'examples'],
 ];
-const AMOUNT = /^\d+(\.\d+)?( [A-Za-z][A-Za-z0-9.]*)?$/;
+const AMOUNT = /^\d+(\.\d+)?( [!-~]+)?$/;
+const AMOUNT_BYTES = 80;
 const SUMMARY = 120;
 const DESCRIPTION = 2_000;
 const HEADERS = 15;
@@ -34,6 +35,9 @@ export function mistake(text) {
 
 const functionName = { GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'del' };
 
+// True for an amount as the contract writes it: digits, a dot and more digits, a space and the symbol of an asset.
+export const isAmount = (text) => AMOUNT.test(text) && text.length <= AMOUNT_BYTES;
+
 function amount(at, option, value) {
   const example = `${option}: '0.01'`;
   if (typeof value === 'number') {
@@ -42,7 +46,7 @@ function amount(at, option, value) {
     );
   }
   if (typeof value !== 'string') throw mistake(`${at}: ${option} is text with an amount in US dollars: ${example}`);
-  if (!AMOUNT.test(value)) {
+  if (!isAmount(value)) {
     const hint = value.startsWith('$') ? `${option}: '${value.slice(1)}'` : example;
     throw mistake(`${at}: ${option}: '${value}' is not an amount. Write digits, and a dot if needed: ${hint}`);
   }
