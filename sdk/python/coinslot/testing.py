@@ -7,6 +7,7 @@ reads, `store` keeps its keys until `reset`, and `stub_fetch` answers what `fetc
 import asyncio
 import json as json_module
 import re
+from decimal import Decimal
 
 from . import _endpoint, _host, _loop, _serve
 from ._errors import ChargeError, FetchError, Invalid, Refusal
@@ -107,9 +108,10 @@ class _Memory:
 
     def charge(self, amount):
         if self.most is None:
-            raise ChargeError("the charge was not taken: this endpoint is not metered; declare up_to=")
-        if float(amount.split()[0]) > float(self.most.split()[0]):
-            raise ChargeError(f"the charge was not taken: {amount} is more than the authorised {self.most}")
+            raise ChargeError("the charge was not taken: the request is not metered: declare its price with `up_to`")
+        (number, *unit), (most, *other_unit) = amount.split(), self.most.split()
+        if unit == other_unit and Decimal(number) > Decimal(most):
+            raise ChargeError(f"the charge was not taken: {amount} is more than the {self.most} that the caller has authorised")
         self.charged = amount
 
     def config(self, key):
