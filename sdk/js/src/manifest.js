@@ -3,13 +3,17 @@
 import { info } from './coinslot.js';
 import { endpoints, seal } from './endpoint.js';
 import { inputSchema } from './schema.js';
+import { encodeUtf8 } from './web/encoding.js';
 
 const SCHEMA_BYTES = 65_536;
 
 function schemaText(at, what, json) {
   if (json === undefined) return null;
   const text = JSON.stringify(json);
-  if (text.length > SCHEMA_BYTES) throw new TypeError(`${at}: the ${what} schema has more than ${SCHEMA_BYTES} bytes`);
+  const { length } = encodeUtf8(text);
+  if (length > SCHEMA_BYTES) {
+    throw new TypeError(`${at}: the ${what} schema has ${length} bytes; the limit is ${SCHEMA_BYTES}`);
+  }
   return text;
 }
 
