@@ -44,17 +44,6 @@ function describeEndpoint(endpoint) {
   };
 }
 
-// The name of a package as the name of a plugin: `@me/Quote_of_Day` is quote-of-day.
-function pluginName(name) {
-  const plain = name
-    .replace(/^@[^/]*\//, '')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z]+|-+$/g, '');
-  if (plain === '') throw new TypeError(`the package is called "${name}": write plugin({ name: 'quote-of-day' })`);
-  return plain.slice(0, 64);
-}
-
 // The manifest, made once when the plugin is built, so that the author reads of a mistake at once.
 export function makeManifest() {
   seal();
@@ -64,7 +53,7 @@ export function makeManifest() {
     );
   }
   return {
-    name: pluginName(info.name),
+    name: info.name,
     version: info.version,
     endpoints: endpoints.map(describeEndpoint),
     extensions: [],

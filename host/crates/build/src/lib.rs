@@ -16,6 +16,9 @@ pub mod testing;
 
 mod error;
 mod files;
+mod plugin_name;
 mod producers;
 
 pub use error::BuildError;
+pub use files::FILLED_BY_TOOLS;
+pub use plugin_name::plugin_name;
