@@ -67,7 +67,7 @@ function price(at, options) {
         `quoted: '0.50' with quote: (input) => '0.02', upTo: '0.05' with charge(), or free: true`,
     );
   }
-  if (said.length > 1) throw mistake(`${at}: one price, please: ${said.join(' and ')} are both there`);
+  if (said.length > 1) throw mistake(`${at}: give one price, not ${said.join(' and ')}`);
   if (quote !== undefined && quoted === undefined) {
     throw mistake(`${at}: quote needs quoted: '0.50', the most that a request can cost, in place of ${said[0]}`);
   }

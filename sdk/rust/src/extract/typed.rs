@@ -5,7 +5,7 @@ use std::ops::Deref;
 use headers::{Header, HeaderMapExt};
 
 use super::{Extract, Request};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, escaped};
 use crate::schema::Schemas;
 
 /// A header field, read into a type of the crate `headers`, which is [`coinslot_sdk::headers`](crate::headers). A
@@ -61,5 +61,5 @@ impl<T: Header> Extract for TypedHeader<T> {
 
 /// The JSON pointer (RFC 6901) of a header field.
 fn pointer<T: Header>() -> String {
-    format!("/header/{}", T::name().as_str().replace('~', "~0"))
+    format!("/header/{}", escaped(T::name().as_str()))
 }
