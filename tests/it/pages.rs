@@ -1,8 +1,8 @@
 //! Runs the code blocks of the pages, or has them say why they do not run.
 //!
 //! A block runs in an empty folder outside of the repository. Modules are built by `coinslot build`, crates by cargo,
-//! configurations are read by `coinslot check`, and commands run in bash, where what they print is compared with what the
-//! page shows. A block that cannot run says so in its fence, as
+//! configurations are read by `coinslot check`, and commands run in bash, where what they print is compared with what
+//! the page shows. A block that cannot run says so in its fence, as
 //! in "```nginx not run: there is no nginx here", and the number of such blocks is bounded.
 
 mod console;

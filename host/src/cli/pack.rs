@@ -20,8 +20,8 @@ use crate::logging;
 /// commit of the sources where git knows them, the language, the tool, and the digest of the component. `coinslot
 /// inspect` shows it. A host does not load a component that disagrees with it. The same sources give the same bytes.
 ///
-/// Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a file
-/// cannot be read or written.
+/// Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a
+/// file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct PackArgs {
     /// A module, a folder with a plugin as `coinslot build` takes it, or a component.

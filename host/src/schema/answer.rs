@@ -1,5 +1,5 @@
-//! Checks answers against the schema that their endpoint declares, and tells the author in the log. It is for `dev`: the
-//! last part of an answer waits for its check, and an answer that does not fit goes out all the same.
+//! Checks answers against the schema that their endpoint declares, and tells the author in the log. It is for `dev`:
+//! the last part of an answer waits for its check, and an answer that does not fit goes out all the same.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
 //! Reads bytes as the string that a schema is about.
 //!
 //! A schema counts characters (`minLength`, `maxLength`), and an author who bounds a file means its bytes. So a file is
-//! a string with one character for each byte, with the code points from 0 to 255, and its lengths are those of the file.
+//! a string with one character for each byte, with the code points from 0 to 255, and its lengths are those of the
+//! file.
 
 /// Media types of text that have no `text/` before them.
 const TEXTS: [&str; 8] = [

@@ -59,8 +59,8 @@ fn matching(pattern: &str, least: usize, most: usize) -> Option<String> {
     Some(longer.find(fitting).unwrap_or(shortest))
 }
 
-/// Writes the shortest text of an expression, and at most so many characters more: the first repetitions take what their
-/// bounds allow. What none of them took is left in `more`.
+/// Writes the shortest text of an expression, and at most so many characters more: the first repetitions take what
+/// their bounds allow. What none of them took is left in `more`.
 fn write(hir: &Hir, more: &mut usize, text: &mut String) -> Option<()> {
     if text.len() > MAX_LENGTH {
         return None;

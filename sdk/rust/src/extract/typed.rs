@@ -9,8 +9,8 @@ use crate::refusal::{Refusal, escaped};
 use crate::schema::Schemas;
 
 /// A header field, read into a type of the crate `headers`, which is [`coinslot_sdk::headers`](crate::headers). A
-/// request without the field, or with one that does not fit, is refused with status 400 and the code `invalid_header`. It
-/// needs the feature `typed-header`.
+/// request without the field, or with one that does not fit, is refused with status 400 and the code `invalid_header`.
+/// It needs the feature `typed-header`.
 ///
 /// The field is one of those that `check` and `quote` see, so a quote holds only for the same value.
 ///
