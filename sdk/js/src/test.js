@@ -122,7 +122,8 @@ function isAbove(amount, other) {
 function charge(amount) {
   if (!isAmount(amount)) throw new Error("it is not an amount: write digits, and a dot if needed: '0.01'");
   if (world.most === undefined) throw new Error('the request is not metered: declare its price with `upTo`');
-  if (isAbove(amount, world.most)) throw new Error(`${amount} is more than the ${world.most} that the caller has authorised`);
+  if (isAbove(amount, world.most))
+    throw new Error(`${amount} is more than the ${world.most} that the caller has authorised`);
   world.charged = amount;
 }
 

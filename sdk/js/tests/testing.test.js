@@ -80,7 +80,11 @@ test('metered calls are charged what was said', async () => {
 test('a charge is at most what was authorised, and needs a meter', async () => {
   expect((await call('POST /metered', { body: '0.050' })).charged).toBe('0.050');
   for (const [target, body, why] of [
-    ['POST /metered', '0.05000000000000000001', /0\.05000000000000000001 is more than the 0\.05 that the caller has authorised/],
+    [
+      'POST /metered',
+      '0.05000000000000000001',
+      /0\.05000000000000000001 is more than the 0\.05 that the caller has authorised/,
+    ],
     ['POST /metered', '10', /10 is more than the 0\.05 that the caller has authorised/],
     ['POST /metered', 'a cent', /it is not an amount/],
     ['POST /unmetered', '0.01', /the request is not metered: declare its price with `upTo`/],

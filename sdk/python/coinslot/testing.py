@@ -107,11 +107,13 @@ class _Memory:
         return self.payment
 
     def charge(self, amount):
+        untaken = "the charge was not taken"
         if self.most is None:
-            raise ChargeError("the charge was not taken: the request is not metered: declare its price with `up_to`")
+            raise ChargeError(f"{untaken}: the request is not metered: declare its price with `up_to`")
         (number, *unit), (most, *other_unit) = amount.split(), self.most.split()
+        # Amounts of two units cannot be compared.
         if unit == other_unit and Decimal(number) > Decimal(most):
-            raise ChargeError(f"the charge was not taken: {amount} is more than the {self.most} that the caller has authorised")
+            raise ChargeError(f"{untaken}: {amount} is more than the {self.most} that the caller has authorised")
         self.charged = amount
 
     def config(self, key):

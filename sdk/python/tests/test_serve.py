@@ -407,7 +407,7 @@ async def both() -> list[int]:
         self.assertEqual(call("POST", "/meter", body="hey").charged, "0.003")
         with self.assertRaisesRegex(ValueError, "more than the 0.05 that the caller has authorised"):
             call("POST", "/meter", body="a" * 60)
-        with self.assertRaisesRegex(ValueError, "0.05000000000000000001 is more than the 0.05 that the caller has authorised"):
+        with self.assertRaisesRegex(ValueError, "0.05000000000000000001 is more than the 0.05 that"):
             call("POST", "/charge", body="0.05000000000000000001")
         with self.assertRaisesRegex(ValueError, "the request is not metered: declare its price with `up_to`"):
             call("POST", "/no-meter", body="0.01")
