@@ -6,8 +6,8 @@
 //! as one that is mounted in a container. Of a folder that only leads to the next one, nothing but its own end is
 //! watched: `/tmp` changes all the time, and what is on the way cannot be removed before what it leads to.
 //!
-//! The paths have to be looked at every second where events may not come: on file systems that other machines change, in
-//! folders that may not be read, and on systems without inotify. A mount is no event anywhere, so that even watched
+//! The paths have to be looked at every second where events may not come: on file systems that other machines change,
+//! in folders that may not be read, and on systems without inotify. A mount is no event anywhere, so that even watched
 //! paths are to be looked at now and then.
 
 #[cfg(target_os = "linux")]

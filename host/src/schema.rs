@@ -26,6 +26,8 @@ mod unenforced;
 
 pub use answer::{AnswerSchema, checked};
 pub use compile::SchemaCompiler;
+pub(crate) use document::{escaped, unescaped};
 pub use error::{SchemaError, SchemaFault};
 pub use input::{CheckFailure, Effort, Input, InputPart, InputRefusal, InputSchema};
+pub(crate) use text::essence;
 pub use unenforced::{DeclaredSchema, Unenforced};

@@ -155,7 +155,7 @@ static void answer(coinslot_request *request) {
   request->endpoint->handler(request);
   if (request->out.size == 0 && request->status == 0 && !request->is_started) {
     coinslot_log_error("%s: the handler wrote no answer", cs_label(request->endpoint));
-    coinslot_refuse(request, 500, "plugin_error", "The plugin wrote no answer.");
+    coinslot_refuse(request, 500, "plugin_failed", "The plugin wrote no answer.");
   }
 }
 

@@ -130,7 +130,6 @@ cs_slice cs_decoded(const char *data, size_t size, bool is_form);
 
 /* answer.c */
 const char *cs_mime_type(const coinslot_endpoint *endpoint);
-void cs_send_end(coinslot_request *request);
 
 /* host.c */
 void cs_set_error(const char *text);

@@ -106,8 +106,8 @@ async fn stall(address: &str, path: &str) -> std::io::Result<()> {
     }
 }
 
-/// Runs one connection of an attack for ever. A transfer that ended begins anew after a second: without a pause, copying
-/// bytes would keep all processors from everybody, and measure the machine.
+/// Runs one connection of an attack for ever. A transfer that ended begins anew after a second: without a pause,
+/// copying bytes would keep all processors from everybody, and measure the machine.
 async fn attack(address: String, how: How, path: &'static str, payment: Option<String>) {
     loop {
         let _ = match how {

@@ -231,8 +231,12 @@ async fn a_reload_says_what_it_changed() {
     let again = [declaring("GET:/a exact 0.004;GET:/c exact 1"), vec![0, 2, 1, b'x']].concat();
     std::fs::write(&file, again).expect("a component");
     line(&host, &["shop.wasm is active, with the same endpoints"]).await;
+    std::fs::write(&file, "no component").expect("a broken file");
+    line(&host, &["shop.wasm was not loaded, the build before it stays active: "]).await;
+    std::fs::write(file.with_file_name("other.wasm"), "no component").expect("a broken file");
+    line(&host, &["other.wasm was not loaded: "]).await;
     std::fs::remove_file(&file).expect("removed");
-    line(&host, &["shop.wasm is no longer active: without GET /a  0.004 USDC, GET /c  1 USDC"]).await;
+    line(&host, &["shop.wasm is no longer active; removed: GET /a  0.004 USDC, GET /c  1 USDC"]).await;
 }
 
 /// The line had `{name}` unfilled, and no body, although the schema tells both; and `pay` refused a price above a tenth

@@ -157,8 +157,8 @@ async fn without_room_for_the_answer_no_guest_runs_and_no_money_is_taken() {
     assert_eq!((host.runs(), host.runs_of("upfront")), (1, 1));
 }
 
-/// The bodies of requests left the budget with the heads of their answers, and copies of streamed answers were in none: a
-/// cent each held ten megabytes for minutes.
+/// The bodies of requests left the budget with the heads of their answers, and copies of streamed answers were in none:
+/// a cent each held ten megabytes for minutes.
 #[tokio::test]
 async fn requests_and_copies_of_streamed_answers_stay_within_the_budget() {
     let chain = TestChain::start().await;

@@ -14,6 +14,7 @@ use wit_component::{StringEncoding, dummy_module, embed_component_metadata};
 use wit_parser::{LiftLowerAbi, ManglingAndAbi, Resolve};
 
 use crate::grants::serve;
+use crate::pages::fences::blocks;
 
 /// Everything that coinslot.h has.
 const FEATURES: &str = include_str!("c/features.c");
@@ -536,18 +537,12 @@ async fn a_core_module_of_another_build_becomes_a_component() {
 /// Each source of the page, by the name in its first line, is a plugin that loads.
 #[test]
 fn the_examples_of_the_page_are_plugins() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
-    let page = fs::read_to_string(root.join("host/docs/c.md")).expect("the page");
     let dir = tempfile::tempdir().expect("a folder");
     let mut built = 0;
-    let named = |block: &'_ str| {
-        ["c", "cpp", "zig"]
-            .iter()
-            .find_map(|language| block.strip_prefix(language)?.strip_prefix("\n// ").map(str::to_owned))
-    };
-    for block in page.split("\n```").filter_map(named) {
-        let (name, source) = block.split_once('\n').expect("a name and a source");
-        fs::write(dir.path().join(name), source).expect("written");
+    for block in blocks("host/docs/c.md") {
+        let is_source = ["c", "cpp", "zig"].contains(&&*block.language);
+        let Some(name) = block.file().filter(|_| is_source) else { continue };
+        fs::write(dir.path().join(name), &block.text).expect("written");
         let said = builds(dir.path(), &[name]);
         assert!(!said.contains("warning"), "{name}: {said}");
         let component = Path::new(name).with_extension("wasm");

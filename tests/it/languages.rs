@@ -182,7 +182,7 @@ async fn input_that_does_not_fit_is_refused_before_payment(host: &DevHost) {
     assert_eq!(paid(host, ask).await.text().await.expect("text"), "Hello, ada l!Hello, ada l!");
 }
 
-/// A percent sign in a parameter that the endpoint does not have is nobody's business.
+/// A percent sign in a parameter that the endpoint does not have is ignored.
 async fn what_nobody_reads_is_not_refused(host: &DevHost) {
     let answer = paid(host, request(host, Method::GET, "/greet/ada?discount=100%&x=%ff")).await;
     assert_eq!(answer.status(), 200, "{}", host.log());

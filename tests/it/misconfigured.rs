@@ -126,17 +126,17 @@ async fn no_plugin_takes_over_routes_of_an_active_one() {
         declare(&part, declaration);
         let file = names(declaration).1;
         let said = |what: &str| host.log().matches(what).count();
-        let (good, bad) = (said("new.wasm is active"), said("new.wasm is not active"));
+        let (good, bad) = (said("new.wasm is active"), said("new.wasm was not loaded"));
         std::fs::rename(part.join(&file), folder.join("new.wasm")).expect("a rename");
         let start = std::time::Instant::now();
-        while said("new.wasm is active") == good && said("new.wasm is not active") == bad {
+        while said("new.wasm is active") == good && said("new.wasm was not loaded") == bad {
             assert!(start.elapsed() < std::time::Duration::from_secs(30), "{declaration}: {}", host.log());
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
         assert_eq!(said("new.wasm is active") > good, owner.is_none(), "{declaration}: {}", host.log());
         if let Some(owner) = owner {
             let log = host.log();
-            let line = log.lines().rfind(|line| line.contains("new.wasm is not active")).expect("a reason");
+            let line = log.lines().rfind(|line| line.contains("new.wasm was not loaded")).expect("a reason");
             assert!(line.contains(owner), "{declaration}: {line}");
         }
         let quoted = host.client().post(host.url("/quoter/special?params")).send().await.expect("an answer");

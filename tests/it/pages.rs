@@ -1,11 +1,12 @@
-//! Runs every code block of every page in an empty folder outside of the repository.
+//! Runs the code blocks of the pages, or has them say why they do not run.
 //!
-//! Modules are built by `coinslot build`, crates by cargo, configurations are read by `coinslot check`, and commands run
-//! in bash, where what they print is compared with what the page shows. A block that cannot run says so in its fence, as
+//! A block runs in an empty folder outside of the repository. Modules are built by `coinslot build`, crates by cargo,
+//! configurations are read by `coinslot check`, and commands run in bash, where what they print is compared with what
+//! the page shows. A block that cannot run says so in its fence, as
 //! in "```nginx not run: there is no nginx here", and the number of such blocks is bounded.
 
 mod console;
-mod fences;
+pub(crate) mod fences;
 mod links;
 mod modules;
 mod shown;
@@ -45,6 +46,7 @@ const LANGUAGES: [(&str, bool); 15] = [
 fn every_block_has_a_language_that_is_run_or_says_why_not() {
     let mut not_run = Vec::new();
     for block in pages().iter().flat_map(|page| blocks(page)) {
+        assert!(!block.language.is_empty(), "{}: name the language, or `text`", block.place());
         let known = LANGUAGES.iter().find(|(language, _)| *language == block.language);
         let (_, is_run) = known.unwrap_or_else(|| panic!("{}: no test runs {}", block.place(), block.language));
         match &block.not_run {

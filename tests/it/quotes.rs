@@ -114,8 +114,8 @@ async fn a_request_that_is_quoted_as_free_runs_without_a_payment_and_takes_none(
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(5_000));
 }
 
-/// The plugin was asked for a quote before the ledger was asked what the payment had bought: the payer of an answer heard
-/// the refusal of a later build, and that nothing was charged.
+/// The plugin was asked for a quote before the ledger was asked what the payment had bought: the payer of an answer
+/// heard the refusal of a later build, and that nothing was charged.
 #[tokio::test]
 async fn an_answer_that_was_bought_yesterday_is_fetched_from_a_plugin_that_refuses_to_quote_today() {
     let chain = TestChain::start().await;

@@ -121,7 +121,7 @@ async fn a_component_for_a_newer_contract_is_refused_with_both_versions() {
         let start = Instant::now();
         let line = loop {
             let log = host.log();
-            if let Some(line) = log.lines().find(|line| line.contains(&format!("{file} is not active"))) {
+            if let Some(line) = log.lines().find(|line| line.contains(&format!("{file} was not loaded"))) {
                 break line.to_owned();
             }
             assert!(start.elapsed() < Duration::from_secs(20), "{log}");

@@ -44,10 +44,10 @@ async fn a_broken_component_leaves_the_old_build_serving_and_logs_the_reason() {
     {
         let broken = host.path(file);
         std::fs::write(&broken, bad).expect("a broken file");
-        let known = host.log().matches("not active").count();
+        let known = host.log().matches("was not loaded").count();
         install(&host, "echo.wasm", &broken);
         let start = Instant::now();
-        while host.log().matches("not active").count() == known {
+        while host.log().matches("was not loaded").count() == known {
             assert!(start.elapsed() < Duration::from_secs(60), "the log does not mention {file}\n{}", host.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -82,7 +82,7 @@ async fn a_swap_under_load_fails_no_request() {
         std::fs::write(&next, [&good[..], &[0, 3, 1, b'x', build]].concat()).expect("a build");
         std::fs::write(&broken, &good[..good.len() - usize::from(build)]).expect("a broken build");
         let said = |what: &str| host.log().matches(what).count();
-        for (file, what) in [(&next, "echo.wasm is active"), (&broken, "echo.wasm is not active")] {
+        for (file, what) in [(&next, "echo.wasm is active"), (&broken, "echo.wasm was not loaded")] {
             let known = said(what);
             install(&host, "echo.wasm", file);
             let start = Instant::now();
@@ -106,7 +106,7 @@ async fn an_active_plugin_keeps_its_route() {
     let host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
     install(&host, "a-copy.wasm", &guest("echo"));
     let start = Instant::now();
-    while !host.log().contains("a-copy.wasm is not active") {
+    while !host.log().contains("a-copy.wasm was not loaded") {
         assert!(start.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

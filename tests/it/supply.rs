@@ -28,12 +28,12 @@ async fn compiled_code_in_the_plugin_folder_is_never_run() {
         std::fs::copy(&artifact, folder.join(planted)).expect("a copy");
     }
     let start = Instant::now();
-    while !host.log().contains("planted.wasm is not active") {
+    while !host.log().contains("planted.wasm was not loaded") {
         assert!(start.elapsed() < Duration::from_secs(20), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     let log = host.log();
-    let line = log.lines().find(|line| line.contains("planted.wasm is not active")).expect("a reason");
+    let line = log.lines().find(|line| line.contains("planted.wasm was not loaded")).expect("a reason");
     assert!(line.contains("not a WebAssembly component") || line.contains("not WebAssembly"), "{line}");
     assert!(!line.contains("the build before it"), "no build served before: {line}");
     assert!(!log.contains(".cwasm is"), "no other file is read: {log}");

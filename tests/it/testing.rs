@@ -210,6 +210,21 @@ fn an_example_that_the_author_gives_is_sent() {
     assert_eq!(code, Some(0), "{document:#}");
 }
 
+/// A test that waits was given ten seconds, whatever `--timeout` said.
+#[test]
+fn a_test_that_waits_has_the_time_of_the_command_line_and_those_after_it_run() {
+    let tests = "import { test } from 'coinslot/test';\n\
+        const wait = (time) => new Promise((resolve) => setTimeout(resolve, time));\n\
+        test('waits', () => wait(3_600_000));\ntest('is short', () => wait(10));\n";
+    let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
+    let files = [("plugin.ts", module), ("plugin.test.ts", tests)];
+    let (document, code) = tested(&files, &["--only", "unit", "--timeout", "0.5"]);
+    assert_eq!(code, Some(1), "{document:#}");
+    assert_eq!(lines(&document), ["unit plugin.test.ts: waits failed", "unit plugin.test.ts: is short passed"]);
+    let said = document["checks"][0]["detail"].as_str().expect("text");
+    assert!(said.contains("it did not end within 0.5 seconds"), "{said}");
+}
+
 #[test]
 fn a_test_that_fails_is_told_with_its_place_and_what_it_printed() {
     let tests = "import { expect, test } from 'coinslot/test';\n\

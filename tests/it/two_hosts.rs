@@ -134,8 +134,8 @@ async fn a_host_that_died_after_its_settlement_serves_the_payment_and_the_other_
     }
 }
 
-/// A stranger who sees a signature before its block may send it first, under any tag. It counts for the only seller, and
-/// for none of several.
+/// A stranger who sees a signature before its block may send it first, under any tag. It counts for the only seller,
+/// and for none of several.
 #[tokio::test]
 async fn a_payment_that_a_stranger_sends_first_counts_where_the_receiver_is_not_shared() {
     let chain = TestChain::start().await;

@@ -1,9 +1,9 @@
 //! Links the JavaScript engine: QuickJS with bindings for the plugin contract and WASI, as a component that evaluates
 //! any module. It is the same for all plugins, so it is made once, when the host is built.
 //!
-//! Writes into `OUT_DIR`: `engine.wasm`, the component; `bindings.js`, the script with which it begins; `loader.wasm`, a
-//! component that takes the place of the module loader once a plugin is evaluated; and `sdk.rs` and `unpacked.rs`, the files that
-//! are part of the program.
+//! Writes into `OUT_DIR`: `engine.wasm`, the component; `bindings.js`, the script with which it begins; `loader.wasm`,
+//! a component that takes the place of the module loader once a plugin is evaluated; and `sdk.rs` and `unpacked.rs`,
+//! the files that are part of the program.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -66,7 +66,8 @@ fn modules(root: &Path) -> Result<String, Box<dyn Error>> {
     Ok(text + "];\n")
 }
 
-/// A constant with what other compilers read: the WIT, the SDKs, that of Rust with a workspace of its own, and declarations.
+/// A constant with what other compilers read: the WIT, the SDKs, that of Rust with a workspace of its own, and
+/// declarations.
 fn unpacked(root: &Path, workspace: &Path) -> Result<String, Box<dyn Error>> {
     let mut manifest: toml::Table = fs::read_to_string(root.join("Cargo.toml"))?.parse()?;
     manifest.retain(|key, _| key == "workspace");

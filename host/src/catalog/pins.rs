@@ -46,8 +46,8 @@ pub enum PinError {
     Bound { endpoint: String, source: AmountError },
 }
 
-/// The name that is expected of the plugin in a file, by which it finds its configuration when it is loaded: that of the
-/// table which pins the file, or else the name that the file served before, or else the file's own.
+/// The name that is expected of the plugin in a file, by which it finds its configuration when it is loaded: that of
+/// the table which pins the file, or else the name that the file served before, or else the file's own.
 pub fn expected_name<'n>(
     file: &'n str,
     former: Option<&'n str>,

@@ -18,10 +18,10 @@ use super::{Failure, print};
 
 /// Build the component of a plugin from its sources.
 ///
-/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10, Rust needs
-/// rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a component. Exits
-/// with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a file cannot
-/// be read or written.
+/// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10 or newer, Rust
+/// needs rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a
+/// component. Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74
+/// if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a
@@ -81,11 +81,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         BuildResult::Broken(failure) => return Err(failure),
     }
     let component = std::fs::read(out).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
-    #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
-    let size = match component.len() {
-        small @ ..1_000_000 => format!("{} KB", small.div_ceil(1_000)),
-        large => format!("{:.1} MB", large as f64 / 1e6),
-    };
+    let size = print::size(component.len());
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
     print::line(format_args!("{}  {size}, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))

@@ -37,9 +37,8 @@ use crate::logging;
 
 /// Build the plugins, start a chain for development, serve, and rebuild what you edit.
 ///
-/// Serves as soon as the first plugin is built; the others follow. Needs rustup and a C compiler; plugins in other
-/// languages are skipped by name when their toolchain is missing. Nothing paid here is money. For scripts,
-/// .coinslot/dev.json says where everything is.
+/// Serves as soon as the first plugin is built; the others follow. A plugin whose toolchain is missing is skipped, and
+/// dev says what to install. Nothing paid here is money. For scripts, .coinslot/dev.json says where everything is.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DevArgs {
     /// Serve on this address; port 0 is any free one.

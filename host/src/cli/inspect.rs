@@ -121,7 +121,7 @@ impl ShownComponent<'_> {
         let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
         let quotes = if outside.quotes { "yes: it prices or checks each request" } else { "no" };
         let mut lines = vec![
-            format!("{}: {} KB, sha256 {}", self.file.display(), outside.size.div_ceil(1024), outside.sha256),
+            format!("{}: {}, sha256 {}", self.file.display(), print::size(outside.size), outside.sha256),
             format!("language    {}", outside.language.as_deref().unwrap_or("it does not say")),
             format!("made with   {}", or_none(tools.collect())),
             format!("packed      {}", packed(&self.package)),

@@ -11,7 +11,8 @@ use super::{Failure, cache, print};
 /// Everything comes out of this program: no network is needed.
 #[derive(clap::Args, Clone, Debug)]
 pub struct NewArgs {
-    /// The plugin's name, and that of its folder: lower-case letters, digits and hyphens, a letter first.
+    /// The folder to make. Its last part is the plugin's name: at most 64 lower-case letters, digits and hyphens, a
+    /// letter first.
     #[arg(value_name = "NAME")]
     pub name: PathBuf,
     /// The language.

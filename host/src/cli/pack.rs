@@ -20,7 +20,8 @@ use crate::logging;
 /// commit of the sources where git knows them, the language, the tool, and the digest of the component. `coinslot
 /// inspect` shows it. A host does not load a component that disagrees with it. The same sources give the same bytes.
 ///
-/// Exits with 65 if the sources are wrong, and with 69 if a tool is missing.
+/// Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a
+/// file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct PackArgs {
     /// A module, a folder with a plugin as `coinslot build` takes it, or a component.
@@ -112,8 +113,7 @@ fn facts(args: &PackArgs, source: &PluginSource, out: &Path, wasm: &[u8]) -> Pac
 }
 
 fn summary(out: &Path, packed: &[u8], info: &PluginInfo, facts: &PackageFacts) -> String {
-    #[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
-    let size = packed.len() as f64 / 1e6;
+    let size = print::size(packed.len());
     let digest = hex::encode(Sha256::digest(packed));
     let license = facts.license.as_deref().unwrap_or("no licence");
     let commit = match &facts.source {
@@ -123,5 +123,5 @@ fn summary(out: &Path, packed: &[u8], info: &PluginInfo, facts: &PackageFacts) -
         None => String::new(),
     };
     let (name, version) = (&info.name, &info.version);
-    format!("{}  {name} {version}, {license}{commit}, {size:.1} MB, sha256 {}", out.display(), &digest[..12])
+    format!("{}  {name} {version}, {license}{commit}, {size}, sha256 {}", out.display(), &digest[..12])
 }

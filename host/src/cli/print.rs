@@ -1,4 +1,5 @@
 //! Writes lines to stdout for a reader that may leave early, as `head` does: `println!` panics when the pipe is closed.
+//! Writes sizes as all commands show them.
 
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
@@ -18,5 +19,28 @@ pub(super) fn ended(error: &std::io::Error) -> Result<(), Failure> {
     match error.kind() {
         ErrorKind::BrokenPipe => Ok(()),
         _ => Err(Failure::new(format!("cannot write to stdout: {error}"))),
+    }
+}
+
+/// The size of a file as people read it: `41 KB` below a megabyte, rounded up, and `1.9 MB` from there on. A KB is 1000
+/// bytes.
+#[allow(clippy::cast_precision_loss, reason = "shown with one digit")]
+pub(super) fn size(bytes: usize) -> String {
+    match bytes.div_ceil(1_000) {
+        kilobytes @ ..1_000 => format!("{kilobytes} KB"),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::size;
+
+    #[test]
+    fn a_small_file_is_shown_in_kilobytes_and_a_large_one_in_megabytes() {
+        let sizes = [(0, "0 KB"), (1, "1 KB"), (1_000, "1 KB"), (40_960, "41 KB"), (999_000, "999 KB")];
+        for (bytes, shown) in sizes.into_iter().chain([(999_001, "1.0 MB"), (1_893_400, "1.9 MB")]) {
+            assert_eq!(size(bytes), shown);
+        }
     }
 }

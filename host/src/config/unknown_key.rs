@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// Says what to write instead of a key that this kind of table does not have. `known` has the keys of each kind of table
-/// that was read so far.
+/// Says what to write instead of a key that this kind of table does not have. `known` has the keys of each kind of
+/// table that was read so far.
 pub(super) fn advice(known: &BTreeMap<String, Vec<&'static str>>, kind: &str, key: &str) -> String {
     let mut keys = known.get(kind).cloned().unwrap_or_default();
     keys.sort_unstable();

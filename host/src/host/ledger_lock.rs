@@ -73,7 +73,8 @@ mod tests {
         assert!(begun.elapsed() >= Duration::from_millis(500) && begun.elapsed() < Duration::from_secs(20));
     }
 
-    /// Two hosts that looked at the same time each saw the other's look, and one that opened its ledger meanwhile failed.
+    /// Two hosts that looked at the same time each saw the other's look, and one that opened its ledger meanwhile
+    /// failed.
     #[test]
     fn hosts_that_look_for_a_lock_at_once_hold_up_neither_each_other_nor_one_that_takes_it() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -47,7 +47,8 @@ pub(super) fn carries_payment(headers: &HeaderMap) -> bool {
 /// The prepared challenge, which answers most requests: agents send one without a payment first.
 ///
 /// Nothing is read, encoded or waited for. None if the endpoint is free, if the request has a payment, a query, or a
-/// body that its schema or the plugin's quote would read, if it is a `HEAD`, or if not all of the prepared offer can be sold now.
+/// body that its schema or the plugin's quote would read, if it is a `HEAD`, or if not all of the prepared offer can be
+/// sold now.
 pub fn prepared<'e, B: Body>(
     payments: &Payments,
     endpoint: &'e Endpoint,
@@ -80,8 +81,8 @@ pub(super) async fn unpaid(
     purchase: Purchase,
     request: Request<RequestBody>,
 ) -> Result<FreeRequest, Problem> {
-    // A plugin that is failing or full is not called. Whether a payment would be settled is asked when there is a price:
-    // a free request needs none.
+    // A plugin that is failing or full is not called. Whether a payment would be settled is asked when there is a
+    // price: a free request needs none.
     check_plugin(&purchase.endpoint.plugin)?;
     let purchase = match pricing::price_unpaid(payments, purchase, request).await? {
         UnpaidRequest::Priced(purchase) => purchase,

@@ -44,9 +44,9 @@
 //! - A sending without an answer may have moved the money, and a later refusal is about the later sending alone: "too
 //!   late", "the balance is too low" and "the transfer would fail" are just what a facilitator says after the first one
 //!   succeeded. So none of them becomes "refused", which tells the payer that nothing was charged and to sign anew.
-//! - A used authorisation is no proof of payment: a payer can use its own nonce for a transfer to itself, for many payments
-//!   at once while a facilitator is slow. But the lost sending may have used it, too, and so may another account that
-//!   submitted the same transfer first, so it is not called refused either.
+//! - A used authorisation is no proof of payment: a payer can use its own nonce for a transfer to itself, for many
+//!   payments at once while a facilitator is slow. But the lost sending may have used it, too, and so may another
+//!   account that submitted the same transfer first, so it is not called refused either.
 //! - An undecidable payment stays unknown. Its payer is neither told that nothing was charged nor asked to pay anew,
 //!   its answer is not given away, and a node that is configured later decides it.
 //!

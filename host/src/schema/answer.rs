@@ -1,5 +1,5 @@
-//! Checks answers against the schema that their endpoint declares, and tells the author in the log. It is for `dev`: the
-//! last part of an answer waits for its check, and an answer that does not fit goes out all the same.
+//! Checks answers against the schema that their endpoint declares, and tells the author in the log. It is for `dev`:
+//! the last part of an answer waits for its check, and an answer that does not fit goes out all the same.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use super::compile::{Compiled, SchemaCompiler};
 use super::document::Document;
 use super::error::SchemaError;
 use super::mismatch::Mismatch;
+use super::text::essence;
 use super::unenforced::{DeclaredSchema, Unenforced};
 
 /// The largest answer that is checked, in bytes.
@@ -86,7 +87,7 @@ impl AnswerSchema {
 /// The answer, whose body is checked when it has been read to its end. Only a success that is JSON has the schema.
 pub fn checked(schema: Option<&Arc<AnswerSchema>>, answer: Response<ResponseBody>) -> Response<ResponseBody> {
     let media_type = answer.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let essence = essence(media_type);
     let is_json = essence == "application/json" || essence.ends_with("+json");
     match schema.filter(|_| answer.status().is_success() && is_json) {
         Some(schema) => {

@@ -1,8 +1,8 @@
 //! Reads the texts of paths, queries and forms as values of the types that a schema declares.
 //!
-//! A URL has no numbers: `limit=5` is a text. A schema that declares an integer means the number, so a text is converted
-//! if it is one in the declared type, and stays a text otherwise, which the schema then refuses. Nothing is guessed: no
-//! default is filled in, and a name that the schema does not know stays a text.
+//! A URL has no numbers: `limit=5` is a text. A schema that declares an integer means the number, so a text is
+//! converted if it is one in the declared type, and stays a text otherwise, which the schema then refuses. Nothing is
+//! guessed: no default is filled in, and a name that the schema does not know stays a text.
 //!
 //! Where a schema allows several types, a text may have several readings: `12` under a union of strings and integers.
 //! Types alone do not say which fits, because a branch may have a pattern or list its values. So the text stays a text

@@ -18,7 +18,8 @@ pub(super) const MAX_PATTERNS: usize = 512;
 /// costs for each byte.
 const MAX_PATTERN: usize = 128 << 10;
 
-/// The memory of a compiled pattern that costs one step for four bytes, in bytes. A larger one costs as many times more.
+/// The memory of a compiled pattern that costs one step for four bytes, in bytes. A larger one costs as many times
+/// more.
 const LIGHT_PATTERN: usize = 8 << 10;
 
 /// Keywords that turn a schema that fits more into one that fits less. Beside one of them no pattern can be left out.
@@ -93,8 +94,8 @@ impl SchemaCompiler {
         Ok(Compiled { validator, unchecked })
     }
 
-    /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out; names
-    /// that patterns choose cannot be, because other keywords depend on them.
+    /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out;
+    /// names that patterns choose cannot be, because other keywords depend on them.
     fn weigh_patterns(&mut self, schema: &Map<String, Value>, pointer: &str) -> Result<PatternWeights, SchemaError> {
         let names = schema.get("patternProperties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
         let mut weights = PatternWeights { value: Some(0), names: 0 };

@@ -83,17 +83,18 @@ impl<'s> Document<'s> {
         Ok(document)
     }
 
-    /// The target of a reference in a node.
-    pub(super) fn resolve(&self, node: usize, reference: &str) -> Result<&'s Value, SchemaError> {
+    /// The target of a reference by a keyword of a node.
+    fn resolve(&self, node: usize, keyword: &'static str, reference: &str) -> Result<&'s Value, SchemaError> {
         let pointer = || self.nodes[node].pointer.clone();
         let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let resource = if base.is_empty() {
             self.nodes[node].resource
         } else {
-            let outside = || SchemaError::at(pointer(), SchemaFault::Outside { reference: reference.to_owned() });
+            let outside =
+                || SchemaError::at(pointer(), SchemaFault::Outside { keyword, reference: reference.to_owned() });
             *self.resources.get(base).ok_or_else(outside)?
         };
-        let missing = || SchemaError::at(pointer(), SchemaFault::Missing { reference: reference.to_owned() });
+        let missing = || SchemaError::at(pointer(), SchemaFault::Missing { keyword, reference: reference.to_owned() });
         let value = self.nodes[resource].value;
         let fragment = percent_decoded(fragment).ok_or_else(missing)?;
         if fragment.is_empty() {
@@ -111,6 +112,14 @@ impl<'s> Document<'s> {
         self.known.get(&address(value.as_object()?)).copied()
     }
 
+    /// The schemas that are applied to the same value as this one because of it, but for what the value must not fit.
+    pub(super) fn applied_with(&self, value: &Value) -> impl Iterator<Item = &'s Value> {
+        let node = self.node(value).map(|index| &self.nodes[index]);
+        let excluded = node.and_then(|node| self.node(node.schema.get("not")?));
+        let applied = node.into_iter().flat_map(|node| &node.same_value);
+        applied.filter(move |index| Some(**index) != excluded).map(move |index| self.nodes[*index].value)
+    }
+
     /// The nodes that are applied to the value of the root, under whatever condition.
     pub(super) fn of_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
         self.reached(|index| self.nodes[index].same_value.clone())
@@ -122,7 +131,7 @@ impl<'s> Document<'s> {
             let schema = self.nodes[index].schema;
             let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
             let reference = schema.get("$ref").and_then(Value::as_str);
-            let target = reference.and_then(|reference| self.resolve(index, reference).ok());
+            let target = reference.and_then(|reference| self.resolve(index, "$ref", reference).ok());
             parts.chain(target).filter_map(|schema| self.node(schema)).collect()
         })
     }
@@ -179,7 +188,7 @@ impl<'s> Document<'s> {
         let mut same_value: Vec<usize> = same_value(schema).filter_map(|child| self.node(child)).collect();
         for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
             let Some(reference) = schema.get(keyword).and_then(Value::as_str) else { continue };
-            let target = self.resolve(index, reference)?;
+            let target = self.resolve(index, keyword, reference)?;
             if self.node(target).is_none() {
                 // Only a pointer leads to a place that no keyword leads to, and it counts from a resource.
                 let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
@@ -264,6 +273,11 @@ fn same_value(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
 }
 
 /// A name as a segment of a JSON pointer (RFC 6901).
-pub(super) fn escaped(name: &str) -> String {
+pub(crate) fn escaped(name: &str) -> String {
     name.replace('~', "~0").replace('/', "~1")
+}
+
+/// The name that a segment of a JSON pointer stands for.
+pub(crate) fn unescaped(segment: &str) -> String {
+    segment.replace("~1", "/").replace("~0", "~")
 }

@@ -18,13 +18,17 @@ pub struct SchemaError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaFault {
     #[error(
-        "`$ref` is `{}`, which is outside of the schema and is not fetched: put what it names into `$defs`, and refer \
+        "`{keyword}` is `{}`, which is outside of the schema and is not fetched: put what it names into `$defs`, and refer \
          to `#/$defs/NAME`",
         excerpt(reference, 80)
     )]
-    Outside { reference: String },
-    #[error("`$ref` is `{}`, and the schema has nothing there", excerpt(reference, 80))]
-    Missing { reference: String },
+    Outside { keyword: &'static str, reference: String },
+    #[error(
+        "`{keyword}` is `{}`, and the schema has nothing there: put what it names into `$defs`, and refer to \
+         `#/$defs/NAME`",
+        excerpt(reference, 80)
+    )]
+    Missing { keyword: &'static str, reference: String },
     #[error(
         "the schema refers to itself for the same value, which never ends: put the reference below `properties` or \
          `items`"
@@ -38,7 +42,10 @@ pub enum SchemaFault {
         excerpt(pattern, 80)
     )]
     Pattern { pattern: String },
-    #[error("it cannot be matched in linear time (look-around, back-references), or is too large")]
+    #[error(
+        "it cannot be matched in linear time (look-around, back-references), or is too large: simplify it, or check it in \
+         the handler"
+    )]
     UnmatchedPattern,
     #[error(
         "it cannot be matched in linear time (look-around, back-references), or is too large; and beside `{beside}` no \

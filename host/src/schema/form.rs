@@ -22,8 +22,8 @@ impl FormField {
     }
 }
 
-/// Splits and decodes a query, or a body of `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), in its order.
-/// None if there are too many fields.
+/// Splits and decodes a query, or a body of `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), in its
+/// order. None if there are too many fields.
 pub(super) fn fields(bytes: &[u8]) -> Option<Vec<FormField>> {
     let pairs = || bytes.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty());
     let has_too_many = pairs().nth(MAX_FIELDS).is_some();

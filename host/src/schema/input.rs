@@ -143,8 +143,8 @@ impl InputSchema {
 
     /// Takes the next reading of each text at a place that does not fit. False if there is none.
     ///
-    /// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A body
-    /// of JSON may have a million, and has one reading: it stays out of this check.
+    /// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A
+    /// body of JSON may have a million, and has one reading: it stays out of this check.
     fn reread(&self, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
         let body =
             if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };

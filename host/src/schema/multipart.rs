@@ -75,7 +75,7 @@ fn field(part: &[u8]) -> Option<FormField> {
     };
     let disposition = header("content-disposition")?;
     let media_type = header("content-type").and_then(|value| HeaderValue::from_str(value.trim()).ok());
-    let is_text = media_type.is_none_or(|value| text::is_text(&text::essence(&value)));
+    let is_text = media_type.is_none_or(|value| text::is_text(&text::essence(value.to_str().unwrap_or_default())));
     let is_file = parameter(disposition, "filename").is_some() || !is_text;
     let content = if is_file { text::of_file(content) } else { text::of_text(content) };
     Some(FormField::decoded(parameter(disposition, "name")?, content))

@@ -1,9 +1,8 @@
 //! Reads bytes as the string that a schema is about.
 //!
 //! A schema counts characters (`minLength`, `maxLength`), and an author who bounds a file means its bytes. So a file is
-//! a string with one character for each byte, with the code points from 0 to 255, and its lengths are those of the file.
-
-use http::HeaderValue;
+//! a string with one character for each byte, with the code points from 0 to 255, and its lengths are those of the
+//! file.
 
 /// Media types of text that have no `text/` before them.
 const TEXTS: [&str; 8] = [
@@ -27,10 +26,9 @@ pub(super) fn of_file(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
-/// A media type without its parameters, in lower case. Empty if it is not readable.
-pub(super) fn essence(media_type: &HeaderValue) -> String {
-    let text = media_type.to_str().unwrap_or_default();
-    text.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+/// A media type without its parameters, in lower case.
+pub(crate) fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 /// True for the essence of a media type whose content is text.

@@ -120,15 +120,7 @@ impl<'d, 's> TypeReader<'d, 's> {
                 return;
             }
             visit(self, schema);
-            let lists = ["allOf", "anyOf", "oneOf"].iter().filter_map(|keyword| schema.get(*keyword)?.as_array());
-            open.extend(lists.flatten());
-            open.extend(["if", "then", "else"].iter().filter_map(|keyword| schema.get(*keyword)));
-            open.extend(schema.get("dependentSchemas").and_then(Value::as_object).into_iter().flat_map(Map::values));
-            let Some(node) = self.document.node(value) else { continue };
-            for keyword in ["$ref", "$dynamicRef"] {
-                let reference = schema.get(keyword).and_then(Value::as_str);
-                open.extend(reference.and_then(|reference| self.document.resolve(node, reference).ok()));
-            }
+            open.extend(self.document.applied_with(value));
         }
     }
 }

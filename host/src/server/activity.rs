@@ -28,9 +28,9 @@ pub(super) const SENDING_STREAMS: usize = 48;
 /// nothing more to send closes at once; a later close is taken for a hang-up.
 ///
 /// Within it nothing tells one from the other: both send a FIN, to which RFC 9112 gives no meaning, and only a byte of
-/// the answer makes the kernel of a client that has hung up refuse the rest. So a guest may run in vain for as long as a
-/// half-closed client may wait. A client that keeps its connection open has the same for the same price: the connection
-/// counts for it until the answer is there.
+/// the answer makes the kernel of a client that has hung up refuse the rest. So a guest may run in vain for as long as
+/// a half-closed client may wait. A client that keeps its connection open has the same for the same price: the
+/// connection counts for it until the answer is there.
 const HALF_CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// The activity of one connection.

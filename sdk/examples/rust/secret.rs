@@ -41,7 +41,7 @@ struct Now {
 
 #[check_config]
 fn knows_its_source() -> Result<(), String> {
-    config::get("source").map(drop).ok_or_else(|| "set it to the address of the weather service".to_owned())
+    config::get("source").map(drop).ok_or_else(|| "set `source` to the address of the weather service".to_owned())
 }
 
 #[endpoint(get, "/weather/{city}", price = "0.003", summary = "The temperature in a city")]

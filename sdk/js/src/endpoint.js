@@ -20,7 +20,8 @@ const OPTIONS = [
   ...['price', 'free', 'quoted', 'quote', 'upTo', 'summary', 'description', 'name', 'path', 'query', 'body', 'returns'],
   ...['headers', 'mimeType', 'upfront', 'check', 'examples'],
 ];
-const AMOUNT = /^\d+(\.\d+)?( [A-Za-z][A-Za-z0-9.]*)?$/;
+const AMOUNT = /^\d+(\.\d+)?( [!-~]+)?$/;
+const AMOUNT_BYTES = 80;
 const SUMMARY = 120;
 const DESCRIPTION = 2_000;
 const HEADERS = 15;
@@ -34,6 +35,9 @@ export function mistake(text) {
 
 const functionName = { GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'del' };
 
+// True for an amount as the contract writes it: digits, a dot and more digits, a space and the symbol of an asset.
+export const isAmount = (text) => AMOUNT.test(text) && text.length <= AMOUNT_BYTES;
+
 function amount(at, option, value) {
   const example = `${option}: '0.01'`;
   if (typeof value === 'number') {
@@ -42,7 +46,7 @@ function amount(at, option, value) {
     );
   }
   if (typeof value !== 'string') throw mistake(`${at}: ${option} is text with an amount in US dollars: ${example}`);
-  if (!AMOUNT.test(value)) {
+  if (!isAmount(value)) {
     const hint = value.startsWith('$') ? `${option}: '${value.slice(1)}'` : example;
     throw mistake(`${at}: ${option}: '${value}' is not an amount. Write digits, and a dot if needed: ${hint}`);
   }
@@ -63,7 +67,7 @@ function price(at, options) {
         `quoted: '0.50' with quote: (input) => '0.02', upTo: '0.05' with charge(), or free: true`,
     );
   }
-  if (said.length > 1) throw mistake(`${at}: one price, please: ${said.join(' and ')} are both there`);
+  if (said.length > 1) throw mistake(`${at}: give one price, not ${said.join(' and ')}`);
   if (quote !== undefined && quoted === undefined) {
     throw mistake(`${at}: quote needs quoted: '0.50', the most that a request can cost, in place of ${said[0]}`);
   }

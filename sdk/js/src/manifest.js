@@ -3,13 +3,17 @@
 import { info } from './coinslot.js';
 import { endpoints, seal } from './endpoint.js';
 import { inputSchema } from './schema.js';
+import { encodeUtf8 } from './web/encoding.js';
 
 const SCHEMA_BYTES = 65_536;
 
 function schemaText(at, what, json) {
   if (json === undefined) return null;
   const text = JSON.stringify(json);
-  if (text.length > SCHEMA_BYTES) throw new TypeError(`${at}: the ${what} schema has more than ${SCHEMA_BYTES} bytes`);
+  const { length } = encodeUtf8(text);
+  if (length > SCHEMA_BYTES) {
+    throw new TypeError(`${at}: the ${what} schema has ${length} bytes; the limit is ${SCHEMA_BYTES}`);
+  }
   return text;
 }
 
@@ -40,17 +44,6 @@ function describeEndpoint(endpoint) {
   };
 }
 
-// The name of a package as the name of a plugin: `@me/Quote_of_Day` is quote-of-day.
-function pluginName(name) {
-  const plain = name
-    .replace(/^@[^/]*\//, '')
-    .toLowerCase()
-    .replace(/[^a-z0-9]+/g, '-')
-    .replace(/^[^a-z]+|-+$/g, '');
-  if (plain === '') throw new TypeError(`the package is called "${name}": write plugin({ name: 'quote-of-day' })`);
-  return plain.slice(0, 64);
-}
-
 // The manifest, made once when the plugin is built, so that the author reads of a mistake at once.
 export function makeManifest() {
   seal();
@@ -60,7 +53,7 @@ export function makeManifest() {
     );
   }
   return {
-    name: pluginName(info.name),
+    name: info.name,
     version: info.version,
     endpoints: endpoints.map(describeEndpoint),
     extensions: [],

@@ -2,6 +2,7 @@
 
 import { answer, refusalResponse } from './answer.js';
 import { config } from './coinslot.js';
+import { isAmount } from './endpoint.js';
 import { host } from './host.js';
 import { readInput, readsBody, route } from './input.js';
 import { inQuote } from './phase.js';
@@ -24,8 +25,6 @@ export function failed(at, error) {
   return refusalResponse(new Refusal(500, ...INTERNAL));
 }
 
-const AMOUNT = /^\d+(\.\d+)?( [A-Za-z][A-Za-z0-9.]*)?$/;
-
 function notAwaited(endpoint, what, value) {
   if (typeof value?.then !== 'function') return value;
   value.then(undefined, () => {});
@@ -41,7 +40,7 @@ function quotedPrice(endpoint, input) {
   if (typeof value === 'number') {
     throw new TypeError(`quote of ${endpoint.at} returned the number ${value}: return text, as (${value}).toFixed(6)`);
   }
-  if (typeof value !== 'string' || !AMOUNT.test(value)) {
+  if (typeof value !== 'string' || !isAmount(value)) {
     throw new TypeError(
       `quote of ${endpoint.at} returned ${JSON.stringify(value)}: return an amount such as '0.02', or 'free'`,
     );

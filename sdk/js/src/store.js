@@ -7,6 +7,9 @@ import { asBytes, decodeUtf8, encodeUtf8 } from './web/encoding.js';
 const DENIED =
   "the operator has not granted this plugin a key-value store: [plugin.NAME] keyvalue = true in the host's configuration";
 
+// How often an update is tried before it fails.
+const MOST_UPDATES = 100;
+
 function attempt(what, run) {
   refuseOutsideHandler(what);
   try {
@@ -104,13 +107,15 @@ class Store {
     return attempt(what, () => host.compareAndSwap(this.#open(), String(key), from, to));
   }
 
-  // Replaces a value by what `change` makes of it, in one atomic step. `change` is called again while others are quicker.
+  // Replaces a value by what `change` makes of it, in one atomic step. `change` is called again if another request has
+  // written in between.
   update(key, change) {
-    for (;;) {
+    for (let attempts = 0; attempts < MOST_UPDATES; attempts++) {
       const before = this.get(key);
       const after = change(before);
       if (this.compareAndSwap(key, before, after)) return after;
     }
+    throw new Error(`store.update('${key}', ..) failed: others have changed it ${MOST_UPDATES} times in between`);
   }
 
   // The keys that start with `prefix`, in the store's order.

@@ -1,5 +1,5 @@
 // The exports of a component of tests: the same world as a plugin's. Any request runs the tests, and the answer is one
-// report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text.
+// report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text, and `timeout=MS` ends one that waits.
 
 // First the global scope, which the plugin's libraries need, then the plugin, which may await at its top level.
 import './coinslot.js';
@@ -48,7 +48,8 @@ export const handler = {
     leaveBuild();
     const complete = beginRequest();
     const [, query = ''] = (request.getPathWithQuery() ?? '').split('?', 2);
-    const only = new URLSearchParams(query).get('only') ?? '';
-    return makeResponse(200, [['content-type', MIME_TYPE]], lines({ only }), complete);
+    const options = new URLSearchParams(query);
+    const [only, timeout] = [options.get('only') ?? '', Number(options.get('timeout') ?? 30_000)];
+    return makeResponse(200, [['content-type', MIME_TYPE]], lines({ only, timeout }), complete);
   },
 };

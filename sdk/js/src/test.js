@@ -4,6 +4,7 @@
 import './coinslot.js';
 
 import { host } from './host.js';
+import { isAmount } from './endpoint.js';
 import { route } from './input.js';
 import { Refusal } from './refusal.js';
 import { refusalResponse } from './answer.js';
@@ -65,7 +66,7 @@ export function describe(name, declare) {
 let world;
 
 function emptyWorld() {
-  return { config: {}, buckets: new Map(), fetch: undefined, receipt: undefined, charged: undefined, log: '' };
+  return { config: {}, buckets: new Map(), fetch: undefined, receipt: undefined, most: undefined, log: '' };
 }
 
 const NOBODY = () => {
@@ -105,6 +106,27 @@ function compareAndSwap(bucket, key, expected, value) {
   return true;
 }
 
+// True if an amount is more of the same unit. Amounts of two units cannot be compared, and none is read as a
+// floating-point number.
+function isAbove(amount, other) {
+  const [one, two] = [amount, other].map((text) => {
+    const [number, unit] = text.split(' ');
+    const [whole, fraction = ''] = number.split('.');
+    return { whole: whole.replace(/^0+/, ''), fraction: fraction.replace(/0+$/, ''), unit };
+  });
+  if (one.unit !== two.unit) return false;
+  if (one.whole.length !== two.whole.length) return one.whole.length > two.whole.length;
+  return one.whole === two.whole ? one.fraction > two.fraction : one.whole > two.whole;
+}
+
+function charge(amount) {
+  if (!isAmount(amount)) throw new Error("it is not an amount: write digits, and a dot if needed: '0.01'");
+  if (world.most === undefined) throw new Error('the request is not metered: declare its price with `upTo`');
+  if (isAbove(amount, world.most))
+    throw new Error(`${amount} is more than the ${world.most} that the caller has authorised`);
+  world.charged = amount;
+}
+
 // Puts the test's world in the place of the host. Returns a function that puts the host back.
 function enter() {
   world = emptyWorld();
@@ -112,9 +134,7 @@ function enter() {
   const realFetch = globalThis.fetch;
   Object.assign(host, {
     receipt: () => world.receipt ?? null,
-    charge: (amount) => {
-      world.charged = amount;
-    },
+    charge,
     configValue: (key) => world.config[key] ?? null,
     configValues: () => Object.entries(world.config),
     openBucket: bucketOf,
@@ -206,7 +226,9 @@ export async function call(target, options = {}) {
     return Object.assign(refusalResponse(refusal), { price: undefined, charged: '0' });
   }
   const isFree = found.price === 'free';
+  const { price: declared } = found.endpoint;
   world.charged = undefined;
+  world.most = declared.tag === 'up-to' ? declared.val : undefined;
   world.receipt = isFree ? undefined : { ...RECEIPT, amount: found.price, ...options.receipt };
   const { response } = await serve({
     ...raw,
@@ -218,7 +240,7 @@ export async function call(target, options = {}) {
     },
   });
   world.receipt = undefined;
-  const due = found.endpoint.price.tag === 'up-to' ? (world.charged ?? '0') : isFree ? '0' : found.price;
+  const due = declared.tag === 'up-to' ? (world.charged ?? '0') : isFree ? '0' : found.price;
   return Object.assign(response, { price: found.price, charged: response.status < 400 ? due : '0' });
 }
 
@@ -243,14 +265,12 @@ export async function events(response) {
     });
 }
 
-const TIMEOUT = 10_000; // milliseconds of one test
-
-async function attempt({ run, hooks }) {
+async function attempt({ run, hooks }, timeout) {
   const leave = enter();
   let timer;
   try {
     const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`it took more than ${TIMEOUT} ms`)), TIMEOUT);
+      timer = setTimeout(() => reject(new Error(`it did not end within ${timeout / 1000} seconds`)), timeout);
     });
     for (const { when, run: before } of hooks()) if (when === 'before') await before();
     try {
@@ -264,8 +284,9 @@ async function attempt({ run, hooks }) {
   }
 }
 
-// Runs the tests whose name has `only`, one after the other, and yields a report for each.
-export async function* run({ only = '' } = {}) {
+// Runs the tests whose name has `only`, one after the other, and yields a report for each. A test that waits for more
+// than `timeout` milliseconds has failed, and those after it run.
+export async function* run({ only = '', timeout = 30_000 } = {}) {
   const isAlone = tests.some(({ mode }) => mode === 'only');
   const chosen = tests.filter(({ name }) => name.includes(only));
   yield { event: 'start', tests: chosen.length };
@@ -276,14 +297,14 @@ export async function* run({ only = '' } = {}) {
       yield { event: 'test', name: one.name, outcome: 'skipped', at: one.at };
       continue;
     }
-    // Who reads the reports can say which test never ended. The report leaves the engine while this one waits: a test
+    // The reader of the reports can say which test never ended. The report leaves the engine while this one waits: a test
     // that computes without end would keep it.
     yield { event: 'begin', name: one.name, at: one.at };
     await new Promise((resolve) => setTimeout(resolve, 0));
     const began = host.nowNanoseconds();
     let error;
     try {
-      await attempt(one);
+      await attempt(one, timeout);
       counts.passed++;
     } catch (thrown) {
       counts.failed++;

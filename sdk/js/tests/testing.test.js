@@ -45,6 +45,7 @@ post('/metered', { upTo: '0.05', body: 'text' }, ({ body }) => {
   if (body !== '') charge(body);
   return 'done';
 });
+post('/unmetered', { price: '0.05', body: 'text' }, ({ body }) => charge(body));
 get('/up', { price: '1' }, async () => (await fetch('https://up.example/x')).text());
 get('/oops', { price: '1' }, () => undefined.x);
 get(
@@ -76,6 +77,23 @@ test('metered calls are charged what was said', async () => {
   expect((await call('POST /metered', { body: '0.02' })).charged).toBe('0.02');
   expect((await call('POST /metered', { body: '' })).charged).toBe('0');
 });
+test('a charge is at most what was authorised, and needs a meter', async () => {
+  expect((await call('POST /metered', { body: '0.050' })).charged).toBe('0.050');
+  for (const [target, body, why] of [
+    [
+      'POST /metered',
+      '0.05000000000000000001',
+      /0\.05000000000000000001 is more than the 0\.05 that the caller has authorised/,
+    ],
+    ['POST /metered', '10', /10 is more than the 0\.05 that the caller has authorised/],
+    ['POST /metered', 'a cent', /it is not an amount/],
+    ['POST /unmetered', '0.01', /the request is not metered: declare its price with `upTo`/],
+  ]) {
+    const answer = await call(target, { body });
+    expect([answer.status, answer.charged]).toEqual([500, '0']);
+    expect(logged()).toMatch(why);
+  }
+});
 test('each test has a world of its own', async () => {
   configure({ currency: 'EUR' });
   await call('GET /visits');
@@ -101,6 +119,17 @@ test('values are swapped and updated in one step', async () => {
   };
   expect(await (await call('GET /run')).json()).toEqual([true, false, true, 'c', 'c!', { n: 1 }, true]);
 });
+test('an update that others are always quicker than ends', async () => {
+  get.run = () => {
+    store.update('k', (held = '') => {
+      store.set('k', `${held}x`);
+      return 'mine';
+    });
+  };
+  expect((await call('GET /run')).status).toBe(500);
+  expect(logged()).toMatch(/store\.update\('k', \.\.\) failed: others have changed it 100 times in between/);
+});
+test('this one waits', () => new Promise((resolve) => setTimeout(resolve, 300)));
 test('fetch is answered by the test', async () => {
   mockFetch((request) => new Response(`from ${request.url}`));
   expect(await (await call('GET /up')).text()).toBe('from https://up.example/x');
@@ -143,7 +172,7 @@ leaveBuild();
 nodeTest('a run reports each test, and what failed where', async () => {
   const [start, ...rest] = await reports();
   const end = rest.pop();
-  assert.deepEqual(start, { event: 'start', tests: 14 });
+  assert.deepEqual(start, { event: 'start', tests: 17 });
   const failed = rest.filter(({ outcome: is }) => is === 'failed');
   const begun = rest.findIndex(({ event, name }) => event === 'begin' && name === 'this one fails');
   assert.equal(rest[begun + 1], failed[0]);
@@ -155,13 +184,21 @@ nodeTest('a run reports each test, and what failed where', async () => {
   assert.equal(failed[0].error.message, 'AssertionError: expected { a: 1 } to equal { a: 2 }');
   assert.match(failed[0].error.frames[0], /^at .*testing\.test\.js:\d+:\d+/);
   assert.match(failed[0].at, /testing\.test\.js:\d+:\d+$/);
-  assert.deepEqual(end, { event: 'end', passed: 12, failed: 1, skipped: 1 });
+  assert.deepEqual(end, { event: 'end', passed: 15, failed: 1, skipped: 1 });
   assert.deepEqual(order, ['before', '1a', 'after', 'before', '2b', 'after']);
   assert.equal(rest.at(-1).name, 'group > 2 is b');
   assert.deepEqual(
     (await reports({ only: 'metered' })).map(({ event }) => event),
     ['start', 'begin', 'test', 'end'],
   );
+});
+
+nodeTest('a test that waits for longer than its time has failed', async () => {
+  const [, , { outcome: is, error }] = await reports({ only: 'this one waits', timeout: 20 });
+  assert.deepEqual([is, error.message], ['failed', 'Error: it did not end within 0.02 seconds']);
+  const { handler } = await import('coinslot:test-exports');
+  const { text } = await outcome(await handler.handle(incoming('POST /tests?only=this%20one%20waits&timeout=20')));
+  assert.match(text, /it did not end within 0\.02 seconds/);
 });
 
 nodeTest('a component of tests answers with a report a line', async () => {

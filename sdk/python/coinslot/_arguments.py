@@ -64,7 +64,7 @@ class Argument:
         if value is not None:
             return _text_value(self.node, value, "header", self.header)
         if self.is_required:
-            raise Refusal(400, "invalid_header", f"the header {self.header} is missing")
+            raise _refusal("header", Invalid("is missing: send this header field", self.header, rule="required"))
         return self.absent()
 
     def _read_body(self, request: Request):

@@ -1,7 +1,7 @@
 """Exports the plugin as a component: `manifest`, `quote` and `wasi:http/incoming-handler` of WASI 0.2.
 
-The entry module that `build.py` writes calls `load` and exports the three classes. Everything here is imported while
-the component is built, and becomes part of its memory.
+The entry module that `coinslot_build/component.py` writes calls `load` and exports the three classes. Everything here
+is imported while the component is built, and becomes part of its memory.
 """
 
 import contextlib

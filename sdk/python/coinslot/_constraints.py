@@ -1,7 +1,9 @@
 """Defines what `Annotated[..]` may hold beside a type, and checks JSON Schema's keywords on values."""
 
 import difflib
+import math
 import re
+from fractions import Fraction
 
 from ._errors import Invalid
 
@@ -110,8 +112,15 @@ def _unique(value) -> bool:
 
 
 def _multiple(value, of) -> bool:
-    quotient = value / of
-    return quotient == round(quotient)
+    if isinstance(value, int) and isinstance(of, int):
+        return value % of == 0
+    try:
+        quotient = value / of
+        return abs(quotient - round(quotient)) <= 1e-9 * max(1, abs(quotient))
+    except OverflowError:  # no float can hold the number or the quotient
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        return Fraction(repr(value) if isinstance(value, float) else value) % Fraction(repr(of)) == 0
 
 
 _KINDS = {NUMBER: (int, float), STRING: str, ARRAY: list, OBJECT: dict}

@@ -135,9 +135,9 @@ class Endpoint:
         value = self.option(name)
         if not isinstance(value, str):
             self.fail(f'a price is text, so that nothing is lost to rounding: write {name}="{value}"')
-        if not _host.AMOUNT.fullmatch(value):
+        if not _host.is_amount(value):
             shown = re.sub(r"[^0-9.]", "", value)
-            hint = shown if _host.AMOUNT.fullmatch(shown) else "0.01"
+            hint = shown if _host.is_amount(shown) else "0.01"
             self.fail(
                 f"{name}={value!r} is no amount: write digits, and a dot and more digits if you need them, as in "
                 f'{name}="{hint}"; it is in US dollars'

@@ -13,7 +13,8 @@ from ._errors import FetchError, StoreError
 from ._fetch import Outgoing, Reply, outgoing
 from ._json import dump_json
 
-AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?( [A-Za-z0-9.\-]+)?")
+_AMOUNT = re.compile(r"[0-9]+(\.[0-9]+)?( [!-~]+)?")
+_AMOUNT_BYTES = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +54,11 @@ def set_backend(new) -> None:
     backend = new
 
 
+def is_amount(text: str) -> bool:
+    """True for an amount as the contract writes it: digits, a dot and more digits, a space and an asset's symbol."""
+    return len(text) <= _AMOUNT_BYTES and _AMOUNT.fullmatch(text) is not None
+
+
 def amount(value, what: str) -> str:
     """An amount as the contract writes it."""
     if isinstance(value, decimal.Decimal):
@@ -62,7 +68,7 @@ def amount(value, what: str) -> str:
     if not isinstance(value, str):
         kind = type(value).__name__
         raise TypeError(f"{what} is {value!r}, a {kind}: write text or a Decimal, so that nothing is lost to rounding")
-    if not AMOUNT.fullmatch(value):
+    if not is_amount(value):
         raise ValueError(f'{what} is {value!r}: write digits, and a dot and more digits if you need them, as in "0.01"')
     return value
 

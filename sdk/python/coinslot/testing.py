@@ -7,6 +7,7 @@ reads, `store` keeps its keys until `reset`, and `stub_fetch` answers what `fetc
 import asyncio
 import json as json_module
 import re
+from decimal import Decimal
 
 from . import _endpoint, _host, _loop, _serve
 from ._errors import ChargeError, FetchError, Invalid, Refusal
@@ -106,10 +107,13 @@ class _Memory:
         return self.payment
 
     def charge(self, amount):
+        untaken = "the charge was not taken"
         if self.most is None:
-            raise ChargeError("the charge was not taken: this endpoint is not metered; declare up_to=")
-        if float(amount.split()[0]) > float(self.most.split()[0]):
-            raise ChargeError(f"the charge was not taken: {amount} is more than the authorised {self.most}")
+            raise ChargeError(f"{untaken}: the request is not metered: declare its price with `up_to`")
+        (number, *unit), (most, *other_unit) = amount.split(), self.most.split()
+        # Amounts of two units cannot be compared.
+        if unit == other_unit and Decimal(number) > Decimal(most):
+            raise ChargeError(f"{untaken}: {amount} is more than the {self.most} that the caller has authorised")
         self.charged = amount
 
     def config(self, key):

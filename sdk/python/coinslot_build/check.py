@@ -1,8 +1,8 @@
 """Checks a plugin in the machine's own Python, before it is built: its definitions, its imports, and what would be
 frozen in the component.
 
-`build.py` runs it as `python -I -S _check.py SOURCE RESULT PATH..` and reads RESULT, which is JSON. The plugin's own
-output goes to stdout and stderr.
+`checked.py` runs this file as `python -I -S check.py SOURCE RESULT PATH..` and reads RESULT, which is JSON. The
+plugin's own output goes to stdout and stderr.
 """
 
 import ast

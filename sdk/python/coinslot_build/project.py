@@ -61,8 +61,9 @@ def toml_loads():
 
 
 def plugin_name(text: str) -> str:
-    name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:64]
-    return name if re.match("[a-z]", name) else f"plugin-{name}".rstrip("-")[:64]
+    """A name that the contract allows. tests/fixtures/plugin-names.txt has the rule of all builders."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", text).lower()
+    return re.sub(r"^[^a-z]+", "", name)[:64].rstrip("-") or "plugin"
 
 
 def plugin_version(text: str) -> str:

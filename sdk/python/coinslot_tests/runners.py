@@ -12,7 +12,7 @@ import unittest
 
 from .report import Reports, short
 
-# Folders in which no tests of a plugin are looked for.
+# Folders in which no tests of a plugin are looked for: those of `files.rs` of the builder.
 _OTHERS = ("node_modules", "__pycache__", "venv", "target", "dist", "build", "site-packages")
 
 

@@ -9,13 +9,13 @@ import tempfile
 import unittest
 from unittest import mock
 
-from support import SDK
+from support import ROOT, SDK
 
 from coinslot_build import toolchain  # noqa: E402
 from coinslot_build.checked import check  # noqa: E402
 from coinslot_build.component import cause, parts_of  # noqa: E402
 from coinslot_build.outcome import PLUGIN_FAULT, TOOL_FAULT, UNAVAILABLE, Stop  # noqa: E402
-from coinslot_build.project import Project, plugin_version  # noqa: E402
+from coinslot_build.project import Project, plugin_name, plugin_version  # noqa: E402
 from coinslot_build.toolchain import cached, install_problem, refuse_impossible  # noqa: E402
 
 HELLO = '@get("/hello", price="0.001")\ndef hello() -> str:\n    return "hi"\n'
@@ -193,6 +193,14 @@ class Projects(CheckTest):
         for file, text in files.items():
             self.write(file.replace("_", "."), text)
         return Project(self.write(name, ""), None, None)
+
+    def test_the_shared_table_of_names(self):
+        with open(os.path.join(ROOT, "tests", "fixtures", "plugin-names.txt"), encoding="utf-8") as file:
+            lines = [line.rstrip("\n") for line in file if line.strip() and not line.startswith("#")]
+        for line in lines:
+            name, text = line.split(" ", 1)
+            self.assertEqual(plugin_name(text), name, text)
+        self.assertGreater(len(lines), 10)
 
     def test_name_and_version(self):
         self.assertEqual(self.project().name, "shop")

@@ -2,11 +2,12 @@
 
 import contextlib
 import io
+import os
 import unittest
 
-from support import PluginTest, define
+from support import ROOT, PluginTest, define
 
-from coinslot import Receipt, Refusal, testing
+from coinslot import Receipt, Refusal, _host, testing
 from coinslot.testing import call, configure, quote, stub_fetch
 
 SHOP = '''
@@ -149,6 +150,14 @@ class Reading(PluginTest):
         self.refused(call("GET", "/capital/mars"), 404, "unknown_country")
         self.assertEqual(call("GET", "/capital/france").text, "Paris")
 
+    def test_the_shared_table_of_amounts(self):
+        with open(os.path.join(ROOT, "tests", "fixtures", "amounts.txt"), encoding="utf-8") as file:
+            lines = [line.rstrip("\n") for line in file if line.strip() and not line.startswith("#")]
+        for line in lines:
+            verdict, text = line.split(" ", 1)
+            self.assertEqual(_host.is_amount(text), verdict == "valid", line)
+        self.assertGreater(len(lines), 25)
+
     def test_a_quote_answers_an_exact_amount(self):
         define(
             "from coinslot import get\nimport decimal\nAMOUNT = None\n"
@@ -188,6 +197,10 @@ def by_tier(tier):
 def tier(tier: Annotated[str, Header("X-Tier")] = "basic") -> str:
     return tier
 
+@get("/needed", price="0.01")
+def needed(tier: Annotated[int, Header("X-Tier")]) -> int:
+    return tier
+
 @post("/raw", free=True)
 def raw(data: bytes) -> bytes:
     return data[::-1]
@@ -216,6 +229,8 @@ def pieces(request: Request) -> int:
         self.assertEqual(testing.manifest()[2]["input_schema"], None)
         self.assertEqual(call("GET", "/tier", headers={"x-tier": "gold"}).price, "0.02")
         self.assertEqual(call("GET", "/tier").price, "0.01")
+        self.refused(call("GET", "/needed"), 400, "invalid_header", "/header/x-tier", "required")
+        self.refused(call("GET", "/needed", headers={"x-tier": "a"}), 400, "invalid_header", "/header/x-tier")
         self.assertEqual(call("POST", "/raw", body=b"\x00\xff").body, b"\xff\x00")
         self.assertEqual(call("POST", "/text", body="é").text, "É")
         self.assertEqual(call("POST", "/list", json=[1, 2]).json(), 3)
@@ -368,6 +383,12 @@ def count() -> str:
 def meter(text: Annotated[str, Body]) -> str:
     charge(f"0.{len(text):03}")
     return "done"
+@post("/charge", up_to="0.05")
+def exactly(text: Annotated[str, Body]) -> None:
+    charge(text)
+@post("/no-meter", price="0.05")
+def without(text: Annotated[str, Body]) -> None:
+    charge(text)
 @get("/rates", price="0.01")
 def rates() -> dict:
     reply = fetch("https://api.example.com/rates", query={"base": "EUR"}).raise_for_status()
@@ -384,8 +405,12 @@ async def both() -> list[int]:
         testing.reset()
         self.assertEqual(call("GET", "/count").text, "1 calls {'n': 1} ['calls']")
         self.assertEqual(call("POST", "/meter", body="hey").charged, "0.003")
-        with self.assertRaisesRegex(ValueError, "more than the authorised 0.05"):
+        with self.assertRaisesRegex(ValueError, "more than the 0.05 that the caller has authorised"):
             call("POST", "/meter", body="a" * 60)
+        with self.assertRaisesRegex(ValueError, "0.05000000000000000001 is more than the 0.05 that"):
+            call("POST", "/charge", body="0.05000000000000000001")
+        with self.assertRaisesRegex(ValueError, "the request is not metered: declare its price with `up_to`"):
+            call("POST", "/no-meter", body="0.01")
         stub = stub_fetch("https://api.example.com/rates*", json={"usd": 1.1})
         self.assertEqual(call("GET", "/rates").json(), {"usd": 1.1})
         self.assertEqual(stub.requests[0].url, "https://api.example.com/rates?base=EUR")

@@ -90,8 +90,8 @@ impl Refusal {
     }
 
     /// The same refusal, of the place in the request that breaks a rule. `pointer` is a JSON pointer (RFC 6901) below
-    /// `/path`, `/query` or `/body`; `rule` is the keyword of its schema, such as `maximum`, or a word of your own. The
-    /// caller reads them as `pointer` and `code`, as in the host's own refusals.
+    /// `/path`, `/query`, `/header` or `/body`; `rule` is the keyword of its schema, such as `maximum`, or a word of
+    /// your own. The caller reads them as `pointer` and `code`, as in the host's own refusals.
     ///
     /// ```
     /// # use coinslot_sdk::{Query, Refusal, Result, Text, endpoint, json, model, testing, Value};

@@ -2,27 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-/// A fenced block with a language.
+/// A fenced block.
 #[derive(Clone, Debug)]
-pub(super) struct Block {
+pub(crate) struct Block {
     /// The page's path in the repository.
-    pub(super) page: String,
+    pub(crate) page: String,
     /// The line of its fence.
-    pub(super) line: usize,
-    pub(super) language: String,
+    pub(crate) line: usize,
+    /// The first word of its fence; empty if the fence has none.
+    pub(crate) language: String,
     /// Why it does not run, if its fence says so.
-    pub(super) not_run: Option<String>,
-    pub(super) text: String,
+    pub(crate) not_run: Option<String>,
+    pub(crate) text: String,
 }
 
 impl Block {
     /// Where it is, for messages.
-    pub(super) fn place(&self) -> String {
+    pub(crate) fn place(&self) -> String {
         format!("{}:{}", self.page, self.line)
     }
 
     /// The name of its file, if its first line is a comment that names one.
-    pub(super) fn file(&self) -> Option<&str> {
+    pub(crate) fn file(&self) -> Option<&str> {
         let first = self.text.lines().next()?;
         let name = first.strip_prefix("// ").or_else(|| first.strip_prefix("# "))?;
         let is_name =
@@ -32,12 +33,12 @@ impl Block {
 }
 
 /// The repository.
-pub(super) fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the repository").canonicalize().expect("a folder")
 }
 
 /// The pages for users: README.md, those of `host/docs`, and those of the SDKs.
-pub(super) fn pages() -> Vec<String> {
+pub(crate) fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
     for folder in ["host/docs", "sdk/js", "sdk/python", "sdk/c", "sdk/examples"] {
         let entries = std::fs::read_dir(root().join(folder)).into_iter().flatten().flatten();
@@ -48,10 +49,10 @@ pub(super) fn pages() -> Vec<String> {
     pages
 }
 
-/// The fenced blocks of a page that have a language.
-pub(super) fn blocks(page: &str) -> Vec<Block> {
+/// The fenced blocks of a page.
+pub(crate) fn blocks(page: &str) -> Vec<Block> {
     let text = std::fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"));
-    let (mut found, mut open): (Vec<Block>, Option<Option<Block>>) = (Vec::new(), None);
+    let (mut found, mut open): (Vec<Block>, Option<Block>) = (Vec::new(), None);
     for (index, line) in text.lines().enumerate() {
         match (&mut open, line.strip_prefix("```")) {
             (None, Some(info)) => {
@@ -61,11 +62,11 @@ pub(super) fn blocks(page: &str) -> Vec<Block> {
                 let page = page.to_owned();
                 let block =
                     Block { page, line: index + 1, language: language.to_owned(), not_run, text: String::new() };
-                open = Some((!language.is_empty()).then_some(block));
+                open = Some(block);
             }
-            (Some(_), Some("")) => found.extend(open.take().flatten()),
-            (Some(Some(block)), _) => block.text += &format!("{line}\n"),
-            (Some(None) | None, _) => {}
+            (Some(_), Some("")) => found.extend(open.take()),
+            (Some(block), _) => block.text += &format!("{line}\n"),
+            (None, None) => {}
         }
     }
     assert!(open.is_none(), "{page}: a fence is not closed");

@@ -83,8 +83,8 @@ pub(super) fn x402_documents_are_real(blocks: &[Block], real: &BTreeMap<&str, &V
     assert_eq!(compared, ["maxAmountRequired", "payload"]);
 }
 
-/// Asserts that each line that the page shows is in the output, in this order. `..` stands for anything; figures of time
-/// and size, addresses and digests may differ. A document is compared as a document.
+/// Asserts that each line that the page shows is in the output, in this order. `..` stands for anything; figures of
+/// time and size, addresses and digests may differ. A document is compared as a document.
 pub(super) fn is_printed(place: &str, shown: &[&str], output: &str) {
     let text = shown.join("\n");
     if text.starts_with('{') && text.ends_with('}') {

@@ -72,10 +72,13 @@ pub fn create_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     File::open(folder_of(path))?.sync_all()
 }
 
+/// The beginning of the names of drafts.
+pub const DRAFT_PREFIX: &str = ".draft-";
+
 /// An empty file in a folder, to be written and then published in the same folder. It is removed when it is
 /// dropped before that.
 pub fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new().prefix(".draft-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)
+    tempfile::Builder::new().prefix(DRAFT_PREFIX).permissions(Permissions::from_mode(mode)).tempfile_in(folder)
 }
 
 /// Gives a draft its name, in the place of what has that name. On an error the draft is removed.

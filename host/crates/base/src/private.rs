@@ -4,9 +4,9 @@
 //! A group's right to write is taken away, and not a reason to refuse: Kubernetes gives it to everything on a volume at
 //! each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused.
 //!
-//! A user who can write to a folder above it can put another one in its place. So the folder is opened once, and what was
-//! opened is checked and used: a path is looked up below it, whatever has its name by then. Where a path is handed to
-//! other programs, [`PrivateFolder::path_for_others`] checks the folders above, too.
+//! A user who can write to a folder above it can put another one in its place. So the folder is opened once, and what
+//! was opened is checked and used: a path is looked up below it, whatever has its name by then. Where a path is handed
+//! to other programs, [`PrivateFolder::path_for_others`] checks the folders above, too.
 
 use std::fs;
 use std::io;

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use wasmparser::{Parser, Payload, TypeRef};
 
 use self::compiler::{Compiler, SourceLanguage};
-use crate::{BuildError, component, sdk};
+use crate::{BuildError, component, plugin_name, sdk};
 
 /// The file of a folder that makes it a plugin.
 const STEM: &str = "plugin";
@@ -94,10 +94,7 @@ fn sources_of(main: &Path, folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
 fn name_of(main: &Path, folder: &Path) -> String {
     let is_folder = main.file_stem() == Some(OsStr::new(STEM));
     let name = if is_folder { folder.file_name() } else { main.file_stem() };
-    let name = name.unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-    let words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
-    let name = words.collect::<Vec<_>>().join("-");
-    name.trim_start_matches(|c: char| !c.is_ascii_lowercase()).chars().take(64).collect()
+    plugin_name(&name.unwrap_or_default().to_string_lossy())
 }
 
 fn flags_of(folder: &Path) -> Result<Vec<String>, BuildError> {
@@ -168,9 +165,7 @@ impl Build<'_> {
         command.current_dir(self.work).args(objects.iter().filter_map(|object| object.file_name()));
         // The sources of the SDK are in C, also where the command is that of C++.
         command.args(["-x", "c", "-std=gnu17", "-w"]).arg("-I").arg(&self.sdk);
-        if !name.is_empty() {
-            command.arg(format!("-DCOINSLOT_NAME=\"{name}\""));
-        }
+        command.arg(format!("-DCOINSLOT_NAME=\"{name}\""));
         for source in sdk_sources(&self.sdk)? {
             let stem = source.file_stem().unwrap_or_default();
             let is_needed = match stem.to_str() {
@@ -257,6 +252,6 @@ mod tests {
         let name = |main: &str| name_of(Path::new(main), Path::new(main).parent().expect("a folder"));
         assert_eq!(name("/a/Quote_of Day/plugin.c"), "quote-of-day");
         assert_eq!(name("/a/b/3d-Text.cpp"), "d-text");
-        assert_eq!(name("/a/42/plugin.zig"), "");
+        assert_eq!(name("/a/42/plugin.zig"), "plugin");
     }
 }

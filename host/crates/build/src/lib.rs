@@ -2,8 +2,8 @@
 //!
 //! [`javascript`] makes a component of a TypeScript or JavaScript module with an engine that is part of this package.
 //! It needs no Node.js, no npm and no network. [`python`] makes one of a Python module with the machine's Python, and
-//! [`c`] of sources in C, C++ and Zig with the machine's compiler. [`component`] makes one of a core module. [`new`] makes
-//! the folder of a new plugin, [`sdk`] unpacks what other compilers read, and [`rust`] keeps it there.
+//! [`c`] of sources in C, C++ and Zig with the machine's compiler. [`component`] makes one of a core module. [`new`]
+//! makes the folder of a new plugin, [`sdk`] unpacks what other compilers read, and [`rust`] keeps it there.
 
 pub mod c;
 pub mod component;
@@ -16,6 +16,9 @@ pub mod testing;
 
 mod error;
 mod files;
+mod plugin_name;
 mod producers;
 
 pub use error::BuildError;
+pub use files::FILLED_BY_TOOLS;
+pub use plugin_name::plugin_name;

@@ -31,8 +31,8 @@ fn is_test(name: &str) -> bool {
     name.ends_with(".py") && (name.starts_with("test_") || name.ends_with("_test.py") || name == "conftest.py")
 }
 
-/// The command that runs the tests whose name contains `only`, by pytest or unittest. It writes a report as JSON on each
-/// line of stdout, and ends with 65 or 69 as a build does.
+/// The command that runs the tests whose name contains `only`, by pytest or unittest. It writes a report as JSON on
+/// each line of stdout, and ends with 65 or 69 as a build does.
 pub fn test_command(plugin: &Path, only: &str, cache: &Path) -> Result<Command, BuildError> {
     let sdk = sdk::unpack(cache)?.join("sdk/python");
     let mut command = Command::new("python3");

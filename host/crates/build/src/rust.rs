@@ -1,6 +1,6 @@
 //! Keeps the SDK that the manifest of a Rust plugin names where cargo finds it.
 //!
-//! A new plugin depends on the SDK by its path in the cache. Whoever clears the cache takes it away, so it is unpacked
+//! A new plugin depends on the SDK by its path in the cache. Clearing the cache removes the SDK, so it is unpacked
 //! again before cargo runs.
 
 use std::path::Path;

@@ -5,8 +5,8 @@ use std::fmt;
 use alloy::primitives::U256;
 use alloy::primitives::utils::format_ether;
 
-/// An amount in wei that is shown exactly and in ether: `0.31 ether`. The currency is called ether on every chain, as the
-/// keys of the configuration call it.
+/// An amount in wei that is shown exactly and in ether: `0.31 ether`. The currency is called ether on every chain, as
+/// the keys of the configuration call it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ether(pub U256);
 

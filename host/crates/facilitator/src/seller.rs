@@ -65,9 +65,10 @@ impl Seller {
     ///
     /// A host's payment by another sender counts unless its receiver is shared, whatever the tag says. The money has
     /// arrived, and where nobody else sells for this receiver it can be for no other sale: to refuse it would let every
-    /// account that sees a signature, and makes up a tag, take the payer's answer away for the price of gas. Where others
-    /// do sell for it, a payer can show one payment to two sellers, so only the one that sent it serves it. A facilitator
-    /// works for sellers that it does not know, so it never reports another's transaction as a success of its own.
+    /// account that sees a signature, and makes up a tag, take the payer's answer away for the price of gas. Where
+    /// others do sell for it, a payer can show one payment to two sellers, so only the one that sent it serves it. A
+    /// facilitator works for sellers that it does not know, so it never reports another's transaction as a success of
+    /// its own.
     pub fn counts(&self, by: PaidBy) -> bool {
         match (by, self.tag.kind) {
             (PaidBy::Us, _) => true,

@@ -41,3 +41,21 @@ pub(crate) fn is_amount(text: &str) -> bool {
     let symbol = symbol.is_none_or(|symbol| !symbol.is_empty() && symbol.bytes().all(|b| b.is_ascii_graphic()));
     text.len() <= 80 && number && symbol
 }
+
+#[cfg(test)]
+mod tests {
+    use super::is_amount;
+
+    const TABLE: &str = include_str!("../../../../tests/fixtures/amounts.txt");
+
+    #[test]
+    fn the_shared_table_of_amounts_holds() {
+        let mut cases = 0;
+        for line in TABLE.split('\n').filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (verdict, text) = line.split_once(' ').expect("a verdict and a text");
+            assert_eq!(is_amount(text), verdict == "valid", "{line}");
+            cases += 1;
+        }
+        assert!(cases > 25, "{cases} cases");
+    }
+}

@@ -2,10 +2,10 @@
 //! bytes.
 //!
 //! The section is a custom section of the component, `coinslot.package`, and the last one of the file. Its content is a
-//! JSON document in one form: members sorted by name, and no whitespace. So the same component with the same facts gives
-//! the same file. The document holds the digest of every byte before the section, and the manifest that the component
-//! describes; a host that finds another one does not load the file. It proves nothing about its author: who changes the
-//! component can pack it anew.
+//! JSON document in one form: members sorted by name, and no whitespace. So the same component with the same facts
+//! gives the same file. The document holds the digest of every byte before the section, and the manifest that the
+//! component describes; a host that finds another one does not load the file. It proves nothing about its author: who
+//! changes the component can pack it anew.
 
 mod canonical;
 mod check;

@@ -178,7 +178,7 @@ impl Announcer {
         }
         for name in &report.removed {
             let former = self.served.remove(name).map(|former| former.listed().join(", ")).unwrap_or_default();
-            let without = if former.is_empty() { former } else { format!(": without {former}") };
+            let without = if former.is_empty() { former } else { format!("; removed: {former}") };
             self.print(&format!("{name} is no longer active{without}"));
         }
         for name in &report.forgotten {
@@ -187,8 +187,8 @@ impl Announcer {
         }
         for (name, reason) in &report.failed {
             let serves = self.catalog.load().installed().iter().any(|installed| installed.file == *name);
-            let rest = if serves { ", the build before it stays so" } else { "" };
-            self.print(&format!("{name} is not active{rest}: {reason}"));
+            let rest = if serves { ", the build before it stays active" } else { "" };
+            self.print(&format!("{name} was not loaded{rest}: {reason}"));
             self.pending.remove(name);
             self.refused.insert(name.clone());
         }

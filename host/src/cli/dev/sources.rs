@@ -16,6 +16,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file::FileStamp;
+use coinslot_build::FILLED_BY_TOOLS;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -186,9 +187,7 @@ fn beside(component: &Path) -> PathBuf {
 pub(super) fn is_generated(path: &Path) -> bool {
     path.components().any(|part| {
         let name = part.as_os_str().to_string_lossy();
-        (name.starts_with('.') && name.len() > 2)
-            || name.ends_with('~')
-            || matches!(&*name, "target" | "node_modules" | "__pycache__")
+        (name.starts_with('.') && name.len() > 2) || name.ends_with('~') || FILLED_BY_TOOLS.contains(&&*name)
     })
 }
 
@@ -202,6 +201,21 @@ mod tests {
         let mut snapshot = Snapshot::default();
         snapshot.add(dir);
         snapshot
+    }
+
+    #[test]
+    fn what_tools_install_beside_a_plugin_starts_no_build() {
+        for path in
+            ["venv/lib/python3.12/site-packages/six.py", "node_modules/zod/index.js", "target/x", "a/__pycache__/x"]
+        {
+            assert!(is_generated(Path::new(path)), "{path}");
+        }
+        let dir = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(dir.path().join("venv/lib")).expect("a folder");
+        fs::write(dir.path().join("app.py"), "1").expect("written");
+        let before = of(dir.path());
+        fs::write(dir.path().join("venv/lib/six.py"), "1").expect("written");
+        assert_eq!(of(dir.path()), before);
     }
 
     /// A build that wrote beside its sources was repeated for ever.

@@ -130,7 +130,7 @@ fn wrong_values(value: &Value) -> impl Iterator<Item = Value> {
 }
 
 fn add_places(value: &Value, at: &str, places: &mut Vec<String>) {
-    let below = |name: &str| format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+    let below = |name: &str| format!("{at}/{}", crate::schema::escaped(name));
     let inner: Vec<(String, &Value)> = match value {
         Value::Object(fields) => fields.iter().map(|(name, value)| (below(name), value)).collect(),
         Value::Array(items) => items.iter().enumerate().map(|(i, value)| (below(&i.to_string()), value)).collect(),
@@ -144,7 +144,7 @@ fn add_places(value: &Value, at: &str, places: &mut Vec<String>) {
 
 fn wrong_at(value: &Value, place: &str) -> Vec<Value> {
     let (parent, name) = place.rsplit_once('/').unwrap_or_default();
-    let name = name.replace("~1", "/").replace("~0", "~");
+    let name = crate::schema::unescaped(name);
     let mut without = value.clone();
     if let Some(Value::Object(fields)) = without.pointer_mut(parent) {
         fields.shift_remove(&name);

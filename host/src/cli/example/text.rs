@@ -5,13 +5,15 @@ use serde_json::{Map, Value};
 
 /// The most characters that are made.
 const MAX_LENGTH: usize = 100_000;
+/// The most characters of one round of a repetition that are tried to reach a length.
+const LONGEST_PIECE: usize = 32;
 
 /// A text for the keywords of this schema.
 pub(super) fn of(schema: &Map<String, Value>) -> String {
     let length = |keyword: &str| schema.get(keyword).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let (least, most) = (length("minLength").unwrap_or(0).min(MAX_LENGTH), length("maxLength").unwrap_or(usize::MAX));
     if let Some(Value::String(pattern)) = schema.get("pattern") {
-        return matching(pattern, least).unwrap_or_else(|| "example".to_owned());
+        return matching(pattern, least, most).unwrap_or_else(|| "example".to_owned());
     }
     if let Some(text) = schema.get("format").and_then(Value::as_str).and_then(formatted) {
         return text.to_owned();
@@ -40,23 +42,26 @@ fn formatted(format: &str) -> Option<&'static str> {
     })
 }
 
-/// A text that a pattern matches, of at least this length where the pattern repeats something without an end. None for
-/// a pattern that is not in the syntax of Rust, such as one with look-around.
-fn matching(pattern: &str, least: usize) -> Option<String> {
+/// A text that a pattern matches, of a length between the two if its repetitions allow one, and otherwise the shortest.
+/// None for a pattern that is not in the syntax of Rust, such as one with look-around.
+fn matching(pattern: &str, least: usize, most: usize) -> Option<String> {
     let parsed = regex_syntax::Parser::new().parse(pattern).ok()?;
-    let mut text = String::new();
-    // The first repetition without an end makes up what is missing, where its pieces have one character.
-    write(&parsed, 0, &mut text)?;
-    let missing = least.saturating_sub(text.chars().count());
-    if missing > 0 {
-        text.clear();
-        write(&parsed, u32::try_from(missing).ok()?, &mut text)?;
-    }
-    Some(text)
+    let made = |mut more: usize| {
+        let mut text = String::new();
+        write(&parsed, &mut more, &mut text)?;
+        Some(text)
+    };
+    let shortest = made(0)?;
+    let missing = least.saturating_sub(shortest.chars().count());
+    // A repetition adds whole pieces, so that a text of exactly this length may not be among those that are made.
+    let mut longer = (missing..=missing + LONGEST_PIECE).filter_map(made);
+    let fitting = |text: &String| (least..=most).contains(&text.chars().count());
+    Some(longer.find(fitting).unwrap_or(shortest))
 }
 
-/// Writes the shortest text of an expression, with so many more rounds of repetitions as the bounds allow.
-fn write(hir: &Hir, more: u32, text: &mut String) -> Option<()> {
+/// Writes the shortest text of an expression, and at most so many characters more: the first repetitions take what
+/// their bounds allow. What none of them took is left in `more`.
+fn write(hir: &Hir, more: &mut usize, text: &mut String) -> Option<()> {
     if text.len() > MAX_LENGTH {
         return None;
     }
@@ -65,11 +70,16 @@ fn write(hir: &Hir, more: u32, text: &mut String) -> Option<()> {
         HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
         HirKind::Class(class) => text.push(character(class)?),
         HirKind::Repetition(repetition) => {
-            let wanted = repetition.min.saturating_add(more);
-            let rounds = repetition.max.map_or(wanted, |most| most.min(wanted));
-            for _ in 0..rounds {
-                write(&repetition.sub, 0, text)?;
+            for _ in 0..repetition.min {
+                write(&repetition.sub, more, text)?;
             }
+            let mut piece = String::new();
+            write(&repetition.sub, &mut 0, &mut piece)?;
+            let length = piece.chars().count();
+            let room = repetition.max.map_or(usize::MAX, |most| most.abs_diff(repetition.min) as usize);
+            let rounds = more.checked_div(length).unwrap_or(0).min(room);
+            text.push_str(&piece.repeat(rounds));
+            *more -= rounds * length;
         }
         HirKind::Capture(capture) => write(&capture.sub, more, text)?,
         HirKind::Concat(parts) => {
@@ -108,6 +118,22 @@ mod tests {
         assert_eq!(of(json!({ "format": "date" })), "2024-02-29");
         assert_eq!(of(json!({ "pattern": "^(0x)?[0-9a-f]{4}$" })), "aaaa");
         assert_eq!(of(json!({ "pattern": "^a+$", "minLength": 3 })), "aaa");
+        assert_eq!(of(json!({ "pattern": "^(ab)+$", "minLength": 3 })), "abab", "rounds are whole");
+        assert_eq!(of(json!({ "pattern": "^(?:[a-z]+-){2}x$", "minLength": 9 })), "aaaaa-a-x");
         assert_eq!(of(json!({ "pattern": "^(?=x)x$" })), "example", "a pattern that cannot be read");
+    }
+
+    /// Each repetition made up the whole of what was missing, so that two of them made a text that was too long.
+    #[test]
+    fn a_text_of_several_repetitions_is_no_longer_than_it_may_be() {
+        for (pattern, length, made) in [
+            ("^[A-Z]+-[a-z]+$", 10, "AAAAAAAA-a"),
+            ("^[a-z]{1,3}[0-9]*$", 5, "aaa00"),
+            ("^(abc){1,3}x*$", 5, "abcxx"),
+            ("^[a-z]+([.][a-z]+)?$", 4, "aaaa"),
+        ] {
+            let schema = json!({ "pattern": pattern, "minLength": length, "maxLength": length });
+            assert_eq!(of(schema.as_object().expect("an object")), made, "{pattern}");
+        }
     }
 }

@@ -15,7 +15,7 @@ use super::text;
 const MAX_DEPTH: usize = 16;
 /// The most values within one value: schemas that refer to themselves would multiply.
 const MAX_VALUES: usize = 5_000;
-/// The most entries of a list, and characters of a text, that are made.
+/// The most entries of a list that are made.
 const MAX_LENGTH: u64 = 1_000;
 
 /// The candidates that are made of the schema of an input: with the choice among alternatives, and with or without

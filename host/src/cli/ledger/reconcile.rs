@@ -108,8 +108,8 @@ fn scopes(
     Ok((scopes, since))
 }
 
-/// Connects to the network's chain: by one of the given URLs, or, if none is given, by that of a facilitator which settles
-/// on it.
+/// Connects to the network's chain: by one of the given URLs, or, if none is given, by that of a facilitator which
+/// settles on it.
 async fn connect(network: &Network, config: Option<&Config>, given: &[Url]) -> Result<ChainView, Failure> {
     let chain_id = network.chain_id().ok_or_else(|| failed(format!("{network} is no EVM network")))?;
     // A given URL that does not answer is no reason to ask another node than the one that was asked for.

@@ -318,8 +318,8 @@ async fn an_unknown_outcome_is_5_and_the_same_payment_fetches_the_answer() {
     assert_eq!(code(home.pay(&["--resume", &resume]).await), 2);
 }
 
-/// The page of a network's login, and a cache, answered a payment that was sent again: its file was deleted, and with it
-/// the only way to what was paid for.
+/// The page of a network's login, and a cache, answered a payment that was sent again: its file was deleted, and with
+/// it the only way to what was paid for.
 #[tokio::test]
 async fn only_a_receipt_closes_a_payment_whose_outcome_is_open() {
     let (world, home) = rich().await;

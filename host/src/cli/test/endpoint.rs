@@ -215,6 +215,7 @@ impl EndpointCheck<'_> {
             let advice = if answer.status < 500 { GIVE_EXAMPLES } else { self.advice };
             return Err(format!("{}: {advice}", answer.summary()));
         }
+        let essence = crate::schema::essence;
         let (declared, sent) = (essence(&self.declared.mime_type), essence(answer.media_type()));
         if answer.body.is_empty() && sent.is_empty() {
             return Ok(format!("{} without a body", answer.status));
@@ -241,9 +242,4 @@ struct PaidAnswer {
     /// The payer's money afterwards.
     left: Amount,
     checked: Checked,
-}
-
-/// The media type without its parameters.
-fn essence(media_type: &str) -> String {
-    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

@@ -80,6 +80,10 @@ fn types_are_found_wherever_a_root_names_its_parts() {
         json!({ "anyOf": [parts, { "required": ["none"] }] }),
         json!({ "if": { "required": ["path"] }, "then": parts }),
         json!({ "dependentSchemas": { "path": parts } }),
+        json!({ "$schema": "http://json-schema.org/draft-07/schema#", "dependencies": { "path": parts } }),
+        json!({ "$schema": "https://json-schema.org/draft/2019-09/schema", "$ref": "https://a.example/parts#again",
+            "$defs": { "Parts": { "$id": "https://a.example/parts", "allOf": [parts],
+                "$defs": { "Again": { "$anchor": "again", "$recursiveRef": "#" } } } } }),
         json!({ "$dynamicRef": "#input", "$defs": { "Input": { "$dynamicAnchor": "input", "$ref": "#parts" },
                 "Parts": { "$anchor": "parts", "allOf": [parts] } } }),
     ] {

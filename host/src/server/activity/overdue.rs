@@ -13,8 +13,8 @@ const LEAST_TAKEN: usize = 16 << 10;
 /// client that takes next to nothing would else hold a large answer for a day.
 const LEAST_PART: usize = 10;
 /// The bytes that a client has to take in that time at most, whatever the size of its answer: 1.6 KB a second. The
-/// slowest links that people pay from are faster. Bytes are taken in steps, of 64 KB on some links, so that a client of 3
-/// KB a second takes two of them in some minutes.
+/// slowest links that people pay from are faster. Bytes are taken in steps, of 64 KB on some links, so that a client of
+/// 3 KB a second takes two of them in some minutes.
 const MOST_ASKED: usize = 96 << 10;
 
 /// The times that a client may take.

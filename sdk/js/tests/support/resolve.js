@@ -10,7 +10,7 @@ const KNOWN = {
   'coinslot:test-exports': `${SDK}test-exports.js`,
   // A test declares its endpoints itself.
   'coinslot:entry': 'data:text/javascript,',
-  'coinslot:package': 'data:text/javascript,export default { name: "@me/Quote_of_Day", version: "1.2.3" }',
+  'coinslot:package': 'data:text/javascript,export default { name: "quote-of-day", version: "1.2.3" }',
 };
 
 export async function resolve(specifier, context, next) {

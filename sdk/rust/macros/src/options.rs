@@ -6,11 +6,10 @@ use syn::{Error, Ident, LitStr, Result, Token};
 
 use crate::{path, price};
 
-/// Longest summary and description, in characters, and longest media type, in bytes. The first two are the contract's
-/// limits; the last is far above any registered type.
+/// Longest summary and description, in characters, and longest media type, in bytes: the host's limits.
 const MAX_SUMMARY: usize = 120;
 const MAX_DESCRIPTION: usize = 2_000;
-const MAX_MIME_TYPE: usize = 128;
+const MAX_MIME_TYPE: usize = 255;
 
 /// A price, as in `coinslot:plugin/manifest.price`.
 pub(crate) enum PriceOption {
@@ -237,8 +236,9 @@ fn media_type(input: ParseStream<'_>) -> Result<LitStr> {
     let text = string(input, "a media type in quotes, as in \"image/png\"")?;
     let value = text.value();
     let essence = value.split(';').next().unwrap_or_default().trim_end();
-    let token =
-        |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b));
+    let token = |part: &str| {
+        !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+    };
     let good = essence.split_once('/').is_some_and(|(kind, sub)| token(kind) && token(sub))
         && value.len() <= MAX_MIME_TYPE
         && value.bytes().all(|b| (b' '..=b'~').contains(&b));

@@ -88,7 +88,8 @@ fn check_body(options: &Options, types: &[Type]) -> Result<()> {
 
 /// Checks that `quote_headers` says which header fields a `quote` or `check` function sees, if it is given any.
 ///
-/// The host shows a quote no other fields, so a price by a field that is not named would be that of a request without it.
+/// The host shows a quote no other fields, so a price by a field that is not named would be that of a request without
+/// it.
 fn check_headers(options: &Options, types: &[Type]) -> Result<()> {
     let function = match (&options.price, &options.check) {
         (PriceOption::Quoted { .. }, _) => "quote",

@@ -8,8 +8,8 @@ use crate::body::Body;
 use crate::refusal::Refusal;
 
 /// An answer that sends the caller to another address. It has a status below 400, so the caller pays for it. Where the
-/// address cannot stand in a header field, as text of a client may not, the answer is status 500 instead, the reason is in
-/// the operator's log, and the caller pays nothing.
+/// address cannot stand in a header field, as text of a client may not, the answer is status 500 instead, the reason is
+/// in the operator's log, and the caller pays nothing.
 ///
 /// ```
 /// # use coinslot_sdk::{Path, Redirect, endpoint, testing};

@@ -28,7 +28,7 @@ struct Passing {
     writer: Option<Waker>,
     /// Wakes the reader when a piece is there: the sink may be in another task, which the reader does not poll.
     reader: Option<Waker>,
-    /// Nobody reads any more.
+    /// The reader is gone.
     is_closed: bool,
 }
 
@@ -68,7 +68,7 @@ impl Sink {
 ///
 /// Polling this stream polls the writer until it has put one piece into the slot, or has ended. So at most one piece is
 /// buffered, and a slow reader slows the writer down. A writer may pass its sink on to another task, and only wait for
-/// that: whoever has the sink wakes the reader.
+/// that: the task that has the sink wakes the reader.
 pub(super) struct WrittenBody<F> {
     /// None after the writer has ended.
     writing: Option<Pin<Box<F>>>,
@@ -107,7 +107,7 @@ where
     }
 }
 
-/// Nobody reads any more, so nobody has to wait until a piece is taken.
+/// Notes that the reader is gone, and wakes the writer, which waits until a piece is taken.
 fn close(slot: &PieceSlot) {
     let writer = {
         let mut passing = slot.borrow_mut();

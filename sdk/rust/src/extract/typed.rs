@@ -5,12 +5,12 @@ use std::ops::Deref;
 use headers::{Header, HeaderMapExt};
 
 use super::{Extract, Request};
-use crate::refusal::Refusal;
+use crate::refusal::{Refusal, escaped};
 use crate::schema::Schemas;
 
 /// A header field, read into a type of the crate `headers`, which is [`coinslot_sdk::headers`](crate::headers). A
-/// request without the field is refused with status 400 and the code `missing_header`, and one whose field does not fit
-/// with `invalid_header`. It needs the feature `typed-header`.
+/// request without the field, or with one that does not fit, is refused with status 400 and the code `invalid_header`.
+/// It needs the feature `typed-header`.
 ///
 /// The field is one of those that `check` and `quote` see, so a quote holds only for the same value.
 ///
@@ -22,7 +22,7 @@ use crate::schema::Schemas;
 /// }
 /// # fn main() {
 /// assert_eq!(testing::get("/agent").header("user-agent", "curl/8").send().text(), "curl/8");
-/// assert_eq!(testing::get("/agent").quote().unwrap_err().code(), "missing_header");
+/// assert_eq!(testing::get("/agent").quote().unwrap_err().code(), "invalid_header");
 /// # }
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,8 +41,8 @@ impl<T: Header> Extract for TypedHeader<T> {
         match Self::extract_optional(request).await? {
             Some(value) => Ok(value),
             None => {
-                let message = format!("send the header field `{}`", T::name());
-                Err(Refusal::bad_request("missing_header", message))
+                let message = format!("{} is missing: send this header field", pointer::<T>());
+                Err(Refusal::bad_request("invalid_header", message).at(pointer::<T>(), "required"))
             }
         }
     }
@@ -50,11 +50,16 @@ impl<T: Header> Extract for TypedHeader<T> {
     async fn extract_optional(request: &mut Request) -> Result<Option<Self>, Refusal> {
         request.headers.typed_try_get().map(|value| value.map(Self)).map_err(|_| {
             let message = format!("the value of the header field `{}` is not one that it can have", T::name());
-            Refusal::bad_request("invalid_header", message)
+            Refusal::bad_request("invalid_header", message).at(pointer::<T>(), "format")
         })
     }
 
     fn describe(schemas: &mut Schemas) {
         schemas.header(T::name());
     }
+}
+
+/// The JSON pointer (RFC 6901) of a header field.
+fn pointer<T: Header>() -> String {
+    format!("/header/{}", escaped(T::name().as_str()))
 }

@@ -13,7 +13,8 @@ pub(crate) struct FormField {
     pub(super) is_encoded: bool,
 }
 
-/// Splits and decodes a query, or a body of `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), in its order.
+/// Splits and decodes a query, or a body of `application/x-www-form-urlencoded` (WHATWG URL, section 5.1), in its
+/// order.
 pub(crate) fn parse_query(query: &str) -> Vec<FormField> {
     query.split('&').filter(|pair| !pair.is_empty()).map(field).collect()
 }
@@ -25,7 +26,8 @@ fn field(pair: &str) -> FormField {
     FormField { name, text, is_encoded: has_name && has_text }
 }
 
-/// Undoes the encoding of a name or a value in a query, where a plus is a space. Also tells whether it is encoded right.
+/// Undoes the encoding of a name or a value in a query, where a plus is a space. Also tells whether it is encoded
+/// right.
 fn query_part(text: &str) -> (String, bool) {
     let (bytes, is_encoded) = percent_decoded(&text.replace('+', " "));
     match String::from_utf8(bytes) {

@@ -148,7 +148,7 @@ fn a_typed_header_field_is_checked_before_payment() {
     let get = || testing::get("/typed").header("user-agent", "curl");
     assert_eq!(get().send().text(), "curl false");
     assert_eq!(get().header("range", "bytes=0-9").send().text(), "curl true");
-    refused(testing::get("/typed"), 400, "missing_header", "`user-agent`");
+    refused(testing::get("/typed"), 400, "invalid_header", "/header/user-agent is missing");
     refused(get().header("range", "x"), 400, "invalid_header", "`range`");
     let manifest = testing::manifest().unwrap();
     let typed = manifest.endpoints.iter().find(|e| e.path == "/typed").unwrap();

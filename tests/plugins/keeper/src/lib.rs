@@ -2,8 +2,8 @@
 //! the same words, what it can reach in `describe` and in `quote`.
 //!
 //! Its configuration may set its `name`, the `root` of its paths, the `path` of its second endpoint, the `most` that a
-//! quote may cost (or `free`), and a reason to `refuse` to be loaded. Tests overwrite `[needs]nothing` in the component's
-//! bytes with `[needs]setting`: that build refuses to be loaded without any configuration.
+//! quote may cost (or `free`), and a reason to `refuse` to be loaded. Tests overwrite `[needs]nothing` in the
+//! component's bytes with `[needs]setting`: that build refuses to be loaded without any configuration.
 
 wit_bindgen::generate!({
     inline: "

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::BuildError;
+use crate::{BuildError, plugin_name};
 
 /// The name and the version that a manifest has unless the module sets others.
 #[derive(Debug)]
@@ -41,30 +41,12 @@ fn name_of(module: &Path, folder: &Path) -> String {
     }
 }
 
-/// A name that the contract allows: lower-case letters, digits and hyphens, 64 at most, a letter first.
-fn plugin_name(name: &str) -> String {
-    let mut plain = String::new();
-    for c in name.chars() {
-        if c.is_ascii_alphanumeric() {
-            plain.push(c.to_ascii_lowercase());
-        } else if !plain.is_empty() && !plain.ends_with('-') {
-            plain.push('-');
-        }
-    }
-    let plain = plain.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
-    let plain = plain[..plain.len().min(64)].trim_end_matches('-');
-    if plain.is_empty() { "plugin".to_owned() } else { plain.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_name_of_npm_becomes_one_that_the_contract_allows() {
-        for (from, to) in [("quote_of_day", "quote-of-day"), ("2nd Try!", "nd-try"), ("", "plugin"), ("ä", "plugin")] {
-            assert_eq!(plugin_name(from), to);
-        }
+    fn a_module_without_a_package_has_the_name_of_its_file_or_folder() {
         assert_eq!(name_of(Path::new("/a/dice/plugin.ts"), Path::new("/a/dice")), "dice");
         assert_eq!(name_of(Path::new("/a/dice/roll.ts"), Path::new("/a/dice")), "roll");
     }

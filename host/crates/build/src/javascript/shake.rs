@@ -1,4 +1,4 @@
-//! Leaves out what a plugin does not use of the packages that it imports.
+//! Tree-shakes packages: leaves out what a plugin does not use of those that it imports.
 //!
 //! Every module that is evaluated becomes part of the component: its functions, their bytecode and their text. Of a
 //! package that says of itself `"sideEffects": false` (as bundlers know it), a statement stays if its evaluation may

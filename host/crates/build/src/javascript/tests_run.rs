@@ -22,6 +22,12 @@ use super::{EXTENSIONS, package};
 use crate::testing::{TestError, TestOutcome, TestReport, TestResult};
 use crate::{BuildError, files};
 
+/// The time beyond a test's own in which the engine can end a test that waits, before the engine itself is stopped.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The longest timer of an engine of JavaScript, in milliseconds.
+const LONGEST_TIMER: u128 = (1 << 31) - 1;
+
 /// The files of tests of a plugin, sorted: those of a folder and the folders in it, or those beside a module that have
 /// its name.
 pub fn test_files(plugin: &Path) -> Vec<PathBuf> {
@@ -34,15 +40,15 @@ pub fn test_files(plugin: &Path) -> Vec<PathBuf> {
 }
 
 /// Runs the tests of one file whose names contain `only`, and reports each as soon as it has ended. `plugin` is the
-/// module of the plugin or its folder, and `limit` the longest time of one test. Fails if the file cannot be evaluated.
+/// module of the plugin or its folder, and `timeout` the longest time of one test. Fails if the file cannot be evaluated.
 ///
-/// A test that does not end within its time, or that ends the engine, has failed, and no test after it runs: then the
-/// last report is that failure. Blocks the thread.
+/// A test that waits for longer has failed. So has one that computes for longer, or that ends the engine, and no test
+/// after it runs: then the last report is that failure. Blocks the thread.
 pub fn run_tests(
     file: &Path,
     plugin: &Path,
     only: &str,
-    limit: Duration,
+    timeout: Duration,
     cache: Option<&Path>,
     mut report: impl FnMut(TestReport),
 ) -> Result<(), BuildError> {
@@ -61,7 +67,8 @@ pub fn run_tests(
             evaluated => evaluated?,
         };
         modules.close();
-        let mut run = Run { limit, printed: Printed::default(), running: None, report: &mut report };
+        let limit = timeout.saturating_add(GRACE);
+        let mut run = Run { timeout, limit, printed: Printed::default(), running: None, report: &mut report };
         run.printed.write(evaluated.output.as_bytes());
         run.drive(&engine, evaluated, only).await
     })
@@ -69,6 +76,9 @@ pub fn run_tests(
 
 /// A run, as far as it has come.
 struct Run<'r> {
+    /// The longest time of one test. The engine itself ends a test that waits for longer, and goes on with the next.
+    timeout: Duration,
+    /// After this time the engine is stopped: the test computes without end.
     limit: Duration,
     printed: Printed,
     /// The name and the place of the test that runs.
@@ -90,7 +100,9 @@ impl Run<'_> {
         let deadline = Deadline::start(&engine.engine, self.limit);
         let service = p3::bindings::Service::new(&mut store, &instance)?;
         let query = only.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-        let request = Request::post(format!("http://plugin.test/tests?only={query}")).body(Empty::<Bytes>::new());
+        let timeout = self.timeout.as_millis().min(LONGEST_TIMER);
+        let url = format!("http://plugin.test/tests?only={query}&timeout={timeout}");
+        let request = Request::post(url).body(Empty::<Bytes>::new());
         let request = request.map_err(|error| BuildError::Engine(error.to_string()))?;
         let (request, _sent) = p3::Request::from_http(store.data_mut().http().hooks, request);
         let called = store
@@ -117,7 +129,7 @@ impl Run<'_> {
                 Ok(())
             }
             (Err(_), Some(running)) if deadline.has_passed() => {
-                self.stopped(running, &format!("it did not end within {} seconds", self.limit.as_secs_f64()));
+                self.stopped(running, &format!("it did not end within {} seconds", self.timeout.as_secs_f64()));
                 Ok(())
             }
             (Err(error), Some(running)) => {

@@ -3,7 +3,8 @@
 //! Types are overwritten with spaces, so that each line and column of the author's file stays what it is, in stack
 //! traces, too. Some syntax of TypeScript is more than types (enums, namespaces, parameter properties, JSX), and some
 //! types cannot be overwritten in their place. Which ones that are need not be known: the result must print as what
-//! oxc's transformer makes of the file, and where it does not, the transformer's output is taken, with lines of its own.
+//! oxc's transformer makes of the file, and where it does not, the transformer's output is taken, with lines of its
+//! own.
 
 mod blank;
 

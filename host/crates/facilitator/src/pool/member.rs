@@ -213,8 +213,8 @@ impl Member {
         }
     }
 
-    /// Notes that a settlement of this payer has failed, and returns the number of payers of whom one has since the last
-    /// that was answered. None if this payer is among them already.
+    /// Notes that a settlement of this payer has failed, and returns the number of payers of whom one has since the
+    /// last that was answered. None if this payer is among them already.
     fn note_failing(&self, request: &PaymentRequest) -> Option<u32> {
         // Of another network than EVM: each payment counts as the first payer.
         let Some(payer) = request.named_payer() else { return Some(1) };

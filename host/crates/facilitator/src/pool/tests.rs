@@ -405,8 +405,8 @@ async fn a_facilitator_that_fails_for_some_payers_is_there_for_the_others() {
     assert_settled_by(&pool.settle(&payment(1)).await, 0xa0);
 }
 
-/// One payer, who had eight payments verified with the money for one, and a facilitator that answers 500 to a settlement
-/// without money: the circuit opened, and recovery, which sent the payments again, kept it open for minutes.
+/// One payer, who had eight payments verified with the money for one, and a facilitator that answers 500 to a
+/// settlement without money: the circuit opened, and recovery, which sent the payments again, kept it open for minutes.
 #[tokio::test]
 async fn settlements_of_one_payer_that_fail_do_not_open_the_circuit_however_often_they_are_sent() {
     for is_answered in [true, false] {
@@ -428,8 +428,8 @@ async fn settlements_of_one_payer_that_fail_do_not_open_the_circuit_however_ofte
     }
 }
 
-/// The verification before each settlement was a success, which ended the failures in a row: a facilitator that verified
-/// everything and settled nothing was sold through for ever, to clients that waited 25 seconds each.
+/// The verification before each settlement was a success, which ended the failures in a row: a facilitator that
+/// verified everything and settled nothing was sold through for ever, to clients that waited 25 seconds each.
 #[tokio::test]
 async fn a_facilitator_that_verifies_and_settles_nothing_has_its_circuit_opened() {
     let a = Scripted::honest(0xa0).await;

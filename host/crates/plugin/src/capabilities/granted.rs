@@ -11,8 +11,8 @@ use crate::capabilities::keyvalue::{KvGrant, KvStores};
 use crate::headers::HostOnly;
 use crate::limits::OutgoingTimeouts;
 
-/// The capabilities of one plugin's guests. A guest that describes itself has [`Capabilities::configured`], and one that
-/// quotes a price [`Capabilities::none`], whatever else its plugin is granted.
+/// The capabilities of one plugin's guests. A guest that describes itself has [`Capabilities::configured`], and one
+/// that quotes a price [`Capabilities::none`], whatever else its plugin is granted.
 #[derive(Default)]
 pub(crate) struct Capabilities {
     pub(crate) outgoing: Option<Arc<EgressClient>>,

@@ -5,8 +5,8 @@
 //! time. So a guest that has used little comes before those that have used much; but one slot follows each [`IN_A_ROW`]
 //! of them for the others, because requests that use little may be many.
 //!
-//! A guest is polled only while its answer is wanted. So a slot that it has not taken yet, or has not given back yet, is
-//! lent to it for [`PICK_UP`]: the client that stops reading just then would keep a processor from all guests.
+//! A guest is polled only while its answer is wanted. So a slot that it has not taken yet, or has not given back yet,
+//! is lent to it for [`PICK_UP`]: the client that stops reading just then would keep a processor from all guests.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -86,7 +86,8 @@ impl AwaitedHead {
             HeadState::Received(_) => return,
             HeadState::Lost if self.ended => HeadState::Received(Err(none())),
             HeadState::Lost => return,
-            // Outside of tokio's budget: in a task that has used it up, a head that is there would be reported as pending.
+            // Outside of tokio's budget: in a task that has used it up, a head that is there would be reported as
+            // pending.
             HeadState::Awaited(response) => match pin!(tokio::task::unconstrained(response)).poll(cx) {
                 Poll::Ready(Ok(response)) => HeadState::Received(Ok(response)),
                 Poll::Ready(Err(_)) if self.driven_elsewhere && !self.ended => HeadState::Lost,

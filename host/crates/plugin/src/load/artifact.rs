@@ -114,7 +114,7 @@ impl Artifacts {
         for entry in fs::read_dir(self.folder.path()).into_iter().flatten().flatten() {
             let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
             let stem = path.file_stem().and_then(OsStr::to_str).unwrap_or_default();
-            let (is_old, is_draft) = (age(&meta) >= DRAFT_AGE, stem.starts_with(".draft-"));
+            let (is_old, is_draft) = (age(&meta) >= DRAFT_AGE, stem.starts_with(file::DRAFT_PREFIX));
             match path.extension().and_then(OsStr::to_str) {
                 Some(FAILED) if age(&meta) >= FAILURE_AGE => self.remove(&path),
                 Some(COMPILED) if !is_draft => {

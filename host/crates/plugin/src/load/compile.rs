@@ -37,8 +37,8 @@ const ADDRESS_SPACE: u64 = 4 << 30;
 const CPU_SECONDS: u64 = 180;
 /// The time from the signal of that limit to the end by force, in seconds.
 const CPU_LEEWAY: u64 = 5;
-/// Signals by which a compilation is ended from outside: by the one who stops the host, or by a kernel without memory.
-/// SIGHUP, SIGINT, SIGQUIT, SIGKILL and SIGTERM.
+/// Signals that end a compilation from outside: the host is stopped (HUP, INT, QUIT, TERM), or the kernel is out of
+/// memory (KILL).
 const OUTSIDE_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
 /// Wall time of the compiling process.
 const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);

@@ -187,7 +187,7 @@ fn forget_unused(dir: &Path) {
     let mut files = Vec::new();
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         let (path, Ok(meta)) = (entry.path(), entry.metadata()) else { continue };
-        let is_draft = entry.file_name().to_str().is_some_and(|name| name.starts_with(".draft-"));
+        let is_draft = entry.file_name().to_str().is_some_and(|name| name.starts_with(file::DRAFT_PREFIX));
         if is_draft && age(&meta) >= DRAFT_AGE {
             let _ = fs::remove_file(path);
         } else if !is_draft && path.extension() == Some(OsStr::new(EXTENSION)) {

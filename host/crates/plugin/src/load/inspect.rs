@@ -205,8 +205,8 @@ fn toolchain(wasm: &[u8]) -> (Vec<Tool>, Vec<Tool>) {
     (tools, outermost)
 }
 
-/// Tools that tell the author's language. Those that put an interpreter around it come first: the interpreter is written
-/// with the others.
+/// Tools that tell the author's language. Those that put an interpreter around it come first: the interpreter is
+/// written with the others.
 const TOOLS: [(&str, &str); 5] = [
     ("componentize-py", "Python"),
     ("ComponentizeJS", "JavaScript"),

@@ -1,5 +1,5 @@
-//! Writes JSON in one form: the members of objects sorted by the bytes of their names, and no whitespace. Texts have the
-//! shortest escapes, and numbers the shortest digits that read as the same number.
+//! Writes JSON in one form: the members of objects sorted by the bytes of their names, and no whitespace. Texts have
+//! the shortest escapes, and numbers the shortest digits that read as the same number.
 
 use serde_json::{Map, Value};
 

@@ -1,7 +1,7 @@
 //! Overwrites the types of a TypeScript module with spaces.
 //!
-//! Syntax that this module does not know stays in the text, and the caller notices: it compares the result with what the
-//! transformer makes of the file.
+//! Syntax that this module does not know stays in the text, and the caller notices: it compares the result with what
+//! the transformer makes of the file.
 
 use oxc_ast::ast::{
     AccessorProperty, ArrowFunctionExpression, Class, Declaration, ExportDefaultDeclarationKind,
