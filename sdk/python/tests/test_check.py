@@ -205,6 +205,13 @@ class Projects(CheckTest):
         project = self.project(requirements_txt="# x\n\nmarkdown==3.7\n")
         self.assertEqual((project.requirements, project.requirements_file), (["markdown==3.7"], "requirements.txt"))
 
+    def test_plugins_beside_one_project_have_names_of_their_own(self):
+        file = '[project]\nname = "store"\nversion = "1.2.3"\n'
+        self.write("words.py", "")
+        names = [self.project(name, pyproject_toml=file).name for name in ("dice.py", "main.py", "app.py", "main.py")]
+        self.assertEqual(names, ["dice", "store", "store", "shop"])
+        self.assertEqual(self.project("dice.py").version, "1.2.3")
+
     def test_files_that_cannot_be_a_plugin(self):
         for name in ("json.py", "coinslot.py", "app.txt"):
             with self.subTest(name), self.assertRaises(Stop):
