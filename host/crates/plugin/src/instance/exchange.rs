@@ -22,6 +22,8 @@ pub(crate) type BodyTransfer = Pin<Box<dyn Future<Output = Result<(), Error>> + 
 pub(crate) struct GuestRequest {
     pub(crate) request: Request<WasiBody>,
     pub(crate) receipt: Option<PaymentReceipt>,
+    /// The guest may set what is charged.
+    pub(crate) is_metered: bool,
     pub(crate) loop_guard: LoopGuard,
     pub(crate) response: oneshot::Sender<GuestResponse>,
     pub(crate) body_read: Arc<BodyRead>,

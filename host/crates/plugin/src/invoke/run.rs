@@ -34,7 +34,7 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, wait, client } = permit;
+    let Permit { receipt, breaker, wait, client, is_metered } = permit;
     let spec = &instances.spec;
     let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
     let mut permit = match breaker {
@@ -42,7 +42,8 @@ pub(crate) async fn invoke(
         None => circuit.admit()?,
     };
     let progress = Arc::<RequestProgress>::default();
-    match run(instances, client, wait, receipt, request, &progress, &mut permit).await {
+    let payment = Payment { receipt, is_metered };
+    match run(instances, client, wait, payment, request, &progress, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -77,6 +78,12 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermi
     head.await
 }
 
+/// What a guest may know of the payment, and whether it may set the amount.
+struct Payment {
+    receipt: Option<PaymentReceipt>,
+    is_metered: bool,
+}
+
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
 type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
@@ -84,19 +91,21 @@ async fn run(
     instances: &Arc<Instances>,
     client: Client,
     wait: Duration,
-    receipt: Option<PaymentReceipt>,
+    payment: Payment,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
+    let Payment { receipt, is_metered } = payment;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
-    let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
+    let request =
+        GuestRequest { request, receipt, is_metered, loop_guard, response, body_read: Arc::clone(&body_read) };
     let came = Instant::now();
     let started = match &instances.reuse {
         InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, permit).await,
