@@ -40,7 +40,7 @@ pub(crate) struct RequestContext {
     pub(crate) egress: Egress,
 }
 
-/// Whether the guest may set what is charged.
+/// The right of a guest to set what is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Charging {
     /// It answers `describe` or `quote`.

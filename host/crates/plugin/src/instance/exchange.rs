@@ -54,10 +54,15 @@ impl RequestProgress {
         which.store(true, Relaxed);
     }
 
+    /// True if the guest has been told that the body is larger than its limit.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
+    }
+
     /// The fault, or that of the client if the guest did not survive a body that is not whole. What a guest does too
     /// long or with too much memory is its own fault all the same.
     pub(crate) fn excuse(&self, fault: Fault) -> Fault {
-        let is_too_large = self.too_large.load(Relaxed);
+        let is_too_large = self.is_too_large();
         match fault {
             Fault::Trap(_) | Fault::NoResponse(_) if is_too_large || self.ended_early.load(Relaxed) => {
                 Fault::BrokenRequest { is_too_large, fault: fault.to_string() }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use coinslot_base::breaker::{Breaker, BreakerPermit};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest, RequestProgress};
+use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
@@ -78,7 +79,7 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermi
     head.await
 }
 
-/// What a guest may know of the payment, and whether it may set the amount.
+/// The payment as a guest may know it, and the right to set its amount.
 struct Payment {
     receipt: Option<PaymentReceipt>,
     is_metered: bool,
@@ -130,12 +131,29 @@ async fn run(
     if parts.status.is_informational() {
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
+    if let Some(fault) = fault_behind(parts.status, guest.meter(), progress) {
+        return Err(fault);
+    }
     parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
     guest.answers_until(begin + limits.total);
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let body = GuestBody::new(body, limits.response_body, declared, body_read);
+    let body = GuestBody::new(body, limits.response_body, declared, body_read, guest.meter().clone());
     if ended {
         return Ok((parts, body.buffered()?, None));
     }
     Ok((parts, body, Some(StreamingGuest::new(guest, started.permits, limits.total))))
+}
+
+/// The fault that a guest has made an answer of.
+///
+/// An SDK answers 500 to any error of a handler, also to one over memory that the host refused, and 400 to a body that
+/// ended at its limit. Such a guest knows neither the limit nor its key, and a guest in another language ends with a
+/// trap instead. Both get the same answer, and the operator reads the limit.
+fn fault_behind(status: StatusCode, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if is_error && status != StatusCode::PAYLOAD_TOO_LARGE && request.is_too_large() {
+        let fault = format!("it answered with the status {}", status.as_u16());
+        return Some(Fault::BrokenRequest { is_too_large: true, fault });
+    }
+    meter.refused_memory().filter(|_| status == StatusCode::INTERNAL_SERVER_ERROR)
 }
