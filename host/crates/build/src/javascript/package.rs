@@ -17,7 +17,7 @@ pub(super) struct Package {
 pub(super) fn of(module: &Path) -> Result<Package, BuildError> {
     let folder = module.parent().unwrap_or(Path::new("."));
     let path = folder.join("package.json");
-    let package: Value = match super::modules::read(&path) {
+    let package: Value = match super::source::read(&path) {
         Ok(text) => serde_json::from_str(&text).map_err(|error| {
             BuildError::Source(format!("package.json:{}:{}: {error}", error.line(), error.column()))
         })?,

@@ -13,7 +13,7 @@ use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType, Span};
 
 use super::references::{Context, References};
-use crate::javascript::modules::on_a_large_stack;
+use crate::javascript::source::on_a_large_stack;
 
 /// A module: its statements, and the names of its top level.
 #[derive(Debug, Default)]
