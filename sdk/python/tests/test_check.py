@@ -188,6 +188,11 @@ class Imports(CheckTest):
         self.assertIn("app.py:2: hello does not say what it returns", found["notes"][0])
 
 
+    def test_a_metered_price_that_no_host_takes_is_noted(self):
+        found = self.check("from coinslot import get\n\n@get('/a', up_to='0.05')\ndef a() -> str:\n    return 'a'\n")
+        self.assertIn("app.py:3: a (GET /a): hosts of this version sell nothing at a metered price", found["notes"][0])
+
+
 class Projects(CheckTest):
     def project(self, name="app.py", **files):
         for file, text in files.items():
