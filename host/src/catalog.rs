@@ -23,5 +23,5 @@ pub use install::{InstallError, Installed, SalesPolicy};
 pub use kept_build::{KeptBuild, KeptEndpoint, put_component};
 pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use scan_report::{NOT_ANEW, ScanReport};
-pub use schemas::unenforced as unenforced_schemas;
+pub use schemas::{off_without_effect, unenforced as unenforced_schemas};
 pub use watch::{Reconfigure, watch};

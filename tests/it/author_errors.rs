@@ -112,7 +112,63 @@ const TYPESCRIPT: &[Mistake] = &[
         &["plugin.ts:1:", "runs once, when the plugin is built", "handler"],
     ),
     ("no endpoint", "export const a = 1;\n", &["plugin.ts: this plugin has no endpoint", "get('/hello'"]),
+    (
+        "recursion without end",
+        "const f = (n: number): number => 1 + f(n + 1);\nf(1);\n",
+        &["plugin.ts: calls, or", "nested too deeply for the stack", "512 KiB", "calls itself without end?"],
+    ),
+    (
+        "too much memory",
+        "const all: unknown[] = [];\nfor (;;) all.push(new Uint8Array(1 << 20));\n",
+        &["plugin.ts:2:", "out of memory: a module may take 256 MiB while it is built"],
+    ),
+    ("no error", "throw null;\n", &["plugin.ts: the module threw null, which is no Error"]),
+    (
+        "import of a URL",
+        "import one from 'https://shop.example/one.js';\none();\n",
+        &["plugin.ts:1:17: `https://shop.example/one.js` cannot be imported: imports are files and packages"],
+    ),
 ];
+
+/// The place of each `await` was counted from the beginning of its file, with a copy of the file: minutes, and gigabytes.
+#[test]
+fn a_module_with_very_many_waits_is_told_in_time_and_in_few_words() {
+    let waits = "await 1;\n".repeat(100_000);
+    let dir = plugin(&format!("if (get.length > 99) {{\n{waits}}}\nawait new Promise(() => {{}});\n"));
+    let begun = std::time::Instant::now();
+    let output = run(dir.path(), &["build"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(WRONG_SOURCE), "{said}");
+    assert!(said.contains("plugin.ts:3:1, ") && said.contains("one of these") && said.len() < 4_000, "{said}");
+    assert!(begun.elapsed().as_secs() < 60, "{:?}", begun.elapsed());
+}
+
+/// A build failed with `[object Object]` when its module had printed 64 KiB.
+#[test]
+fn a_module_may_print_as_much_as_it_likes_and_the_end_is_shown() {
+    let dir =
+        plugin("for (let i = 0; i < 20_000; i++) console.log('line', i);\nget('/a', { free: true }, () => 'a');\n");
+    let output = run(dir.path(), &["build"]);
+    let said = stderr(&output);
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("line 19999") && said.len() < 1 << 20, "{} bytes", said.len());
+}
+
+/// A caller who reads of a metered price pays by it, and no host of this version can take that payment.
+#[test]
+fn a_metered_price_is_refused_by_every_tool_before_a_host_is() {
+    let dir = plugin("get('/a', { upTo: '0.05' }, () => 'a');\n");
+    let built = run(dir.path(), &["build", "-o", "metered.wasm"]);
+    let said = stderr(&built);
+    assert!(built.status.success() && said.contains("GET /a: upTo: hosts of this version"), "{said}");
+    assert!(said.contains("(plugin.ts:2:1)"), "{said}");
+    for arguments in [&["inspect", "metered.wasm"][..], &["test", "--only", "contract", "metered.wasm"]] {
+        let output = run(dir.path(), arguments);
+        let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output));
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("GET /a: this version sells nothing at a metered price (`up-to`; "), "{said}");
+    }
+}
 
 #[test]
 fn a_mistake_in_typescript_is_told_with_its_line_and_what_to_write() {
@@ -306,10 +362,39 @@ fn another_engine_says_what_it_needs() {
 #[test]
 fn a_file_that_cannot_be_written_is_no_mistake_of_the_sources() {
     let dir = plugin("get('/a', { free: true }, () => 'a');\n");
-    let output = run(dir.path(), &["build", "-o", "no-such-folder/a.wasm"]);
+    let output = run(dir.path(), &["build", "-o", "plugin.ts/a.wasm"]);
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(WRONG_FILE), "{said}");
-    assert!(said.contains("no-such-folder/a.wasm: there is no folder `no-such-folder`: make it first"), "{said}");
+    assert!(said.contains("plugin.ts: "), "{said}");
+}
+
+#[test]
+fn the_folder_of_a_component_is_made_and_none_for_a_build_that_fails() {
+    let dir = plugin("get('/a', { free: true }, () => 'a');\n");
+    let output = run(dir.path(), &["build", "-o", "new/folder/a.wasm"]);
+    assert!(output.status.success() && dir.path().join("new/folder/a.wasm").is_file(), "{}", stderr(&output));
+    fs::write(dir.path().join("plugin.ts"), "const a = (;\n").expect("written");
+    assert!(!run(dir.path(), &["build", "-o", "other/a.wasm"]).status.success());
+    assert!(!dir.path().join("other").exists());
+}
+
+/// A plugin in TypeScript checks its input by the author's own schema, which no key of a configuration reaches.
+#[tokio::test]
+async fn an_operator_reads_that_the_checks_of_a_plugin_in_typescript_cannot_be_switched_off() {
+    let query = "{ type: 'object', properties: { n: { type: 'integer' } } }";
+    let dir = plugin(&format!("get('/a', {{ price: '0.01', query: {query} }}, () => 'a');\n"));
+    assert!(run(dir.path(), &["build", "-o", "strict.wasm"]).status.success());
+    let builder = DevHost::builder().plugin("strict.wasm", &dir.path().join("strict.wasm"));
+    let name = dir.path().file_name().expect("a name").to_string_lossy().to_lowercase();
+    let name = name.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+    fs::write(builder.path("coinslot.toml"), format!("[plugin.{name}]\nvalidate = \"off\"\n")).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    let log = host.log();
+    assert!(
+        log.contains(&format!("plugin.{name}.validate: \"off\" has no effect on GET /a: the plugin checks")),
+        "{log}"
+    );
+    assert_eq!(reqwest::get(host.url("/a?n=x")).await.expect("an answer").status(), 400);
 }
 
 /// Another user who could write to the cache could plant an engine and an SDK, which this user would then run.

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, binary, decode, guest, zig_folder};
+use coinslot_tests::{DevHost, binary, decode, guest, raw, zig_folder};
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -96,6 +96,8 @@ async fn behaves(source: Source) {
     a_quote_is_the_price_of_its_request(&host).await;
     events_are_paid_first_and_sent(&host).await;
     limits_end_a_request_and_cost_nothing(&host).await;
+    a_body_above_the_limit_is_413_without_a_price_too(&host).await;
+    memory_and_stack_that_are_used_up_are_named_with_their_limit(&host).await;
     the_plugin_sees_who_paid(&host).await;
     instances_share_no_randomness(&host).await;
     the_operators_part_reaches_the_plugin(&host).await;
@@ -252,6 +254,30 @@ async fn limits_end_a_request_and_cost_nothing(host: &DevHost) {
     assert_eq!(endless, json!([504, "plugin_timeout", null, null]));
     assert_eq!(earned(host).await, before, "nothing was charged");
     assert_eq!(paid(host, measure(60_000)).await.text().await.expect("text"), "60000 bytes");
+}
+
+/// A body of a free endpoint goes to the plugin as it comes: the plugin learns in the middle of it that it is too large.
+async fn a_body_above_the_limit_is_413_without_a_price_too(host: &DevHost) {
+    let weigh = |bytes: usize| request(host, Method::POST, "/weigh").body(vec![b'-'; bytes]);
+    assert_eq!(refusal(send(weigh(100_000)).await).await, json!([413, "body_too_large", null, null]));
+    let head = "POST /weigh HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let pieces = format!("186a0\r\n{}\r\n0\r\n\r\n", "-".repeat(100_000));
+    let streamed = raw(&host.url("/"), format!("{head}{pieces}").as_bytes()).await;
+    assert!(streamed.starts_with("HTTP/1.1 413") && streamed.contains("body_too_large"), "{streamed}");
+    assert_eq!(read(weigh(60_000)).await, (200, "60000 bytes".to_owned()));
+}
+
+/// The log names plugin, endpoint and limit, whether the language ends with a trap or tells its plugin.
+async fn memory_and_stack_that_are_used_up_are_named_with_their_limit(host: &DevHost) {
+    let hoard = refusal(send(request(host, Method::GET, "/hoard")).await).await;
+    assert_eq!(hoard, json!([500, "plugin_out_of_memory", null, null]));
+    let lines = |part: &str| host.log().lines().filter(|line| line.contains(part)).collect::<Vec<_>>().join("\n");
+    let log = lines("GET /hoard");
+    assert!(log.contains("behaviours") && log.contains("limits.memory = 128MiB"), "{log}");
+    let nest = refusal(send(request(host, Method::GET, "/nest")).await).await;
+    assert_eq!(nest, json!([500, "plugin_failed", null, null]));
+    let log = lines("GET /nest");
+    assert!(log.contains("behaviours") && (log.contains("KiB of stack") || log.contains("recursion")), "{log}");
 }
 
 async fn the_plugin_sees_who_paid(host: &DevHost) {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Output;
 
-use coinslot_tests::{component, run};
+use coinslot_tests::{altered, component, run};
 use serde_json::Value;
 
 /// A plugin that keeps what it promises, in every kind of price.
@@ -243,6 +243,49 @@ fn a_test_that_fails_is_told_with_its_place_and_what_it_printed() {
     assert!(said.contains("it did not end within 0.5 seconds"), "{said}");
 }
 
+/// No code runs while a test waits, so nothing could be interrupted: the run waited for as long as the test.
+#[test]
+fn a_test_that_waits_for_longer_than_its_time_is_stopped() {
+    let tests = "import { test } from 'coinslot/test';\n\
+        test('sleeps', async () => { await new Promise((resolve) => setTimeout(resolve, 3_600_000)); });\n";
+    let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
+    let files = [("plugin.ts", module), ("plugin.test.ts", tests)];
+    let (document, code) = tested(&files, &["--only", "unit", "--timeout", "0.5"]);
+    assert_eq!((code, lines(&document)), (Some(1), vec!["unit plugin.test.ts: sleeps failed".to_owned()]));
+    let said = document["checks"][0]["detail"].as_str().expect("text");
+    assert!(said.contains("it did not end within 0.5 seconds"), "{said}");
+}
+
+/// A terminal obeys escape codes, and the output of a dependency is not the author's.
+#[test]
+fn what_a_test_prints_cannot_control_the_terminal() {
+    let tests = "import { test } from 'coinslot/test';\n\
+        test('is \\x1b[31mred', () => { console.log('a\\x1b]0;title\\x07b'); throw new Error('c\\x1b[2Jd'); });\n";
+    let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), &[("plugin.ts", module), ("plugin.test.ts", tests)]);
+    let output = run(dir.path(), &["test", "--only", "unit"]);
+    let said = both(&output);
+    assert!(said.contains("title") && said.contains("[2Jd") && said.contains("red"), "{said}");
+    assert!(!said.contains('\x1b') && !said.contains('\x07'), "{said:?}");
+}
+
+/// What the host does not enforce it does not refuse: a check of it would say nothing, and its absence must not look
+/// like a success.
+#[test]
+fn a_schema_that_the_host_does_not_enforce_is_named_with_the_reason() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("schemas.wasm"), altered("schemas", "#/$defs/Item", "file:///a/bc")).expect("written");
+    let (document, _) = tested_in(dir.path(), &["--only", "contract", "schemas.wasm"]);
+    let checks = document["checks"].as_array().expect("a list").iter();
+    let skipped = checks.filter(|check| check["name"] == "schema" && check["outcome"] == "skipped");
+    let told: Vec<_> = skipped.map(|check| format!("{}: {}", check["group"], check["detail"])).collect();
+    assert_eq!(told.len(), 1, "{document:#}");
+    let of_endpoint =
+        told[0].starts_with("\"POST /schemas/order\": \"input-schema is not enforced: at /properties/body");
+    assert!(of_endpoint && told[0].contains("outside of the schema"), "{told:?}");
+}
+
 #[test]
 fn a_file_of_tests_that_cannot_be_loaded_is_a_failure_and_a_plugin_that_cannot_be_built_is_another() {
     let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
@@ -310,6 +353,18 @@ fn tests_in_python_run_by_unittest_with_the_sdk() {
     assert!(found.iter().any(|line| line.contains("test_it_greets passed")), "{document:#}");
     assert!(found.iter().any(|line| line.contains("test_it_is_wrong failed")), "{document:#}");
     assert!(document.to_string().contains("AssertionError: 200 != 201"), "{document:#}");
+}
+
+/// The process ended with 0, and the tests that had not run were not missed.
+#[test]
+fn a_test_in_python_that_ends_the_process_has_failed() {
+    let tests = "import os\nimport unittest\n\n\nclass Hello(unittest.TestCase):\n\
+        \x20   def test_it_leaves(self):\n        os._exit(0)\n\n\
+        \x20   def test_then_it_fails(self):\n        self.fail()\n";
+    let module = "from coinslot import get\n\n\n@get('/a', price='0.001')\ndef a() -> str:\n    return 'a'\n";
+    let (document, code) = tested(&[("app.py", module), ("test_app.py", tests)], &["--only", "unit"]);
+    assert_eq!(code, Some(1), "{document:#}");
+    assert!(lines(&document).iter().any(|line| line.contains("test_it_leaves failed")), "{document:#}");
 }
 
 #[test]

@@ -58,7 +58,10 @@ pub enum InstallError {
     NoAsset { endpoint: String, symbol: String },
     #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
     NoQuote { endpoint: String },
-    #[error("{endpoint}: metered prices (`up-to`) are not supported by this version; declare `exact` or `quoted`")]
+    #[error(
+        "{endpoint}: this version sells nothing at a metered price (`up-to`; `upTo` or `up_to` in an SDK): declare \
+         `exact` or `quoted` instead"
+    )]
     Metered { endpoint: String },
     #[error("{endpoint}: `quote-headers` names `{name}`, which is no header field that a plugin sees")]
     QuoteHeader { endpoint: String, name: String },
@@ -76,6 +79,14 @@ pub enum InstallError {
     SchemaThread { reason: String },
     #[error("plugin.{plugin}: {source}")]
     Pinned { plugin: String, source: PinError },
+}
+
+impl InstallError {
+    /// The error of the first endpoint at a metered price. None if there is no such endpoint.
+    pub fn of_metered(endpoints: &[EndpointInfo]) -> Option<Self> {
+        let metered = endpoints.iter().find(|declared| matches!(declared.price, DeclaredPrice::UpTo(_)))?;
+        Some(Self::Metered { endpoint: format!("{} {}", metered.method, metered.path) })
+    }
 }
 
 impl Installed {

@@ -24,6 +24,9 @@ pub(super) fn compile(
     policy: &SalesPolicy,
 ) -> Result<Vec<EndpointSchemas>, InstallError> {
     if policy.unchecked.contains(plugin) {
+        if let Some(warning) = off_without_effect(plugin, endpoints) {
+            tracing::warn!(plugin, "{warning}");
+        }
         return Ok(endpoints.iter().map(|_| EndpointSchemas::default()).collect());
     }
     let mut compiled = compile_all(endpoints)?;
@@ -46,6 +49,24 @@ pub fn unenforced(endpoints: &[EndpointInfo]) -> Result<Vec<Vec<Unenforced>>, In
     Ok(compile_all(endpoints)?.into_iter().map(|schemas| schemas.unenforced).collect())
 }
 
+/// The warning that the operator's `validate = "off"` changes nothing at some endpoints of a plugin. None if it does.
+pub fn off_without_effect(plugin: &str, endpoints: &[EndpointInfo]) -> Option<String> {
+    let own = endpoints.iter().filter(|declared| declared.input_schema.is_some() && checks_itself(declared));
+    let labels: Vec<String> = own.map(label).collect();
+    (!labels.is_empty()).then(|| {
+        format!(
+            "plugin.{plugin}.validate: \"off\" has no effect on {}: the plugin checks this input itself, in its quote, \
+             as plugins in TypeScript and Python do, and the host never does; remove the key",
+            labels.join(", ")
+        )
+    })
+}
+
+/// True if the plugin's quote refuses what does not fit the input schema, by the rules of its own language.
+fn checks_itself(declared: &EndpointInfo) -> bool {
+    declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin")
+}
+
 fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, InstallError> {
     let declares = |declared: &EndpointInfo| declared.input_schema.is_some() || declared.output_schema.is_some();
     if !endpoints.iter().any(declares) {
@@ -58,9 +79,7 @@ fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, Insta
 
 fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> EndpointSchemas {
     let mut schemas = EndpointSchemas::default();
-    // Its quote refuses what does not fit, by the rules of its own language.
-    let checks_itself = declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin");
-    if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself) {
+    if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself(declared)) {
         match guarded(|| InputSchema::compile(compiler, schema)) {
             Ok((input, unenforced)) => {
                 schemas.input = Some(input);

@@ -29,7 +29,7 @@ pub struct BuildArgs {
     #[arg(default_value = ".", value_name = "DIR|FILE")]
     pub source: PathBuf,
     /// Write the component here; by default NAME.wasm beside the module or in the folder, and NAME.component.wasm beside
-    /// a core module.
+    /// a core module. Its folder is made if it is not there.
     #[arg(short, long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// The engine of a plugin in JavaScript. With starlingmonkey the plugin does without the SDK, and jco of its

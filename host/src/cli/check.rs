@@ -6,6 +6,7 @@ use coinslot_evm::Ether;
 
 use super::routes::routes;
 use super::{Failure, print};
+use crate::catalog::off_without_effect;
 use crate::config::Config;
 use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
 
@@ -39,7 +40,12 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let unenforced = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
         endpoint.unenforced.iter().map(move |unenforced| format!("{}: {unenforced}", endpoint.label))
     });
-    for warning in problem.into_iter().chain(unknown).chain(unwanted).chain(unenforced) {
+    let off = check.catalog.installed().iter().filter_map(|installed| {
+        let info = installed.plugin.info();
+        let is_off = config.plugins.by_name.get(&info.name).is_some_and(|plugin| !plugin.validate);
+        is_off.then(|| off_without_effect(&info.name, &info.endpoints))?
+    });
+    for warning in problem.into_iter().chain(unknown).chain(unwanted).chain(unenforced).chain(off) {
         print::line(format_args!("warning: {warning}"))?;
     }
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));

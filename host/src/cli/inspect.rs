@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use self::endpoint::{Columns, declared_flow, endpoint_lines, price};
 use super::{Failure, print};
-use crate::catalog::{expected_name, shown_policies, unenforced_schemas};
+use crate::catalog::{InstallError, expected_name, shown_policies, unenforced_schemas};
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
 use crate::schema::Unenforced;
@@ -65,6 +65,9 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         let misfit = own.pins.check_component(&file, &outside.sha256).err()?;
         Some(format!("plugin.{}: {misfit}", info.name))
     });
+    let metered =
+        described.as_ref().and_then(|described| InstallError::of_metered(&described.as_ref().ok()?.endpoints));
+    let misfit = misfit.or(metered.map(|error| error.to_string()));
     let unenforced = match &described {
         Some(Ok(info)) if own.as_ref().is_none_or(|own| own.validate) => {
             unenforced_schemas(&info.endpoints).map_err(|error| named(&error))?
@@ -92,7 +95,8 @@ struct ShownComponent<'f> {
     described: Option<Result<PluginInfo, String>>,
     /// The schemas of each endpoint that this host would not enforce. Empty if the operator has disabled the checks.
     unenforced: Vec<Vec<Unenforced>>,
-    /// The pin of its name that it does not fit. Pins of paths and prices are checked by `coinslot check`.
+    /// The reason for which every host, or the one of the configuration, refuses it: a metered price, or the pin of its
+    /// name. Pins of paths and prices are checked by `coinslot check`.
     misfit: Option<String>,
 }
 

@@ -97,6 +97,10 @@ function description(at, value) {
   return value.trim();
 }
 
+const NO_METERING =
+  'hosts of this version sell nothing at a metered price, and refuse the plugin when they load it: ' +
+  "write price: '0.01', or quoted: '0.50' with quote: (input) => '0.02'";
+
 const BODIES = ['bytes', 'text'];
 
 function warn(text) {
@@ -183,6 +187,7 @@ export function declare(method, path, options, handler) {
   }
   unknownOption(at, options);
   const cost = price(at, options);
+  if (cost.tag === 'up-to') warn(`${at}: upTo: ${NO_METERING} (${callSite()})`);
   if (typeof handler !== 'function') {
     throw mistake(`${at}: the last argument is the function that answers: ${call}, { .. }, ({ query }) => 'text')`);
   }

@@ -95,6 +95,11 @@ test('a doubtful declaration is warned of', () => {
   assert.match(lines[0], /^GET \/express\/:id: :id is taken letter by letter; a parameter is \{id\}\n$/);
   post('/dates', { free: true, body: z.object({ at: z.date() }) }, answer);
   assert.match(lines[1], /^POST \/dates: body: its JSON Schema cannot be told: .* \(.*declare\.test\.js:\d+:\d+\)\n$/);
+  get('/metered', { upTo: '0.05' }, () => 'a');
+  assert.match(
+    lines[2],
+    /^GET \/metered: upTo: hosts of this version sell nothing at a metered price, .* \(.*:\d+:\d+\)\n$/,
+  );
 });
 
 test('schemas of any library can be declared', () => {

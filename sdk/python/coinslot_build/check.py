@@ -132,7 +132,7 @@ class Check:
             )
         self.result["endpoints"] = len(endpoints)
         self.result["quotes"] = any(_serve.needs_quote(endpoint) for endpoint in endpoints)
-        self._note_types(endpoints)
+        self._note_endpoints(endpoints)
         self.scan()
         return self.result
 
@@ -142,8 +142,16 @@ class Check:
     def note(self, text: str) -> None:
         self.result["notes"].append(text)
 
-    def _note_types(self, endpoints) -> None:
+    def _note_endpoints(self, endpoints) -> None:
         for endpoint in endpoints:
+            if endpoint.price_kind == "up_to":
+                code = endpoint.function.__code__
+                place = f"{self.trace.short(code.co_filename)}:{code.co_firstlineno}"
+                self.note(
+                    f"{place}: {endpoint.name} ({endpoint.method} {endpoint.path}): "
+                    "hosts of this version sell nothing at a metered price (up_to=), and refuse the plugin when they load "
+                    'it: write price="0.01", or quoted="0.50" with quote='
+                )
             if endpoint.returns_hint is _empty() and not endpoint.is_stream and not endpoint.option("mime_type"):
                 code = endpoint.function.__code__
                 self.note(

@@ -7,6 +7,10 @@ import sys
 from .outcome import PLUGIN_FAULT, UNAVAILABLE, Stop
 
 
+# The usual names of a main module. The first one that is there is the project's.
+_USUAL = ("app", "plugin", "main", "index", "__init__")
+
+
 class Project:
     """What stands beside the plugin's module: its name, version and requirements."""
 
@@ -21,11 +25,17 @@ class Project:
         if self.module in sys.stdlib_module_names or self.module in ("coinslot", "coinslot_entry", "wit_world"):
             raise Stop(PLUGIN_FAULT, f"{file}: this name belongs to another module; call it app.py")
         project = self._pyproject()
-        generic = self.module.lower() in ("app", "main", "plugin", "index", "__init__")
-        fallback = os.path.basename(self.folder) if generic else self.module
-        self.name = plugin_name(name or project.get("name") or fallback)
+        self.name = plugin_name(name or self._own_name(project))
         self.version = version or plugin_version(project.get("version") or "0.1.0")
         self.requirements, self.requirements_file = self._requirements(project)
+
+    def _own_name(self, project) -> str:
+        """The project's name for its main module, and the file's for any other: plugins that lie beside each other
+        would all have the project's."""
+        usual = [other for other in _USUAL if os.path.isfile(os.path.join(self.folder, f"{other}.py"))]
+        if usual[:1] == [self.module] and project.get("name"):
+            return str(project["name"])
+        return os.path.basename(self.folder) if self.module.lower() in _USUAL else self.module
 
     def _pyproject(self) -> dict:
         path = os.path.join(self.folder, "pyproject.toml")

@@ -188,6 +188,11 @@ class Imports(CheckTest):
         self.assertIn("app.py:2: hello does not say what it returns", found["notes"][0])
 
 
+    def test_a_metered_price_that_no_host_takes_is_noted(self):
+        found = self.check("from coinslot import get\n\n@get('/a', up_to='0.05')\ndef a() -> str:\n    return 'a'\n")
+        self.assertIn("app.py:3: a (GET /a): hosts of this version sell nothing at a metered price", found["notes"][0])
+
+
 class Projects(CheckTest):
     def project(self, name="app.py", **files):
         for file, text in files.items():
@@ -212,6 +217,13 @@ class Projects(CheckTest):
         self.assertEqual((project.requirements, project.requirements_file), (["a==1"], "pyproject.toml"))
         project = self.project(requirements_txt="# x\n\nmarkdown==3.7\n")
         self.assertEqual((project.requirements, project.requirements_file), (["markdown==3.7"], "requirements.txt"))
+
+    def test_plugins_beside_one_project_have_names_of_their_own(self):
+        file = '[project]\nname = "store"\nversion = "1.2.3"\n'
+        self.write("words.py", "")
+        names = [self.project(name, pyproject_toml=file).name for name in ("dice.py", "main.py", "app.py", "main.py")]
+        self.assertEqual(names, ["dice", "store", "store", "shop"])
+        self.assertEqual(self.project("dice.py").version, "1.2.3")
 
     def test_files_that_cannot_be_a_plugin(self):
         for name in ("json.py", "coinslot.py", "app.txt"):

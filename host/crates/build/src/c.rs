@@ -138,7 +138,7 @@ impl Build<'_> {
             command.arg("-I").arg(&self.sdk).args(&self.flags);
             command.args(if is_main { ["-Wall", "-Wextra"].as_slice() } else { &["-w"] });
             command.arg("-MMD").arg("-MF").arg(object.with_extension("d"));
-            command.arg("-c").arg(name).arg("-o").arg(object);
+            command.arg("-c").arg(no_option(name)).arg("-o").arg(object);
         }
         let output = compiler::run(&mut command)?;
         if !output.is_success {
@@ -162,7 +162,9 @@ impl Build<'_> {
         let module = self.work.join("core.wasm");
         let mut command = self.compiler.link(is_cpp);
         // Relative names, which messages are about.
-        command.current_dir(self.work).args(objects.iter().filter_map(|object| object.file_name()));
+        command
+            .current_dir(self.work)
+            .args(objects.iter().filter_map(|object| Some(no_option(Path::new(object.file_name()?)))));
         // The sources of the SDK are in C, also where the command is that of C++.
         command.args(["-x", "c", "-std=gnu17", "-w"]).arg("-I").arg(&self.sdk);
         command.arg(format!("-DCOINSLOT_NAME=\"{name}\""));
@@ -225,6 +227,11 @@ fn assigned(option: &str, file: &Path) -> OsString {
     argument
 }
 
+/// A relative name that no compiler takes for an option.
+fn no_option(name: &Path) -> PathBuf {
+    if name.as_os_str().as_encoded_bytes().starts_with(b"-") { Path::new(".").join(name) } else { name.to_owned() }
+}
+
 fn sdk_sources(sdk: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let entries = sdk.read_dir().map_err(BuildError::file(sdk))?;
     let paths = entries.flatten().map(|entry| entry.path());
@@ -253,5 +260,11 @@ mod tests {
         assert_eq!(name("/a/Quote_of Day/plugin.c"), "quote-of-day");
         assert_eq!(name("/a/b/3d-Text.cpp"), "d-text");
         assert_eq!(name("/a/42/plugin.zig"), "plugin");
+    }
+
+    #[test]
+    fn a_file_whose_name_begins_like_an_option_is_a_file() {
+        assert_eq!(no_option(Path::new("-fplugin=a.c")), Path::new("./-fplugin=a.c"));
+        assert_eq!(no_option(Path::new("a-b.c")), Path::new("a-b.c"));
     }
 }

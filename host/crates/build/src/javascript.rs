@@ -15,6 +15,7 @@ mod place;
 mod printed;
 mod shake;
 mod snapshot;
+mod source;
 mod starlingmonkey;
 mod tests_run;
 mod typescript;

@@ -1,5 +1,7 @@
 //! Makes the folder of a new plugin from a template that is part of this package.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use crate::{BuildError, sdk};
@@ -107,14 +109,32 @@ pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Re
         let types = sdk::types().map(|(file, text)| (folder.join(file), text.to_owned()));
         files.extend(types);
     }
-    if let Some((path, _)) = files.iter().find(|(path, _)| path.exists()) {
+    // A link that leads nowhere is there, too: a write would make the file that it names, wherever that is.
+    if let Some((path, _)) = files.iter().find(|(path, _)| path.symlink_metadata().is_ok()) {
         let error = std::io::Error::new(std::io::ErrorKind::AlreadyExists, "it is there already, and stays as it is");
         return Err(BuildError::File { path: path.clone(), error });
     }
     for (path, text) in &files {
         let parent = path.parent().unwrap_or(folder);
         std::fs::create_dir_all(parent).map_err(BuildError::file(parent))?;
-        std::fs::write(path, text).map_err(BuildError::file(path))?;
+        let file = File::options().write(true).create_new(true).open(path);
+        file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(BuildError::file(path))?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_written_through() {
+        let (folder, cache) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        let (link, target) = (folder.path().join("shop/plugin.ts"), folder.path().join("elsewhere"));
+        std::fs::create_dir(folder.path().join("shop")).expect("a folder");
+        std::os::unix::fs::symlink(&target, &link).expect("a link");
+        let made = create(&folder.path().join("shop"), "shop", Language::TypeScript, cache.path());
+        assert!(made.is_err_and(|error| error.to_string().contains("it is there already")));
+        assert!(!target.exists() && !folder.path().join("shop/package.json").exists());
+    }
 }

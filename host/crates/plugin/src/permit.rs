@@ -19,13 +19,14 @@ pub struct Permit {
     /// The longest wait for an instance. None: as for a request that can be sent again.
     pub(crate) wait: Option<Duration>,
     pub(crate) client: Client,
+    pub(crate) is_metered: bool,
 }
 
 impl Permit {
     /// Grants the permission, with the receipt that the guest may read. A test counts the call sites: one for free
     /// routes, and those of reserved payments.
     pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
-        Self { receipt, breaker: None, wait: None, client: None }
+        Self { receipt, breaker: None, wait: None, client: None, is_metered: false }
     }
 
     /// Uses a permit of the plugin's circuit breaker that was taken earlier. Without one, the breaker is asked when the
@@ -37,6 +38,12 @@ impl Permit {
     /// Names the client, whose requests wait behind those of clients that have fewer instances of the plugin in use.
     pub fn for_client(self, client: Client) -> Self {
         Self { client, ..self }
+    }
+
+    /// Lets the guest set what is charged, because the payer has authorised a maximum. Without it `usage.charge` fails:
+    /// a charge that nobody collects would look like one to the plugin's author.
+    pub fn metered(self) -> Self {
+        Self { is_metered: true, ..self }
     }
 
     /// Waits this long for an instance, because something would be lost if the request had to be sent again.

@@ -189,12 +189,13 @@ fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
     if std::fs::read(out).is_ok_and(|old| old == bytes) {
         return BuildResult::Built;
     }
+    let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());
+    // Here and not before: a build that fails leaves no empty folder behind.
+    if let Some((folder, Err(error))) = folder.map(|folder| (folder, std::fs::create_dir_all(folder))) {
+        return file_failed(folder, &error);
+    }
     match coinslot_base::file::replace(out, 0o644, bytes) {
         Ok(()) => BuildResult::Built,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            let folder = out.parent().unwrap_or(out).display();
-            file_failed(out, &std::io::Error::other(format!("there is no folder `{folder}`: make it first")))
-        }
         Err(error) => file_failed(out, &error),
     }
 }

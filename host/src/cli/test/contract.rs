@@ -98,9 +98,11 @@ async fn serve_and_check(
             }
             let label = |declared: &coinslot_plugin::EndpointInfo| format!("{} {}", declared.method, declared.path);
             for declared in info.endpoints.iter().filter(|declared| label(declared).contains(&options.filter)) {
+                let endpoint = installed.endpoints.iter().find(|endpoint| endpoint.label == label(declared));
                 let check = EndpointCheck {
                     buyer,
                     declared,
+                    unenforced: endpoint.map(|endpoint| endpoint.unenforced.as_slice()).unwrap_or_default(),
                     is_enforced: own.is_none_or(|own| own.validate),
                     advice: advice(options.policies.is_some()),
                 };

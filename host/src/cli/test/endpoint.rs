@@ -6,7 +6,7 @@ use coinslot_x402::price::{Amount, Decimal};
 use super::buyer::{Buyer, ReadAnswer};
 use super::report::{Report, Suite};
 use crate::cli::example::{ExampleRequest, ForbiddenRequest};
-use crate::schema::{AnswerSchema, InputSchema, SchemaCompiler};
+use crate::schema::{AnswerSchema, InputSchema, SchemaCompiler, Unenforced};
 use crate::wallet::{ReceivedChallenge, SignedPayment};
 
 /// The advice for an endpoint whose input cannot be made.
@@ -19,6 +19,8 @@ pub(super) struct EndpointCheck<'c> {
     pub(super) declared: &'c EndpointInfo,
     /// Inputs are checked: the operator has not disabled it.
     pub(super) is_enforced: bool,
+    /// What the host does not enforce of the schemas.
+    pub(super) unenforced: &'c [Unenforced],
     /// Added to the reason of an answer that is a failure.
     pub(super) advice: &'c str,
 }
@@ -36,6 +38,13 @@ impl EndpointCheck<'_> {
     /// Runs every check, and reports each.
     pub(super) async fn run(&self, report: &mut Report) {
         let group = format!("{} {}", self.declared.method, self.declared.path);
+        for unenforced in self.unenforced {
+            report.skip(Suite::Contract, &group, "schema", unenforced.to_string());
+        }
+        if !self.is_enforced && self.declared.input_schema.is_some() {
+            let reason = "the host does not check inputs: the configuration has validate = \"off\" for the plugin";
+            report.skip(Suite::Contract, &group, "schema", reason.to_owned());
+        }
         let mut add = |name: &str, checked: Checked| report.add(Suite::Contract, &group, name, checked);
         let schemas = self.schemas();
         let example = match ExampleRequest::of(self.declared, schemas.input.as_ref()) {

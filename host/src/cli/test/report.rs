@@ -1,5 +1,6 @@
 //! Collects the results of `coinslot test`, and prints each as soon as it is known.
 
+use coinslot_base::text::printable_lines;
 use serde_json::json;
 
 use crate::cli::{Failure, print};
@@ -78,10 +79,18 @@ impl Report {
         self.push(CheckResult { suite, group, name, outcome, detail, output: String::new(), milliseconds: None });
     }
 
+    /// Adds a check that cannot be made, with the reason.
+    pub(super) fn skip(&mut self, suite: Suite, group: &str, name: &str, reason: String) {
+        let (outcome, detail) = (Outcome::Skipped, reason);
+        let (group, name) = (group.to_owned(), name.to_owned());
+        self.push(CheckResult { suite, group, name, outcome, detail, output: String::new(), milliseconds: None });
+    }
+
     pub(super) fn push(&mut self, result: CheckResult) {
         if !self.is_json {
             // A reader that left early has seen enough.
-            let _ = self.lines(&result).iter().try_for_each(print::line);
+            // Tests and plugins print what they like, also what a terminal would obey.
+            let _ = self.lines(&result).iter().map(|line| printable_lines(line)).try_for_each(print::line);
             self.has_begun = true;
         }
         self.results.push(result);

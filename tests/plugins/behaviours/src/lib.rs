@@ -103,6 +103,29 @@ fn measure(body: Bytes) -> String {
     format!("{} bytes", body.len())
 }
 
+#[endpoint(post, "/weigh", free, summary = "Measures a body for nothing")]
+fn weigh(body: Bytes) -> String {
+    format!("{} bytes", body.len())
+}
+
+#[endpoint(get, "/hoard", free, summary = "Never has enough memory")]
+fn hoard() -> Text {
+    let mut kept = Vec::new();
+    loop {
+        kept.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+    }
+}
+
+#[endpoint(get, "/nest", free, summary = "Calls itself without end")]
+fn nest() -> String {
+    deeper(0).to_string()
+}
+
+#[expect(unconditional_recursion, reason = "a test of the stack")]
+fn deeper(depth: u64) -> u64 {
+    std::hint::black_box(deeper(std::hint::black_box(depth + 1))) + 1
+}
+
 #[endpoint(get, "/spin", price = "0.01", summary = "Never ends")]
 fn spin() -> Text {
     loop {

@@ -5,15 +5,15 @@ use std::time::Duration;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Instance, Linker, ResourceTable, ResourceType};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
-use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::random::Deterministic;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
-use super::deadline::Deadline;
+use super::deadline::{Ticker, limit_evaluation};
 use super::engine::{BINDINGS, CompiledEngine};
 use super::explain;
 use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
+use super::printed::Printed;
 use crate::BuildError;
 
 wasmtime::component::bindgen!({
@@ -26,12 +26,8 @@ wasmtime::component::bindgen!({
     exports: { default: async },
 });
 
-/// The time that a module's top level may take.
-pub(super) const LONGEST: Duration = Duration::from_secs(10);
 /// The memory that a module may use, which becomes part of the component, in bytes.
-const MOST_MEMORY: usize = 256 << 20;
-/// The most bytes that a module may print while it is evaluated.
-const MOST_OUTPUT: usize = 64 << 10;
+pub(super) const MOST_MEMORY: usize = 256 << 20;
 
 /// An evaluated plugin.
 pub(super) struct Evaluated {
@@ -103,10 +99,10 @@ pub(super) async fn begin(
     modules: &Modules,
     entry: &str,
 ) -> Result<EvaluatedEngine, BuildError> {
-    let (stdout, stderr) = (MemoryOutputPipe::new(MOST_OUTPUT), MemoryOutputPipe::new(MOST_OUTPUT));
+    let printed = Printed::default();
     let wasi = WasiCtxBuilder::new()
-        .stdout(stdout.clone())
-        .stderr(stderr.clone())
+        .stdout(printed.clone())
+        .stderr(printed.clone())
         // Constant, so that the same sources give the same bytes.
         .secure_random(Deterministic::new(vec![0x5a]))
         .insecure_random(Deterministic::new(vec![0x5a]))
@@ -118,14 +114,13 @@ pub(super) async fn begin(
     let state = State { wasi, table: ResourceTable::new(), http: WasiHttpCtx::new(), network: NoNetwork, limits };
     let mut store = Store::new(&engine.engine, state);
     store.limiter(|state| &mut state.limits);
-    store.set_epoch_deadline(1);
-    let _deadline = Deadline::start(&engine.engine, LONGEST);
+    limit_evaluation(&mut store);
+    let _ticker = Ticker::start(&engine.engine);
     let linker = linker(engine, modules)?;
     let instance = linker.instantiate_async(&mut store, &engine.component).await?;
     let init = Init::new(&mut store, &instance)?;
     let evaluated = init.call_init(&mut store, BINDINGS, entry, Some(ENTRY), false).await;
-    let bytes = [stdout.contents(), stderr.contents()].concat();
-    let output = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+    let output = printed.take().trim_end().to_owned();
     match evaluated {
         Ok(Ok(())) => Ok(EvaluatedEngine { store, instance, output }),
         Ok(Err(error)) => {

@@ -5,10 +5,12 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
+use coinslot_base::text::excerpt;
 use oxc_resolver::{ResolveOptions, Resolver};
 
 use super::package::Package;
-use super::typescript;
+use super::source::on_a_large_stack;
+use super::{source, typescript};
 
 mod shaken;
 
@@ -21,10 +23,8 @@ pub(super) const ENTRY: &str = "/@coinslot/entry";
 pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
 /// The same of a component that runs tests.
 pub(super) const TESTS_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:test-exports';";
-/// The largest file that is read as a module, in bytes.
-const MAX_MODULE: u64 = 32 << 20;
-/// The stack of a parser, in bytes, of which only what is used takes memory.
-const PARSER_STACK: usize = 1 << 30;
+/// The most characters of an import's specifier that a message shows.
+const LONGEST_SHOWN: usize = 200;
 
 /// The modules of one plugin. Clones share what was read.
 #[derive(Clone, Debug)]
@@ -139,11 +139,12 @@ impl Modules {
 
     fn read(&self, name: &str) -> Result<String, String> {
         let path = self.0.found.lock().files.get(name).cloned().ok_or_else(|| format!("{name} was never found"))?;
-        let source = read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
+        let source = source::read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
         self.0.found.lock().read.insert(path.clone());
         let shown = self.0.shown(&path);
+        source::check_nesting(&shown, &source)?;
         on_a_large_stack(|| match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => json(&shown, &source),
+            Some("json") => source::json(&shown, &source),
             Some("ts" | "mts" | "tsx" | "jsx") => typescript::to_javascript(&shown, &source),
             _ => typescript::check_javascript(&shown, source),
         })
@@ -229,6 +230,10 @@ fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
     if specifier.starts_with("wasi:") || specifier.starts_with("coinslot:") {
         return format!("there is no `{specifier}`: plugins import 'coinslot', and WASI by the versions that it has");
     }
+    let specifier = &excerpt(specifier, LONGEST_SHOWN);
+    if specifier.contains(':') {
+        return format!("`{specifier}` cannot be imported: imports are files and packages, and nothing is downloaded");
+    }
     if specifier.starts_with('.') || specifier.starts_with('/') {
         return format!("there is no file `{specifier}`");
     }
@@ -243,36 +248,6 @@ fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
         }
         other => format!("`{specifier}` cannot be imported: {other}"),
     }
-}
-
-/// The text of a regular file of a bounded size. A pipe would never end.
-pub(super) fn read(path: &Path) -> std::io::Result<String> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(std::io::Error::other("it is no regular file"));
-    }
-    let size = metadata.len();
-    if size > MAX_MODULE {
-        return Err(std::io::Error::other(format!("a module of {size} bytes is too large: {MAX_MODULE} at most")));
-    }
-    std::fs::read_to_string(path)
-}
-
-/// Runs a parser, which calls itself for each level of the source. A source with very many levels would end the process
-/// on the stack of an evaluation.
-pub(super) fn on_a_large_stack<T: Send>(parse: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
-    std::thread::scope(|scope| {
-        let thread = std::thread::Builder::new().stack_size(PARSER_STACK).spawn_scoped(scope, parse);
-        let parsed = thread.map_err(|error| error.to_string())?.join();
-        parsed.unwrap_or_else(|_| Err("the parser failed".to_owned()))
-    })
-}
-
-/// A module whose default export is a JSON document, which the engine parses: as an expression, `__proto__` is no key.
-fn json(file: &str, source: &str) -> Result<String, String> {
-    serde_json::from_str::<serde::de::IgnoredAny>(source)
-        .map_err(|error| format!("{file}:{}:{}: {error}", error.line(), error.column()))?;
-    Ok(format!("export default JSON.parse({});", serde_json::Value::from(source)))
 }
 
 /// A relative path without `.` and `..`.

@@ -54,6 +54,8 @@ struct ModuleNode {
     with_effects: HashSet<usize>,
     can_shrink: bool,
     is_included: bool,
+    /// Names that a statement refers to.
+    used: HashSet<String>,
     live: Vec<bool>,
     /// Imported and exported names that are needed.
     imported: HashSet<String>,
@@ -109,6 +111,8 @@ impl Graph {
         let node = files.text(name).and_then(|text| {
             let module = module::read(&text)?;
             let live = vec![false; module.statements.len()];
+            let uses = module.statements.iter().flat_map(|item| &item.uses);
+            let used = uses.map(|used| used.name.clone()).collect();
             let (targets, can_shrink) = (HashMap::new(), files.is_without_effects(name));
             let (imported, exported, with_effects) = (HashSet::new(), HashSet::new(), HashSet::new());
             let name = name.to_owned();
@@ -121,6 +125,7 @@ impl Graph {
                 with_effects,
                 can_shrink,
                 is_included,
+                used,
                 live,
                 imported,
                 exported,
@@ -194,8 +199,7 @@ impl Graph {
             Kind::Import(names, source) => {
                 self.tasks.extend(include(source));
                 // What is read of a name that is used is told by its uses.
-                let uses = || node.module.statements.iter().flat_map(|item| &item.uses);
-                let unused = names.iter().filter(|name| uses().all(|used| used.name != name.name));
+                let unused = names.iter().filter(|name| !node.used.contains(&name.name));
                 self.tasks.extend(unused.map(|it| Task::Name(index, it.name.clone(), Vec::new())));
             }
             Kind::Export(names, source) => {

@@ -6,9 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::modules::read;
 use super::shake::module::{self, Kind, Module};
-use super::{place, typescript};
+use super::{place, source, typescript};
 use crate::{BuildError, sdk};
 
 /// The versions that can build the contract. Each other one that was tried cannot.
@@ -49,14 +48,17 @@ pub fn build_with_starlingmonkey(module: &Path, out: &Path) -> Result<(), BuildE
 
 /// The world of a module, by its exports. Fails if it is not one for this engine.
 fn world(path: &Path) -> Result<&'static str, BuildError> {
-    let source = read(path).map_err(BuildError::file(path))?;
+    let text = source::read(path).map_err(BuildError::file(path))?;
     let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
-    let text = match extension {
-        "ts" | "mts" | "tsx" | "jsx" => typescript::to_javascript(&file, &source),
-        _ => typescript::check_javascript(&file, source),
+    let read = || {
+        source::check_nesting(&file, &text)?;
+        match extension {
+            "ts" | "mts" | "tsx" | "jsx" => typescript::to_javascript(&file, &text),
+            _ => typescript::check_javascript(&file, text.clone()),
+        }
     };
-    let text = text.map_err(BuildError::Source)?;
+    let text = source::on_a_large_stack(read).map_err(BuildError::Source)?;
     let Some(read) = module::read(&text) else {
         return Err(BuildError::Engine(format!("{file} cannot be read")));
     };
@@ -110,7 +112,7 @@ fn jco(module: &Path) -> Result<PathBuf, BuildError> {
         ))
     };
     let package = package.ok_or_else(missing)?;
-    let text = read(&package).map_err(BuildError::file(&package))?;
+    let text = source::read(&package).map_err(BuildError::file(&package))?;
     let described: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let script = described["bin"]["jco"].as_str().or(described["bin"].as_str()).ok_or_else(missing)?;
     Ok(package.with_file_name(script))

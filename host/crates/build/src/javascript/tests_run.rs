@@ -13,7 +13,7 @@ use http_body_util::{BodyExt, Empty};
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi_http::{WasiHttpView, p3};
 
-use super::deadline::Deadline;
+use super::deadline::{Deadline, Ticker};
 use super::engine::CompiledEngine;
 use super::evaluate::{self, EvaluatedEngine, State};
 use super::modules::{Modules, TESTS_SOURCE};
@@ -96,8 +96,9 @@ impl Run<'_> {
     ) -> Result<(), BuildError> {
         let EvaluatedEngine { mut store, instance, .. } = evaluated;
         store.data_mut().wasi = WasiCtxBuilder::new().stdout(self.printed.clone()).stderr(self.printed.clone()).build();
-        store.set_epoch_deadline(1);
-        let deadline = Deadline::start(&engine.engine, self.limit);
+        let deadline = Deadline::after(self.limit);
+        deadline.watch(&mut store);
+        let _ticker = Ticker::start(&engine.engine);
         let service = p3::bindings::Service::new(&mut store, &instance)?;
         let query = only.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
         let timeout = self.timeout.as_millis().min(LONGEST_TIMER);
@@ -107,19 +108,26 @@ impl Run<'_> {
         let (request, _sent) = p3::Request::from_http(store.data_mut().http().hooks, request);
         let called = store
             .run_concurrent(async |accessor| {
-                let answer = service.handle(accessor, request).await?;
-                let answer = answer.map_err(|code| wasmtime::Error::msg(format!("the tests gave {code:?}")))?;
-                let answer = accessor.with(|mut store| answer.into_http::<State>(&mut store, async { Ok(()) }))?;
-                let mut body = answer.into_body();
-                let mut lines = Lines::default();
-                while let Some(frame) = body.frame().await {
-                    let frame = frame.map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-                    for report in lines.add(frame.data_ref().map(|data| &data[..]).unwrap_or_default())? {
-                        deadline.extend(self.limit);
-                        self.take(report);
+                let ran = async {
+                    let answer = service.handle(accessor, request).await?;
+                    let answer = answer.map_err(|code| wasmtime::Error::msg(format!("the tests gave {code:?}")))?;
+                    let answer = accessor.with(|mut store| answer.into_http::<State>(&mut store, async { Ok(()) }))?;
+                    let mut body = answer.into_body();
+                    let mut lines = Lines::default();
+                    while let Some(frame) = body.frame().await {
+                        let frame = frame.map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+                        for report in lines.add(frame.data_ref().map(|data| &data[..]).unwrap_or_default())? {
+                            deadline.extend(self.limit);
+                            self.take(report);
+                        }
                     }
+                    wasmtime::Result::<()>::Ok(())
+                };
+                tokio::select! {
+                    ran = ran => ran,
+                    // A test that waits for a timer has no code that could be interrupted.
+                    () = deadline.passed() => Err(wasmtime::Error::msg("its time is over")),
                 }
-                wasmtime::Result::<()>::Ok(())
             })
             .await;
         match (called.and_then(|called| called), self.running.take()) {
@@ -176,9 +184,13 @@ struct Lines(Vec<u8>);
 impl Lines {
     /// Adds a piece, and returns the reports that are complete.
     fn add(&mut self, piece: &[u8]) -> wasmtime::Result<Vec<TestReport>> {
-        self.0.extend_from_slice(piece);
-        let Some(end) = self.0.iter().rposition(|byte| *byte == b'\n') else { return Ok(Vec::new()) };
-        let complete: Vec<u8> = self.0.drain(..=end).collect();
+        // Only the piece is searched: a report may have millions of bytes, and comes in small pieces.
+        let Some(end) = piece.iter().rposition(|byte| *byte == b'\n') else {
+            self.0.extend_from_slice(piece);
+            return Ok(Vec::new());
+        };
+        self.0.extend_from_slice(&piece[..=end]);
+        let complete = std::mem::replace(&mut self.0, piece[end + 1..].to_vec());
         let lines = complete.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let read = |line| serde_json::from_slice(line).map_err(|error| wasmtime::Error::msg(error.to_string()));
         lines.map(read).collect()

@@ -34,11 +34,27 @@ const SMALL_CHUNK: usize = 1 << 10;
 /// One request, as the host knows it while a guest works on it.
 pub(crate) struct RequestContext {
     pub(crate) receipt: Option<PaymentReceipt>,
-    /// False for `describe` and `quote`, which cannot charge.
-    pub(crate) handles_request: bool,
+    pub(crate) charging: Charging,
     /// Takes what is charged for the request.
     pub(crate) meter: Arc<GuestMeter>,
     pub(crate) egress: Egress,
+}
+
+/// The right of a guest to set what is charged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Charging {
+    /// It answers `describe` or `quote`.
+    NoRequest,
+    /// It handles a request whose price is not its own to set.
+    Fixed,
+    /// It handles a request whose payer has authorised a maximum.
+    Metered,
+}
+
+impl Charging {
+    pub(crate) fn of_request(is_metered: bool) -> Self {
+        if is_metered { Self::Metered } else { Self::Fixed }
+    }
 }
 
 /// The contexts of the requests that one instance has at the moment.

@@ -22,6 +22,9 @@ pub(crate) const TICK: Duration = Duration::from_millis(1);
 /// Linear memory that a slot of the pool can hold, in bytes. No plugin's limit can be above it.
 pub(crate) const MAX_MEMORY: usize = 256 << 20;
 
+/// The stack that the calls of a guest may take, in bytes. It is wasmtime's default: a fiber has four times as much.
+pub(crate) const STACK: usize = 512 << 10;
+
 /// The most elements of one table. A Python component has 5,768 and a JavaScript one 7,786.
 pub(crate) const TABLE_ELEMENTS: usize = 100_000;
 
@@ -101,6 +104,7 @@ fn config(EngineKind { wasi, allocation }: EngineKind) -> Config {
     }
     config
         .epoch_interruption(true)
+        .max_wasm_stack(STACK)
         .wasm_component_model_async(wasi == Wasi::P3)
         .concurrency_support(wasi == Wasi::P3)
         .shared_memory(false)

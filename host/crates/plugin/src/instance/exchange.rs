@@ -22,6 +22,8 @@ pub(crate) type BodyTransfer = Pin<Box<dyn Future<Output = Result<(), Error>> + 
 pub(crate) struct GuestRequest {
     pub(crate) request: Request<WasiBody>,
     pub(crate) receipt: Option<PaymentReceipt>,
+    /// The guest may set what is charged.
+    pub(crate) is_metered: bool,
     pub(crate) loop_guard: LoopGuard,
     pub(crate) response: oneshot::Sender<GuestResponse>,
     pub(crate) body_read: Arc<BodyRead>,
@@ -52,13 +54,16 @@ impl RequestProgress {
         which.store(true, Relaxed);
     }
 
+    /// True if the guest has been told that the body is larger than its limit.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.too_large.load(Relaxed)
+    }
+
     /// The fault, or that of the client if the guest did not survive a body that is not whole. What a guest does too
     /// long or with too much memory is its own fault all the same.
     pub(crate) fn excuse(&self, fault: Fault) -> Fault {
         match fault {
-            Fault::Trap(_) | Fault::NoResponse(_) if self.too_large.load(Relaxed) => {
-                Fault::RequestTooLarge(fault.to_string())
-            }
+            Fault::Trap(_) | Fault::NoResponse(_) if self.is_too_large() => Fault::RequestTooLarge(fault.to_string()),
             Fault::Trap(_) | Fault::NoResponse(_) if self.ended_early.load(Relaxed) => {
                 Fault::RequestEndedEarly(fault.to_string())
             }

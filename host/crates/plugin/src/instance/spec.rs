@@ -43,11 +43,12 @@ impl InstanceSpec {
         &self,
         permits: Option<InstancePermits>,
         receipt: Option<PaymentReceipt>,
+        is_metered: bool,
         loop_guard: LoopGuard,
     ) -> StoreConfig {
         let limits = &self.limits;
-        let grant =
-            RequestGrant { capabilities: self.capabilities.clone(), outgoing: limits.outgoing_requests, loop_guard };
+        let (capabilities, outgoing) = (self.capabilities.clone(), limits.outgoing_requests);
+        let grant = RequestGrant { capabilities, outgoing, loop_guard, is_metered };
         StoreConfig {
             memory: limits.memory,
             cpu: limits.cpu,

@@ -18,7 +18,7 @@ use crate::capabilities::Capabilities;
 use crate::capabilities::egress::{Egress, LoopGuard};
 use crate::capabilities::log::{GuestLog, LogStream, PluginLog};
 use crate::contract::PaymentReceipt;
-use crate::instance::context::{RequestContext, RequestContexts};
+use crate::instance::context::{Charging, RequestContext, RequestContexts};
 use crate::instance::host_memory::{self, FIELDS, HOST_MEMORY};
 use crate::instance::limiter::MemoryLimiter;
 use crate::instance::meter::GuestMeter;
@@ -92,6 +92,8 @@ pub(crate) struct RequestGrant {
     pub(crate) outgoing: u32,
     /// The servers that the request has been through.
     pub(crate) loop_guard: LoopGuard,
+    /// It may set what is charged.
+    pub(crate) is_metered: bool,
 }
 
 /// The host's data in a store.
@@ -184,13 +186,13 @@ pub(crate) fn context(
 ) -> (Arc<Capabilities>, RequestContext) {
     let log = meter.log().of_plugin();
     match grant {
-        Grant::Requests(RequestGrant { capabilities, outgoing, loop_guard }) => {
+        Grant::Requests(RequestGrant { capabilities, outgoing, loop_guard, is_metered }) => {
             let egress = Egress::new(capabilities.outgoing.clone(), log, outgoing, loop_guard);
-            (capabilities, RequestContext { receipt, handles_request: true, meter, egress })
+            (capabilities, RequestContext { receipt, charging: Charging::of_request(is_metered), meter, egress })
         }
         Grant::Question(capabilities) => {
             let egress = Egress::denied(log);
-            (capabilities, RequestContext { receipt, handles_request: false, meter, egress })
+            (capabilities, RequestContext { receipt, charging: Charging::NoRequest, meter, egress })
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::breaker;
 use crate::fault::Fault;
 use crate::headers::{is_withheld, remove};
 use crate::instance::exchange::{BodyRead, RequestProgress};
+use crate::instance::meter::GuestMeter;
 use crate::invoke::streaming::StreamingGuest;
 
 /// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice
@@ -43,6 +44,8 @@ pub(super) struct GuestBody {
     turn: usize,
     /// Tells a guest of WASI 0.3 that its body has been read.
     read: Arc<BodyRead>,
+    /// The observations of the guest, by which a body that is cut off is explained.
+    meter: Arc<GuestMeter>,
 }
 
 /// The circuit breaker's permit of a guest that still writes, and the plugin's name.
@@ -54,9 +57,15 @@ struct BreakerReport {
 
 impl GuestBody {
     /// A body of at most `limit` bytes. `declared` is the length that the head declares.
-    pub(super) fn new(inner: WasiBody, limit: u64, declared: Option<u64>, read: Arc<BodyRead>) -> Self {
+    pub(super) fn new(
+        inner: WasiBody,
+        limit: u64,
+        declared: Option<u64>,
+        read: Arc<BodyRead>,
+        meter: Arc<GuestMeter>,
+    ) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, guest: None, breaker: None, left: limit, declared, turn: 0, read }
+        Self { inner, ready, guest: None, breaker: None, left: limit, declared, turn: 0, read, meter }
     }
 
     /// Adds the guest that is still writing.
@@ -119,7 +128,7 @@ impl GuestBody {
                     // A trap cuts the body off, and the guest's own fault explains more than the cut.
                     let fault = match self.guest.as_ref().map(|guest| guest.poll(cx)) {
                         Some(Poll::Ready(Err(fault))) => fault,
-                        _ => cut_off(&error),
+                        _ => self.cut_off(&error),
                     };
                     return Poll::Ready(Some(Err(self.fail(fault))));
                 }
@@ -133,7 +142,10 @@ impl GuestBody {
                 // The guest may just have written a frame.
                 Poll::Pending => match self.poll_inner(cx) {
                     Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(self.fail(cut_off(&error))))),
+                    Poll::Ready(Some(Err(error))) => {
+                        let fault = self.cut_off(&error);
+                        return Poll::Ready(Some(Err(self.fail(fault))));
+                    }
                     Poll::Ready(None) => {}
                     Poll::Pending => return Poll::Pending,
                 },
@@ -184,6 +196,12 @@ impl GuestBody {
         fault
     }
 
+    /// The fault of a guest that gave its body up. Memory that the host refused explains more than the guest's own text.
+    fn cut_off(&self, error: &Error) -> Fault {
+        let fault = || Fault::NoResponse(format!("its body is cut off: {error}"));
+        self.meter.refused_memory().unwrap_or_else(fault)
+    }
+
     /// Counts the bytes of a frame against the limit, and removes withheld fields from trailers.
     fn count(&mut self, frame: Frame<Bytes>) -> Result<Frame<Bytes>, Fault> {
         if let Some(data) = frame.data_ref() {
@@ -203,10 +221,6 @@ impl GuestBody {
             Err(frame) => frame,
         })
     }
-}
-
-fn cut_off(error: &Error) -> Fault {
-    Fault::NoResponse(format!("its body is cut off: {error}"))
 }
 
 fn unfinished() -> Fault {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use coinslot_base::breaker::{Breaker, BreakerPermit};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -17,6 +17,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest, RequestProgress};
+use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
@@ -34,7 +35,7 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, wait, client } = permit;
+    let Permit { receipt, breaker, wait, client, is_metered } = permit;
     let spec = &instances.spec;
     let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
     let mut permit = match breaker {
@@ -42,7 +43,8 @@ pub(crate) async fn invoke(
         None => circuit.admit()?,
     };
     let progress = Arc::<RequestProgress>::default();
-    match run(instances, client, wait, receipt, request, &progress, &mut permit).await {
+    let payment = Payment { receipt, is_metered };
+    match run(instances, client, wait, payment, request, &progress, &mut permit).await {
         Ok((parts, body, None)) => {
             breaker::succeeded(permit, &spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
@@ -77,6 +79,12 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermi
     head.await
 }
 
+/// The payment as a guest may know it, and the right to set its amount.
+struct Payment {
+    receipt: Option<PaymentReceipt>,
+    is_metered: bool,
+}
+
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
 type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
@@ -84,19 +92,21 @@ async fn run(
     instances: &Arc<Instances>,
     client: Client,
     wait: Duration,
-    receipt: Option<PaymentReceipt>,
+    payment: Payment,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut BreakerPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
+    let Payment { receipt, is_metered } = payment;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
-    let request = GuestRequest { request, receipt, loop_guard, response, body_read: Arc::clone(&body_read) };
+    let request =
+        GuestRequest { request, receipt, is_metered, loop_guard, response, body_read: Arc::clone(&body_read) };
     let came = Instant::now();
     let started = match &instances.reuse {
         InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, progress, permit).await,
@@ -121,12 +131,28 @@ async fn run(
     if parts.status.is_informational() {
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
+    if let Some(fault) = fault_behind(parts.status, guest.meter(), progress) {
+        return Err(fault);
+    }
     parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
     guest.answers_until(begin + limits.total);
     let declared = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let body = GuestBody::new(body, limits.response_body, declared, body_read);
+    let body = GuestBody::new(body, limits.response_body, declared, body_read, guest.meter().clone());
     if ended {
         return Ok((parts, body.buffered()?, None));
     }
     Ok((parts, body, Some(StreamingGuest::new(guest, started.permits, limits.total))))
+}
+
+/// The fault that a guest has made an answer of.
+///
+/// An SDK answers 500 to any error of a handler, also to one over memory that the host refused, and 400 to a body that
+/// ended at its limit. Such a guest knows neither the limit nor its key, and a guest in another language ends with a
+/// trap instead. Both get the same answer, and the operator reads the limit.
+fn fault_behind(status: StatusCode, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
+    let is_error = status.is_client_error() || status.is_server_error();
+    if is_error && status != StatusCode::PAYLOAD_TOO_LARGE && request.is_too_large() {
+        return Some(Fault::RequestTooLarge(format!("it answered with the status {}", status.as_u16())));
+    }
+    meter.refused_memory().filter(|_| status == StatusCode::INTERNAL_SERVER_ERROR)
 }

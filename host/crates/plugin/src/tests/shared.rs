@@ -21,7 +21,7 @@ async fn crowd(limits: Limits) -> Plugin {
 /// The response to a request by this payer, and the amount that was charged for it.
 async fn ask(plugin: &Plugin, payer: &str, steps: &str) -> Result<(Value, Option<String>), Fault> {
     let permit = if payer.is_empty() { free() } else { paid_by(payer) };
-    let (parts, body) = plugin.invoke(permit, get(&format!("/crowd?{steps}"))).await?.into_parts();
+    let (parts, body) = plugin.invoke(permit.metered(), get(&format!("/crowd?{steps}"))).await?.into_parts();
     let body = body.collect().await?.to_bytes();
     let charged = parts.extensions.get::<MeteredAmount>().expect("a bill").amount();
     Ok((serde_json::from_slice(&body).expect("JSON"), charged))

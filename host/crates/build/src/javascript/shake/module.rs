@@ -13,7 +13,7 @@ use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType, Span};
 
 use super::references::{Context, References};
-use crate::javascript::modules::on_a_large_stack;
+use crate::javascript::source::on_a_large_stack;
 
 /// A module: its statements, and the names of its top level.
 #[derive(Debug, Default)]
@@ -74,7 +74,7 @@ pub(in crate::javascript) struct Name {
 }
 
 /// A reference to a name of the top level, with the members that are read of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(in crate::javascript) struct Use {
     pub(in crate::javascript) name: String,
     pub(in crate::javascript) path: Vec<String>,
@@ -240,8 +240,11 @@ impl Module {
             let again = scoping.symbol_redeclarations(*symbol).iter().map(|declaration| declaration.span);
             for span in std::iter::once(scoping.symbol_span(*symbol)).chain(again) {
                 let at = span.start as usize;
-                let declares = |item: &Item| item.span.0 <= at && at < item.span.1;
-                let Some(statement) = self.statements.iter().position(declares) else { continue };
+                // They stand in the order of the text: a search from the first one takes seconds of a long module.
+                let statement = self.statements.partition_point(|item| item.span.1 <= at);
+                if self.statements.get(statement).is_none_or(|item| at < item.span.0) {
+                    continue;
+                }
                 self.declared.entry(name.to_owned()).or_default().push(statement);
                 if matches!(self.statements[statement].kind, Kind::Declaration) {
                     self.exports.insert(name.to_owned(), Export::Local(name.to_owned()));

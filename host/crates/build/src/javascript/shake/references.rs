@@ -1,5 +1,7 @@
 //! Collects what a statement refers to, and tells whether its evaluation may have an effect.
 
+use std::collections::HashSet;
+
 use oxc_ast::ast::{CallExpression, Expression, IdentifierReference, ImportExpression, StaticMemberExpression};
 use oxc_ast_visit::{Visit, walk};
 use oxc_ecmascript::GlobalContext;
@@ -15,6 +17,7 @@ const LONGEST_PATH: usize = 4;
 pub(super) struct References<'s> {
     scoping: &'s Scoping,
     pub(super) uses: Vec<Use>,
+    seen: HashSet<Use>,
     /// Specifiers of `import()`.
     pub(super) dynamic: Vec<String>,
     /// The statement evaluates text, or imports what only its evaluation tells.
@@ -23,7 +26,7 @@ pub(super) struct References<'s> {
 
 impl<'s> References<'s> {
     pub(super) fn new(scoping: &'s Scoping) -> Self {
-        Self { scoping, uses: Vec::new(), dynamic: Vec::new(), is_opaque: false }
+        Self { scoping, uses: Vec::new(), seen: HashSet::new(), dynamic: Vec::new(), is_opaque: false }
     }
 
     fn refer(&mut self, it: &IdentifierReference<'_>, path: Vec<String>) {
@@ -33,7 +36,8 @@ impl<'s> References<'s> {
             return;
         }
         let found = Use { name: it.name.to_string(), path };
-        if !self.uses.contains(&found) {
+        // One statement may refer to many thousands: a table.
+        if self.seen.insert(found.clone()) {
             self.uses.push(found);
         }
     }
@@ -56,7 +60,8 @@ impl<'a> Visit<'a> for References<'_> {
             path.truncate(LONGEST_PATH);
             self.refer(base, path);
         } else {
-            walk::walk_static_member_expression(self, it);
+            // The members between have no other expressions. Visited one by one, each would look for the base again.
+            self.visit_expression(object);
         }
     }
 

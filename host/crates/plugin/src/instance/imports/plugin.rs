@@ -4,9 +4,13 @@ use wasmtime::AsContextMut;
 use wasmtime::component::{Access, HasSelf};
 
 use crate::bindings::{is_amount, payment, usage};
-use crate::instance::context::RequestContext;
+use crate::instance::context::{Charging, RequestContext};
 use crate::instance::guest_task::calling_task;
 use crate::instance::store::GuestState;
+
+/// The error of a charge for a request whose price its plugin does not set.
+const NOT_METERED: &str = "this request is not metered: only an endpoint whose price is `up-to` charges, and this one's \
+                           price is collected without a charge";
 
 impl payment::Host for GuestState {}
 
@@ -27,18 +31,23 @@ impl<T: 'static> payment::HostWithStore<T> for HasSelf<GuestState> {
 impl usage::Host for GuestState {}
 
 impl<T: 'static> usage::HostWithStore<T> for HasSelf<GuestState> {
-    /// Checks the notation only. Whether the amount may be charged is decided when the response is settled, outside of
-    /// this package.
+    /// Checks that the request is metered, and the notation. Whether the amount is within the maximum is decided when
+    /// the response is settled, outside of this package.
     fn charge(mut store: Access<'_, T, Self>, amount: String) -> Result<(), String> {
-        let Some(context) = context(&mut store).filter(|context| context.handles_request) else {
-            return Err("no request is being handled".into());
+        let context = context(&mut store);
+        let meter = match context.as_ref().map(|context| context.charging) {
+            None | Some(Charging::NoRequest) => return Err("no request is being handled".into()),
+            Some(Charging::Fixed) => return Err(NOT_METERED.into()),
+            Some(Charging::Metered) => context.map(|context| &context.meter),
         };
         if !is_amount(&amount) {
             return Err("not an amount: write digits, optionally a dot and more digits, optionally \
                  one space and the asset's symbol, as in `0.01 USDC`"
                 .into());
         }
-        context.meter.charge(amount);
+        if let Some(meter) = meter {
+            meter.charge(amount);
+        }
         Ok(())
     }
 }

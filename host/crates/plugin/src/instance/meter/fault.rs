@@ -3,11 +3,12 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use coinslot_base::text::bounded;
-use wasmtime::{PoolConcurrencyLimitError, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::GuestMeter;
 use crate::fault::Fault;
+use crate::instance::engine::STACK;
 
 /// The most bytes of a trap's text that are kept.
 const TRAP_TEXT: usize = 4 << 10;
@@ -27,6 +28,17 @@ impl GuestMeter {
         self.plugin_memory_refused.store(true, Relaxed);
     }
 
+    /// The limit of memory that the guest has met, if any.
+    pub(crate) fn refused_memory(&self) -> Option<Fault> {
+        if self.memory_refused.load(Relaxed) {
+            Some(Fault::Memory)
+        } else if self.host_memory_refused.load(Relaxed) {
+            Some(Fault::HostMemory)
+        } else {
+            self.plugin_memory_refused.load(Relaxed).then_some(Fault::PluginMemory)
+        }
+    }
+
     /// Explains why a guest ended. A fault that is in the error already stays. Otherwise the host's own observations
     /// go before the text of the trap: a guest that was refused memory usually aborts with a trap of its own.
     pub(crate) fn fault(&self, error: &wasmtime::Error) -> Fault {
@@ -34,12 +46,8 @@ impl GuestMeter {
             fault.clone()
         } else if self.exhausted.load(Relaxed) {
             Fault::Cpu
-        } else if self.memory_refused.load(Relaxed) {
-            Fault::Memory
-        } else if self.host_memory_refused.load(Relaxed) {
-            Fault::HostMemory
-        } else if self.plugin_memory_refused.load(Relaxed) {
-            Fault::PluginMemory
+        } else if let Some(refused) = self.refused_memory() {
+            refused
         } else if error.is::<PoolConcurrencyLimitError>() {
             Fault::Busy
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
@@ -53,8 +61,15 @@ impl GuestMeter {
 /// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so
 /// the cause would be what is cut off.
 fn trap_text(error: &wasmtime::Error) -> String {
+    let advice = match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => format!(
+            ": its calls may take {} KiB of stack, which no setting changes: nest calls less deeply, or write a loop",
+            STACK >> 10
+        ),
+        Some(_) | None => String::new(),
+    };
     match error.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{}\n{backtrace}", error.root_cause()),
+        Some(backtrace) => format!("{}{advice}\n{backtrace}", error.root_cause()),
         None => format!("{error:#}"),
     }
 }

@@ -57,8 +57,9 @@ pub(super) fn start(
     close: impl FnOnce() + Send + 'static,
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
-    let grant = RequestGrant { capabilities: spec.capabilities.clone(), outgoing: 0, loop_guard: LoopGuard::default() };
-    let config = spec.store_config(None, None, LoopGuard::default());
+    let (capabilities, loop_guard) = (spec.capabilities.clone(), LoopGuard::default());
+    let grant = RequestGrant { capabilities, outgoing: 0, loop_guard, is_metered: false };
+    let config = spec.store_config(None, None, false, LoopGuard::default());
     let config = StoreConfig { grant: Grant::Requests(grant), counted: Some(memory), ..config };
     let (mut store, meter) = store::store(&spec.engine, config);
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
@@ -204,7 +205,7 @@ impl AccessorTask<GuestState> for RequestTask {
             return Ok(());
         }
         let SharedRequest { request, meter, progress } = *request;
-        let GuestRequest { request, receipt, loop_guard, response, body_read } = request;
+        let GuestRequest { request, receipt, is_metered, loop_guard, response, body_read } = request;
         let RunningInstance { service, share, state, .. } = &*instance;
         let handle = service.wasi_http_handler().func_handle();
         let (call, transfer) = accessor.with(|mut store| {
@@ -212,7 +213,8 @@ impl AccessorTask<GuestState> for RequestTask {
             let request = store.get().table().push(request)?;
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             // `start_call_concurrent` runs no code of the guest, so the context is there before its first instruction.
-            let grant = RequestGrant { capabilities: share.capabilities.clone(), outgoing: share.outgoing, loop_guard };
+            let (capabilities, outgoing) = (share.capabilities.clone(), share.outgoing);
+            let grant = RequestGrant { capabilities, outgoing, loop_guard, is_metered };
             let (_, context) = store::context(receipt, Grant::Requests(grant), meter.clone());
             state.meter.request_entered(store.get().contexts.insert(call.task(), context));
             let transfer: BodyTransfer = Box::pin(transfer);
