@@ -134,9 +134,9 @@ pub use time::sleep;
 #[cfg(target_family = "wasm")]
 mod bindings;
 
-/// Bodies of `wasi:http`.
+/// What differs between versions of WASI.
 #[cfg(target_family = "wasm")]
-mod wasi_body;
+mod wasi;
 
 /// The exports of the component.
 #[cfg(target_family = "wasm")]

@@ -16,9 +16,9 @@ use wasip2::http::outgoing_handler::{self, OutgoingRequest};
 use wasip2::http::types::{Fields, IncomingResponse, Method as WasiMethod, RequestOptions, Scheme};
 use wstd::runtime::AsyncPollable;
 
+use super::body::{ReceivedBody, send_body};
 use crate::body::{Body, BodyError};
 use crate::http::HttpError;
-use crate::wasi_body::{ReceivedBody, send_body};
 
 type Upload = Pin<Box<dyn Future<Output = Result<(), BodyError>>>>;
 
