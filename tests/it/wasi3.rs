@@ -158,3 +158,20 @@ async fn an_answer_that_breaks_off_costs_nothing() {
     assert_eq!(together.sold().await, U256::ZERO);
     assert!(together.host.log().contains("an answer was cut short: 500 broken: as asked"), "{}", together.host.log());
 }
+
+/// HTTP/1 does not ask for the end of a body whose length is declared. The guest was dropped before it had ended, and
+/// its instance with it, so that `reuse` changed nothing for answers of free endpoints.
+#[tokio::test]
+async fn an_instance_is_used_again_after_a_free_answer_of_a_declared_length() {
+    for reuse in ["{ total = 100 }", "{ total = 100, concurrent = 8 }"] {
+        let builder = DevHost::builder().plugin("wasi3.wasm", &guest("wasi3"));
+        let config = format!("[plugin.guest-wasi3]\nreuse = {reuse}\n");
+        std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
+        let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+        for calls in ["1", "2", "3"] {
+            let answer = host.client().get(host.url("/together/calls")).send().await.expect("an answer");
+            assert_eq!(answer.headers()["content-length"], "1");
+            assert_eq!(answer.text().await.expect("a body"), calls, "with {reuse}");
+        }
+    }
+}
