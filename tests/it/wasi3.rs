@@ -1,6 +1,7 @@
 //! Checks what plugins in Rust gain by the SDK's feature `wasi3`: while one request waits, the instance answers others.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use alloy::primitives::U256;
 use bytes::Bytes;
@@ -81,6 +82,18 @@ impl Together {
 
     async fn sold(&self) -> U256 {
         self.host.chain().balance(self.host.seller()).await / U256::from(10_000)
+    }
+
+    /// The line of `dev` about a request, once it is there.
+    async fn line_of(&self, request: &str) -> String {
+        let start = std::time::Instant::now();
+        loop {
+            if let Some(line) = self.host.log().lines().find(|line| line.contains(request)) {
+                return line.to_owned();
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "{}", self.host.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// Two payers meet at a path, and each gets an answer of its own.
@@ -174,4 +187,15 @@ async fn an_instance_is_used_again_after_a_free_answer_of_a_declared_length() {
             assert_eq!(answer.text().await.expect("a body"), calls, "with {reuse}");
         }
     }
+}
+
+/// A guest of WASI 0.3 ends after the last byte of its answer. `dev` told of every whole answer of a free endpoint that
+/// the client had hung up, because nobody asks for the end of a body whose length is declared.
+#[tokio::test]
+async fn a_whole_answer_of_a_free_endpoint_is_told_as_answered() {
+    let together = Together::open().await;
+    let item = together.host.client().get(together.host.url("/items/7")).send().await.expect("an answer");
+    assert_eq!(item.text().await.expect("a whole body"), "item 7");
+    let line = together.line_of("GET /items/7").await;
+    assert!(line.contains("answered"), "{line}");
 }
