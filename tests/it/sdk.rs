@@ -82,6 +82,23 @@ async fn a_failed_endpoint_costs_nothing_and_the_log_has_the_reason() {
     }
 }
 
+/// A host takes every charge that is an amount, and looks at none of a fixed price: the author was not told that the
+/// charge had no effect.
+#[tokio::test]
+async fn a_charge_for_a_fixed_price_fails_the_request_and_the_log_says_what_to_do() {
+    for name in GUESTS {
+        let host = start(name).await;
+        let ask = || host.client().get(host.url("/author/charge"));
+        let payment = host.payer(0).pay(&ask().send().await.expect("a challenge")).header();
+        let failed = ask().header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+        assert_eq!(failed.status(), 500, "{name}");
+        assert_eq!(host.chain().balance(host.seller()).await, U256::ZERO);
+        let reason = "GET /author/charge: the charge was not taken: no endpoint of this plugin is metered: declare a \
+                      price with `up_to`";
+        assert!(host.log().contains(reason), "{}", host.log());
+    }
+}
+
 #[tokio::test]
 async fn events_are_paid_and_sent() {
     for name in GUESTS {
