@@ -29,8 +29,9 @@ pub fn guest(name: &str) -> PathBuf {
     } else {
         static GUESTS: OnceLock<PathBuf> = OnceLock::new();
         let dir = GUESTS.get_or_init(|| {
-            let target = target().join("guests");
-            build(&root.join("tests/plugins"), &target, &["--release"]);
+            let (guests, target) = (root.join("tests/plugins"), target().join("guests"));
+            build(&guests, &target, &["--release"]);
+            build(&guests, &target, &["--release", "-p", "guest-wasi3", "-p", "guest-wasi3-examples"]);
             target.join("wasm32-wasip2/release")
         });
         dir.join(format!("guest_{file}"))

@@ -27,6 +27,7 @@ languages! {
     a_plugin_in_typescript_behaves_as_those_in_other_languages: Source::Built("typescript/plugin.ts");
     a_plugin_in_python_behaves_as_those_in_other_languages: Source::Built("python/app.py");
     a_plugin_in_rust_behaves_as_those_in_other_languages: Source::Guest("behaviours");
+    a_plugin_in_rust_on_wasi_0_3_behaves_as_those_in_other_languages: Source::Guest("wasi3");
     a_plugin_in_c_behaves_as_those_in_other_languages: Source::Built("c/plugin.c");
 }
 
@@ -40,10 +41,10 @@ enum Source {
 
 impl Source {
     /// The plugin's own name.
-    fn plugin_name(&self) -> &'static str {
+    fn plugin_name(&self) -> String {
         match self {
-            Self::Guest(_) => "guest-behaviours",
-            Self::Built(_) => "behaviours",
+            Self::Guest(name) => format!("guest-{name}"),
+            Self::Built(_) => "behaviours".to_owned(),
         }
     }
 
@@ -87,7 +88,7 @@ async fn behaves(source: Source) {
     let built = tempfile::tempdir().expect("a folder");
     let component = source.component(built.path());
     let builder = DevHost::builder().plugin("behaviours.wasm", &component);
-    std::fs::write(builder.path("coinslot.toml"), CONFIG.replace("NAME", source.plugin_name())).expect("a file");
+    std::fs::write(builder.path("coinslot.toml"), CONFIG.replace("NAME", &source.plugin_name())).expect("a file");
     let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
     paths_lead_to_endpoints(&host).await;
     input_that_does_not_fit_is_refused_before_payment(&host).await;

@@ -66,3 +66,4 @@ mod texts;
 mod tls;
 mod two_hosts;
 mod unknown;
+mod wasi3;

@@ -210,6 +210,11 @@ async fn examples_in_rust_are_built_and_paid() {
     are_paid(&guest("examples"), "guest-examples").await;
 }
 
+#[tokio::test]
+async fn examples_in_rust_are_paid_on_wasi_0_3() {
+    are_paid(&guest("wasi3-examples"), "guest-wasi3-examples").await;
+}
+
 /// An example that no story names would be built and never paid.
 #[test]
 fn every_language_has_the_same_examples() {

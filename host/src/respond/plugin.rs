@@ -114,7 +114,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         // would fill the log.
         Fault::CircuitOpen { .. } | Fault::Busy => tracing::debug!(%fault, "a plugin was not called"),
         // Any client can send such bodies without a payment, and as many lines.
-        Fault::BrokenRequest { is_too_large: true, .. } => tracing::debug!(%fault, "a request's body was too large"),
+        Fault::RequestTooLarge(_) => tracing::debug!(%fault, "a request's body was too large"),
         Fault::Trap(_)
         | Fault::Memory
         | Fault::HostMemory

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_plugin::Fault;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -141,9 +142,11 @@ impl WatchedRequest {
             report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
         }
         let explains = reply.status().as_u16() >= 400 && outcome != RequestOutcome::Asked;
+        let declared = reply.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         reply.map(|body| {
-            let streamed = body.size_hint().exact().is_none().then(Instant::now);
-            WatchedBody { left: body.size_hint().exact(), body, streamed, explains, request: Some(self) }.boxed_unsync()
+            let known = body.size_hint().exact();
+            let streamed = known.is_none().then(Instant::now);
+            WatchedBody { left: known.or(declared), body, streamed, explains, request: Some(self) }.boxed_unsync()
         })
     }
 
@@ -202,7 +205,7 @@ impl fmt::Debug for WatchedRequest {
 #[derive(Debug)]
 struct WatchedBody {
     body: ReplyBody,
-    /// Bytes that are still to come, where their number is known.
+    /// Bytes that are still to come, where their number is known, or the guest has declared it.
     left: Option<u64>,
     /// The time of the head of an answer that the guest still writes.
     streamed: Option<Instant>,

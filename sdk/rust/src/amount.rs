@@ -61,10 +61,27 @@ impl Amount {
         !number.is_empty() && number.bytes().all(|byte| matches!(byte, b'0' | b'.'))
     }
 
+    /// True if this is more of the same unit. Amounts of two units cannot be compared.
+    #[cfg(not(target_family = "wasm"))]
+    pub(crate) fn exceeds(&self, other: &str) -> bool {
+        let (number, unit) = parts(&self.0);
+        let (limit, other_unit) = parts(other);
+        unit == other_unit && number > limit
+    }
+
     /// The text of the amount.
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The number of an amount, in a form whose order is that of numbers, and its unit.
+#[cfg(not(target_family = "wasm"))]
+fn parts(amount: &str) -> ((usize, &str, &str), &str) {
+    let (number, unit) = amount.split_once(' ').unwrap_or((amount, ""));
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let (whole, fraction) = (whole.trim_start_matches('0'), fraction.trim_end_matches('0'));
+    ((whole.len(), whole, fraction), unit)
 }
 
 impl From<String> for Amount {
@@ -119,6 +136,21 @@ mod tests {
     }
 
     const TABLE: &str = include_str!("../../../tests/fixtures/amounts.txt");
+
+    #[test]
+    fn amounts_of_one_unit_are_compared_as_numbers() {
+        for (amount, limit, is_more) in [
+            ("0.5", "0.50", false),
+            ("0.51", "0.5", true),
+            ("0.45", "0.5", false),
+            ("10", "9.99", true),
+            ("007", "7.0", false),
+            ("1 USDC", "0.5 USDC", true),
+            ("1 EURC", "0.5", false),
+        ] {
+            assert_eq!(Amount::from(amount).exceeds(limit), is_more, "{amount} {limit}");
+        }
+    }
 
     #[test]
     fn the_shared_table_holds() {

@@ -81,6 +81,15 @@ pub(crate) fn is_paid(raw: &RawRequest) -> bool {
     route(raw).is_ok_and(|(registration, _)| registration.declared.price != Price::Free)
 }
 
+/// The most that may be charged for the request; none if its endpoint is not metered.
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn maximum(raw: &RawRequest) -> Option<&'static str> {
+    match route(raw).ok()?.0.declared.price {
+        Price::UpTo(amount) => Some(amount),
+        Price::Free | Price::Exact(_) | Price::Quoted(_) => None,
+    }
+}
+
 /// Asks an endpoint what the request costs. The host has routed the request: `raw.path` is the endpoint's template.
 #[cfg(target_family = "wasm")]
 pub(crate) fn quote(raw: RawRequest, params: Pairs) -> Result<Amount, Refusal> {

@@ -41,6 +41,9 @@
 //!   to the operator's log, and [`usage`] charges for metered requests.
 //! - **[`testing`]** runs endpoints in a plain `cargo test`.
 //!
+//! With the feature `wasi3` the component has a handler of WASI 0.3 in place of one of WASI 0.2, so that an operator can
+//! let several requests into one instance at once. Nothing else changes for an author.
+//!
 //! The host does everything about money. When an endpoint runs, its payment is verified and claimed, or the endpoint is
 //! free. The caller does not pay for an answer with a status of 400 or more, for an error, or for a panic.
 
@@ -134,9 +137,9 @@ pub use time::sleep;
 #[cfg(target_family = "wasm")]
 mod bindings;
 
-/// Bodies of `wasi:http`.
+/// The part of `wasi:http` that differs between versions of WASI.
 #[cfg(target_family = "wasm")]
-mod wasi_body;
+mod wasi;
 
 /// The exports of the component.
 #[cfg(target_family = "wasm")]

@@ -106,6 +106,11 @@ pub(crate) fn registrations() -> impl Iterator<Item = &'static Registration> {
     inventory::iter::<Registration>.into_iter()
 }
 
+/// True if an endpoint of this plugin is metered.
+pub(crate) fn is_metered() -> bool {
+    registrations().any(|registration| matches!(registration.declared.price, Price::UpTo(_)))
+}
+
 /// Builds the manifest of this plugin.
 pub(crate) fn describe() -> Result<Manifest, DescribeError> {
     let mut all: Vec<_> = registrations().collect();

@@ -162,7 +162,7 @@ impl TestRequest {
     /// As in the host, a path that is ambiguous is refused, and `HEAD` of a free endpoint is `GET` without the body; of
     /// a paid one it is 402 and runs nothing.
     pub fn send(mut self) -> TestAnswer {
-        let request = SimulatedRequest { receipt: self.receipt.take(), charged: None };
+        let request = SimulatedRequest { receipt: self.receipt.take(), ..SimulatedRequest::default() };
         let before = simulated::replace(Some(request));
         let answer = block_on(async {
             let (head, mut body) = self.respond().await.into_parts();
@@ -191,6 +191,7 @@ impl TestRequest {
             *challenge.status_mut() = StatusCode::PAYMENT_REQUIRED;
             return challenge;
         }
+        simulated::limit_charge(dispatch::maximum(&raw));
         let mut response = dispatch::serve(raw).await;
         if head_only {
             *response.body_mut() = Body::empty();

@@ -9,7 +9,7 @@ pub async fn sleep(duration: Duration) {
     {
         // A time that a client chose may be longer than the clock can tell.
         let duration = duration.min(Duration::from_nanos(u64::MAX));
-        wstd::task::sleep(duration.into()).await;
+        crate::wasi::sleep(duration).await;
     }
     #[cfg(not(target_family = "wasm"))]
     std::thread::sleep(duration);

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use crate::imports;
+use crate::{imports, registry};
 
-/// A charge that the host did not take, with the host's sentence. The charge stays as it was.
+/// A charge that was not taken, with the reason. The charge stays as it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChargeError(String);
 
@@ -12,6 +12,10 @@ pub struct ChargeError(String);
 ///
 /// The amount is text such as `"0.02"` or an [`Amount`](crate::Amount), and at most what the payer authorised. The last
 /// call counts. Without a call the caller pays nothing.
+///
+/// A charge that is refused is an error, and leaves the charge as it was. With `?` the request fails: the caller pays
+/// nothing, and the operator reads the reason. A plugin without an endpoint with `up_to` cannot charge at all. In a test
+/// no other endpoint can, and none can charge more than it declares; a host may find that only when it settles.
 ///
 /// ```
 /// # use coinslot_sdk::{Amount, Text, endpoint, testing, usage};
@@ -23,6 +27,10 @@ pub struct ChargeError(String);
 /// # fn main() { assert_eq!(testing::post("/shout").body("hey").send().charged(), Some("0.003")); }
 /// ```
 pub fn charge(amount: impl AsRef<str>) -> Result<(), ChargeError> {
+    if !registry::is_metered() {
+        // A host that knows amounts but no prices would take the charge, and never look at it.
+        return Err(ChargeError("no endpoint of this plugin is metered: declare a price with `up_to`".to_owned()));
+    }
     imports::charge(amount.as_ref()).map_err(ChargeError)
 }
 

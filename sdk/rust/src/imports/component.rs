@@ -7,9 +7,7 @@ use crate::bindings::wasi::config;
 /// The key-value store.
 pub(crate) mod store;
 
-/// Outgoing HTTP.
-mod http;
-pub(crate) use self::http::send;
+pub(crate) use crate::wasi::send;
 
 /// The payment of the request being handled; none on a free route.
 pub(crate) fn payment() -> Option<Receipt> {

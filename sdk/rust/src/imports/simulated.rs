@@ -17,6 +17,8 @@ pub(crate) mod network;
 pub(crate) struct SimulatedRequest {
     /// The payment, if the test says that the request is paid.
     pub(crate) receipt: Option<Receipt>,
+    /// The most that may be charged, if the request's endpoint is metered.
+    pub(crate) maximum: Option<&'static str>,
     /// The last charge.
     pub(crate) charged: Option<String>,
 }
@@ -47,14 +49,25 @@ pub(crate) fn payment() -> Option<Receipt> {
     CURRENT.with_borrow(|current| current.as_ref()?.receipt.clone())
 }
 
-/// Sets the charge of the request being handled.
-pub(crate) fn charge(amount: &str) -> Result<(), String> {
-    CURRENT.with_borrow_mut(|current| match (current, Amount::parse(amount)) {
-        (None, _) => Err("no request is being handled".to_owned()),
-        (_, Err(error)) => Err(error.to_string()),
-        (Some(current), Ok(_)) => {
-            current.charged = Some(amount.to_owned());
-            Ok(())
+/// Sets the most that may be charged for the request being handled.
+pub(crate) fn limit_charge(maximum: Option<&'static str>) {
+    CURRENT.with_borrow_mut(|current| {
+        if let Some(current) = current {
+            current.maximum = maximum;
         }
+    });
+}
+
+/// Sets the charge of the request being handled, and refuses what the contract with the host lets it refuse.
+pub(crate) fn charge(amount: &str) -> Result<(), String> {
+    CURRENT.with_borrow_mut(|current| {
+        let current = current.as_mut().ok_or("no request is being handled")?;
+        let amount = Amount::parse(amount).map_err(|error| error.to_string())?;
+        let maximum = current.maximum.ok_or("the request is not metered: declare its price with `up_to`")?;
+        if amount.exceeds(maximum) {
+            return Err(format!("{amount} is more than the {maximum} that the caller has authorised"));
+        }
+        current.charged = Some(amount.to_string());
+        Ok(())
     })
 }

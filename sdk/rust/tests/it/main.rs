@@ -12,5 +12,8 @@ mod arguments;
 /// Answers that are not text or JSON, and failures.
 mod answers;
 
+/// Charges for metered requests.
+mod charges;
+
 /// Mistakes in an attribute are compile errors that point at them.
 mod mistakes;

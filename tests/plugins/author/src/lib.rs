@@ -2,7 +2,7 @@
 //! failures. The operator's configuration names another server in `server`.
 
 use coinslot_sdk::{
-    Body, Context, Event, Multipart, Path, Refusal, Result, Sse, Text, config, endpoint, http, join, keyvalue,
+    Body, Context, Event, Multipart, Path, Refusal, Result, Sse, Text, config, endpoint, http, join, keyvalue, usage,
 };
 
 #[endpoint(post, "/author/files", free, summary = "Weighs the files of a form")]
@@ -39,6 +39,12 @@ fn fail(Path(how): Path<String>) -> Result<Text> {
         "panic" => panic!("asked to panic"),
         number => Ok(Text(number.parse::<u32>().context("the number of the path")?.to_string())),
     }
+}
+
+#[endpoint(get, "/author/charge", price = "0.01", summary = "Charges, though its price is fixed")]
+fn charge() -> Result<Text> {
+    usage::charge("0.001")?;
+    Ok(Text::from("charged"))
 }
 
 #[endpoint(get, "/author/events", price = "0.01", summary = "Events")]

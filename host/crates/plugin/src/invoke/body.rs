@@ -30,8 +30,10 @@ const FRAME: usize = 2 << 10;
 pub(super) struct GuestBody {
     /// None once it has ended.
     inner: Option<WasiBody>,
-    /// Frames that were complete before the head was sent.
+    /// Frames that were complete before they were asked for.
     ready: VecDeque<Frame<Bytes>>,
+    /// The fault of a guest that failed after the last byte of its declared length was handed out.
+    late_fault: Option<Fault>,
     /// The guest, until it ends.
     guest: Option<StreamingGuest>,
     /// The report to the circuit breaker, until it is made.
@@ -65,7 +67,7 @@ impl GuestBody {
         meter: Arc<GuestMeter>,
     ) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, guest: None, breaker: None, left: limit, declared, turn: 0, read, meter }
+        Self { inner, ready, late_fault: None, guest: None, breaker: None, left: limit, declared, turn: 0, read, meter }
     }
 
     /// Adds the guest that is still writing.
@@ -123,7 +125,7 @@ impl GuestBody {
     fn poll_written(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         loop {
             match self.poll_inner(cx) {
-                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.hand_out(frame, cx))),
                 Poll::Ready(Some(Err(error))) => {
                     // A trap cuts the body off, and the guest's own fault explains more than the cut.
                     let fault = match self.guest.as_ref().map(|guest| guest.poll(cx)) {
@@ -141,7 +143,7 @@ impl GuestBody {
                 Poll::Pending if self.inner.is_none() => return Poll::Pending,
                 // The guest may just have written a frame.
                 Poll::Pending => match self.poll_inner(cx) {
-                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.count(frame))),
+                    Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(self.hand_out(frame, cx))),
                     Poll::Ready(Some(Err(error))) => {
                         let fault = self.cut_off(&error);
                         return Poll::Ready(Some(Err(self.fail(fault))));
@@ -149,6 +151,38 @@ impl GuestBody {
                     Poll::Ready(None) => {}
                     Poll::Pending => return Poll::Pending,
                 },
+            }
+        }
+    }
+
+    /// Counts a frame, and lets a guest end that has written all that it declared.
+    ///
+    /// HTTP/1 does not poll for the end of a body with a declared length. A guest that is dropped before it has ended
+    /// takes its instance with it, which the next request would have got with `reuse`.
+    fn hand_out(&mut self, frame: Frame<Bytes>, cx: &mut Context<'_>) -> Result<Frame<Bytes>, Fault> {
+        let frame = self.count(frame)?;
+        if self.declared == Some(0) && frame.is_data() {
+            self.run_to_end(cx);
+        }
+        Ok(frame)
+    }
+
+    /// Runs the guest as far as it comes without waiting. What it still says is kept for a client that polls on.
+    fn run_to_end(&mut self, cx: &mut Context<'_>) {
+        while let Some(guest) = &self.guest {
+            match guest.poll(cx) {
+                Poll::Ready(Ok(())) => self.guest = None,
+                Poll::Ready(Err(fault)) => return self.late_fault = Some(self.fail(fault)),
+                Poll::Pending => {}
+            }
+            let was_open = self.inner.is_some();
+            match self.poll_inner(cx).map(|frame| frame.map(|frame| frame.map(|frame| self.count(frame)))) {
+                // Once it knows that its body has been read, a guest of WASI 0.3 can end.
+                Poll::Ready(None) if was_open => {}
+                Poll::Ready(Some(Ok(Ok(frame)))) => return self.ready.push_back(frame),
+                Poll::Ready(Some(Ok(Err(fault)))) => return self.late_fault = Some(fault),
+                Poll::Ready(Some(Err(error))) => return self.late_fault = Some(self.fail(cut_off(&error))),
+                Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
@@ -251,7 +285,10 @@ impl Body for GuestBody {
         }
         let frame = match self.ready.pop_front() {
             Some(frame) => Poll::Ready(Some(Ok(frame))),
-            None => self.poll_guest_frame(cx),
+            None => match self.late_fault.take() {
+                Some(fault) => Poll::Ready(Some(Err(fault))),
+                None => self.poll_guest_frame(cx),
+            },
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => self.turn += frame.data_ref().map_or(0, Bytes::len).max(FRAME),
@@ -262,7 +299,7 @@ impl Body for GuestBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ready.is_empty() && self.inner.is_none() && self.guest.is_none()
+        self.ready.is_empty() && self.late_fault.is_none() && self.inner.is_none() && self.guest.is_none()
     }
 
     fn size_hint(&self) -> SizeHint {

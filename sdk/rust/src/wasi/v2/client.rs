@@ -4,33 +4,23 @@
 //! answer before it has read all.
 
 use std::future::poll_fn;
-use std::pin::Pin;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use futures_core::Stream;
-use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use wasip2::http::outgoing_handler::{self, OutgoingRequest};
 use wasip2::http::types::{Fields, IncomingResponse, Method as WasiMethod, RequestOptions, Scheme};
 use wstd::runtime::AsyncPollable;
 
-use crate::body::{Body, BodyError};
+use super::body::{ReceivedBody, send_body};
+use crate::body::Body;
 use crate::http::HttpError;
-use crate::wasi_body::{ReceivedBody, send_body};
-
-type Upload = Pin<Box<dyn Future<Output = Result<(), BodyError>>>>;
+use crate::wasi::{ReceivedWhileSending, Upload, poll_upload, set_length};
 
 /// Sends a request to another server, and waits for the head of its answer.
 pub(crate) async fn send(request: Request<Body>, timeout: Option<Duration>) -> Result<Response<Body>, HttpError> {
-    let (head, body) = request.into_parts();
-    let mut headers = head.headers;
-    if let Some(whole) = body.whole() {
-        // Without a length a host would send chunks, which some servers refuse for a short body or for none.
-        headers.insert(CONTENT_LENGTH, whole.len().into());
-    }
-    let outgoing = outgoing(&head.method, &head.uri, &headers)?;
+    let (mut head, body) = request.into_parts();
+    set_length(&mut head.headers, &body);
+    let outgoing = outgoing(&head.method, &head.uri, &head.headers)?;
     let outgoing_body = outgoing.body().map_err(|()| failed("the request's body is taken"))?;
     let answer = outgoing_handler::handle(outgoing, options(timeout)?).map_err(HttpError::failed)?;
     let mut upload: Option<Upload> = Some(Box::pin(send_body(body, outgoing_body)));
@@ -50,17 +40,6 @@ pub(crate) async fn send(request: Request<Body>, timeout: Option<Duration>) -> R
         (_, Some(error)) => Err(HttpError::failed(error)),
         (Some(Ok(Err(code))), None) => Err(HttpError::failed(code)),
         (Some(Err(())) | None, None) => Err(failed("the answer was taken before")),
-    }
-}
-
-/// Goes on with the upload, if it has not ended.
-fn poll_upload(upload: &mut Option<Upload>, cx: &mut Context<'_>) -> Result<(), BodyError> {
-    match upload.as_mut().map(|upload| upload.as_mut().poll(cx)) {
-        Some(Poll::Ready(end)) => {
-            *upload = None;
-            end
-        }
-        Some(Poll::Pending) | None => Ok(()),
     }
 }
 
@@ -127,20 +106,4 @@ fn received(incoming: IncomingResponse, upload: Option<Upload>) -> Result<Respon
 
 fn failed(reason: &'static str) -> HttpError {
     HttpError::Failed(reason.into())
-}
-
-/// The body of an answer, beside the request's body, which may not have been sent yet.
-struct ReceivedWhileSending {
-    received: ReceivedBody,
-    upload: Option<Upload>,
-}
-
-impl Stream for ReceivedWhileSending {
-    type Item = Result<Bytes, BodyError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        // The other server says what it makes of a broken upload in its answer, whose body ends early or does not.
-        let _ = poll_upload(&mut self.upload, cx);
-        Pin::new(&mut self.received).poll_next(cx)
-    }
 }

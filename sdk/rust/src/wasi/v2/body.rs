@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use wasip2::http::types::{FutureTrailers, IncomingBody as WasiIncomingBody, OutgoingBody};
 use wasip2::io::streams::{InputStream, StreamError};
-use wstd::http::body::HttpBody;
 use wstd::io::AsyncOutputStream;
 use wstd::runtime::AsyncPollable;
 
@@ -17,34 +16,6 @@ use crate::body::{Body, BodyError};
 
 /// Largest chunk that is read at once, in bytes.
 const CHUNK: u64 = 64 * 1024;
-
-/// A body that comes from the host, as a stream of chunks. Trailers are dropped.
-pub(crate) struct IncomingBody(wstd::http::body::util::combinators::UnsyncBoxBody<Bytes, wstd::http::Error>);
-
-impl IncomingBody {
-    pub(crate) fn new(body: wstd::http::Body) -> Self {
-        Self(body.into_boxed_body())
-    }
-}
-
-impl futures_core::Stream for IncomingBody {
-    type Item = Result<Bytes, BodyError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        loop {
-            return match Pin::new(&mut self.0).poll_frame(cx) {
-                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) => Poll::Ready(Some(Ok(chunk))),
-                    // The frame holds trailers.
-                    Err(_) => continue,
-                },
-                Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(BodyError::new(error)))),
-                Poll::Ready(None) => Poll::Ready(None),
-                Poll::Pending => Poll::Pending,
-            };
-        }
-    }
-}
 
 /// The body of another server's answer. Trailers are dropped.
 pub(crate) struct ReceivedBody {
