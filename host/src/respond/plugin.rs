@@ -126,7 +126,6 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::SlowQuote(_)
         | Fault::SlowRequest
         | Fault::RequestEndedEarly(_)
-        | Fault::RequestTooLarge(_)
         | Fault::Unread
         | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }

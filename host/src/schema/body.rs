@@ -116,7 +116,8 @@ impl Media {
 /// The body as a value. The fields of a form have these types. None if the request has no body: it is empty, and its
 /// media type does not say that nothing is a value.
 pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Result<Option<Coerced>, NoValue> {
-    let media = Media::of(&input.media_type.map(text::essence).unwrap_or_default());
+    let essence = |value: &http::HeaderValue| text::essence(value.to_str().unwrap_or_default());
+    let media = Media::of(&input.media_type.map(essence).unwrap_or_default());
     let is_value_if_empty = match (kind, media) {
         (BodyKind::Unread | BodyKind::Opaque, _) | (_, Media::None | Media::Json) => false,
         (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (_, Media::Form) => true,

@@ -181,7 +181,10 @@ impl GuestBody {
                 Poll::Ready(None) if was_open => {}
                 Poll::Ready(Some(Ok(Ok(frame)))) => return self.ready.push_back(frame),
                 Poll::Ready(Some(Ok(Err(fault)))) => return self.late_fault = Some(fault),
-                Poll::Ready(Some(Err(error))) => return self.late_fault = Some(self.fail(cut_off(&error))),
+                Poll::Ready(Some(Err(error))) => {
+                    let fault = self.cut_off(&error);
+                    return self.late_fault = Some(self.fail(fault));
+                }
                 Poll::Ready(None) | Poll::Pending => return,
             }
         }
