@@ -228,7 +228,7 @@ async fn a_charge_for_a_request_that_is_not_metered_is_refused() {
         let response = plugin.invoke(permit, get("/?charge=0.005")).await.unwrap();
         let charged = response.extensions().get::<MeteredAmount>().expect("always there").clone();
         let said = response.into_body().collect().await.unwrap().to_bytes();
-        let said: Value = serde_json::from_slice(&said).unwrap();
+        let said: serde_json::Value = serde_json::from_slice(&said).unwrap();
         assert!(said["charged"].as_str().unwrap().contains("`up-to`"), "{said}");
         assert_eq!(charged.amount(), None);
     }
