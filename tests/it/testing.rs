@@ -282,7 +282,7 @@ fn a_schema_that_the_host_does_not_enforce_is_named_with_the_reason() {
     let told: Vec<_> = skipped.map(|check| format!("{}: {}", check["group"], check["detail"])).collect();
     assert_eq!(told.len(), 1, "{document:#}");
     let of_endpoint =
-        told[0].starts_with("\"POST /schemas/order\": \"input-schema is not enforced: at /properties/body");
+        told[0].starts_with("\"POST /schemas/order\": \"input-schema is not enforced: at `/properties/body`");
     assert!(of_endpoint && told[0].contains("outside of the schema"), "{told:?}");
 }
 
