@@ -51,6 +51,10 @@ use tokio::net::TcpListener;
 use crate::config::Problems;
 use crate::host::HostError;
 
+/// Bytes of a component or a core module that a command reads, at most: more than a host loads, so that a file that is a
+/// little too large gets the message that says so.
+const LARGEST_WASM: u64 = 256 << 20;
+
 /// A command that did not succeed: its exit code and one message for stderr. Code 1 is a failure, 2 wrong usage; a
 /// command documents any other code of its own.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -22,6 +22,7 @@ mod examples;
 mod faults;
 mod flows;
 mod folder;
+mod foreign_projects;
 mod forged;
 mod forwarded;
 mod full_disk;

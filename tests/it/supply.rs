@@ -9,7 +9,8 @@ use coinslot_tests::{DevHost, TestChain, guest};
 /// The paths of a host's compiled components.
 fn artifacts(state: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(state.join("artifacts")).expect("the compiled components");
-    let mut files: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut files: Vec<_> = paths.filter(|path| path.extension().is_some_and(|is| is == "cwasm")).collect();
     files.sort();
     files
 }

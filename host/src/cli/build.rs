@@ -6,15 +6,17 @@ pub(super) mod compile;
 pub(super) mod plugin_source;
 mod shared_target;
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use coinslot_base::file::{open_regular, read_regular};
 use coinslot_build::component::WasmKind;
 use sha2::{Digest, Sha256};
 
 use self::compile::BuildResult;
 use self::plugin_source::{COMPONENT, PluginSource, SourceKind, WHAT_IS_BUILT};
-use super::{Failure, print};
+use super::{Failure, LARGEST_WASM, print};
 
 /// Build the component of a plugin from its sources.
 ///
@@ -80,7 +82,8 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         BuildResult::Failed(message) => return Err(Failure { code: 65, message }),
         BuildResult::Broken(failure) => return Err(failure),
     }
-    let component = std::fs::read(out).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
+    let component =
+        read_regular(out, LARGEST_WASM).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
     let size = print::size(component.len());
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
@@ -89,5 +92,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
 
 /// Returns whether a file is a component, by its first bytes.
 fn is_component(path: &Path) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| WasmKind::of(&bytes) == Some(WasmKind::Component))
+    let mut head = [0; 8];
+    let read = open_regular(path).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && WasmKind::of(&head) == Some(WasmKind::Component)
 }

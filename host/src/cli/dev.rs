@@ -10,6 +10,7 @@ mod rebuild;
 mod requests;
 mod sample;
 mod sources;
+mod state;
 
 use std::fs::{File, TryLockError};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -203,7 +204,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 fn lock(state: &Path) -> Result<File, Failure> {
     let path = state.join(dev_hosts::LOCK);
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
-    std::fs::create_dir_all(state).map_err(failed)?;
+    state::open(state)?;
     let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(file),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use coinslot_base::file::read_regular;
 use coinslot_plugin::{
     Capability, CompilePriority, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy,
     Runtime, RuntimeConfig, inspect,
@@ -13,7 +14,7 @@ use coinslot_plugin::{
 use sha2::{Digest, Sha256};
 
 use self::endpoint::{Columns, declared_flow, endpoint_lines, price};
-use super::{Failure, print};
+use super::{Failure, LARGEST_WASM, print};
 use crate::catalog::{InstallError, expected_name, shown_policies, unenforced_schemas};
 use crate::config::{Config, KeySource, PluginConfig};
 use crate::respond::is_host_only;
@@ -47,7 +48,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         Some(file) => Config::read_plugins(file).map_err(|problems| Failure::usage(problems.to_string()))?.by_name,
         None => BTreeMap::new(),
     };
-    let wasm = std::fs::read(&args.file).map_err(|error| named(&error))?;
+    let wasm = read_regular(&args.file, LARGEST_WASM).map_err(|error| named(&error))?;
     let outside = inspect(&wasm).map_err(|error| named(&error))?;
     let described = match (&outside.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),

@@ -6,12 +6,13 @@ mod git;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use coinslot_base::file::read_regular;
 use coinslot_plugin::{Package, PackageFacts, PackedSource, PluginInfo};
 use sha2::{Digest, Sha256};
 
 use super::build::compile::{self, BuildResult};
 use super::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
-use super::{Failure, inspect, print};
+use super::{Failure, LARGEST_WASM, inspect, print};
 use crate::logging;
 
 /// Build a plugin, and add to the component what its buyers and operators want to know.
@@ -76,12 +77,14 @@ async fn component(source: &PluginSource) -> Result<Vec<u8>, Failure> {
     let built = tokio::task::spawn_blocking(move || {
         let unreadable = |path: &Path, error| Failure::new(format!("{}: {error}", path.display()));
         if source.kind == SourceKind::Finished {
-            return std::fs::read(&source.path).map_err(|error| unreadable(&source.path, error));
+            return read_regular(&source.path, LARGEST_WASM).map_err(|error| unreadable(&source.path, error));
         }
         let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a temporary folder: {error}")))?;
         let out = folder.path().join(format!("{}.wasm", source.name));
         match compile::build(&source, &out).0 {
-            BuildResult::Fresh | BuildResult::Built => std::fs::read(&out).map_err(|error| unreadable(&out, error)),
+            BuildResult::Fresh | BuildResult::Built => {
+                read_regular(&out, LARGEST_WASM).map_err(|error| unreadable(&out, error))
+            }
             BuildResult::Skipped(message) => Err(Failure { code: 69, message }),
             BuildResult::Failed(message) => Err(Failure { code: 65, message }),
             BuildResult::Broken(failure) => Err(failure),

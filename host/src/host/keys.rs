@@ -2,10 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "a key may be named by a variable")]
 
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use coinslot_base::own_key::{KEY, KeyOrigin, OwnKey};
 use coinslot_evm::{Key, KeyError};
 
 use super::error::HostError;
@@ -33,20 +32,24 @@ pub(super) fn receipts(config: &PaymentConfig) -> Result<Option<Key>, HostError>
     key.map_err(|error| HostError::Config(format!("receipts: {error}")))
 }
 
-/// The key that proves quotes, made at the first start and kept, so that a quote outlives a restart.
+/// The key that proves quotes, made at the first start and kept, so that a quote outlives a restart. Who knows it can
+/// forge quotes, so one that came along with the state folder is replaced.
 pub(super) fn quotes(file: &Path) -> Result<[u8; 32], HostError> {
-    let failed = |source| HostError::File { path: file.to_owned(), source };
-    match std::fs::read(file) {
-        Ok(bytes) => bytes.try_into().map_err(|_| {
-            failed(io::Error::new(io::ErrorKind::InvalidData, "not 32 bytes; remove it and a new one is made"))
-        }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // `create_new`: of two hosts that start at once in one folder, one fails instead of using another key.
-            let key = secp256k1::rand::random::<[u8; 32]>();
-            let made = std::fs::File::options().create_new(true).write(true).mode(0o600).open(file);
-            made.and_then(|mut made| made.write_all(&key).and_then(|()| made.sync_all())).map_err(failed)?;
-            Ok(key)
-        }
-        Err(error) => Err(failed(error)),
+    let opened = OwnKey::open(file, secp256k1::rand::random::<[u8; KEY]>);
+    let OwnKey { bytes, origin } = opened.map_err(|source| HostError::File { path: file.to_owned(), source })?;
+    let file = file.display();
+    match origin {
+        KeyOrigin::Kept | KeyOrigin::Made => {}
+        KeyOrigin::Replaced => tracing::warn!(
+            %file,
+            "this key was not made here, so others may know it: a new one is made, and quotes that were given are refused \
+             once. If nobody has restored or copied this state folder, find out where it comes from before you take money"
+        ),
+        KeyOrigin::NotKept => tracing::warn!(
+            %file,
+            "the file system of the state folder does not record when files are made, so this key is not kept: after a \
+             restart quotes that were given are refused once"
+        ),
     }
+    Ok(bytes)
 }

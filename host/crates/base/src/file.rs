@@ -4,11 +4,13 @@
 //! The new bytes go into a draft beside the target, whose name begins with `.draft-`, and the draft is then
 //! renamed. A draft is removed when its write fails; a process that is killed leaves it behind.
 //!
-//! A [`FileStamp`] tells whether a file was replaced or written since.
+//! A [`FileStamp`] tells whether a file was replaced or written since. [`open_regular`], [`read_regular`] and
+//! [`read_regular_text`] are for files that others have put there: a pipe, on which reading would wait for ever, and a
+//! device that never ends are refused.
 
 use std::fs::{File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -92,6 +94,41 @@ pub fn publish_durably(draft: NamedTempFile, path: &Path) -> io::Result<()> {
     publish(draft, path)?;
     // A name is an entry of its folder, which has a sync of its own.
     File::open(folder_of(path))?.sync_all()
+}
+
+/// Opens a regular file for reading, through links. Anything else is refused, and never waited for.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    // Without this flag, opening a pipe waits for its writer. Regular files are read as ever.
+    let file = File::options().read(true).custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"))
+}
+
+/// Reads a regular file of at most `most` bytes, through links.
+pub fn read_regular(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let file = open_regular(path)?;
+    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it has more than {most} bytes"));
+    let len = file.metadata()?.len();
+    if len > most {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or_default());
+    // It may grow meanwhile.
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
+}
+
+/// Reads a regular file of at most `most` bytes as text, through links.
+pub fn read_regular_text(path: &Path, most: u64) -> io::Result<String> {
+    let text = String::from_utf8(read_regular(path, most)?);
+    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
+}
+
+/// True if a path leads to a regular file with these bytes.
+pub fn holds(path: &Path, bytes: &[u8]) -> bool {
+    read_regular(path, bytes.len() as u64).is_ok_and(|found| found == bytes)
 }
 
 /// The folder that holds a path. A bare name is in the current one.
@@ -183,6 +220,29 @@ mod tests {
         written.unwrap();
         assert_ne!(FileStamp::of(&path).unwrap(), second);
         FileStamp::of(&folder.path().join("missing")).unwrap_err();
+    }
+
+    #[test]
+    fn only_a_regular_file_of_bounded_size_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "text").unwrap();
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        std::os::unix::fs::symlink("/dev/zero", path("zero")).unwrap();
+        let pipe = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(pipe.success());
+        for name in ["file", "link"] {
+            assert_eq!(read_regular(&path(name), 4).unwrap(), b"text");
+            assert_eq!(read_regular_text(&path(name), 9).unwrap(), "text");
+            assert!(holds(&path(name), b"text") && !holds(&path(name), b"tex") && !holds(&path(name), b"texts"));
+            assert_eq!(read_regular(&path(name), 3).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        }
+        for name in ["zero", "pipe", ""] {
+            assert_eq!(read_regular(&path(name), 4).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{name}");
+        }
+        assert_eq!(read_regular(&path("missing"), 4).unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::write(path("file"), b"\xff").unwrap();
+        assert_eq!(read_regular_text(&path("file"), 4).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Holds code that several packages share, and that does not depend on payments, chains or plugins.
 //!
-//! Every module but [`client`], [`text`] and [`units`] is behind a feature of its name.
+//! Every module but [`client`], [`text`] and [`units`] is behind a feature of its name, and `own_key` behind `private`.
 
 #![cfg_attr(
     test,
@@ -20,6 +20,8 @@ pub mod client;
 pub mod file;
 #[cfg(feature = "json")]
 pub mod json;
+#[cfg(feature = "private")]
+pub mod own_key;
 #[cfg(feature = "private")]
 pub mod private;
 #[cfg(feature = "recent-use")]

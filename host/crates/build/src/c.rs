@@ -97,9 +97,12 @@ fn name_of(main: &Path, folder: &Path) -> String {
     plugin_name(&name.unwrap_or_default().to_string_lossy())
 }
 
+/// Bytes of the file of flags that are read, at most.
+const MOST_FLAGS: u64 = 1 << 20;
+
 fn flags_of(folder: &Path) -> Result<Vec<String>, BuildError> {
     let path = folder.join(FLAGS);
-    match std::fs::read_to_string(&path) {
+    match coinslot_base::file::read_regular_text(&path, MOST_FLAGS) {
         Ok(text) => {
             let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
             // The target is that of the compiler that is found.

@@ -12,7 +12,7 @@ use crate::{BuildError, sdk};
 /// Unpacks the SDK again if the plugin's manifest names the one of this program and it is gone. One of another version
 /// of this program cannot be made, and is an error that says what to write.
 pub fn restore_sdk(folder: &Path, cache: &Path) -> Result<(), BuildError> {
-    let Ok(text) = std::fs::read_to_string(folder.join("Cargo.toml")) else { return Ok(()) };
+    let Ok(text) = coinslot_base::file::read_regular_text(&folder.join("Cargo.toml"), 1 << 20) else { return Ok(()) };
     // What is wrong with a manifest cargo says better.
     let Ok(manifest) = text.parse::<Table>() else { return Ok(()) };
     for path in paths(&manifest) {

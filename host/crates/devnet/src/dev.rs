@@ -17,6 +17,11 @@ use super::params::Params;
 /// Most blocks that one call may mine: each of them is built and kept.
 const MAX_BLOCKS: u64 = 10_000;
 
+/// True for the names that these methods have, and for others of the same tools.
+pub(super) fn is_method(name: &str) -> bool {
+    ["evm_", "anvil_", "hardhat_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// Runs one of these methods; none if the method is not among them.
 pub(super) fn call(node: &Node, method: &str, params: &Params) -> Result<Option<Value>, RpcError> {
     match method {

@@ -18,6 +18,11 @@ pub(super) enum RpcError {
     Request(&'static str),
     #[error("the method {0} does not exist/is not available")]
     Method(String),
+    #[error(
+        "the method {0} changes the chain itself, and a web page of another machine may not: call it from a program, \
+             or from a page of localhost"
+    )]
+    Forbidden(String),
     #[error("missing value for required argument {0}")]
     MissingParam(usize),
     #[error("invalid argument {index}: {reason}")]
@@ -59,7 +64,7 @@ impl RpcError {
         match self {
             Self::Parse(_) => -32700,
             Self::Request(_) | Self::BatchTooLarge { .. } => -32600,
-            Self::Method(_) => -32601,
+            Self::Method(_) | Self::Forbidden(_) => -32601,
             Self::MissingParam(_) | Self::Param { .. } => -32602,
             Self::Internal => -32603,
             Self::Reverted(_) => 3,

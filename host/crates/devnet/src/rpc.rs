@@ -13,8 +13,17 @@ use super::{dev, eth};
 /// Calls in one batch, go-ethereum's limit.
 const MAX_CALLS: usize = 1_000;
 
+/// The methods that a caller may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rights {
+    /// Those that every node of a chain has.
+    User,
+    /// Those that mine, revert and write state, too.
+    Developer,
+}
+
 /// Answers the body of a request. None if the request has notifications only, which get no answer.
-pub(super) fn answer(node: &Node, body: &[u8]) -> Option<Vec<u8>> {
+pub(super) fn answer(node: &Node, rights: Rights, body: &[u8]) -> Option<Vec<u8>> {
     let answer = match serde_json::from_slice(body) {
         Err(error) => Some(failure(&Value::Null, &RpcError::Parse(error))),
         Ok(Value::Array(calls)) if calls.is_empty() => {
@@ -24,10 +33,10 @@ pub(super) fn answer(node: &Node, body: &[u8]) -> Option<Vec<u8>> {
             Some(failure(&Value::Null, &RpcError::BatchTooLarge { calls: calls.len(), limit: MAX_CALLS }))
         }
         Ok(Value::Array(calls)) => {
-            let answers: Vec<Value> = calls.into_iter().filter_map(|call| answer_one(node, call)).collect();
+            let answers: Vec<Value> = calls.into_iter().filter_map(|call| answer_one(node, rights, call)).collect();
             (!answers.is_empty()).then_some(Value::Array(answers))
         }
-        Ok(call) => answer_one(node, call),
+        Ok(call) => answer_one(node, rights, call),
     };
     answer.map(|answer| answer.to_string().into_bytes())
 }
@@ -38,7 +47,7 @@ pub(super) fn internal_error() -> Vec<u8> {
 }
 
 /// Answers one call; none if it is a notification.
-fn answer_one(node: &Node, call: Value) -> Option<Value> {
+fn answer_one(node: &Node, rights: Rights, call: Value) -> Option<Value> {
     let Value::Object(mut call) = call else {
         return Some(failure(&Value::Null, &RpcError::Request("a call is an object")));
     };
@@ -47,7 +56,7 @@ fn answer_one(node: &Node, call: Value) -> Option<Value> {
     if !matches!(id, None | Some(Value::Null | Value::Number(_) | Value::String(_))) {
         return Some(failure(&Value::Null, &RpcError::Request("id is a string, a number or null")));
     }
-    let result = dispatch(node, call);
+    let result = dispatch(node, rights, call);
     // Only a well-formed call without an id is a notification.
     let id = match (id, &result) {
         (Some(id), _) => id,
@@ -61,7 +70,7 @@ fn answer_one(node: &Node, call: Value) -> Option<Value> {
 }
 
 /// Checks the shape of a call, and runs its method.
-fn dispatch(node: &Node, mut call: serde_json::Map<String, Value>) -> Result<Value, RpcError> {
+fn dispatch(node: &Node, rights: Rights, mut call: serde_json::Map<String, Value>) -> Result<Value, RpcError> {
     if call.get("jsonrpc").and_then(Value::as_str) != Some("2.0") {
         return Err(RpcError::Request("jsonrpc is not \"2.0\""));
     }
@@ -75,6 +84,7 @@ fn dispatch(node: &Node, mut call: serde_json::Map<String, Value>) -> Result<Val
     };
     match eth::call(node, &method, &params)? {
         Some(result) => Ok(result),
+        None if rights == Rights::User && dev::is_method(&method) => Err(RpcError::Forbidden(method)),
         None => dev::call(node, &method, &params)?.ok_or(RpcError::Method(method)),
     }
 }

@@ -1,15 +1,20 @@
 //! Serves the JSON-RPC over HTTP/1.1: one POST is one request or batch. It answers the preflight requests of browser
 //! wallets, and limits connections, bodies and times.
+//!
+//! A browser lets any web page send requests to this machine, also without a preflight request. It names the page in the
+//! header `origin`, which no page can leave out of a POST. So the methods that mine, revert and write state are for
+//! programs, for pages of this machine, and for wallets, and all pages may use what every node of a chain offers.
 
 #![expect(clippy::disallowed_types, reason = "the embedded chain's JSON-RPC is a server of its own")]
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use coinslot_base::accept::{NewConnection, accept};
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -20,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::node::Node;
-use super::rpc;
+use super::rpc::{self, Rights};
 
 /// Largest body of a request, in bytes. A transaction has up to 128 KiB, twice that in hexadecimal, and a batch has
 /// several.
@@ -77,6 +82,7 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST, OPTIONS"));
         return Ok(refused);
     }
+    let rights = rights(request.headers());
     let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
     let body = match tokio::time::timeout(READ_TIMEOUT, body).await {
         Ok(Ok(body)) => body.to_bytes(),
@@ -87,13 +93,40 @@ async fn respond(node: Arc<Node>, request: Request<Incoming>) -> Result<Response
         Err(_) => return Ok(answer(StatusCode::REQUEST_TIMEOUT, Bytes::new())),
     };
     // An execution may take a fraction of a second, and would hold up the other connections of this thread.
-    let answered = tokio::task::spawn_blocking(move || rpc::answer(&node, &body)).await;
+    let answered = tokio::task::spawn_blocking(move || rpc::answer(&node, rights, &body)).await;
     // `parking_lot` locks are not poisoned by a panic, so the chain goes on for later requests.
     let body = answered.unwrap_or_else(|error| {
         tracing::error!(%error, "a request to the embedded chain panicked");
         Some(rpc::internal_error())
     });
     Ok(answer(StatusCode::OK, body.unwrap_or_default().into()))
+}
+
+/// The rights of a request, by the page that a browser names.
+fn rights(headers: &HeaderMap) -> Rights {
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    match (origins.next(), origins.next()) {
+        (None, _) => Rights::Developer,
+        (Some(origin), None) if origin.to_str().is_ok_and(is_of_developer) => Rights::Developer,
+        (Some(_), _) => Rights::User,
+    }
+}
+
+/// True for the origin of a page that this machine serves, and of an extension of the browser, such as a wallet.
+fn is_of_developer(origin: &str) -> bool {
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    if scheme.ends_with("-extension") {
+        return true;
+    }
+    // A port follows the last colon; those of an IPv6 address are in brackets.
+    let host = match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+        Some(_) | None => authority,
+    };
+    // RFC 6761: names below localhost are this machine.
+    let is_local = host == "localhost" || host.ends_with(".localhost");
+    let is_loopback = host.parse::<Ipv4Addr>().is_ok_and(|ip| ip.is_loopback()) || host == "[::1]";
+    matches!(scheme, "http" | "https") && (is_local || is_loopback)
 }
 
 /// Makes a response that every web page may read: a browser wallet calls from the page that uses it, and the chain
@@ -112,4 +145,30 @@ fn answer(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_of_this_machine_and_wallets_are_the_developers() {
+        let local = ["http://localhost:5173", "https://localhost", "http://shop.localhost:8402", "http://127.0.0.1:1"];
+        let wallets = ["http://[::1]:8402", "chrome-extension://abc", "safari-web-extension://abc"];
+        for origin in local.into_iter().chain(wallets) {
+            assert!(is_of_developer(origin), "{origin}");
+        }
+        for origin in [
+            "null",
+            "",
+            "https://app.example",
+            "https://localhost.example",
+            "https://localhost:x@app.example",
+            "https://127.0.0.1.example",
+            "https://10.0.0.1",
+            "file://localhost",
+        ] {
+            assert!(!is_of_developer(origin), "{origin}");
+        }
+    }
 }

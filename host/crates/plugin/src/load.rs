@@ -14,6 +14,7 @@ mod inspect;
 mod interface_name;
 mod link;
 pub(crate) mod manifest;
+mod seal;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -27,7 +27,7 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CargoCrate {
     name: String,
-    /// The name of its component, without `.wasm`. None if it makes none, which the build tells.
+    /// The name of its component, without `.wasm`. None if it makes none, or has one that rustc refuses: the build tells.
     component: Option<String>,
     /// Set if its folder for compiled code is its own, and nobody has named another one.
     has_own_target: bool,
@@ -74,6 +74,9 @@ impl CargoCrate {
         let has_own_target = alone && target_directory == workspace_root.join("target");
         let is_component = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
         let component = package.targets.iter().find(is_component).map(|target| target.name.replace('-', "_"));
+        // cargo tells the name as the manifest has it, also one that leads out of the folder.
+        let is_name = |name: &String| name.chars().all(|character| character.is_alphanumeric() || character == '_');
+        let component = component.filter(is_name);
         Some(Self { name: package.name, component, has_own_target })
     }
 
@@ -134,6 +137,26 @@ mod tests {
         assert_eq!(arguments("/p/shop", "/p/shop/target", Purpose::Publish), ["--target-dir", "/cache/cargo"]);
         assert!(arguments("/p", "/p/target", Purpose::Publish).is_empty(), "that of a workspace is shared already");
         assert!(arguments("/p/shop", "/elsewhere", Purpose::Publish).is_empty(), "the user has named it");
+    }
+
+    /// Before cargo refuses the crate, the component of an earlier one of its name is removed.
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_removes_nothing() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let deps = dir.path().join("cargo").join(TARGET).join("plugin/deps");
+        std::fs::create_dir_all(&deps).expect("a folder");
+        for (name, path) in [("shop", deps.join("shop.wasm")), ("../../../../shop", dir.path().join("shop.wasm"))] {
+            std::fs::write(&path, "").expect("a file");
+            let metadata = json!({
+                "packages": [{ "name": "shop", "manifest_path": "/p/shop/Cargo.toml",
+                               "targets": [{ "name": name, "crate_types": ["cdylib"] }] }],
+                "workspace_root": "/p/shop",
+                "target_directory": "/p/shop/target",
+            });
+            let found = CargoCrate::parse(Path::new("/p/shop/Cargo.toml"), metadata.to_string().as_bytes());
+            found.expect("a crate").begin(Some(dir.path())).expect("begun");
+            assert_eq!(path.exists(), name != "shop", "{name}");
+        }
     }
 
     #[test]

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use coinslot_base::file::read_regular;
 use coinslot_base::text::printable;
 use coinslot_build::{BuildError, c, component, javascript, python, sdk};
 
 use super::cargo;
 use super::cargo_crate::Purpose;
 use super::plugin_source::{PluginSource, SourceKind};
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, LARGEST_WASM, cache};
 use crate::logging;
 
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
@@ -129,7 +130,8 @@ fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
 fn module(source: &Path, out: &Path) -> BuildResult {
     let made = cache().map(|cache| {
         let wit = sdk::unpack(&cache)?.join("wit");
-        let bytes = std::fs::read(source).map_err(|error| BuildError::File { path: source.to_owned(), error })?;
+        let bytes =
+            read_regular(source, LARGEST_WASM).map_err(|error| BuildError::File { path: source.to_owned(), error })?;
         component::encode(&bytes, &wit)
     });
     match made {
@@ -179,14 +181,14 @@ fn run_script(source: &Path, part: &Path, out: &Path) -> BuildResult {
 
 /// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
 pub(in crate::cli) fn place(made: &Path, out: &Path) -> BuildResult {
-    match std::fs::read(made) {
+    match read_regular(made, LARGEST_WASM) {
         Ok(bytes) => place_bytes(&bytes, out),
         Err(error) => file_failed(made, &error),
     }
 }
 
 fn place_bytes(bytes: &[u8], out: &Path) -> BuildResult {
-    if std::fs::read(out).is_ok_and(|old| old == bytes) {
+    if coinslot_base::file::holds(out, bytes) {
         return BuildResult::Built;
     }
     let folder = out.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -1,9 +1,9 @@
 //! Tells what a folder or a file is built with.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use coinslot_base::file::open_regular;
 use coinslot_build::component::WasmKind;
 use coinslot_build::{c, javascript, python};
 
@@ -80,7 +80,7 @@ pub(in crate::cli) const COMPONENT: &str = ".component";
 /// A file that is no WebAssembly counts as a component, so that it is not left out silently.
 fn wasm_kind(path: &Path) -> SourceKind {
     let mut head = [0; 8];
-    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    let read = open_regular(path).and_then(|mut file| file.read_exact(&mut head));
     match read.ok().and_then(|()| WasmKind::of(&head)) {
         Some(WasmKind::Module) => SourceKind::Module,
         Some(WasmKind::Component) | None => SourceKind::Finished,

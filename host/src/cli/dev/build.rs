@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
 use crate::cli::build::compile::{self, BuildResult};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
-use crate::cli::{Failure, print};
+use crate::cli::{Failure, LARGEST_WASM, print};
 
 /// Builds the plugins of one folder into another.
 #[derive(Clone, Debug)]
@@ -86,6 +86,8 @@ impl PluginBuilder {
             if source.kind == SourceKind::Finished {
                 let files = self.files_of(&source, &shared, &BTreeSet::new());
                 let record = BuildRecord::of(&BuildRecord::default(), &files, &files, BTreeSet::new());
+                // Before the component: what has no record is not removed when its source is gone.
+                record.write(&out);
                 self.builds.lock().insert(source.name.clone(), record);
                 let is_fresh = is_same(&source.path, &out);
                 let result = if is_fresh { BuildResult::Fresh } else { compile::place(&source.path, &out) };
@@ -227,11 +229,13 @@ impl PluginBuilder {
         roots.into_iter().filter_map(|root| Some((root.clone(), root.canonicalize().ok()?))).collect()
     }
 
+    /// Removes the components whose sources are gone. A file that this builder has not put there stays.
     fn remove_others(&self, sources: &[PluginSource]) {
         let expected: Vec<PathBuf> = sources.iter().map(|source| self.component(source)).collect();
         let Ok(entries) = std::fs::read_dir(&self.output) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
-            if path.extension().is_some_and(|extension| extension == "wasm") && !expected.contains(&path) {
+            let is_component = path.extension().is_some_and(|extension| extension == "wasm");
+            if is_component && !expected.contains(&path) && BuildRecord::take(&path) {
                 let _ = std::fs::remove_file(path);
             }
         }
@@ -254,7 +258,8 @@ fn file_name(path: &Path) -> String {
 
 /// By content: a component that is copied may keep an old time.
 fn is_same(one: &Path, other: &Path) -> bool {
-    matches!((std::fs::read(one), std::fs::read(other)), (Ok(one), Ok(other)) if one == other)
+    let bytes = coinslot_base::file::read_regular(one, LARGEST_WASM);
+    bytes.is_ok_and(|bytes| coinslot_base::file::holds(other, &bytes))
 }
 
 /// A spinner on a terminal, a line elsewhere.

@@ -30,6 +30,9 @@ const DOLLARS: u64 = 1_000;
 /// USDC's contract on Base Sepolia, which stock clients know.
 const USDC: Address = address!("036CbD53842c5426634e7929541eC2318f3dCF7e");
 
+/// Bytes of a file with a seed, at most.
+const LONGEST_SEED: u64 = 4 << 10;
+
 /// A running chain and its accounts.
 pub(in crate::cli) struct DevChain {
     devnet: Devnet,
@@ -57,7 +60,7 @@ pub(super) fn seed(asked: Option<String>, state: &Path) -> Result<String, Failur
     }
     let file = state.join("dev.seed");
     let failed = |error: std::io::Error| Failure::new(format!("{}: {error}", file.display()));
-    match std::fs::read_to_string(&file) {
+    match coinslot_base::file::read_regular_text(&file, LONGEST_SEED) {
         Ok(seed) => Ok(seed.trim().to_owned()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let seed = hex::encode(&PrivateKeySigner::random().to_bytes()[..16]);

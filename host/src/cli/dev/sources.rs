@@ -23,6 +23,9 @@ use sha2::{Digest, Sha256};
 /// The most entries of folders that are compared for one plugin.
 pub(super) const MOST_ENTRIES: usize = 20_000;
 
+/// Bytes of a record, at most. It names each file that a compiler read.
+const LARGEST_RECORD: u64 = 64 << 20;
+
 /// The files below some folders, with their stamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Snapshot {
@@ -165,7 +168,13 @@ impl BuildRecord {
 
     /// Reads the record beside a component.
     pub(super) fn read(component: &Path) -> Option<Self> {
-        serde_json::from_slice(&std::fs::read(beside(component)).ok()?).ok()
+        let bytes = coinslot_base::file::read_regular(&beside(component), LARGEST_RECORD).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    /// Removes the record beside a component. False if there is none.
+    pub(super) fn take(component: &Path) -> bool {
+        std::fs::remove_file(beside(component)).is_ok()
     }
 
     /// Writes the record beside a component. Without it the plugin is built again at the next start.

@@ -2,7 +2,12 @@
 
 use std::path::Path;
 
+use coinslot_base::file::read_regular_text;
+
 use crate::cli::build::plugin_source::{PluginSource, SourceKind};
+
+/// Bytes of a manifest that is read, at most.
+const MANIFEST: u64 = 1 << 20;
 
 /// The language of the sources. None where a script of the author builds them.
 pub(super) fn language(source: &PluginSource) -> Option<String> {
@@ -32,7 +37,7 @@ pub(super) fn license(source: &PluginSource) -> Option<String> {
 }
 
 fn of_npm(folder: &Path) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join("package.json")).ok()?;
+    let text = read_regular_text(&folder.join("package.json"), MANIFEST).ok()?;
     let package: serde_json::Value = serde_json::from_str(&text).ok()?;
     let license = package.get("license")?;
     license.as_str().or_else(|| license.get("type")?.as_str()).map(str::to_owned)
@@ -58,7 +63,7 @@ fn of_cargo(folder: &Path) -> Option<String> {
 }
 
 fn table(path: &Path) -> Option<toml::Table> {
-    std::fs::read_to_string(path).ok()?.parse().ok()
+    read_regular_text(path, MANIFEST).ok()?.parse().ok()
 }
 
 #[cfg(test)]

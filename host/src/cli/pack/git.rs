@@ -16,28 +16,50 @@ pub(super) fn source(folder: &Path, out: &Path) -> Option<PackedSource> {
     let made = out.canonicalize().ok();
     let made = made.as_deref().and_then(|made| made.strip_prefix(Path::new(&top).canonicalize().ok()?).ok());
     let exclude = made.map(|made| format!(":(exclude,top,literal){}", made.display()));
-    let mut status = vec!["status", "--porcelain", "--untracked-files=normal", "--", "."];
+    // git asks a submodule for its changes with the submodule's own configuration.
+    let mut status = vec!["status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty", "--", "."];
     status.extend(exclude.as_deref());
     let modified = git(folder, &status).is_none_or(|changes| !changes.is_empty());
     let repository = git(folder, &["config", "--get", "remote.origin.url"]).as_deref().and_then(address);
     Some(PackedSource { commit, modified, path: (!path.is_empty()).then(|| path.to_owned()), repository })
 }
 
-/// The output of a command that only reads. A repository may name programs in its configuration: none is started.
+/// The output of a command that only reads. A repository may name programs in its configuration, and comes from anyone:
+/// none is started.
 fn git(folder: &Path, arguments: &[&str]) -> Option<String> {
+    output(folder, arguments, &filters(folder)?).map(|text| text.trim().to_owned())
+}
+
+/// The output of git with these settings, which come before those of all files.
+fn output(folder: &Path, arguments: &[&str], settings: &[String]) -> Option<String> {
+    let fixed = ["core.fsmonitor=false", "core.hooksPath=/dev/null", "status.submoduleSummary=false"];
     let output = Command::new("git")
-        .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"])
+        .args(fixed.into_iter().chain(settings.iter().map(String::as_str)).flat_map(|setting| ["-c", setting]))
+        .args(["--no-pager", "-C"])
         .arg(folder)
         .args(arguments)
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_TERMINAL_PROMPT", "0")
+        // A clone without some of its objects would fetch them, by a command that its configuration names.
+        .env("GIT_NO_LAZY_FETCH", "1")
+        .env("GIT_ALLOW_PROTOCOL", "none")
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
+    output.status.success().then_some(text)
+}
+
+/// Settings that empty each filter that is configured for this folder: `git status` would run the filter of a file that
+/// may have changed. Listing the configuration runs nothing. None if a filter has a name that no setting can have.
+fn filters(folder: &Path) -> Option<Vec<String>> {
+    let list = output(folder, &["config", "--list", "--name-only", "-z"], &[])?;
+    let keys = list.split('\0').filter(|key| key.starts_with("filter."));
+    // Without a program the content of a file counts as it is. A filter that is required would fail.
+    let empty = |key: &str| if key.ends_with(".required") { "false" } else { "" };
+    keys.map(|key| (!key.contains('=')).then(|| format!("{key}={}", empty(key)))).collect()
 }
 
 /// The address of a repository without credentials. None for a path of this machine, which says nothing elsewhere.

@@ -6,13 +6,16 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_base::text::excerpt;
-use oxc_resolver::{ResolveOptions, Resolver};
+use oxc_resolver::{ResolveOptions, ResolverGeneric};
 
 use super::package::Package;
 use super::source::on_a_large_stack;
 use super::{source, typescript};
 
+mod regular_files;
 mod shaken;
+
+use self::regular_files::RegularFiles;
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
@@ -36,7 +39,7 @@ struct ModuleFiles {
     root: PathBuf,
     entry: PathBuf,
     package: String,
-    resolver: Resolver,
+    resolver: ResolverGeneric<RegularFiles>,
     found: parking_lot::Mutex<Found>,
 }
 
@@ -78,7 +81,7 @@ impl Modules {
             root: root.to_owned(),
             entry: entry.to_owned(),
             package: format!("export default {package};"),
-            resolver: Resolver::new(options),
+            resolver: ResolverGeneric::new(options),
             found: parking_lot::Mutex::default(),
         }))
     }

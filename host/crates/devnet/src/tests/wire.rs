@@ -90,6 +90,41 @@ async fn a_browser_may_call_from_any_page() {
 }
 
 #[tokio::test]
+async fn a_foreign_page_reads_and_pays_and_does_not_change_the_chain_itself() {
+    let world = World::start().await;
+    let url = world.devnet.rpc_url();
+    let call = async |origin: Option<&str>, body: &Value| {
+        // A browser sends a text without asking before.
+        let mut call = world.http.post(&url).header("content-type", "text/plain").body(body.to_string());
+        if let Some(origin) = origin {
+            call = call.header("origin", origin);
+        }
+        serde_json::from_str::<Value>(&call.send().await.unwrap().text().await.unwrap()).unwrap()
+    };
+    let mine = json!({ "jsonrpc": "2.0", "id": 1, "method": "evm_mine" });
+    let revert = json!({ "jsonrpc": "2.0", "id": 2, "method": "evm_revert", "params": ["0x1"] });
+    let read = json!({ "jsonrpc": "2.0", "id": 3, "method": "eth_blockNumber" });
+    let height = async || {
+        let height = world.ask("eth_blockNumber", json!([])).await;
+        u64::from_str_radix(height.as_str().unwrap().trim_start_matches("0x"), 16).unwrap()
+    };
+    let before = height().await;
+    for origin in ["https://app.example", "null", "https://localhost.example"] {
+        let answers = call(Some(origin), &json!([mine, revert, read])).await;
+        for refused in &answers.as_array().unwrap()[..2] {
+            let text = refused["error"]["message"].as_str().unwrap();
+            assert!(text.contains("from a page of localhost"), "{origin}: {text}");
+        }
+        assert_eq!(answers[2]["result"], format!("{before:#x}"), "{origin}: nothing was mined");
+    }
+    for (mined, origin) in [None, Some("http://localhost:5173"), Some("chrome-extension://abc")].into_iter().enumerate()
+    {
+        assert_eq!(call(origin, &mine).await["result"], "0x0", "{origin:?}");
+        assert_eq!(height().await, before + 1 + mined as u64);
+    }
+}
+
+#[tokio::test]
 async fn a_body_beyond_the_limit_is_refused() {
     let world = World::start().await;
     let body = vec![b' '; 4 * 1024 * 1024 + 1];

@@ -2,7 +2,8 @@
 //!
 //! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was compiled for. It is
 //! written once, under another name first, and never rewritten, because running plugins map it. Its content is native
-//! code that the server runs: the directory is a [`PrivateFolder`], and no artifact is taken from anywhere else.
+//! code that the server runs: the directory is a [`PrivateFolder`], no artifact is taken from anywhere else, and each
+//! ends with a [`Seal`] of its directory, so that one that came along with the directory is not run.
 //!
 //! Beside artifacts lie notes of compilations that failed, so that a component that takes minutes to fail does not take
 //! them at each start.
@@ -18,6 +19,8 @@ use std::time::{Duration, SystemTime};
 use coinslot_base::file;
 use coinslot_base::private::PrivateFolder;
 use tempfile::NamedTempFile;
+
+use super::seal::Seal;
 
 /// Artifacts that are kept although nothing names them, the last used first, and how long after their last use.
 const UNNAMED: usize = 16;
@@ -43,18 +46,26 @@ const REASON: u64 = 4 << 10;
 #[derive(Debug)]
 pub(crate) struct Artifacts {
     folder: PrivateFolder,
+    seal: Seal,
 }
 
 impl Artifacts {
     /// Opens the directory, creating it with mode 0700. Takes the right to write from its group, and refuses one that
     /// others can write to, because compiled plugins in it are run as they are.
     pub(crate) fn open(dir: &Path) -> io::Result<Self> {
-        Ok(Self { folder: PrivateFolder::open(dir)? })
+        let folder = PrivateFolder::open(dir)?;
+        let seal = Seal::of(folder.path(), folder.name())?;
+        Ok(Self { folder, seal })
     }
 
     /// A path that leads to the directory that was opened.
     pub(crate) fn dir(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// The seal that is on each artifact of the directory.
+    pub(super) fn seal(&self) -> &Seal {
+        &self.seal
     }
 
     pub(crate) fn path(&self, digest: &str, fingerprint: &str) -> PathBuf {
@@ -66,7 +77,8 @@ impl Artifacts {
         self.folder.shown(path)
     }
 
-    /// True if there is an artifact that may be mapped. Its use is noted. A file that others can write to is removed.
+    /// True if there is an artifact that no other user can have written. Its seal is not looked at. Its use is noted. A
+    /// file that others can write to is removed.
     pub(crate) fn is_usable(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return false };
         if meta.is_file() && self.folder.owns(path, &meta, 0o400) {
@@ -142,8 +154,9 @@ impl Artifacts {
         file::draft(self.folder.path(), 0o600)
     }
 
-    /// Makes a draft durable and read-only, and then gives it its name. On an error no file has that name.
+    /// Seals a draft, makes it durable and read-only, and then gives it its name. On an error no file has that name.
     pub(crate) fn publish(&self, draft: NamedTempFile, path: &Path) -> io::Result<()> {
+        self.seal.close(&path.file_name().unwrap_or_default().to_string_lossy(), draft.as_file())?;
         draft.as_file().set_permissions(fs::Permissions::from_mode(0o400))?;
         file::publish_durably(draft, path)
     }

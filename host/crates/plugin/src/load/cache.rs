@@ -147,12 +147,27 @@ impl ComponentCache {
         self.artifacts.draft().map_err(|error| unwritable(&error))
     }
 
+    /// Fails unless this program wrote the artifact, in this directory. Takes as long as reading it does.
+    async fn check_seal(&self, path: &Path) -> Result<(), LoadError> {
+        let (seal, path) = (self.artifacts.seal().clone(), path.to_owned());
+        blocking(move || match seal.is_on(&path) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(LoadError::Invalid("this host did not make it here".to_owned())),
+            Err(error) => Err(LoadError::Invalid(format!("it cannot be read: {error}"))),
+        })
+        .await
+    }
+
     /// Maps an artifact if there is one. An artifact that cannot be mapped is removed.
     async fn find(&self, engine: &Engine, path: &Path) -> Option<Component> {
         if !self.artifacts.is_usable(path) {
             return None;
         }
-        match map(engine, path.to_owned()).await {
+        let found = match self.check_seal(path).await {
+            Ok(()) => map(engine, path.to_owned()).await,
+            Err(error) => Err(error),
+        };
+        match found {
             Ok(component) => Some(component),
             Err(error) => {
                 let artifact = self.artifacts.shown(path);
@@ -171,10 +186,11 @@ fn unwritable(error: &io::Error) -> LoadError {
 async fn map(engine: &Engine, path: PathBuf) -> Result<Component, LoadError> {
     let engine = engine.clone();
     blocking(move || {
-        // SAFETY: the file was written by this program's own compiler, lies in a directory that only this user can
-        // write to (checked when the runtime opened it, and the file before this call; the path leads to the directory
-        // that was opened), and is never rewritten under its name, so it is a genuine artifact and stays as it is while
-        // mapped. wasmtime itself refuses an artifact of another version or configuration.
+        // SAFETY: the file was written by this program's own compiler, which its seal proves (checked before this call,
+        // unless this call follows its compilation). It lies in a directory that only this user can write to (checked
+        // when the runtime opened it, and the file before this call; the path leads to the directory that was opened),
+        // and is never rewritten under its name, so it stays as it is while mapped. wasmtime itself refuses an artifact
+        // of another version or configuration.
         #[allow(unsafe_code, reason = "mapping our own compiled code, see above")]
         let component = unsafe { Component::deserialize_file(&engine, &path) };
         component

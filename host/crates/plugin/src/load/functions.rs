@@ -23,9 +23,9 @@
 //! # The files
 //!
 //! A file is written whole, under another name first, by the process that compiled, and never changed. It is not
-//! synced: what a crash leaves of it does not fit its digest, and is compiled and written again. The directory and each
-//! file belong to this user, and no other can write to them: see [`super::artifact`]. Their number and sizes are
-//! bounded; those that were used last are kept.
+//! synced: what a crash leaves of it does not fit its MAC, and is compiled and written again. The directory and each
+//! file belong to this user, and no other can write to them: see [`super::artifact`]. A file that was not written in its
+//! directory is not read: see [`super::seal`]. Their number and sizes are bounded; those that were used last are kept.
 
 pub(super) mod carried;
 mod code;
@@ -52,6 +52,7 @@ use wasmtime::CacheStore;
 use self::code::Code;
 use self::pack::{Functions, Pack};
 use super::artifact::{DRAFT_AGE, USE_PRECISION, age, now};
+use super::seal::{MAC, Seal};
 
 /// A component with less code than this, in bytes, compiles as quickly as it would be found.
 const SMALL: usize = 512 << 10;
@@ -75,6 +76,7 @@ pub(super) struct FunctionStore {
     /// The file.
     path: PathBuf,
     name: String,
+    seal: Seal,
     kept: Pack,
     /// What this program carries, and those of it with this name, once the first is looked for.
     carried: &'static [u8],
@@ -95,14 +97,17 @@ pub(super) struct Reuse {
 
 impl FunctionStore {
     /// The store for a component, in a directory that no other can write to. `fingerprint` is that of the engine, and
-    /// `carried` what this program carries. None for a component with little code.
+    /// `carried` what this program carries. None for a component with little code, and for a directory that cannot be
+    /// used.
     pub(super) fn of(dir: &Path, wasm: &[u8], fingerprint: &str, carried: &'static [u8]) -> Option<Arc<Self>> {
         let name = name(wasm, fingerprint)?;
         let path = dir.join(&name);
-        let kept = read(&path).and_then(|bytes| Pack::read(&name, bytes)).unwrap_or_default();
+        let seal = Seal::of(dir, dir).ok()?;
+        let kept = read(&path).and_then(|bytes| Pack::read(&name, seal.open(&name, bytes)?)).unwrap_or_default();
         Some(Arc::new(Self {
             path,
             name,
+            seal,
             kept,
             carried,
             carried_pack: OnceLock::new(),
@@ -134,7 +139,8 @@ impl FunctionStore {
         for (key, function) in self.kept.iter() {
             functions.entry(*key).or_insert_with(|| function.to_vec());
         }
-        if let Some(bytes) = pack::write(&BTreeMap::from([(self.name.clone(), functions)]), LARGEST) {
+        if let Some(mut bytes) = pack::write(&BTreeMap::from([(self.name.clone(), functions)]), LARGEST - MAC) {
+            bytes.extend(self.seal.mac(&self.name, &bytes));
             file::replace(&self.path, 0o400, &bytes)?;
         }
         if let Some(dir) = self.path.parent() {

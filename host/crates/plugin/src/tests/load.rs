@@ -20,6 +20,7 @@ fn files(dir: &Path) -> Vec<(PathBuf, std::time::SystemTime)> {
     let mut files: Vec<_> = std::fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap())
+        .filter(|entry| entry.file_name() != ".seal.key")
         .map(|entry| (entry.path(), entry.metadata().unwrap().modified().unwrap()))
         .collect();
     files.sort();
