@@ -58,9 +58,12 @@ fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, Insta
 
 fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> EndpointSchemas {
     let mut schemas = EndpointSchemas::default();
-    // Its quote refuses what does not fit, by the rules of its own language.
+    // Its quote refuses what does not fit, by the rules of its own language. A schema that cannot be followed leaves the
+    // whole check to it.
     let checks_itself = declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin");
-    if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself) {
+    if let Some(schema) = declared.input_schema.as_ref().filter(|_| checks_itself) {
+        schemas.input = guarded(|| InputSchema::of_readable_json(schema)).ok().flatten();
+    } else if let Some(schema) = &declared.input_schema {
         match guarded(|| InputSchema::compile(compiler, schema)) {
             Ok((input, unenforced)) => {
                 schemas.input = Some(input);
