@@ -51,8 +51,19 @@ void coinslot_print(coinslot_request *request, const char *format, ...) {
   va_end(arguments);
 }
 
+/* A copy in which a line does not end. A name or a value often comes from a caller, who could add lines of his own. */
+static const char *one_line(const char *text) {
+  char *copy = cs_copy(text, cs_length(text));
+  for (char *at = copy; *at != 0; at++) *at = *at == '\n' || *at == '\r' ? ' ' : *at;
+  return copy;
+}
+
+const char *coinslot_field(const char *name, const char *value) {
+  return coinslot_format("%s: %s\n", one_line(name), one_line(value));
+}
+
 bool coinslot_event(coinslot_request *request, const char *name, const char *data) {
-  if (name != NULL) coinslot_print(request, "event: %s\n", name);
+  if (name != NULL) coinslot_print(request, "event: %s\n", one_line(name));
   for (const char *at = data == NULL ? "" : data;;) {
     size_t size = 0;
     while (at[size] != 0 && at[size] != '\n' && at[size] != '\r') size++;

@@ -139,7 +139,8 @@ void coinslot_text(coinslot_request *request, const char *text);
 void coinslot_write(coinslot_request *request, const void *data, size_t size);
 /* Sends what was written so far. The answer streams from then on: set upfront. False if the client has gone. */
 bool coinslot_flush(coinslot_request *request);
-/* Writes a server-sent event and sends it. Without a name it is a message. Set mime_type to "text/event-stream". */
+/* Writes a server-sent event and sends it. Without a name it is a message. Set mime_type to "text/event-stream". A line
+   break in the name becomes a space, so that no name adds lines. */
 bool coinslot_event(coinslot_request *request, const char *name, const char *data);
 /* Answers with an error instead, which costs the client nothing: {"error": code, "message": message}. The status is
    from 400 to 599 (in a quote to 499) and not 402, the code a stable word of a-z, 0-9 and _. */
@@ -183,7 +184,7 @@ const coinslot_json *coinslot_json_body(coinslot_request *request);
 /* A text as JSON; NULL if it is not JSON, or nested more than 128 deep. The text has to live as long as the result. */
 const coinslot_json *coinslot_json_parse(const char *text, size_t size);
 /* The value at a JSON pointer, such as "/items/0/name", or "" for the value itself; NULL if there is none. Of members
-   with the same name the last counts, as for the host. */
+   with the same name the last counts; the host refuses a body that has some. */
 const coinslot_json *coinslot_json_at(const coinslot_json *json, const char *pointer);
 coinslot_json_type coinslot_json_type_of(const coinslot_json *json);
 /* The string at a pointer; NULL if there is none. */
@@ -211,8 +212,12 @@ typedef struct coinslot_response {
   const void *headers;
 } coinslot_response;
 
-/* Sends a request and waits for the answer. `headers` has a line for each field: "accept: text/plain\nx-id: 7". NULL if
-   there is no answer: coinslot_error() says why. An answer of any status is one. */
+/* A line of a header field, "name: value\n", for coinslot_fetch. A line break in it becomes a space (RFC 9110, section
+   5.5), so that a value from a caller adds no field. */
+const char *coinslot_field(const char *name, const char *value);
+/* Sends a request and waits for the answer. `headers` has a line for each field: "accept: text/plain\nx-id: 7". A value
+   that is not your own belongs into coinslot_field: a caller's line break would begin another field. NULL if there is no
+   answer: coinslot_error() says why. An answer of any status is one. */
 const coinslot_response *coinslot_fetch(const char *method, const char *url, const char *headers, const void *body,
                                         size_t size);
 /* A header field of an answer, in any case; NULL if it is absent. */

@@ -92,6 +92,7 @@ pub extern fn coinslot_json_first(json: ?*const coinslot_json) ?*const coinslot_
 pub extern fn coinslot_json_next(element: ?*const coinslot_json) ?*const coinslot_json;
 pub extern fn coinslot_json_name(member: ?*const coinslot_json) ?[*:0]const u8;
 pub extern fn coinslot_json_text(json: ?*const coinslot_json) ?[*:0]const u8;
+pub extern fn coinslot_field(name: ?[*:0]const u8, value: ?[*:0]const u8) ?[*:0]const u8;
 pub extern fn coinslot_fetch(method: ?[*:0]const u8, url: ?[*:0]const u8, headers: ?[*:0]const u8, body: ?*const anyopaque, size: usize) ?*const coinslot_response;
 pub extern fn coinslot_response_header(response: *const coinslot_response, name: ?[*:0]const u8) ?[*:0]const u8;
 pub extern fn coinslot_config(key: ?[*:0]const u8) ?[*:0]const u8;

@@ -36,11 +36,6 @@ struct coinslot_bucket {
 };
 
 static coinslot_bucket *opened;
-static const char *last_error;
-
-void cs_set_error(const char *text) { last_error = text; }
-
-const char *coinslot_error(void) { return last_error; }
 
 static const char *text_at(const cs_area *area, int word) {
   return cs_copy((const char *)(uintptr_t)area->words[word], area->words[word + 1]);
@@ -130,7 +125,7 @@ static bool is_key(const coinslot_bucket *bucket, const char *key) {
   size_t size = cs_length(key), at = 0;
   for (size_t length = 1; at < size && length != 0; at += length) length = cs_utf8_length(key + at, size - at);
   /* The reason why a bucket was not opened stays. */
-  if (bucket == NULL && last_error == NULL) cs_set_error("there is no bucket");
+  if (bucket == NULL && coinslot_error() == NULL) cs_set_error("there is no bucket");
   if (bucket != NULL) cs_set_error(at < size ? "the key is not UTF-8" : NULL);
   return bucket != NULL && at == size;
 }

@@ -71,6 +71,13 @@ void *cs_alloc(size_t size, size_t align) {
   }
 }
 
+/* The error of the last call. Its text may be in this memory, so it ends with the request. */
+static const char *last_error;
+
+void cs_set_error(const char *text) { last_error = text; }
+
+const char *coinslot_error(void) { return last_error; }
+
 static void (*before_release)(void);
 
 /* Has a function called once, before the memory is released. */
@@ -79,6 +86,7 @@ void cs_before_release(void (*function)(void)) { before_release = function; }
 void cs_release_all(void) {
   if (before_release != NULL) before_release();
   before_release = NULL;
+  last_error = NULL;
   while (filled != NULL) {
     chunk *next = filled->before;
 #ifdef COINSLOT_FREESTANDING

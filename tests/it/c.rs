@@ -389,6 +389,24 @@ fn a_compiler_that_is_missing_is_named_with_how_to_get_it() {
     }
 }
 
+/// `python3 -m ziglang`, which is tried where there is no zig, ran the file of the folder in which somebody built.
+#[test]
+fn a_module_of_the_current_folder_is_not_run_for_zig() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let programs = dir.path().join("programs");
+    fs::create_dir(&programs).expect("a folder");
+    let python = Command::new("python3").args(["-c", "import sys; print(sys.executable)"]).output().expect("Python");
+    symlink(text(&python.stdout).trim(), programs.join("python3")).expect("a link");
+    fs::write(dir.path().join("plugin.c"), HELLO).expect("written");
+    for name in ["ziglang", "runpy", "sitecustomize"] {
+        let module = format!("open({:?}, 'w').close()\n", dir.path().join(format!("ran-{name}")));
+        fs::write(dir.path().join(format!("{name}.py")), module).expect("written");
+    }
+    let output = run_with(&[&programs], dir.path(), &["build", "plugin.c"]);
+    let ran: Vec<_> = ["ziglang", "runpy", "sitecustomize"].map(|name| dir.path().join(format!("ran-{name}"))).into();
+    assert!(!ran.iter().any(|file| file.exists()), "{}", text(&output.stderr));
+}
+
 /// The programs of clang alone, if this machine has them. Some clangs want `wasm-ld-14`, with their version.
 fn clang_alone(dir: &Path) -> Option<PathBuf> {
     let alone = dir.join("programs");

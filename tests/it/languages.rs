@@ -10,6 +10,7 @@ use std::process::Command;
 
 use alloy::primitives::U256;
 use coinslot_tests::{DevHost, binary, decode, guest, raw, zig_folder};
+use reqwest::header::HeaderValue;
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
@@ -92,6 +93,9 @@ async fn behaves(source: Source) {
     let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
     paths_lead_to_endpoints(&host).await;
     input_that_does_not_fit_is_refused_before_payment(&host).await;
+    json_that_a_guest_cannot_bear_is_refused_before_it_runs(&host).await;
+    many_items_are_compared_within_the_limits(&host).await;
+    header_fields_may_have_any_byte(&host).await;
     what_nobody_reads_is_not_refused(&host).await;
     refusals_name_the_place_and_cost_nothing(&host).await;
     a_quote_is_the_price_of_its_request(&host).await;
@@ -183,6 +187,51 @@ async fn input_that_does_not_fit_is_refused_before_payment(host: &DevHost) {
     }
     let ask = request(host, Method::GET, "/greet/ada%20l?times=2");
     assert_eq!(paid(host, ask).await.text().await.expect("text"), "Hello, ada l!Hello, ada l!");
+}
+
+/// JSON that nests deeply ended the instances of some languages, as did half of a surrogate pair: five such requests to a
+/// free endpoint opened the circuit of the paid ones. Each language read other values where a name occurs twice.
+async fn json_that_a_guest_cannot_bear_is_refused_before_it_runs(host: &DevHost) {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5_000), close.repeat(5_000));
+    let order = |more: &str| format!(r#"{{"count":1,"colour":"red","words":[],{more}}}"#);
+    let text = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    for (body, code) in [
+        ("[".repeat(60_000).into_bytes(), "json"),
+        (deep("[", "]").into_bytes(), "json"),
+        (deep(r#"{"in":"#, "}").into_bytes(), "json"),
+        (order(&format!(r#""in":{}"#, deep("[", "]"))).into_bytes(), "json"),
+        (order(r#""\ud800":1"#).into_bytes(), "json"),
+        (order(r#""in":"\udfff""#).into_bytes(), "json"),
+        (order(r#""count":2"#).into_bytes(), "duplicate_name"),
+        (order(r#""in":[{"a":1,"\u0061":1}]"#).into_bytes(), "duplicate_name"),
+        (text(&order(r#""in":1"#)), "json"),
+    ] {
+        for path in ["/words", "/orders"] {
+            for media_type in ["application/json", "text/plain", "application/x-www-form-urlencoded"] {
+                let ask = request(host, Method::POST, path).header("content-type", media_type).body(body.clone());
+                let refused = refusal(send(ask).await).await;
+                let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
+                assert_eq!(refused, json!([400, "invalid_body", "/body", code]), "{path} {media_type} {shown}");
+            }
+        }
+    }
+    assert!(!host.log().contains("trap"), "{}", host.log());
+}
+
+/// Items were compared each with all, which used up the CPU time.
+async fn many_items_are_compared_within_the_limits(host: &DevHost) {
+    let words: Vec<_> = (0..6_000).map(|i| format!("w{i}")).collect();
+    let ask = |words: &[String]| request(host, Method::POST, "/words").json(&json!({ "words": words }));
+    assert_eq!(read(ask(&words)).await, (200, "6000 words".to_owned()));
+    let twice = [&words[..], &words[..1]].concat();
+    assert_eq!(refusal(send(ask(&twice)).await).await, json!([400, "invalid_body", "/body/words", "uniqueItems"]));
+}
+
+/// A quote of some languages failed for a header field that is not UTF-8.
+async fn header_fields_may_have_any_byte(host: &DevHost) {
+    let media_type = HeaderValue::from_bytes(b"application/json; x=\xff\xe4\xb8\xad").expect("a value");
+    let print = request(host, Method::POST, "/print").header("content-type", &media_type).body(r#"{"pages":7}"#);
+    assert_eq!(paid(host, print).await.text().await.expect("text"), "printed 7", "{}", host.log());
 }
 
 /// A percent sign in a parameter that the endpoint does not have is ignored.

@@ -79,7 +79,11 @@ fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, Insta
 
 fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> EndpointSchemas {
     let mut schemas = EndpointSchemas::default();
-    if let Some(schema) = declared.input_schema.as_ref().filter(|_| !checks_itself(declared)) {
+    // Its quote refuses what does not fit, by the rules of its own language. A schema that cannot be followed leaves the
+    // whole check to it.
+    if let Some(schema) = declared.input_schema.as_ref().filter(|_| checks_itself(declared)) {
+        schemas.input = guarded(|| InputSchema::of_readable_json(schema)).ok().flatten();
+    } else if let Some(schema) = &declared.input_schema {
         match guarded(|| InputSchema::compile(compiler, schema)) {
             Ok((input, unenforced)) => {
                 schemas.input = Some(input);

@@ -76,6 +76,11 @@ impl BodyKind {
             (false, _) => Self::Structured,
         }
     }
+
+    /// True if the body may be an object or an array of JSON.
+    pub(super) fn may_be_json(self) -> bool {
+        matches!(self, Self::Structured | Self::Form)
+    }
 }
 
 /// True if a schema sees that an object has a field `body`.
@@ -145,6 +150,22 @@ pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Re
             json::parse(json, JSON_BOUNDS).map(|value| Some(Coerced::only(value))).map_err(NoValue::from)
         }
     }
+}
+
+/// Checks that a body of JSON can be read, within bounds and in one way. A form, or no body at all, is not looked at.
+pub(super) fn check_json(kind: BodyKind, input: &Input<'_>) -> Result<(), NoValue> {
+    let media = Media::of(&input.media_type.map(text::essence).unwrap_or_default());
+    let json = input.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input.body);
+    let first = json.trim_ascii_start().first();
+    let is_form = match (kind, media) {
+        (_, Media::Multipart) => true,
+        (_, Media::Form) | (BodyKind::Form, Media::None) => !matches!(first, Some(b'{' | b'[')),
+        (_, Media::None | Media::Json | Media::Other) => false,
+    };
+    if !kind.may_be_json() || is_form || first.is_none() {
+        return Ok(());
+    }
+    json::parse(json, JSON_BOUNDS).map(drop).map_err(NoValue::from)
 }
 
 fn object(types: &FieldTypes, fields: Vec<form::FormField>) -> Result<Option<Coerced>, NoValue> {

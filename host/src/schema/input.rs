@@ -25,10 +25,11 @@ const PARTS: [&str; 3] = ["path", "query", "body"];
 /// The most readings of an input that are checked, where its texts may be of several types.
 const MAX_READINGS: usize = 4;
 
-/// The schema of an endpoint's input, compiled.
+/// The check of an endpoint's input: its schema, compiled.
 #[derive(Debug)]
 pub struct InputSchema {
-    validator: Validator,
+    /// None if the plugin checks by the schema itself: then a body has to be readable, and no more.
+    validator: Option<Validator>,
     path: Option<FieldTypes>,
     query: Option<FieldTypes>,
     body: BodyKind,
@@ -90,6 +91,15 @@ pub enum CheckFailure {
     TooComplex,
 }
 
+impl From<NoValue> for CheckFailure {
+    fn from(failure: NoValue) -> Self {
+        match failure {
+            NoValue::Refused(refusal) => Self::Refused(refusal),
+            NoValue::TooLarge => Self::TooComplex,
+        }
+    }
+}
+
 impl From<Exhausted> for CheckFailure {
     fn from(Exhausted: Exhausted) -> Self {
         Self::TooComplex
@@ -108,7 +118,23 @@ impl InputSchema {
         let form = reader.fields(&body);
         let body = BodyKind::of(&document, &body, &mut reader);
         let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Input, place)).collect();
+        let validator = Some(validator);
         Ok((Self { validator, path, query, body, form, warned: AtomicBool::new(false) }, unchecked))
+    }
+
+    /// The check of an endpoint whose plugin checks its input by the schema itself. None if it does not take JSON.
+    ///
+    /// A parser in a guest runs on the small stack of the guest, so JSON that nests deeply may end the guest, and faults
+    /// of a guest close the endpoints that are paid, too. Of two fields of one name each language takes another one. So
+    /// the host looks at the body before a guest does, whoever knows the schema.
+    pub fn of_readable_json(schema: &Value) -> Result<Option<Self>, SchemaError> {
+        let document = Document::read(schema)?;
+        let mut reader = TypeReader::new(&document);
+        let body = reader.property(schema, "body");
+        let body = BodyKind::of(&document, &body, &mut reader);
+        let form = FieldTypes::default();
+        let check = Self { validator: None, path: None, query: None, body, form, warned: AtomicBool::new(false) };
+        Ok(body.may_be_json().then_some(check))
     }
 
     /// True if the body has to be read for a check.
@@ -118,42 +144,27 @@ impl InputSchema {
 
     /// Checks an input. It fits if one of its readings does.
     pub fn check(&self, input: &Input<'_>, effort: Effort) -> Result<(), CheckFailure> {
-        let mut reading = self.read(input).map_err(|failure| match failure {
-            NoValue::Refused(refusal) => CheckFailure::Refused(refusal),
-            NoValue::TooLarge => CheckFailure::TooComplex,
-        })?;
+        let Some(validator) = &self.validator else {
+            return body::check_json(self.body, input).map_err(CheckFailure::from);
+        };
+        let mut reading = self.read(input)?;
         let budget = effort.budget(input.body.len());
         for _ in 0..MAX_READINGS {
-            if within(budget, || self.validator.is_valid(&reading.value))? {
+            if within(budget, || validator.is_valid(&reading.value))? {
                 return Ok(());
             }
-            if !reading.has_others_below("") || !self.reread(&mut reading, budget)? {
+            if !reading.has_others_below("") || !reread(validator, &mut reading, budget)? {
                 break;
             }
         }
         // To find the place costs more than to see that there is one.
-        match within(budget, || self.validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))) {
+        match within(budget, || validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))) {
             Ok(Err(mismatch)) => Err(CheckFailure::Refused(mismatch.into())),
             Err(Exhausted) if effort == Effort::Little => Err(CheckFailure::TooComplex),
             // The last reading was made and not tried yet.
             Ok(Ok(())) => Ok(()),
             Err(Exhausted) => Err(CheckFailure::Refused(Mismatch::somewhere().into())),
         }
-    }
-
-    /// Takes the next reading of each text at a place that does not fit. False if there is none.
-    ///
-    /// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A
-    /// body of JSON may have a million, and has one reading: it stays out of this check.
-    fn reread(&self, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
-        let body =
-            if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };
-        let pointer = |error: ValidationError<'_>| error.instance_path().as_str().to_owned();
-        let places = within(budget, || self.validator.iter_errors(&reading.value).map(pointer).collect::<Vec<_>>());
-        if let Some(body) = body {
-            reading.value["body"] = body;
-        }
-        Ok(reading.reread(&places?))
     }
 
     /// True for the first input that was too expensive: the operator is told once.
@@ -178,6 +189,20 @@ impl InputSchema {
         }
         Ok(whole)
     }
+}
+
+/// Takes the next reading of each text at a place that does not fit. False if there is none.
+///
+/// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A body
+/// of JSON may have a million, and has one reading: it stays out of this check.
+fn reread(validator: &Validator, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
+    let body = if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };
+    let pointer = |error: ValidationError<'_>| error.instance_path().as_str().to_owned();
+    let places = within(budget, || validator.iter_errors(&reading.value).map(pointer).collect::<Vec<_>>());
+    if let Some(body) = body {
+        reading.value["body"] = body;
+    }
+    Ok(reading.reread(&places?))
 }
 
 /// The object of a part. None if the request does not have it, and the schema does not name it.

@@ -36,5 +36,6 @@ int main(void) {
   test_json_writing();
   test_routes();
   test_manifest();
+  test_answers();
   puts("all tests of the SDK in C passed");
 }

@@ -28,3 +28,4 @@ void test_json(void);
 void test_json_writing(void);
 void test_routes(void);
 void test_manifest(void);
+void test_answers(void);

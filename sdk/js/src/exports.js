@@ -11,10 +11,10 @@ import { makeManifest } from './manifest.js';
 import { leaveBuild } from './phase.js';
 import { Refusal } from './refusal.js';
 import { failed, price, report, serve } from './serve.js';
-import { makeResponse, readBody, readFields, readMethod } from './wasi-http.js';
+import { latin1, makeResponse, readBody, readFields, readMethod } from './wasi-http.js';
 import { join } from './web/blob.js';
 import { Request, WHOLE } from './web/body.js';
-import { asBytes, decodeUtf8 } from './web/encoding.js';
+import { asBytes } from './web/encoding.js';
 import { Headers } from './web/headers.js';
 import { beginRequest } from './web/timers.js';
 
@@ -42,7 +42,7 @@ export const quote = {
     leaveBuild();
     const endpoint = endpoints.find((one) => one.method === method && one.path === route);
     try {
-      const fields = new Headers(headers.map(([name, value]) => [name, decodeUtf8(asBytes(value))]));
+      const fields = new Headers(headers.map(([name, value]) => [name, latin1(value)]));
       const found = price(endpoint, { params, query, headers: fields, bytes: asBytes(body) });
       return { price: found, extensions: [] };
     } catch (error) {

@@ -7,6 +7,7 @@ import { check, describes, fields } from './schema.js';
 import { find } from './template.js';
 import { parseForm } from './web/blob.js';
 import { TextDecoder } from './web/encoding.js';
+import { isDeeper } from './web/json.js';
 import { URLSearchParams } from './web/url.js';
 
 // The endpoint that serves a request, and the decoded parameters of its path. Throws a Refusal if there is none.
@@ -60,6 +61,12 @@ function notEncoded(pair) {
   }
 }
 
+// The deepest body of JSON, which is also the deepest one that the host lets through.
+const DEEPEST = 127;
+
+// An escape of half of a surrogate pair. JSON.stringify writes no pair as escapes.
+const LONE_SURROGATE = /(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F]/;
+
 const mediaType = (headers) => (headers.get('content-type') ?? '').split(';', 1)[0].trim().toLowerCase();
 const isForm = (type) => type === 'application/x-www-form-urlencoded' || type === 'multipart/form-data';
 
@@ -82,14 +89,19 @@ function jsonOf(bytes) {
       code: 'required',
     });
   }
+  const refusal = (reason) =>
+    new Refusal(400, 'invalid_body', `the body is not JSON: ${reason}`, { pointer: '/body', code: 'json' });
+  if (isDeeper(text, DEEPEST)) throw refusal(`it nests deeper than ${DEEPEST} levels`);
+  let value;
   try {
-    return JSON.parse(text);
+    value = JSON.parse(text);
   } catch (error) {
-    throw new Refusal(400, 'invalid_body', `the body is not JSON: ${error.message}`, {
-      pointer: '/body',
-      code: 'json',
-    });
+    throw refusal(error.message);
   }
+  if (LONE_SURROGATE.test(text) && LONE_SURROGATE.test(JSON.stringify(value))) {
+    throw refusal('a string has half of a surrogate pair, which is no character');
+  }
+  return value;
 }
 
 function formOf(bytes, headers, json) {

@@ -13,6 +13,19 @@ export function isEqual(a, b) {
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && isEqual(a[key], b[key]));
 }
 
+// A text that is the same for equal values of JSON.
+function canonical(value) {
+  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+  if (!isObject(value)) return JSON.stringify(value) ?? '';
+  const field = (key) => `${JSON.stringify(key)}:${canonical(value[key])}`;
+  return `{${Object.keys(value).sort().map(field).join()}}`;
+}
+
+// Whether an item equals another one. Callers choose the number of items, so no item is compared with all others.
+export function hasTwice(items) {
+  return new Set(items.map((item) => (typeof item === 'string' ? `"${item}` : canonical(item)))).size < items.length;
+}
+
 // The subschema that a reference within the schema names. Undefined if there is none.
 export function resolve(root, reference) {
   if (reference === '#') return root;

@@ -2,7 +2,7 @@
 // the validation and applicator vocabularies, and references within the schema. `format` is an annotation, as the
 // standard has it. Fills in the `default` of a property that is missing.
 
-import { isEqual, isObject, resolve } from './json-schema-document.js';
+import { hasTwice, isEqual, isObject, resolve } from './json-schema-document.js';
 
 export function typeOf(value) {
   if (value === null) return 'null';
@@ -75,7 +75,7 @@ class Validation {
     const count = value.length;
     if (count < schema.minItems) add('minItems', `has ${count} items; at least ${schema.minItems} are needed`);
     if (count > schema.maxItems) add('maxItems', `has ${count} items; at most ${schema.maxItems} are allowed`);
-    if (schema.uniqueItems && value.some((item, i) => value.slice(0, i).some((other) => isEqual(item, other)))) {
+    if (schema.uniqueItems && hasTwice(value)) {
       add('uniqueItems', 'has the same item twice');
     }
     const prefix = schema.prefixItems ?? [];

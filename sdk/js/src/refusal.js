@@ -6,7 +6,7 @@ const MESSAGE = 2_000; // characters
 export class Refusal extends Error {
   // `more` has further fields of the answer, beside `error` and `message`.
   constructor(status, code, message, more = {}) {
-    super(String(message).slice(0, MESSAGE));
+    super(String(message).slice(0, MESSAGE).toWellFormed());
     if (!Number.isInteger(status) || status < 400 || status > 599 || status === 402) {
       throw new RangeError(
         `new Refusal(${status}, ..): the status is from 400 to 599, and not 402, which asks for money`,

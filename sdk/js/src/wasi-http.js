@@ -22,7 +22,8 @@ function future(start, value) {
 
 const received = () => future('RESULT_VOID', { tag: 'ok', val: null }).readable;
 
-const latin1 = (bytes) => String.fromCharCode.apply(null, asBytes(bytes));
+// The text of a header's value: each byte is a character, for the quote as for the handler.
+export const latin1 = (bytes) => String.fromCharCode.apply(null, asBytes(bytes));
 
 function latin1Bytes(text) {
   const bytes = new Uint8Array(text.length);

@@ -109,6 +109,25 @@ get(
   },
   () => 'x',
 );
+const Nested = z.object({
+  get in() {
+    return Nested.optional();
+  },
+});
+post('/nested', { quoted: '1', quote: () => '0.5', body: Nested }, ({ body }) => body);
+post('/parsed', { free: true }, async ({ request }) => await request.json());
+get(
+  '/echoed',
+  {
+    quoted: '1',
+    headers: ['accept-language'],
+    quote: ({ headers }) => {
+      const codes = [...headers.get('accept-language')].map((c) => c.charCodeAt(0).toString(16));
+      throw new Refusal(400, 'echoed', codes.join(' '));
+    },
+  },
+  () => 'x',
+);
 get('/bad-quote', { quoted: '1', quote: () => 'much' }, () => 'x');
 get('/number-quote', { quoted: '1', quote: () => 0.5 }, () => 'x');
 get('/late-quote', { quoted: '1', quote: async () => '1' }, () => 'x');
@@ -407,4 +426,49 @@ test('receipt, charge, config and store reach the host', async () => {
     /store\.get\('x'\) failed: the operator has not granted this plugin a key-value store: \[plugin\.NAME\] keyvalue = true/,
   );
   Object.assign(host, real);
+});
+
+// A parser in a component runs on a small stack, and what uses it up ends the instance: nothing could catch it.
+test('JSON that nests deeply is refused before it is parsed', async () => {
+  const refusal = {
+    status: 400,
+    code: 'invalid_body',
+    extensions: [
+      ['pointer', '/body'],
+      ['code', 'json'],
+    ],
+  };
+  for (const body of ['['.repeat(5000), `{"a":"]]","in":${'{"in":'.repeat(127)}1${'}'.repeat(128)}`]) {
+    const { message, ...rest } = price('POST', '/nested', { body: new TextEncoder().encode(body) });
+    assert.deepEqual(rest, refusal, body.slice(0, 20));
+    assert.match(message, /nests deeper than 127 levels/);
+  }
+  const deepest = `${'{"in":'.repeat(126)}{}${'}'.repeat(126)}`;
+  assert.equal((await ask('POST /nested', { body: deepest })).text, deepest);
+  const brackets = JSON.stringify({ in: { text: '[{"\\'.repeat(999) } });
+  assert.equal((await ask('POST /nested', { body: brackets })).status, 200, 'brackets of a string');
+  assert.equal((await ask('POST /parsed', { body: '['.repeat(5000) })).status, 500);
+  assert.match(lines.join(''), /nests deeper than 512 levels/);
+  assert.throws(() => JSON.parse(`["\\\\",${'['.repeat(5000)}`), RangeError);
+  assert.deepEqual(
+    JSON.parse('[1,{"a":"\\\\"}]', (key, value) => (value === 1 ? 2 : value)),
+    [2, { a: '\\' }],
+  );
+});
+
+test('half of a surrogate pair is no text', async () => {
+  const sent = (text) => ask('POST /nested', { body: `{"${text}":1}` });
+  for (const text of ['\\ud800', 'a\\uDFFF', '\\ude00\\ud83d', '\\\\\\ud800x']) {
+    const { status, text: answer } = await sent(text);
+    assert.deepEqual([status, JSON.parse(answer).code], [400, 'json'], text);
+  }
+  for (const text of ['\\ud83d\\ude00', '\\\\ud800', '\\u00e9']) assert.equal((await sent(text)).status, 200, text);
+  assert.equal(new Refusal(400, 'odd', 'a \ud800').message, 'a \ufffd');
+});
+
+// The handler has always read header fields so. The quote of one request could differ from its answer.
+test('a quote reads the bytes of header fields as the handler does', () => {
+  const header = (...bytes) => ({ headers: [['accept-language', Uint8Array.from(bytes)]] });
+  assert.deepEqual(price('GET', '/negotiated', header(0xff, 0xe4, 0xb8, 0xad)).price, { tag: 'amount', val: '0.5' });
+  assert.equal(price('GET', '/echoed', header(0xc3, 0xa9)).message, 'c3 a9');
 });

@@ -14,6 +14,32 @@ function fits(schema, good, bad) {
   for (const value of bad) assert.notDeepEqual(problems(schema, value), [], JSON.stringify(value));
 }
 
+// Each item was compared with copies of all before it: 6000 took seconds, and callers choose the number.
+test('items are compared in time that grows with their number', () => {
+  const texts = Array.from({ length: 30_000 }, (_, i) => `item ${i}`);
+  const objects = texts.map((text) => ({ text, list: [text, 1, null] }));
+  const schema = { uniqueItems: true };
+  const started = performance.now();
+  fits(
+    schema,
+    [texts, objects],
+    [
+      [...texts, texts[0]],
+      [...objects, { list: ['item 7', 1, null], text: 'item 7' }],
+    ],
+  );
+  assert.ok(performance.now() - started < 2000, `${performance.now() - started} ms`);
+  fits(
+    schema,
+    [[1, '1', true, 'true', null, 'null', [], {}, [[]], ['1'], [1], '"1']],
+    [
+      [[{}], [{}]],
+      [0, -0],
+      ['a', 'a'],
+    ],
+  );
+});
+
 test('each keyword lets through what it should, and nothing else', () => {
   fits(true, [1, null], []);
   fits({ not: {} }, [], [1, null]);

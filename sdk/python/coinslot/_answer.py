@@ -4,6 +4,7 @@ import re
 
 from ._errors import Refusal
 from ._json import dump_json
+from ._text import utf8
 
 JSON, EVENTS, TEXT, HTML, BINARY = (
     "application/json",
@@ -66,7 +67,7 @@ def event_bytes(value) -> bytes:
     ]
     data = value.data if isinstance(value.data, str) else dump_json(value.data).decode()
     lines += [f"data: {line}" for line in re.split(r"\r\n|\r|\n", data)]
-    return ("\n".join(lines) + "\n\n").encode()
+    return utf8("\n".join(lines) + "\n\n")
 
 
 def _one_line(field) -> str:
@@ -81,7 +82,7 @@ def piece_bytes(value, mime_type: str) -> bytes:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     if isinstance(value, str):
-        return value.encode()
+        return utf8(value)
     if "json" in mime_type:
         return dump_json(value) + b"\n"
     raise TypeError(f"a stream of {mime_type} is made of bytes and text, not of a {type(value).__name__}")
@@ -119,7 +120,7 @@ def media_type_of(value) -> str:
 def whole(value) -> bytes:
     """The bytes of a body that is not streamed."""
     if isinstance(value, str):
-        return value.encode()
+        return utf8(value)
     if isinstance(value, (bytes, bytearray, memoryview)):
         return bytes(value)
     return dump_json(value)

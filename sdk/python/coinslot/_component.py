@@ -290,8 +290,9 @@ def _answer(response_out, answer, title: str) -> None:
         headers = [*headers, ("content-length", str(len(answer.body)))]
     try:
         response = types.OutgoingResponse(_wasi_http.fields(headers))
-    except Err as error:
-        problem = ValueError(f"a header field of the answer is not one that HTTP allows: {_reason(error)}: {headers!r}")
+    except (Err, UnicodeEncodeError) as error:
+        reason = _reason(error) if isinstance(error, Err) else "it is not UTF-8"
+        problem = ValueError(f"a header field of the answer is not one that HTTP allows: {reason}: {headers!r}")
         _serve.log(f"{title} failed", problem)
         return _answer(response_out, _failure(), title)
     response.set_status_code(answer.status)

@@ -6,6 +6,7 @@ import re
 from fractions import Fraction
 
 from ._errors import Invalid
+from ._json import to_plain
 
 NUMBER, STRING, ARRAY, OBJECT = "number", "string", "array", "object"
 
@@ -100,15 +101,18 @@ def _long(count: int, word: str) -> str:
 
 
 def _unique(value) -> bool:
-    seen = []
-    try:
-        return len({(type(item) is bool, item) for item in value}) == len(value)
-    except TypeError:
-        for item in value:
-            if item in seen:
-                return False
-            seen.append(item)
-        return True
+    """Callers choose the number of items, so no item is compared with all others."""
+    return len({_hashable(item) for item in value}) == len(value)
+
+
+def _hashable(value):
+    """A value that is equal for equal values of JSON, in which `true` is not 1."""
+    value = to_plain(value)
+    if isinstance(value, dict):
+        return "object", frozenset((name, _hashable(of)) for name, of in value.items())
+    if isinstance(value, (list, tuple)):
+        return "array", tuple(map(_hashable, value))
+    return isinstance(value, bool), value
 
 
 def _multiple(value, of) -> bool:

@@ -2,6 +2,8 @@
 
 import re
 
+from ._text import well_formed
+
 _CODE = re.compile(r"[a-z0-9_]+")
 
 
@@ -24,8 +26,8 @@ class Refusal(Exception):
             raise ValueError(f"{status!r} is not the status of a refusal: write 400 to 599, and not 402")
         if not isinstance(code, str) or not _CODE.fullmatch(code):
             raise ValueError(f'{code!r} is not a code: write lower-case letters, digits and _, as in "unknown_stack"')
-        self.status, self.code, self.message = status, code, " ".join(str(message).split())[:2000]
-        self.pointer, self.rule = pointer, rule
+        self.status, self.code, self.message = status, code, well_formed(" ".join(str(message).split())[:2000])
+        self.pointer, self.rule = (text and well_formed(text) for text in (pointer, rule))
 
     def facts(self) -> dict[str, str]:
         """What is known of the wrong field."""

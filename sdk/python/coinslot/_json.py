@@ -1,4 +1,4 @@
-"""Writes values as JSON."""
+"""Reads and writes values as JSON."""
 
 import base64
 import collections.abc
@@ -7,7 +7,64 @@ import datetime
 import decimal
 import enum
 import json
+import re
 import uuid
+
+from ._text import utf8
+
+# The deepest arrays and objects that are read: also what the host lets through. A component's stack ends before Python
+# raises RecursionError.
+DEEPEST = 127
+
+# A string that does not end is one, too: else each quotation mark in it would be tried as a beginning.
+_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def load_json(body: bytes):
+    """The value of a body. Raises ValueError for what is not JSON, and for what programs read differently: other
+    encodings than UTF-8, a name that occurs twice, half of a surrogate pair (RFC 7493, sections 2.1 and 2.3)."""
+    if _is_too_deep(body):
+        raise ValueError(f"it nests deeper than {DEEPEST} levels")
+    text = body.removeprefix(b"\xef\xbb\xbf").decode()
+    value = json.loads(text, parse_constant=_no_constant, object_pairs_hook=_object)
+    if _SURROGATE.search(body):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            raise ValueError("a string has half of a surrogate pair, which is no character") from None
+    return value
+
+
+def _is_too_deep(body: bytes) -> bool:
+    if body.count(b"[") + body.count(b"{") <= DEEPEST:
+        return False
+    depth = 0
+    for mark in _MARK.finditer(body):
+        if mark[0] in b"[{":
+            depth += 1
+            if depth > DEEPEST:
+                return True
+        elif mark[0] in b"]}":
+            depth -= 1
+    return False
+
+
+class DuplicateName(ValueError):
+    """A name that occurs twice in an object."""
+
+
+def _object(pairs):
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        seen = set()
+        name = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise DuplicateName(f"the name {name[:40]!r} occurs twice in an object")
+    return fields
+
+
+def _no_constant(text: str):
+    raise ValueError(f"{text} is no number of JSON")
 
 
 def to_plain(value):
@@ -49,4 +106,4 @@ def repr_json(value) -> str:
 def dump_json(value) -> bytes:
     """A value as JSON. Raises TypeError or ValueError for what has none."""
     text = json.dumps(value, default=to_plain, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
-    return text.encode()
+    return utf8(text)

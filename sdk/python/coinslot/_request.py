@@ -1,10 +1,10 @@
 """Defines the request as an endpoint may see it."""
 
-import json
 import re
 
 from . import _route
 from ._errors import Refusal
+from ._json import DuplicateName, load_json
 
 
 _BROKEN_FORM = "the form ends before its last boundary: send it again"
@@ -160,17 +160,15 @@ def _header_lines(head: bytes):
         yield name.strip().lower(), value.strip()
 
 
-def _no_constant(text: str):
-    raise ValueError(f"{text} is no number of JSON")
-
-
 def read_json(body: bytes):
     """The JSON of a body. Refuses what is not JSON."""
     if not body:
         reason = "the body is empty: send JSON that fits the input schema"
         raise Refusal(400, "invalid_body", reason, pointer="/body", rule="required")
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return load_json(body)
+    except DuplicateName as error:
+        raise Refusal(400, "invalid_body", f"the body: {error}", pointer="/body", rule="duplicate_name") from None
     except (ValueError, RecursionError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Refusal(400, "invalid_body", f"the body is not JSON: {reason}", pointer="/body", rule="json") from None

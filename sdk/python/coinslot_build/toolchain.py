@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 
+from .local_files import local_files
 from .outcome import PLUGIN_FAULT, UNAVAILABLE, Stop, say
 from .project import Project
 
@@ -24,6 +25,12 @@ HASHES = (
 )
 
 NATIVE = (".so", ".pyd", ".dylib", ".dll")
+
+# Runs a module as `python -m` does, but does not look for it in the current folder, which may be anybody's.
+RUN_MODULE = (
+    "import sys; sys.path[:] = [path for path in sys.path if path]; module = sys.argv.pop(1); import runpy; "
+    "runpy.run_module(module, run_name='__main__', alter_sys=True)"
+)
 
 # Packages whose code is native, and what to write instead.
 IMPOSSIBLE = {
@@ -63,13 +70,15 @@ def requirements(cache: str, project: Project) -> str | None:
     def fill(folder):
         count = len(project.requirements)
         say(f"installing {count} requirement{'s' if count > 1 else ''} of {project.requirements_file}")
-        file = os.path.join(folder, "requirements.part.txt")
-        with open(file, "w", encoding="utf-8") as out:
+        part = os.path.join(folder, "requirements.part.txt")
+        with open(part, "w", encoding="utf-8") as out:
             out.write(text)
-        failed = install(cache, folder, file)
+        # A list that names other files finds them from its own place, and packages from the current folder.
+        own = os.path.join(project.folder, "requirements.txt")
+        failed = install(cache, folder, own if os.path.isfile(own) else part, cwd=project.folder)
         if failed:
             raise Stop(PLUGIN_FAULT, f"{project.requirements_file}: {install_problem(failed, 'a requirement')}")
-        os.unlink(file)
+        os.unlink(part)
         refuse_impossible(folder, project.requirements_file)
         for parent, _, names in os.walk(folder):
             for name in names:
@@ -77,7 +86,9 @@ def requirements(cache: str, project: Project) -> str | None:
                     os.unlink(os.path.join(parent, name))
 
     # A requirement without a version is what it was at the first build, until the file changes.
-    return cached(cache, f"requirements-{key(text, this_python(), sys.platform)}", fill)
+    local = local_files(project.requirements, project.folder)
+    parts = [project.folder, *local] if local else []
+    return cached(cache, f"requirements-{key(text, this_python(), sys.platform, *parts)}", fill)
 
 
 def refuse_impossible(folder: str, where: str) -> None:
@@ -88,17 +99,17 @@ def refuse_impossible(folder: str, where: str) -> None:
 
 def pip(cache: str) -> list[str]:
     """The command of pip: this Python's own, else that of a private environment."""
-    if run([sys.executable, "-m", "pip", "--version"]).returncode == 0:
-        return [sys.executable, "-m", "pip"]
+    if run([sys.executable, "-c", RUN_MODULE, "pip", "--version"]).returncode == 0:
+        return [sys.executable, "-c", RUN_MODULE, "pip"]
 
     def make(folder):
-        if run([sys.executable, "-c", "import venv, ensurepip"]).returncode:
+        if run([sys.executable, "-I", "-c", "import venv, ensurepip"]).returncode:
             raise Stop(
                 UNAVAILABLE,
                 f"Python {this_python()} has neither pip nor venv: install python3-pip or python3-venv "
                 "(Debian, Ubuntu: apt install python3-venv), or take Python from https://python.org",
             )
-        made = run([sys.executable, "-m", "venv", folder])
+        made = run([sys.executable, "-I", "-m", "venv", folder])
         if made.returncode:
             raise Stop(UNAVAILABLE, f"a private environment cannot be made: {last_line(made.stderr + made.stdout)}")
 
@@ -107,14 +118,14 @@ def pip(cache: str) -> list[str]:
     python = os.path.join(folder, "Scripts" if os.name == "nt" else "bin", "python")
     os.makedirs(cache, exist_ok=True)
     with locked(f"{folder}.lock"):
-        if run_ok([python, "-m", "pip", "--version"]):
-            return [python, "-m", "pip"]
+        if run_ok([python, "-c", RUN_MODULE, "pip", "--version"]):
+            return [python, "-c", RUN_MODULE, "pip"]
         shutil.rmtree(folder, ignore_errors=True)
         make(folder)
-    return [python, "-m", "pip"]
+    return [python, "-c", RUN_MODULE, "pip"]
 
 
-def install(cache: str, folder: str, requirements: str, *options: str):
+def install(cache: str, folder: str, requirements: str, *options: str, cwd: str | None = None):
     """Installs into a folder. Returns what pip said if it failed."""
     command = [
         *pip(cache),
@@ -130,7 +141,7 @@ def install(cache: str, folder: str, requirements: str, *options: str):
         "--requirement",
         requirements,
     ]
-    done = run(command)
+    done = run(command, cwd=cwd)
     return None if done.returncode == 0 else done.stderr + done.stdout
 
 

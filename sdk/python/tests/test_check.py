@@ -3,10 +3,12 @@
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 from unittest import mock
 
 from support import ROOT, SDK
@@ -14,6 +16,7 @@ from support import ROOT, SDK
 from coinslot_build import toolchain  # noqa: E402
 from coinslot_build.checked import check  # noqa: E402
 from coinslot_build.component import cause, parts_of  # noqa: E402
+from coinslot_build.local_files import local_files  # noqa: E402
 from coinslot_build.outcome import PLUGIN_FAULT, TOOL_FAULT, UNAVAILABLE, Stop  # noqa: E402
 from coinslot_build.project import Project, plugin_name, plugin_version  # noqa: E402
 from coinslot_build.toolchain import cached, install_problem, refuse_impossible  # noqa: E402
@@ -265,6 +268,74 @@ class Installation(unittest.TestCase):
         self.assertEqual(caught.exception.status, UNAVAILABLE)
         self.assertIn("has neither pip nor venv: install python3-pip or python3-venv", str(caught.exception))
         self.assertNotIn("\n", str(caught.exception))
+
+
+def wheel(folder: str, version: str) -> None:
+    """Writes the package `lib`, whose module knows its version."""
+    info = "lib-1.0.dist-info"
+    with zipfile.ZipFile(os.path.join(folder, "lib-1.0-py3-none-any.whl"), "w") as archive:
+        archive.writestr("lib.py", f"VERSION = {version!r}\n")
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: lib\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")
+
+
+class Requirements(CheckTest):
+    def installed(self, plugin: str, lines: str) -> str:
+        """The version of `lib` that a build of the plugin in this folder gets."""
+        folder = os.path.join(self.folder, plugin)
+        if lines:
+            self.write("requirements.txt", lines.replace("FOLDER", folder), folder)
+        project = Project(self.write("app.py", HELLO, folder), None, None)
+        with contextlib.redirect_stdout(io.StringIO()):
+            packages = toolchain.requirements(os.path.join(self.folder, "cache"), project)
+        with open(os.path.join(packages, "lib.py"), encoding="utf-8") as file:
+            return file.read().partition("'")[2].rstrip("'\n")
+
+    def test_a_package_in_the_plugins_folder_is_that_plugins(self):
+        """The cache went by the text of the requirements, so the second plugin got the package of the first."""
+        for lines, files in (
+            ("./lib-1.0-py3-none-any.whl\n", {}),
+            ("lib @ file://FOLDER/lib-1.0-py3-none-any.whl\n", {}),
+            ("--no-index\n--find-links=./\nlib==1.0\n", {}),
+            ("-r more.txt\n", {"more.txt": "./lib-1.0-py3-none-any.whl\n"}),
+            ("", {"pyproject.toml": '[project]\ndependencies = ["./lib-1.0-py3-none-any.whl"]\n'}),
+        ):
+            found = []
+            for plugin, version in (("one", "one"), ("two", "two"), ("two", "three")):
+                folder = os.path.join(self.folder, plugin)
+                if version != "three":
+                    shutil.rmtree(folder, ignore_errors=True)
+                os.makedirs(folder, exist_ok=True)
+                for name, text in files.items():
+                    self.write(name, text, folder)
+                wheel(folder, version)
+                found.append(self.installed(plugin, lines))
+            self.assertEqual(found, ["one", "two", "three"], lines or files)
+
+    def test_what_the_text_alone_says_is_shared(self):
+        for lines in (
+            ["markdown==3.7", "jinja2[i18n]>=3; python_version > '3'"],
+            ["--no-binary :all:", "a @ https://b.c/d-1.whl"],
+        ):
+            self.assertEqual(local_files(lines, self.folder), [], lines)
+
+    def test_a_further_list_is_followed_once(self):
+        self.write("a.txt", "-r b.txt\n")
+        self.write("b.txt", "-r a.txt\n-c c.txt\n")
+        self.write("c.txt", "x==1\n")
+        names = {line.partition(" ")[0] for line in local_files(["-r a.txt"], self.plugin)}
+        self.assertEqual({os.path.basename(name) for name in names}, {"a.txt", "b.txt", "c.txt"})
+
+    def test_modules_of_the_current_folder_are_not_run(self):
+        for name in ("pip", "venv", "ensurepip", "runpy"):
+            self.write(f"{name}.py", "open('ran', 'w').close()\n")
+        before = os.getcwd()
+        os.chdir(self.plugin)
+        self.addCleanup(os.chdir, before)
+        command = toolchain.pip(os.path.join(self.folder, "cache"))
+        self.assertEqual(toolchain.run([*command, "--version"]).returncode, 0)
+        self.assertFalse(os.path.exists("ran"))
 
 
 class Cache(CheckTest):

@@ -3,11 +3,12 @@
 import contextlib
 import io
 import os
+import time
 import unittest
 
 from support import ROOT, PluginTest, define
 
-from coinslot import Receipt, Refusal, _host, testing
+from coinslot import Receipt, Refusal, _host, _json, testing
 from coinslot.testing import call, configure, quote, stub_fetch
 
 SHOP = '''
@@ -99,11 +100,38 @@ class Reading(PluginTest):
                 b"[" * 100_000,
                 "invalid_body",
                 "/body",
-                "the body is not JSON: it is nested too deeply",
+                "the body is not JSON: it nests deeper than 127 levels",
             ),
         ):
             with self.subTest(url=url, body=body[:20]):
                 self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
+
+    def test_json_that_programs_read_differently_is_refused(self):
+        """A component's stack ends before Python raises RecursionError, so the depth is looked at before the parser."""
+        deep = b'{"text": "]]", "in": ' + b"[" * 127
+        for body, rule in (
+            (deep, "json"),
+            (b'{"text": "\\\\", "in": ' + b'{"a":' * 127, "json"),
+            ('{"text": "hey"}'.encode("utf-16"), "json"),
+            ('{"text": "hey"}'.encode("utf-32-le"), "json"),
+            (b'{"text": "hey", "text": "ho"}', "duplicate_name"),
+            (b'{"text": "hey", "more": [{"a": 1, "\\u0061": 2}]}', "duplicate_name"),
+            (b'{"text": "a", "\\ud800": 1}', "json"),
+            (b'{"text": "\\uDFFF"}', "json"),
+            (b'{"text": "\\ude00\\ud83d"}', "json"),
+        ):
+            with self.subTest(body=body[:40]):
+                self.refused(call("POST", "/shout", body=body), 400, "invalid_body", "/body", rule)
+        for text, said in (("\\ud83d\\ude00", "\U0001f600"), ("\\\\ud800", "\\UD800"), ("[" * 7, "[" * 7)):
+            body = f'\ufeff{{"text": "{text}"}}'
+            self.assertEqual(call("POST", "/shout", body=body).json()["shout"], said)
+
+    def test_the_depth_is_found_in_time_that_grows_with_the_body(self):
+        brackets = b"[]" * 100
+        for body in (b'"' + b'\\"' * 500_000, b"\\" * 1_000_000, b'"[" ' * 250_000, b"[" * 126 + b"]{}[" * 250_000):
+            started = time.monotonic()
+            self.assertFalse(_json._is_too_deep(brackets + body))
+            self.assertLess(time.monotonic() - started, 5)
 
     def test_a_form_is_a_body_too(self):
         self.assertEqual(call("POST", "/shout", form={"text": "hey", "loud": "true"}).json()["shout"], "HEY!")
@@ -173,6 +201,32 @@ class Reading(PluginTest):
             module.AMOUNT = amount
             with self.assertRaises(error):
                 quote("GET", "/x")
+
+
+class Surrogates(PluginTest):
+    """UTF-8 carries no half of a surrogate pair, and an exception in the place of an answer ends the instance."""
+
+    def test_a_refusal_and_an_answer_replace_them(self):
+        define("""
+from coinslot import *
+@get("/refused", free=True)
+def refused() -> str:
+    raise Refusal(400, "odd", "not \\ud800", pointer="/body/\\udfff", rule="odd\\ud800")
+@get("/text", free=True)
+def text() -> str:
+    return "a\\ud800"
+@get("/json", free=True)
+def json() -> dict:
+    return {"\\ud800": "\\udfff"}
+@get("/events", free=True)
+def events():
+    yield "a\\ud800"
+""")
+        message = self.refused(call("GET", "/refused"), 400, "odd", "/body/\ufffd", "odd\ufffd")
+        self.assertEqual(message, "not \ufffd")
+        self.assertEqual(call("GET", "/text").text, "a\ufffd")
+        self.assertEqual(call("GET", "/json").json(), {"\ufffd": "\ufffd"})
+        self.assertIn("data: a\ufffd\n", call("GET", "/events").text)
 
 
 class Sources(PluginTest):

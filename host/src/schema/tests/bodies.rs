@@ -191,3 +191,40 @@ fn a_byte_order_mark_is_ignored_and_a_lone_surrogate_is_refused() {
         refused(&schema, body(lone), "/body", "json");
     }
 }
+
+/// A plugin of the SDKs in JavaScript and Python checks by the author's own schema. The host left such a body alone, and a
+/// body that nests deeply ended the guest.
+#[test]
+fn json_for_a_plugin_that_checks_it_itself_has_to_be_readable() {
+    let of = |schema: Value| {
+        let input = json!({ "type": "object", "properties": { "path": { "required": ["id"] }, "body": schema } });
+        InputSchema::of_readable_json(&input).expect("a schema that can be followed")
+    };
+    let object = json!({ "type": "object", "properties": { "n": { "type": "integer" } }, "required": ["n"] });
+    let schema = of(object).expect("a check");
+    let deep = format!("{}1{}", r#"{"in":"#.repeat(128), "}".repeat(128));
+    let form = "application/x-www-form-urlencoded";
+    for media_type in [None, Some("application/json"), Some("text/plain"), Some(form)] {
+        let typed = |text| Sent { media_type, ..body(text) };
+        for (text, keyword) in [
+            (deep.as_str(), "json"),
+            ("{\"n\":1", "json"),
+            (r#"{"\ud800":1}"#, "json"),
+            (r#"{"n":1,"n":2}"#, "duplicate_name"),
+        ] {
+            refused(&schema, typed(text), "/body", keyword);
+        }
+        // What fits the schema is for the plugin to say.
+        for text in [&deep[6..deep.len() - 1], r#"{"n":"x"}"#, "[]", "", " "] {
+            fits(&schema, typed(text));
+        }
+    }
+    fits(&schema, Sent { media_type: Some(form), ..body("n=%ff") });
+    fits(&schema, Sent { media_type: Some("multipart/form-data; boundary=x"), ..body("[[") });
+    // A text may begin as JSON does.
+    for text in [json!({ "type": "string" }), json!({ "type": "string", "contentMediaType": "text/plain" })] {
+        assert!(of(text).is_none());
+    }
+    let none = json!({ "type": "object", "properties": { "path": { "required": ["id"] } } });
+    assert!(InputSchema::of_readable_json(&none).expect("a schema").is_none());
+}

@@ -12,6 +12,7 @@ import { TextDecoder, TextDecoderStream, TextEncoder, TextEncoderStream } from '
 import { AbortController, AbortSignal, CustomEvent, DOMException, Event, EventTarget } from './events.js';
 import { fetch } from './fetch.js';
 import { Headers } from './headers.js';
+import { parseJson } from './json.js';
 import * as streams from './streams.js';
 import * as timers from './timers.js';
 import { URL, URLSearchParams } from './url.js';
@@ -75,4 +76,5 @@ export function install() {
   for (const [name, value] of Object.entries(otherwise)) if (!(name in globalThis)) define(name, value);
   define('Date', guardDate());
   Object.defineProperty(Math, 'random', { value: random, writable: true, configurable: true });
+  Object.defineProperty(JSON, 'parse', { value: parseJson, writable: true, configurable: true });
 }

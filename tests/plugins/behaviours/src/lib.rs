@@ -1,5 +1,6 @@
 //! The plugin of `tests/it/languages.rs`, in Rust.
 
+use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 
 use coinslot_sdk::{
@@ -71,6 +72,16 @@ fn orders(Json(order): Json<Order>) -> Result<Json<Value>> {
         Err(Refusal::new(409, "sold_out", "order 50 blue ones at most").at("/body/count", "stock"))?;
     }
     Ok(Json(json!({ "ordered": order.count })))
+}
+
+#[model(input)]
+struct Words {
+    words: BTreeSet<String>,
+}
+
+#[endpoint(post, "/words", free, summary = "Counts words")]
+fn words(Json(of): Json<Words>) -> String {
+    format!("{} words", of.words.len())
 }
 
 #[model(input)]

@@ -14,6 +14,11 @@ use crate::BuildError;
 const TARGET: &str = "wasm32-wasi";
 const TARGET_WITHOUT_LIBRARY: &str = "wasm32-unknown-unknown";
 
+/// Runs zig of the package `ziglang` as `python3 -m ziglang` does, but does not look for the package in the current
+/// folder: a `ziglang.py` that lies there is not to run because somebody builds a plugin.
+const ZIG_OF_PYTHON: &str = "import sys; sys.path[:] = [path for path in sys.path if path]; import runpy; \
+                             runpy.run_module('ziglang', run_name='__main__', alter_sys=True)";
+
 /// Advice on installing, for messages.
 const GET_ZIG: &str = "install zig (https://ziglang.org/download, or `pip install ziglang`)";
 const GET_CLANG: &str = "clang with lld (Debian, Ubuntu: `apt install clang lld wasi-libc libclang-rt-dev-wasm32`)";
@@ -41,7 +46,7 @@ impl SourceLanguage {
 /// A compiler that was found and can compile the languages that were asked for.
 #[derive(Clone, Debug)]
 pub(super) enum Compiler {
-    /// The words that run zig: `zig`, or `python3 -m ziglang`.
+    /// The words that run zig: `zig`, or Python with the package `ziglang`.
     Zig(Vec<OsString>),
     /// clang with a library of C.
     Clang,
@@ -69,7 +74,7 @@ impl Compiler {
     }
 
     fn search(languages: &BTreeSet<SourceLanguage>) -> Result<Self, BuildError> {
-        for words in [&["zig"][..], &["python3", "-m", "ziglang"]] {
+        for words in [&["zig"][..], &["python3", "-c", ZIG_OF_PYTHON]] {
             let words: Vec<OsString> = words.iter().map(OsString::from).collect();
             if succeeds(&words, &["version"]) {
                 return Ok(Self::Zig(words));
