@@ -1,6 +1,7 @@
 //! Reads a body as the value that its schema is about.
 
 use coinslot_base::json::{self, Bounds, DEEPEST};
+use http::HeaderValue;
 use serde_json::Value;
 
 use super::coerce::{Coerced, NotEncoded};
@@ -118,11 +119,15 @@ impl Media {
     }
 }
 
+/// The essence of a media type that a client sent. Empty if it is not text.
+fn essence_of(media_type: &HeaderValue) -> String {
+    text::essence(media_type.to_str().unwrap_or_default())
+}
+
 /// The body as a value. The fields of a form have these types. None if the request has no body: it is empty, and its
 /// media type does not say that nothing is a value.
 pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Result<Option<Coerced>, NoValue> {
-    let essence = |value: &http::HeaderValue| text::essence(value.to_str().unwrap_or_default());
-    let media = Media::of(&input.media_type.map(essence).unwrap_or_default());
+    let media = Media::of(&input.media_type.map(essence_of).unwrap_or_default());
     let is_value_if_empty = match (kind, media) {
         (BodyKind::Unread | BodyKind::Opaque, _) | (_, Media::None | Media::Json) => false,
         (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (_, Media::Form) => true,
@@ -154,7 +159,7 @@ pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Re
 
 /// Checks that a body of JSON can be read, within bounds and in one way. A form, or no body at all, is not looked at.
 pub(super) fn check_json(kind: BodyKind, input: &Input<'_>) -> Result<(), NoValue> {
-    let media = Media::of(&input.media_type.map(text::essence).unwrap_or_default());
+    let media = Media::of(&input.media_type.map(essence_of).unwrap_or_default());
     let json = input.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input.body);
     let first = json.trim_ascii_start().first();
     let is_form = match (kind, media) {
