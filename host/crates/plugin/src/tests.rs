@@ -73,6 +73,14 @@ async fn load_with(name: &str, limits: Limits) -> Plugin {
     runtime().load(&guest(name), &limits.into()).await.unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
+/// A plugin in a runtime of its own. In that of all tests, the instances of another test's plugin of this name count.
+async fn load_alone(name: &str, limits: Limits) -> Plugin {
+    let mut config = config(artifacts());
+    config.wait = Duration::from_millis(100);
+    let runtime = Runtime::new(config).expect("a runtime");
+    runtime.load(&guest(name), &limits.into()).await.unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
 async fn refused(wasm: &[u8]) -> String {
     runtime().load(wasm, &PluginPolicies::default()).await.expect_err("must be refused").to_string()
 }

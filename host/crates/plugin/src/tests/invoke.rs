@@ -334,7 +334,7 @@ async fn recursion_handles_and_header_fields_are_limited() {
 
 #[tokio::test]
 async fn a_guest_whose_response_is_not_read_is_stopped_without_counting_as_a_failure() {
-    let plugin = load_with("flood", limits(|l| l.total = Duration::from_millis(100))).await;
+    let plugin = load_alone("flood", limits(|l| l.total = Duration::from_millis(100))).await;
     let mut body = plugin.invoke(free(), get("/")).await.unwrap().into_body();
     body.frame().await.expect("more to come").expect("a frame");
     let returned = async {
@@ -357,7 +357,7 @@ async fn a_guest_whose_response_is_not_read_is_stopped_without_counting_as_a_fai
 
 #[tokio::test]
 async fn an_endless_response_is_cut_off_and_its_guest_stopped() {
-    let plugin = load_with("flood", limits(|l| l.response_body = 1 << 20)).await;
+    let plugin = load_alone("flood", limits(|l| l.response_body = 1 << 20)).await;
     let mut body = plugin.invoke(free(), get("/")).await.unwrap().into_body();
     let mut size = 0;
     let fault = loop {
@@ -373,11 +373,11 @@ async fn an_endless_response_is_cut_off_and_its_guest_stopped() {
 
 #[tokio::test]
 async fn dropping_the_future_or_the_body_stops_the_guest() {
-    let plugin = load_with("spin", limits(|l| l.instances = 1)).await;
+    let plugin = load_alone("spin", limits(|l| l.instances = 1)).await;
     let asleep = plugin.invoke(free(), get("/?how=sleep"));
     assert!(tokio::time::timeout(Duration::from_millis(50), asleep).await.is_err());
     assert_eq!(free_instances(&plugin), 1);
-    let flood = load_with("flood", limits(|l| l.instances = 1)).await;
+    let flood = load_alone("flood", limits(|l| l.instances = 1)).await;
     let response = flood.invoke(free(), get("/")).await.unwrap();
     assert_eq!(free_instances(&flood), 0);
     drop(response);
@@ -386,7 +386,7 @@ async fn dropping_the_future_or_the_body_stops_the_guest() {
 
 #[tokio::test]
 async fn a_full_plugin_is_busy_after_a_short_wait_and_recovers() {
-    let plugin = load_with("flood", limits(|l| l.instances = 2)).await;
+    let plugin = load_alone("flood", limits(|l| l.instances = 2)).await;
     let running = (plugin.invoke(free(), get("/")).await.unwrap(), plugin.invoke(free(), get("/")).await.unwrap());
     assert_eq!(plugin.invoke(free(), get("/")).await.unwrap_err(), Fault::Busy);
     let (waiting, ()) = tokio::join!(plugin.invoke(free(), get("/")), async {
