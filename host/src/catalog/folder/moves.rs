@@ -123,7 +123,7 @@ mod tests {
         /// True once in so many times.
         fn once_in(&mut self, times: u64) -> bool {
             self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (self.0 >> 33) % times == 0
+            (self.0 >> 33).is_multiple_of(times)
         }
     }
 

@@ -6,6 +6,8 @@
 //! Units that were not used for long are removed, and beyond a size those first that were used least recently. cargo
 //! compiles again what is missing, so a mistake costs time and nothing else.
 
+#![expect(clippy::disallowed_methods, reason = "what was not used for long is removed")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;

@@ -144,7 +144,7 @@ fn values(declared: &EndpointInfo, request: &ExampleRequest) -> ValueOrigin {
 fn is_written(schema: &Value) -> bool {
     let has = |keyword: &&str| schema.get(keyword).is_some();
     let mut required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).peekable();
-    ["const", "examples", "example", "default", "enum"].iter().any(|keyword| has(keyword))
+    ["const", "examples", "example", "default", "enum"].iter().any(has)
         || (required.peek().is_some() && required.all(|name| is_written(&schema["properties"][name])))
 }
 

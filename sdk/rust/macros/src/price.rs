@@ -19,10 +19,10 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
             "{text:?} is not an amount: write digits, and a dot and more digits if you need them, as in \"0.01\""
         ));
     }
-    if let Some(symbol) = symbol {
-        if symbol.is_empty() || !symbol.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("after the amount comes one space and an asset's symbol, as in \"{number} USDC\""));
-        }
+    if let Some(symbol) = symbol
+        && (symbol.is_empty() || !symbol.bytes().all(|b| b.is_ascii_graphic()))
+    {
+        return Err(format!("after the amount comes one space and an asset's symbol, as in \"{number} USDC\""));
     }
     if text.len() > MAX_BYTES {
         return Err(format!("an amount has at most {MAX_BYTES} characters"));

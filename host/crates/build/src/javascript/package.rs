@@ -81,7 +81,11 @@ mod tests {
         write("package.json", r#"{ "name": "@me/shop", "version": "1.2.3", "main": "dist/index.js" }"#);
         let own = package_of(folder.path());
         assert_eq!(names(&["plugin.ts", "dice.ts", "words.js"]), ["shop", "dice", "words"]);
-        assert_eq!(names(&["index.js"]), [own.clone()], "the folder's name, because plugin.ts has the package's");
+        assert_eq!(
+            names(&["index.js"]),
+            std::slice::from_ref(&own),
+            "the folder's name, because plugin.ts has the package's"
+        );
         write("package.json", r#"{ "name": "@me/shop", "main": "./dice.ts" }"#);
         assert_eq!(names(&["plugin.ts", "dice.ts"]), [own, "shop".to_owned()]);
     }

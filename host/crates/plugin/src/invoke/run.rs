@@ -7,7 +7,7 @@ use std::time::Duration;
 use coinslot_base::breaker::{Breaker, BreakerPermit};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -131,7 +131,7 @@ async fn run(
     if parts.status.is_informational() {
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
-    if let Some(fault) = fault_behind(parts.status, guest.meter(), progress) {
+    if let Some(fault) = fault_behind(parts.status.as_u16(), guest.meter(), progress) {
         return Err(fault);
     }
     parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
@@ -144,15 +144,18 @@ async fn run(
     Ok((parts, body, Some(StreamingGuest::new(guest, started.permits, limits.total))))
 }
 
+/// Statuses of answers by a guest.
+const PAYLOAD_TOO_LARGE: u16 = 413;
+const INTERNAL_SERVER_ERROR: u16 = 500;
+
 /// The fault that a guest has made an answer of.
 ///
 /// An SDK answers 500 to any error of a handler, also to one over memory that the host refused, and 400 to a body that
 /// ended at its limit. Such a guest knows neither the limit nor its key, and a guest in another language ends with a
 /// trap instead. Both get the same answer, and the operator reads the limit.
-fn fault_behind(status: StatusCode, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
-    let is_error = status.is_client_error() || status.is_server_error();
-    if is_error && status != StatusCode::PAYLOAD_TOO_LARGE && request.is_too_large() {
-        return Some(Fault::RequestTooLarge(format!("it answered with the status {}", status.as_u16())));
+fn fault_behind(status: u16, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
+    if status >= 400 && status != PAYLOAD_TOO_LARGE && request.is_too_large() {
+        return Some(Fault::RequestTooLarge(format!("it answered with the status {status}")));
     }
-    meter.refused_memory().filter(|_| status == StatusCode::INTERNAL_SERVER_ERROR)
+    meter.refused_memory().filter(|_| status == INTERNAL_SERVER_ERROR)
 }
