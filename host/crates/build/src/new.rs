@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::{BuildError, sdk};
+use crate::{BuildError, rust, sdk};
 
 /// A language for which there is a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,8 @@ pub enum Language {
     Zig,
 }
 
-/// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name.
+/// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name, and `{{sdk}}`
+/// the version of the SDK.
 type TemplateFile = (&'static str, &'static str);
 
 const TYPESCRIPT: &[TemplateFile] = &[
@@ -98,11 +99,7 @@ impl Language {
 pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut files: Vec<(PathBuf, String)> = Vec::new();
     for (path, text) in language.template() {
-        let mut text = text.replace("{{name}}", name);
-        if text.contains("{{sdk}}") {
-            let sdk = sdk::unpack(cache)?.join("sdk");
-            text = text.replace("{{sdk}}", &sdk.display().to_string());
-        }
+        let text = text.replace("{{name}}", name).replace("{{sdk}}", rust::VERSION);
         files.push((folder.join(path), text));
     }
     if language == Language::TypeScript {
@@ -119,6 +116,10 @@ pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Re
         std::fs::create_dir_all(parent).map_err(BuildError::file(parent))?;
         let file = File::options().write(true).create_new(true).open(path);
         file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(BuildError::file(path))?;
+    }
+    if language == Language::Rust {
+        // An editor asks cargo before the first build.
+        rust::sdk_arguments(folder, cache)?;
     }
     Ok(files.into_iter().map(|(path, _)| path).collect())
 }

@@ -19,9 +19,10 @@ pub(super) const TARGET: &str = "wasm32-wasip2";
 /// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
 /// dependencies, and those that are included.
 pub(super) fn build(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<PathBuf>) {
-    if let Err(result) = prepare_cargo(source) {
-        return (result, BTreeSet::new());
-    }
+    let mut arguments = match prepare_cargo(source) {
+        Ok(arguments) => arguments,
+        Err(result) => return (result, BTreeSet::new()),
+    };
     let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
     // Held until the component is placed.
     let shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
@@ -32,7 +33,7 @@ pub(super) fn build(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult
             return (BuildResult::Broken(Failure { code: FILE_FAILED, message }), BTreeSet::new());
         }
     };
-    let arguments = crate_of.map(|one| one.arguments(purpose, cache.as_deref())).unwrap_or_default();
+    arguments.extend(crate_of.iter().flat_map(|one| one.arguments(purpose, cache.as_deref())));
     match cargo_build(source, &arguments) {
         Ok(built) => {
             let text = std::fs::read_to_string(built.component.with_extension("d")).unwrap_or_default();
@@ -82,12 +83,11 @@ struct CargoBuild {
     messages: Vec<u8>,
 }
 
-/// Sees to the compilation target, and to the SDK that the manifest names.
-fn prepare_cargo(source: &Path) -> Result<(), BuildResult> {
+/// Sees to the compilation target, and to the SDK. Gives the arguments with which cargo finds it.
+fn prepare_cargo(source: &Path) -> Result<Vec<OsString>, BuildResult> {
     ensure_target().map_err(|failure| BuildResult::Skipped(failure.message))?;
-    // Without a cache no manifest names an SDK in it.
-    let Ok(cache) = cache() else { return Ok(()) };
-    rust::restore_sdk(source, &cache).map_err(|error| failed(&error))
+    let cache = cache().map_err(BuildResult::Broken)?;
+    rust::sdk_arguments(source, &cache).map_err(|error| failed(&error))
 }
 
 /// Runs cargo with these further arguments.

@@ -4,19 +4,29 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
+use coinslot_build::{BuildError, rust};
+
 use super::process;
 use super::report::{CheckResult, Outcome, Report, Suite};
 use super::units::LONGEST_RUN;
-use crate::cli::Failure;
+use crate::cli::{Failure, cache};
 
 /// The exit code of cargo when it, the compiler or a test fails.
 const FAILED: i32 = 101;
 
 /// Runs the tests of a crate on this machine, and reports them.
 pub(super) fn run(folder: &Path, filter: &str, report: &mut Report) -> Result<(), Failure> {
+    let sdk = match rust::sdk_arguments(folder, &cache()?) {
+        Ok(arguments) => arguments,
+        Err(BuildError::Source(reason)) => {
+            report.add(Suite::Unit, "cargo test", "it does not compile", Err(reason));
+            return Ok(());
+        }
+        Err(error) => return Err(Failure::new(error.to_string())),
+    };
     let mut command = Command::new("cargo");
     command.args(["test", "--no-fail-fast", "--color", "never", "--manifest-path"]).arg(folder.join("Cargo.toml"));
-    command.args(["--", "--color", "never"]);
+    command.args(sdk).args(["--", "--color", "never"]);
     if !filter.is_empty() {
         command.arg(filter);
     }
