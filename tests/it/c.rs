@@ -407,6 +407,34 @@ fn a_module_of_the_current_folder_is_not_run_for_zig() {
     assert!(!ran.iter().any(|file| file.exists()), "{}", text(&output.stderr));
 }
 
+/// A build called these good, and the host that was to serve them refused them.
+#[test]
+fn what_no_host_loads_is_refused_by_its_build() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let cases = [
+        ("coinslot_get(\"/a\", \"1e3\", \"A\", a);", "1e3"),
+        ("coinslot_get(\"/a\", NULL, \"A\", a);", "it has no price: write"),
+        ("coinslot_get(\"a\", \"0.01\", \"A\", a);", "start it with a slash"),
+        ("(void)a;", "it declares no endpoint: call coinslot_get("),
+    ];
+    for (declarations, expected) in cases {
+        let source = format!(
+            "#include \"coinslot.h\"\nstatic void a(coinslot_request *request) {{ coinslot_print(request, \"a\"); }}\n\
+             void coinslot_plugin(void) {{ coinslot_name(\"shop\", \"1.0.0\"); {declarations} }}\n"
+        );
+        fs::write(dir.path().join("shop.c"), source).expect("written");
+        let said = mistake(dir.path(), &["shop.c"]);
+        assert!(said.contains("shop.c: ") && said.contains(expected), "should say {expected:?}:\n{said}");
+        assert!(!dir.path().join("shop.wasm").exists());
+    }
+    let metered = "#include \"coinslot.h\"\nstatic void a(coinslot_request *request) { coinslot_print(request, \"a\"); }\n\
+        void coinslot_plugin(void) { coinslot_name(\"shop\", \"1.0.0\"); \
+        coinslot_get(\"/a\", \"up-to 0.05\", \"A\", a); }\n";
+    fs::write(dir.path().join("shop.c"), metered).expect("written");
+    let said = builds(dir.path(), &["shop.c"]);
+    assert!(said.contains("warning: shop.c: GET /a: this version sells nothing at a metered price"), "{said}");
+}
+
 /// The programs of clang alone, if this machine has them. Some clangs want `wasm-ld-14`, with their version.
 fn clang_alone(dir: &Path) -> Option<PathBuf> {
     let alone = dir.join("programs");

@@ -8,7 +8,7 @@ mod shared_target;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coinslot_base::file::{open_regular, read_regular};
 use coinslot_build::component::WasmKind;
@@ -16,14 +16,16 @@ use sha2::{Digest, Sha256};
 
 use self::compile::BuildResult;
 use self::plugin_source::{COMPONENT, PluginSource, SourceKind, WHAT_IS_BUILT};
-use super::{Failure, LARGEST_WASM, print};
+use super::{Failure, LARGEST_WASM, inspect, print};
+use crate::logging;
 
 /// Build the component of a plugin from its sources.
 ///
 /// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10 or newer, Rust
 /// needs rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a
-/// component. Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74
-/// if a file cannot be read or written.
+/// component. A component that no host would load, because of a price or a schema that is wrong, is not written. Exits
+/// with 2 if there is no plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a
+/// tool failed, and with 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a
@@ -49,6 +51,9 @@ pub enum JavaScriptEngine {
     Starlingmonkey,
 }
 
+/// The interface that a component lacks if its source declares nothing.
+const MANIFEST: &str = "coinslot:plugin/manifest";
+
 /// Builds, and prints where the component is.
 pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let begun = Instant::now();
@@ -70,6 +75,10 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         return Err(Failure::usage("--out is a file whose name ends with .wasm"));
     }
     let result = match (args.engine, source.kind) {
+        (JavaScriptEngine::Quickjs, SourceKind::Cargo | SourceKind::C | SourceKind::Script) => {
+            build_checked(&source, &shown.to_string(), out)?
+        }
+        // The SDKs of JavaScript and Python compare what is declared while they build, and a component stays as it is.
         (JavaScriptEngine::Quickjs, _) => compile::build(&source, out).0,
         (JavaScriptEngine::Starlingmonkey, SourceKind::JavaScript) => compile::starlingmonkey(&source.path, out),
         (JavaScriptEngine::Starlingmonkey, _) => {
@@ -88,6 +97,34 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
     print::line(format_args!("{}  {size}, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))
+}
+
+/// Builds a plugin whose declarations nobody has read before it runs, and places its component if a host loads it.
+fn build_checked(source: &PluginSource, shown: &str, out: &Path) -> Result<BuildResult, Failure> {
+    let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a folder to build in: {error}")))?;
+    let made = folder.path().join(out.file_name().unwrap_or(out.as_os_str()));
+    let result = compile::build(source, &made).0;
+    if result != BuildResult::Built {
+        return Ok(result);
+    }
+    let component =
+        read_regular(&made, LARGEST_WASM).map_err(|error| Failure::new(format!("{}: {error}", made.display())))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::new(format!("the async runtime cannot start: {error}")))?;
+    let checked = runtime.block_on(inspect::check_built(&made, &component));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match checked {
+        Ok(None) => {}
+        Ok(Some(warning)) => logging::say(&format!("warning: {shown}: {warning}")),
+        Err(reason) if source.kind == SourceKind::Cargo && reason.contains(MANIFEST) => {
+            return Ok(BuildResult::Failed(format!(
+                "{shown}: it has no endpoint: write #[endpoint(get, \"/hello\", price = \"0.001\", summary = \"Says \
+                 hello\")] above a function ({reason})"
+            )));
+        }
+        Err(reason) => return Ok(BuildResult::Failed(format!("{shown}: {reason}"))),
+    }
+    Ok(compile::place(&made, out))
 }
 
 /// Returns whether a file is a component, by its first bytes.

@@ -2,14 +2,14 @@
 
 mod endpoint;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coinslot_base::file::read_regular;
 use coinslot_plugin::{
-    Capability, CompilePriority, Grants, Inspection, Package, PackageError, PluginInfo, PluginPolicies, PluginPolicy,
-    Runtime, RuntimeConfig, inspect,
+    Capability, CompilePriority, Grants, Inspection, LoadError, Package, PackageError, PluginInfo, PluginPolicies,
+    PluginPolicy, Runtime, RuntimeConfig, inspect,
 };
 use sha2::{Digest, Sha256};
 
@@ -41,14 +41,18 @@ pub struct InspectArgs {
     pub no_run: bool,
 }
 
-/// Prints the component. Ends with 1 if this host cannot load it.
+/// Prints the component. Ends with 1 if this host cannot load it, and with 2 if there is no such file.
 pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
     let plugins = match &args.config {
         Some(file) => Config::read_plugins(file).map_err(|problems| Failure::usage(problems.to_string()))?.by_name,
         None => BTreeMap::new(),
     };
-    let wasm = read_regular(&args.file, LARGEST_WASM).map_err(|error| named(&error))?;
+    let unread = |error: std::io::Error| match error.kind() {
+        std::io::ErrorKind::NotFound => Failure::usage(format!("{}: {error}", args.file.display())),
+        _ => named(&error),
+    };
+    let wasm = read_regular(&args.file, LARGEST_WASM).map_err(unread)?;
     let outside = inspect(&wasm).map_err(|error| named(&error))?;
     let described = match (&outside.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),
@@ -123,7 +127,8 @@ impl ShownComponent<'_> {
         let outside = &self.outside;
         let tools = outside.toolchain.iter().filter(|tool| tool.role != "language");
         let tools = tools.map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
-        let uses = outside.uses.iter().map(|import| format!("{} ({})", import.meaning, import.name));
+        // Several interfaces of WASI stand for one thing; --json has their names.
+        let uses: BTreeSet<String> = outside.uses.iter().map(|import| import.meaning.to_owned()).collect();
         let quotes = if outside.quotes { "yes: it prices or checks each request" } else { "no" };
         let mut lines = vec![
             format!("{}: {}, sha256 {}", self.file.display(), print::size(outside.size), outside.sha256),
@@ -132,7 +137,7 @@ impl ShownComponent<'_> {
             format!("packed      {}", packed(&self.package)),
             format!("handler     {}", or_none(outside.handlers.clone())),
             format!("quotes      {quotes}"),
-            format!("can use     {}", or_none(uses.collect())),
+            format!("can use     {}", or_none(uses.into_iter().collect())),
         ];
         lines.extend(self.capabilities.iter().map(CapabilityRow::line));
         if !outside.basics.is_empty() {
@@ -236,6 +241,39 @@ pub(super) async fn describe(
     wasm: &[u8],
     plugins: &BTreeMap<String, PluginConfig>,
 ) -> Result<PluginInfo, String> {
+    load(file, config, wasm, plugins).await.map_err(|error| error.to_string())
+}
+
+/// Loads what a build has made as a host would, without a configuration. Gives what its author has to know of it, and
+/// fails with the reason for which no host loads it, as [`run`] tells it.
+#[cfg(feature = "dev")]
+pub(super) async fn check_built(file: &Path, wasm: &[u8]) -> Result<Option<String>, String> {
+    let outside = inspect(wasm).map_err(|error| error.to_string())?;
+    if let Some(reason) = outside.refusal {
+        return Err(reason);
+    }
+    let is_configured = outside.asks.iter().any(|ask| ask.capability == Capability::Configuration);
+    let info = match load(file, None, wasm, &BTreeMap::new()).await {
+        Ok(info) => info,
+        Err(LoadError::Unavailable(reason)) => return Ok(Some(format!("it could not be tried: {reason}"))),
+        // A configuration that only its operators have may be what it misses.
+        Err(LoadError::Describe(reason)) if is_configured => {
+            return Ok(Some(format!("without a configuration no host loads it: {reason}")));
+        }
+        Err(error) => return Err(error.to_string()),
+    };
+    if let Some(error) = InstallError::of_metered(&info.endpoints) {
+        return Ok(Some(error.to_string()));
+    }
+    unenforced_schemas(&info.endpoints).map(|_| None).map_err(|error| error.to_string())
+}
+
+async fn load(
+    file: &Path,
+    config: Option<&Path>,
+    wasm: &[u8],
+    plugins: &BTreeMap<String, PluginConfig>,
+) -> Result<PluginInfo, LoadError> {
     let configured = plugins.iter().map(|(name, own)| {
         let grants = Grants { config: own.config.clone(), ..Grants::default() };
         (name.clone(), PluginPolicy { grants, ..PluginPolicy::default() })
@@ -245,8 +283,8 @@ pub(super) async fn describe(
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
     let pins = plugins.iter().map(|(name, own)| (name.clone(), own.pins.clone())).collect();
     let shown = shown_policies(&policies, &pins, &file, &digest);
-    let (runtime, keeping) = runtime(config)?;
-    let plugin = runtime.load_expecting(expected, wasm, &shown).await.map_err(|error| error.to_string())?;
+    let (runtime, keeping) = runtime(config).map_err(LoadError::Unavailable)?;
+    let plugin = runtime.load_expecting(expected, wasm, &shown).await?;
     if matches!(keeping, Keeping::Cache) {
         runtime.forget_others(&HashSet::from([digest]));
     }

@@ -73,9 +73,8 @@ fn asked_version(folder: &Path, manifest: &Table) -> Option<String> {
     if dependency.get("workspace").is_none() {
         return version_of(dependency);
     }
-    let mut manifests = std::iter::once(manifest.clone()).chain(folder.ancestors().skip(1).filter_map(|folder| {
-        manifest_of(folder).ok()?.parse::<Table>().ok()
-    }));
+    let mut manifests = std::iter::once(manifest.clone())
+        .chain(folder.ancestors().skip(1).filter_map(|folder| manifest_of(folder).ok()?.parse::<Table>().ok()));
     let workspace = manifests.find_map(|mut manifest| manifest.remove("workspace"))?;
     version_of(workspace.get("dependencies")?.get(PACKAGE)?)
 }
