@@ -64,7 +64,7 @@ function price(at, options) {
   if (said.length === 0) {
     throw mistake(
       `${at}: what does it cost? Write price: '0.01' (US dollars), ` +
-        `quoted: '0.50' with quote: (input) => '0.02', upTo: '0.05' with charge(), or free: true`,
+        `quoted: '0.50' with quote: (input) => '0.02', or free: true`,
     );
   }
   if (said.length > 1) throw mistake(`${at}: give one price, not ${said.join(' and ')}`);

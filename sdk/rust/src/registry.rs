@@ -155,7 +155,10 @@ impl Registration {
 impl fmt::Display for DescribeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoEndpoint => f.write_str("no function of this plugin has the attribute #[endpoint(..)]"),
+            Self::NoEndpoint => f.write_str(
+                "this plugin has no endpoint: write #[endpoint(get, \"/hello\", price = \"0.001\", summary = \"Says \
+                 hello\")] above a function",
+            ),
             Self::TwoPackages { one, other } => {
                 write!(
                     f,

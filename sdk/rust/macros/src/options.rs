@@ -120,7 +120,7 @@ fn price_option(price: Option<PriceWord>, quote: Option<syn::Path>, path: Span) 
         return Err(Error::new(
             path,
             "what does this endpoint cost? Write `price = \"0.01\"` (US dollars), \
-             `up_to = \"0.50\"`, `quoted = \"0.50\"`, or `free`",
+             `quoted = \"0.50\"` with `quote = my_function`, or `free`",
         ));
     };
     match (price, quote) {
