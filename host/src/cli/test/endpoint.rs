@@ -13,6 +13,10 @@ use crate::wallet::{ReceivedChallenge, SignedPayment};
 const GIVE_EXAMPLES: &str = "give an input that it accepts as `examples` in its input schema: of a field, or of the \
                              whole input as { \"path\": .., \"query\": .., \"body\": .. }";
 
+/// Advice on an answer of another media type.
+const DECLARE_TYPE: &str = "declare the one that it sends, by `returns` or `mimeType` in JavaScript, `mime_type` in \
+                            Python and Rust";
+
 /// An endpoint under test.
 pub(super) struct EndpointCheck<'c> {
     pub(super) buyer: &'c Buyer,
@@ -231,7 +235,7 @@ impl EndpointCheck<'_> {
         }
         if declared != sent {
             let sent = if sent.is_empty() { "nothing".to_owned() } else { sent };
-            return Err(format!("its media type is {sent}, and {declared} is declared"));
+            return Err(format!("its media type is {sent}, and {declared} is declared: {DECLARE_TYPE}"));
         }
         let is_json = sent == "application/json" || sent.ends_with("+json");
         match &schemas.output {
