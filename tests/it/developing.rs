@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{binary, guest};
+use coinslot_tests::{binary, guest, run};
 use serde_json::Value;
 
 /// A `coinslot dev` in a directory. Killed when dropped.
@@ -126,12 +126,34 @@ async fn a_second_dev_in_a_folder_does_the_first_no_harm() {
 async fn dev_keeps_its_history_and_data_apart_from_those_of_serve() {
     let dir = tempfile::tempdir().expect("a directory");
     source(dir.path(), "echo", "/");
-    let dev = Dev::start(dir);
+    let mut dev = Dev::start(dir);
     dev.becomes("complete", |facts| facts["complete"] == true).await;
     for name in ["served", "keyvalue", "quote.key", "ledger.db", "artifacts"] {
         assert!(!dev.dir.path().join(".coinslot").join(name).exists(), "{name}");
     }
     assert!(dev.dir.path().join(".coinslot/dev/served/plugins.json").is_file());
+    // After its end its history can still be read: `plugins` said that there was no coinslot.toml.
+    dev.child.kill().expect("it runs");
+    dev.child.wait().expect("it ends");
+    std::fs::remove_file(dev.dir.path().join(".coinslot/dev.json")).expect("what an end by a signal removes");
+    let shown = run(dev.dir.path(), &["plugins"]);
+    let said = String::from_utf8_lossy(&shown.stdout);
+    assert!(shown.status.success() && said.contains("echo.wasm"), "{said}");
+    assert!(said.contains("no `coinslot dev` is running: this is what the last one wrote"), "{said}");
+}
+
+#[test]
+fn dev_in_the_folder_of_a_plugin_says_how_it_is_served() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let shop = dir.path().join("shop");
+    assert!(run(dir.path(), &["new", "shop"]).status.success());
+    let output = run(&shop, &["dev", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("there is no folder `plugins`: this folder is the plugin shop, which `--plugins ..`"),
+        "{said}"
+    );
 }
 
 /// A build that wrote into a folder beside its sources was repeated without end, and once at each start.

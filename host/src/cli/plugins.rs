@@ -24,7 +24,7 @@ const DEV_STATE: &str = ".coinslot/dev";
 /// Show which plugins are active, what they replaced, and why one is not.
 ///
 /// Reads what the host wrote into its state directory, beside a running host or after it. Without a configuration it
-/// reads that of a `coinslot dev` which runs in this folder.
+/// reads that of the `coinslot dev` which runs in this folder, or ran there last.
 #[derive(Args, Clone, Debug)]
 pub struct PluginsArgs {
     #[command(subcommand)]
@@ -53,9 +53,14 @@ pub enum PluginsCommand {
 /// Prints the plugins, or rolls one back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let is_default = args.config == Path::new("coinslot.toml") && !args.config.exists();
-    if args.command.is_none() && is_default && Path::new(DEV_FILE).exists() {
-        let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() };
-        return show(&read(&dev.history())?, args.json);
+    let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
+    let is_dev_running = Path::new(DEV_FILE).exists();
+    if args.command.is_none() && is_default && (is_dev_running || dev.exists()) {
+        show(&read(&dev)?, args.json)?;
+        if args.json || is_dev_running {
+            return Ok(());
+        }
+        return print::line("no `coinslot dev` is running: this is what the last one wrote");
     }
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     let history = read(&config.state.history())?;

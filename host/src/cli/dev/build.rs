@@ -33,10 +33,12 @@ impl PluginBuilder {
     /// Creates the output folder; the sources must exist.
     pub(super) fn open(sources: &Path, output: &Path) -> Result<Self, Failure> {
         if !sources.is_dir() {
-            return Err(Failure::usage(format!(
-                "there is no folder `{}`: name your plugins' folder with --plugins",
-                sources.display()
-            )));
+            // The folder of the folder of one plugin, which is where most authors are.
+            let advice = match Path::new(".").canonicalize().ok().and_then(|folder| PluginSource::at(&folder)) {
+                Some(plugin) => format!("this folder is the plugin {}, which `--plugins ..` serves", plugin.name),
+                None => "name your plugins' folder with --plugins".to_owned(),
+            };
+            return Err(Failure::usage(format!("there is no folder `{}`: {advice}", sources.display())));
         }
         std::fs::create_dir_all(output).map_err(|error| Failure::new(format!("{}: {error}", output.display())))?;
         let absolute =
