@@ -50,14 +50,19 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 
     let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
-        let (status, redirect) = (answer.status, answer.redirect());
+        let (status, redirect, methods) = (answer.status, answer.redirect(), answer.methods());
         output.answer(answer, None).await?;
         return match (redirect, status < 400) {
             (Some(target), _) => Err(Failure::new(format!(
                 "the server answered {status}, a redirect to {target}; nothing was paid: a payment is for one server, so ask there"
             ))),
             (None, true) => Ok(()),
-            (None, false) => Err(Failure::new(format!("the server answered {status}; nothing was paid"))),
+            (None, false) => Err(Failure::new(match methods {
+                Some(methods) => format!(
+                    "the server answered {status}: the path is served with {methods} (see -X); nothing was paid"
+                ),
+                None => format!("the server answered {status}; nothing was paid"),
+            })),
         };
     }
     let required = answer.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);

@@ -93,6 +93,10 @@ fn describe(error: &reqwest::Error) -> String {
         text = format!("{text}: {inner}");
         cause = inner.source();
     }
+    if error.is_connect() && text.contains("Connection refused") {
+        let server = error.url().map(|url| url.origin().ascii_serialization()).unwrap_or_default();
+        return format!("nothing listens at {server}: start the host, or name another address (connection refused)");
+    }
     match advice(&text) {
         Some(advice) => format!("{text} ({advice})"),
         None => text,
@@ -150,6 +154,12 @@ impl SellerAnswer {
     pub(super) fn redirect(&self) -> Option<String> {
         let location = self.header("location").filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
         Some(printable(&String::from_utf8_lossy(location)))
+    }
+
+    /// The methods that a server names which refuses the one of the request.
+    pub(super) fn methods(&self) -> Option<String> {
+        let methods = self.header("allow").filter(|_| self.status == 405)?;
+        Some(printable(&String::from_utf8_lossy(methods)))
     }
 
     /// The server's word about the charge: in a header of Coinslot, or in the field `charged` of a JSON body.
