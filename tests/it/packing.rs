@@ -131,6 +131,7 @@ fn a_component_is_packed_in_its_place_and_can_be_packed_again() {
         (vec!["pack", "nowhere.wasm"], 2),
         (vec!["pack", "numbered.wasm", "-o", "numbered.txt"], 2),
         (vec!["pack", "numbered.wasm", "--license", "two\nlines"], 2),
+        (vec!["pack", "numbered.wasm", "--license", "Nonsense!!"], 2),
     ] {
         assert_eq!(run(dir.path(), &arguments).status.code(), Some(code), "{arguments:?}");
     }

@@ -43,8 +43,10 @@ pub async fn run(args: PackArgs) -> Result<(), Failure> {
     let source = PluginSource::at(&path)
         .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
     let out = out(&args, &source)?;
-    if args.license.as_ref().is_some_and(|license| license.len() > 1_000 || license.contains(char::is_control)) {
-        return Err(Failure::usage("--license is one line of at most 1000 bytes, such as `MIT OR Apache-2.0`"));
+    if args.license.as_ref().is_some_and(|license| !is_license(license)) {
+        return Err(Failure::usage(
+            "--license is an SPDX expression of at most 1000 bytes, such as `MIT OR Apache-2.0` or `LicenseRef-Mine`",
+        ));
     }
     let wasm = component(&source).await?;
     let named = |error: &dyn std::fmt::Display| Failure { code: 65, message: format!("{shown}: {error}") };
@@ -127,4 +129,11 @@ fn summary(out: &Path, packed: &[u8], info: &PluginInfo, facts: &PackageFacts) -
     };
     let (name, version) = (&info.name, &info.version);
     format!("{}  {name} {version}, {license}{commit}, {size}, sha256 {}", out.display(), &digest[..12])
+}
+
+/// Tells whether a text has the characters of an SPDX expression only. What is no identifier of its list stays: the list
+/// grows.
+fn is_license(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || "-.+:() ".contains(c);
+    text.len() <= 1_000 && text.contains(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(is_part)
 }
