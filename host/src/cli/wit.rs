@@ -7,6 +7,7 @@ use super::{Failure, print};
 /// Write the WIT of the contract with plugins, and of WASI, into a folder.
 ///
 /// DIR has the worlds on WASI 0.2, and DIR/p3 those on WASI 0.3. There are no links, so it can be copied.
+/// Ends with 74 if a file cannot be written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct WitArgs {
     /// The folder. Files of these names in it are overwritten.
@@ -16,6 +17,6 @@ pub struct WitArgs {
 
 /// Writes the files.
 pub fn run(args: &WitArgs) -> Result<(), Failure> {
-    coinslot_build::sdk::write_wit(&args.dir).map_err(|error| Failure::new(error.to_string()))?;
+    coinslot_build::sdk::write_wit(&args.dir).map_err(|error| Failure { code: 74, message: error.to_string() })?;
     print::line(format_args!("{}", args.dir.display()))
 }
