@@ -323,11 +323,11 @@ async fn memory_and_stack_that_are_used_up_are_named_with_their_limit(host: &Dev
     assert_eq!(hoard, json!([500, "plugin_out_of_memory", null, null]));
     let lines = |part: &str| host.log().lines().filter(|line| line.contains(part)).collect::<Vec<_>>().join("\n");
     let log = lines("GET /hoard");
-    assert!(log.contains("behaviours") && log.contains("limits.memory = 128MiB"), "{log}");
+    assert!(log.contains("plugin=\"") && log.contains("limits.memory = 128MiB"), "{log}");
     let nest = refusal(send(request(host, Method::GET, "/nest")).await).await;
     assert_eq!(nest, json!([500, "plugin_failed", null, null]));
     let log = lines("GET /nest");
-    assert!(log.contains("behaviours") && (log.contains("KiB of stack") || log.contains("recursion")), "{log}");
+    assert!(log.contains("plugin=\"") && (log.contains("KiB of stack") || log.contains("recursion")), "{log}");
 }
 
 async fn the_plugin_sees_who_paid(host: &DevHost) {

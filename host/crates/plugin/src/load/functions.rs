@@ -76,7 +76,8 @@ pub(super) struct FunctionStore {
     /// The file.
     path: PathBuf,
     name: String,
-    seal: Seal,
+    /// Without one nothing is read of the directory, and nothing can be kept there.
+    seal: io::Result<Seal>,
     kept: Pack,
     /// What this program carries, and those of it with this name, once the first is looked for.
     carried: &'static [u8],
@@ -97,13 +98,13 @@ pub(super) struct Reuse {
 
 impl FunctionStore {
     /// The store for a component, in a directory that no other can write to. `fingerprint` is that of the engine, and
-    /// `carried` what this program carries. None for a component with little code, and for a directory that cannot be
-    /// used.
+    /// `carried` what this program carries. None for a component with little code.
     pub(super) fn of(dir: &Path, wasm: &[u8], fingerprint: &str, carried: &'static [u8]) -> Option<Arc<Self>> {
         let name = name(wasm, fingerprint)?;
         let path = dir.join(&name);
-        let seal = Seal::of(dir, dir).ok()?;
-        let kept = read(&path).and_then(|bytes| Pack::read(&name, seal.open(&name, bytes)?)).unwrap_or_default();
+        let seal = Seal::of(dir, dir);
+        let genuine = |seal: &Seal| read(&path).and_then(|bytes| Pack::read(&name, seal.open(&name, bytes)?));
+        let kept = seal.as_ref().ok().and_then(genuine).unwrap_or_default();
         Some(Arc::new(Self {
             path,
             name,
@@ -136,11 +137,12 @@ impl FunctionStore {
         if functions.len() <= reuse.reused / MANY {
             return Ok(reuse);
         }
+        let seal = self.seal.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))?;
         for (key, function) in self.kept.iter() {
             functions.entry(*key).or_insert_with(|| function.to_vec());
         }
         if let Some(mut bytes) = pack::write(&BTreeMap::from([(self.name.clone(), functions)]), LARGEST - MAC) {
-            bytes.extend(self.seal.mac(&self.name, &bytes));
+            bytes.extend(seal.mac(&self.name, &bytes));
             file::replace(&self.path, 0o400, &bytes)?;
         }
         if let Some(dir) = self.path.parent() {
