@@ -367,6 +367,18 @@ fn a_test_in_python_that_ends_the_process_has_failed() {
     assert!(lines(&document).iter().any(|line| line.contains("test_it_leaves failed")), "{document:#}");
 }
 
+/// The run read stderr until the process that was left behind had ended, also when its own time was over.
+#[test]
+fn a_test_in_python_that_leaves_a_process_behind_does_not_hold_up_the_run() {
+    let tests = "import subprocess\nimport unittest\n\n\nclass Hello(unittest.TestCase):\n\
+        \x20   def test_it_leaves_one(self):\n        subprocess.Popen(['sleep', '300'], start_new_session=True)\n";
+    let module = "from coinslot import get\n\n\n@get('/a', price='0.001')\ndef a() -> str:\n    return 'a'\n";
+    let begun = std::time::Instant::now();
+    let (document, code) = tested(&[("app.py", module), ("test_app.py", tests)], &["--only", "unit"]);
+    assert_eq!(code, Some(0), "{document:#}");
+    assert!(begun.elapsed().as_secs() < 200, "{:?}", begun.elapsed());
+}
+
 #[test]
 fn a_crate_is_tested_by_cargo() {
     let manifest = "[package]\nname = \"adder\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n";
