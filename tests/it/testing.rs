@@ -286,6 +286,25 @@ fn a_schema_that_the_host_does_not_enforce_is_named_with_the_reason() {
     assert!(of_endpoint && told[0].contains("outside of the schema"), "{told:?}");
 }
 
+/// One was written round by round, a million times a million, and the other resolved twelve times at each of sixteen
+/// levels: no `--timeout` ended the run.
+#[test]
+fn schemas_that_ask_for_more_than_any_machine_has_end_their_check_alone() {
+    let module = r##"
+import { get } from 'coinslot';
+const field = (name, schema) => ({ type: 'object', properties: { [name]: schema }, required: [name] });
+get('/pattern', { free: true, query: field('x', { type: 'string', pattern: '((a?){1000000}){1000000}' }) }, () => 'a');
+const whole = Array.from({ length: 12 }, () => ({ $ref: '#' }));
+get('/parts', { free: true, query: { type: 'object', required: ['x'], allOf: whole } }, () => 'a');
+get('/other', { free: true }, () => 'a');
+"##;
+    let (document, code) = tested(&[("plugin.js", module)], &["--only", "contract"]);
+    let found = lines(&document);
+    assert_eq!(code, Some(1), "{document:#}");
+    assert!(found.contains(&"contract GET /pattern: example failed".to_owned()), "{document:#}");
+    assert!(found.contains(&"contract GET /other: free passed".to_owned()), "{document:#}");
+}
+
 #[test]
 fn a_file_of_tests_that_cannot_be_loaded_is_a_failure_and_a_plugin_that_cannot_be_built_is_another() {
     let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
