@@ -305,6 +305,16 @@ get('/other', { free: true }, () => 'a');
     assert!(found.contains(&"contract GET /other: free passed".to_owned()), "{document:#}");
 }
 
+/// A plugin that sees that it is tested can keep its promises just then.
+#[test]
+fn a_test_looks_to_a_plugin_like_any_payer() {
+    let module = "import { get } from 'coinslot';\n\
+        get('/who', { price: '0.001', returns: { type: 'object', properties: { agent: { pattern: '^coinslot/[0-9.]+$' } },\n\
+        required: ['agent'] } }, ({ headers }) => ({ agent: headers.get('user-agent') }));\n";
+    let (document, code) = tested(&[("plugin.js", module)], &["--only", "contract"]);
+    assert_eq!(code, Some(0), "{document:#}");
+}
+
 #[test]
 fn a_file_of_tests_that_cannot_be_loaded_is_a_failure_and_a_plugin_that_cannot_be_built_is_another() {
     let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
