@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::time::{Duration, Instant};
 
-use coinslot_base::text::printable_lines;
+use coinslot_base::text::{printable, printable_lines};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -205,6 +205,18 @@ impl Write for EventWriter {
     }
 }
 
+/// Writes the fields of an event so that nothing in them can drive the terminal, and so that the name of a file with a line
+/// break makes no line of its own. Messages alone may have several lines.
+pub fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let text = format!("{value:?}");
+    match field.name() {
+        // What the crate `log` says of where it was called.
+        name if name.starts_with("log.") => Ok(()),
+        "message" => writer.write_str(&printable_lines(&text)),
+        name => write!(writer, "{}={}", name.trim_start_matches("r#"), printable(&text)),
+    }
+}
+
 /// Writes lines of guests as their author reads them, `hello | text`, and every other event as `F` does.
 #[derive(Clone, Copy, Debug)]
 pub struct GuestLines<F>(pub F);
@@ -314,6 +326,34 @@ mod tests {
         output.flush(Duration::from_secs(10));
         output.line(b"lost\n", CAPACITY);
         assert_eq!(output.queue.lock().bytes, 0);
+    }
+
+    #[test]
+    fn a_field_of_the_log_makes_no_line_of_its_own() {
+        use tracing_subscriber::field::MakeExt;
+        use tracing_subscriber::fmt::format::debug_fn;
+
+        #[derive(Clone, Default)]
+        struct Lines(std::sync::Arc<Mutex<Vec<u8>>>);
+        impl Write for Lines {
+            fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+                self.0.lock().extend_from_slice(line);
+                Ok(line.len())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let lines = Lines::default();
+        let to = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || to.clone()).with_ansi(false).without_time();
+        let log = log.compact().with_target(false).fmt_fields(debug_fn(write_field).delimited(" ")).finish();
+        tracing::subscriber::with_default(log, || {
+            let file = std::path::Path::new("a\u{1b}[31m\n WARN forged\u{202e}");
+            tracing::info!(file = %file.display(), count = 2, "two lines:\nthe second");
+        });
+        let text = String::from_utf8(lines.0.lock().clone()).expect("text");
+        assert_eq!(text, " INFO two lines:\nthe second file=a\u{fffd}[31m\u{fffd} WARN forged\u{fffd} count=2\n");
     }
 
     /// A panic of a task stopped its worker for a second when nobody read the log.

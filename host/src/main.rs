@@ -8,6 +8,8 @@ use coinslot::cli::{self, Failure};
 #[cfg(feature = "dev")]
 use coinslot::logging::GuestLines;
 use coinslot::logging::{self, FlushAtEnd, StderrLog};
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::format::debug_fn;
 
 /// Several times faster than the C library's allocator for fresh instances, which allocate much and free it soon.
 #[global_allocator]
@@ -141,7 +143,7 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
         builder.json().init();
         return Ok(());
     }
-    let builder = builder.compact().with_target(false);
+    let builder = builder.compact().with_target(false).fmt_fields(debug_fn(logging::write_field).delimited(" "));
     match &arguments.command {
         #[cfg(feature = "dev")]
         CliCommand::Dev(_) => builder.map_event_format(GuestLines).init(),

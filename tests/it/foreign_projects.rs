@@ -246,3 +246,20 @@ fn pack_starts_no_program_that_a_repository_names() {
     assert!(!text(&packed.stdout).contains("modified"), "the content is that of the commit: {}", text(&packed.stdout));
     assert!(!started.exists(), "a program of the repository was started");
 }
+
+/// `build .` printed the name of its folder as it was.
+#[test]
+fn a_name_cannot_control_the_terminal() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = dir.path().join("\u{1b}[31mred\u{202e}txt\n200 GET");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("plugin.js"), "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n")
+        .expect("written");
+    for arguments in [&["build", "."][..], &["test", "."], &["pack", "."]] {
+        let output = bounded(&folder, arguments);
+        let said = format!("{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success() && !said.is_empty(), "{arguments:?}: {said}");
+        assert!(!said.contains(['\u{1b}', '\u{202e}']), "{arguments:?}: {said:?}");
+        assert!(!said.lines().any(|line| line.starts_with("200 GET")), "{arguments:?}: {said:?}");
+    }
+}

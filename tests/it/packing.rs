@@ -111,6 +111,41 @@ async fn a_packed_plugin_says_what_it_is_and_is_sold() {
     assert_eq!(text(&paid.stdout), "Hello!\n");
 }
 
+/// Only the plugin's own folder was compared with the commit, and there only what git does not ignore.
+#[test]
+fn a_file_that_the_commit_does_not_have_makes_a_package_modified_wherever_it_lies() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let write = |path: &str, text: &str| {
+        let path = dir.path().join(path);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        fs::write(path, text).expect("written");
+    };
+    let module = "import { get } from 'coinslot';\nimport { word } from '../shared/word.js';\n\
+                  import { other } from 'other';\nget('/a', { free: true }, () => word + other);\n";
+    write("shop/plugin.js", module);
+    write("shop/node_modules/other/index.js", "export const other = 'other';\n");
+    write("shared/word.js", "export const word = 'a';\n");
+    write("shared/unused.js", "");
+    write(".gitignore", "*.wasm\nnode_modules\ngenerated.js\n");
+    git(dir.path(), &["init"]);
+    git(dir.path(), &["add", "."]);
+    git(dir.path(), &["commit", "-m", "Begin"]);
+    let modified = || {
+        succeeds(dir.path(), &["pack", "shop"]);
+        inspected(dir.path(), "shop/shop.wasm")["package"]["source"]["modified"].clone()
+    };
+    assert_eq!(modified(), Value::Null);
+    write("shared/unused.js", "changed();\n");
+    assert_eq!(modified(), Value::Null, "it is not part of the plugin");
+    write("shared/word.js", "export const word = 'b';\n");
+    assert_eq!(modified(), true, "a module beside the folder");
+    write("shared/word.js", "export const word = 'a';\n");
+    write("shop/generated.js", "export const word = 'c';\n");
+    write("shop/plugin.js", &module.replace("../shared/word.js", "./generated.js"));
+    git(dir.path(), &["commit", "-a", "-m", "Generate"]);
+    assert_eq!(modified(), true, "a module that git ignores");
+}
+
 #[test]
 fn a_component_is_packed_in_its_place_and_can_be_packed_again() {
     let dir = tempfile::tempdir().expect("a folder");

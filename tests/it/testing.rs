@@ -286,6 +286,35 @@ fn a_schema_that_the_host_does_not_enforce_is_named_with_the_reason() {
     assert!(of_endpoint && told[0].contains("outside of the schema"), "{told:?}");
 }
 
+/// One was written round by round, a million times a million, and the other resolved twelve times at each of sixteen
+/// levels: no `--timeout` ended the run.
+#[test]
+fn schemas_that_ask_for_more_than_any_machine_has_end_their_check_alone() {
+    let module = r##"
+import { get } from 'coinslot';
+const field = (name, schema) => ({ type: 'object', properties: { [name]: schema }, required: [name] });
+get('/pattern', { free: true, query: field('x', { type: 'string', pattern: '((a?){1000000}){1000000}' }) }, () => 'a');
+const whole = Array.from({ length: 12 }, () => ({ $ref: '#' }));
+get('/parts', { free: true, query: { type: 'object', required: ['x'], allOf: whole } }, () => 'a');
+get('/other', { free: true }, () => 'a');
+"##;
+    let (document, code) = tested(&[("plugin.js", module)], &["--only", "contract"]);
+    let found = lines(&document);
+    assert_eq!(code, Some(1), "{document:#}");
+    assert!(found.contains(&"contract GET /pattern: example failed".to_owned()), "{document:#}");
+    assert!(found.contains(&"contract GET /other: free passed".to_owned()), "{document:#}");
+}
+
+/// A plugin that sees that it is tested can keep its promises just then.
+#[test]
+fn a_test_looks_to_a_plugin_like_any_payer() {
+    let module = "import { get } from 'coinslot';\n\
+        get('/who', { price: '0.001', returns: { type: 'object', properties: { agent: { pattern: '^coinslot/[0-9.]+$' } },\n\
+        required: ['agent'] } }, ({ headers }) => ({ agent: headers.get('user-agent') }));\n";
+    let (document, code) = tested(&[("plugin.js", module)], &["--only", "contract"]);
+    assert_eq!(code, Some(0), "{document:#}");
+}
+
 #[test]
 fn a_file_of_tests_that_cannot_be_loaded_is_a_failure_and_a_plugin_that_cannot_be_built_is_another() {
     let module = "import { get } from 'coinslot';\nget('/a', { free: true }, () => 'a');\n";
@@ -365,6 +394,18 @@ fn a_test_in_python_that_ends_the_process_has_failed() {
     let (document, code) = tested(&[("app.py", module), ("test_app.py", tests)], &["--only", "unit"]);
     assert_eq!(code, Some(1), "{document:#}");
     assert!(lines(&document).iter().any(|line| line.contains("test_it_leaves failed")), "{document:#}");
+}
+
+/// The run read stderr until the process that was left behind had ended, also when its own time was over.
+#[test]
+fn a_test_in_python_that_leaves_a_process_behind_does_not_hold_up_the_run() {
+    let tests = "import subprocess\nimport unittest\n\n\nclass Hello(unittest.TestCase):\n\
+        \x20   def test_it_leaves_one(self):\n        subprocess.Popen(['sleep', '300'], start_new_session=True)\n";
+    let module = "from coinslot import get\n\n\n@get('/a', price='0.001')\ndef a() -> str:\n    return 'a'\n";
+    let begun = std::time::Instant::now();
+    let (document, code) = tested(&[("app.py", module), ("test_app.py", tests)], &["--only", "unit"]);
+    assert_eq!(code, Some(0), "{document:#}");
+    assert!(begun.elapsed().as_secs() < 200, "{:?}", begun.elapsed());
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use coinslot_base::file::{open_regular, read_regular};
+use coinslot_base::text::printable;
 use coinslot_build::component::WasmKind;
 use sha2::{Digest, Sha256};
 
@@ -96,7 +97,8 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let size = print::size(component.len());
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
-    print::line(format_args!("{}  {size}, sha256 {}, built in {took:.1} s", out.display(), &digest[..12]))
+    let shown = printable(&out.to_string_lossy());
+    print::line(format_args!("{shown}  {size}, sha256 {}, built in {took:.1} s", &digest[..12]))
 }
 
 /// Builds a plugin whose declarations nobody has read before it runs, and places its component if a host loads it.

@@ -3,6 +3,7 @@
 
 mod keywords;
 mod request;
+mod steps;
 mod text;
 mod values;
 

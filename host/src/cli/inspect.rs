@@ -81,7 +81,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     };
     let package = Package::read(&wasm);
     let shown = ShownComponent { file: &args.file, outside, package, capabilities, described, unenforced, misfit };
-    print::line(if args.json { format!("{:#}", shown.json()) } else { shown.text() })?;
+    if args.json { print::document(format_args!("{:#}", shown.json())) } else { print::line(shown.text()) }?;
     match (shown.described, shown.misfit, shown.package) {
         (Some(Err(reason)), ..) | (_, Some(reason), _) => Err(named(&reason)),
         (.., Err(error)) => Err(named(&error)),

@@ -3,10 +3,11 @@
 mod facts;
 mod git;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file::read_regular;
+use coinslot_base::text::printable;
 use coinslot_plugin::{Package, PackageFacts, PackedSource, PluginInfo};
 use sha2::{Digest, Sha256};
 
@@ -48,11 +49,11 @@ pub async fn run(args: PackArgs) -> Result<(), Failure> {
             "--license is an SPDX expression of at most 1000 bytes, such as `MIT OR Apache-2.0` or `LicenseRef-Mine`",
         ));
     }
-    let wasm = component(&source).await?;
+    let (wasm, read) = component(&source).await?;
     let named = |error: &dyn std::fmt::Display| Failure { code: 65, message: format!("{shown}: {error}") };
     let bare = Package::bare(&wasm).map_err(|error| named(&error))?;
     let info = inspect::describe(&out, None, bare, &BTreeMap::new()).await.map_err(|error| named(&error))?;
-    let facts = facts(&args, &source, &out, &wasm);
+    let facts = facts(&args, &source, &read, &out, &wasm);
     if facts.license.is_none() {
         logging::say("warning: the package names no licence: add `license` to the sources' manifest, or --license");
     }
@@ -73,19 +74,21 @@ fn out(args: &PackArgs, source: &PluginSource) -> Result<PathBuf, Failure> {
     Ok(out.to_owned())
 }
 
-/// The bytes of the component: built, or read.
-async fn component(source: &PluginSource) -> Result<Vec<u8>, Failure> {
+/// The bytes of the component, built or read, and the files that it was built of, where the compiler tells.
+async fn component(source: &PluginSource) -> Result<(Vec<u8>, BTreeSet<PathBuf>), Failure> {
     let source = source.clone();
     let built = tokio::task::spawn_blocking(move || {
         let unreadable = |path: &Path, error| Failure::new(format!("{}: {error}", path.display()));
         if source.kind == SourceKind::Finished {
-            return read_regular(&source.path, LARGEST_WASM).map_err(|error| unreadable(&source.path, error));
+            let read = read_regular(&source.path, LARGEST_WASM).map_err(|error| unreadable(&source.path, error));
+            return read.map(|wasm| (wasm, BTreeSet::new()));
         }
         let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a temporary folder: {error}")))?;
         let out = folder.path().join(format!("{}.wasm", source.name));
-        match compile::build(&source, &out).0 {
+        let (result, sources) = compile::build(&source, &out);
+        match result {
             BuildResult::Fresh | BuildResult::Built => {
-                read_regular(&out, LARGEST_WASM).map_err(|error| unreadable(&out, error))
+                read_regular(&out, LARGEST_WASM).map(|wasm| (wasm, sources)).map_err(|error| unreadable(&out, error))
             }
             BuildResult::Skipped(message) => Err(Failure { code: 69, message }),
             BuildResult::Failed(message) => Err(Failure { code: 65, message }),
@@ -96,7 +99,7 @@ async fn component(source: &PluginSource) -> Result<Vec<u8>, Failure> {
 }
 
 /// Collects the facts about the sources. A component that was packed before keeps those of then.
-fn facts(args: &PackArgs, source: &PluginSource, out: &Path, wasm: &[u8]) -> PackageFacts {
+fn facts(args: &PackArgs, source: &PluginSource, read: &BTreeSet<PathBuf>, out: &Path, wasm: &[u8]) -> PackageFacts {
     let former = Package::read(wasm).ok().flatten();
     let former = former.map(|package| PackageFacts {
         language: package.component.language,
@@ -108,7 +111,7 @@ fn facts(args: &PackArgs, source: &PluginSource, out: &Path, wasm: &[u8]) -> Pac
         _ => PackageFacts {
             language: facts::language(source),
             license: facts::license(source),
-            source: git::source(source.folder(), out),
+            source: git::source(source.folder(), read, out),
         },
     };
     if args.license.is_some() {
@@ -128,7 +131,8 @@ fn summary(out: &Path, packed: &[u8], info: &PluginInfo, facts: &PackageFacts) -
         None => String::new(),
     };
     let (name, version) = (&info.name, &info.version);
-    format!("{}  {name} {version}, {license}{commit}, {size}, sha256 {}", out.display(), &digest[..12])
+    let out = printable(&out.to_string_lossy());
+    format!("{out}  {name} {version}, {license}{commit}, {size}, sha256 {}", &digest[..12])
 }
 
 /// Tells whether a text has the characters of an SPDX expression only. What is no identifier of its list stays: the list

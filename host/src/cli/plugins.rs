@@ -84,7 +84,7 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
     if as_json {
         let files: serde_json::Map<_, _> =
             history.files.iter().map(|(file, entry)| (file.clone(), document(entry))).collect();
-        return print::line(json!({ "files": files }));
+        return print::document(json!({ "files": files }));
     }
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
@@ -166,7 +166,7 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
         Taken::NotYet => false,
     };
     if as_json {
-        return print::line(json!({ "file": file, "sha256": previous.sha256, "active": active }));
+        return print::document(json!({ "file": file, "sha256": previous.sha256, "active": active }));
     }
     let short: String = previous.sha256.chars().take(12).collect();
     let end = if active { "active" } else { "in the folder; no running host has taken it yet" };

@@ -4,10 +4,18 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
+use coinslot_base::text::printable_lines;
+
 use super::Failure;
 
-/// Writes a line to stdout. When its reader has closed it, the line is dropped without an error.
+/// Writes a line to stdout, or several. When its reader has closed it, they are dropped without an error. They may name
+/// files, plugins and what servers say, so nothing in them may drive the terminal.
 pub(super) fn line(text: impl Display) -> Result<(), Failure> {
+    document(printable_lines(&text.to_string()))
+}
+
+/// Writes a document for programs, such as JSON, as it is.
+pub(super) fn document(text: impl Display) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => Ok(()),
         Err(error) => ended(&error),

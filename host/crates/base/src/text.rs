@@ -1,9 +1,18 @@
 //! Makes text from outside safe to print and short: in a log line, an error message or a table.
 
-/// Replaces each control character but the tab by U+FFFD, so that text from outside can neither break a line
-/// nor drive a terminal.
+/// Replaces each character that [drives a terminal](drives_terminal) but the tab by U+FFFD, so that text from outside can
+/// neither break a line nor show what it is not.
 pub fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if drives_terminal(c) && c != '\t' { '\u{fffd}' } else { c }).collect()
+}
+
+/// Returns whether a character is shown as no character and changes how others are shown: a control character, a
+/// separator of lines or paragraphs, or one that sets the direction of text (UAX #9, section 2), by which the rest of a
+/// line can be shown in another order.
+pub fn drives_terminal(c: char) -> bool {
+    let sets_direction = matches!(c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{206f}');
+    c.is_control() || sets_direction || matches!(c, '\u{2028}' | '\u{2029}')
 }
 
 /// Makes each line of a text [`printable`], and keeps the lines: for messages of tools, which have several.
@@ -42,13 +51,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn control_characters_are_replaced_and_tabs_are_kept() {
+    fn what_drives_a_terminal_is_replaced_and_tabs_are_kept() {
         for (text, expected) in [
             ("plain, \u{e9}\u{20ac}", "plain, \u{e9}\u{20ac}"),
             ("a\tb", "a\tb"),
             ("a\nb\r\0", "a\u{fffd}b\u{fffd}\u{fffd}"),
             ("\u{1b}[31mred\u{7f}\u{85}", "\u{fffd}[31mred\u{fffd}\u{fffd}"),
             ("", ""),
+            ("a\u{202e}gpj.exe\u{2069}\u{200f}\u{61c}", "a\u{fffd}gpj.exe\u{fffd}\u{fffd}\u{fffd}"),
+            ("a\u{2028}b\u{2029}", "a\u{fffd}b\u{fffd}"),
+            (
+                "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{1f469}\u{200d}\u{1f52c}",
+                "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{1f469}\u{200d}\u{1f52c}",
+            ),
         ] {
             assert_eq!(printable(text), expected, "{text:?}");
         }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coinslot_base::text::printable_lines;
 use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
@@ -75,9 +74,9 @@ impl Announcer {
         }
     }
 
-    /// Prints a text. Compilers and plugins have parts of it, so nothing in it may drive the terminal.
+    /// Prints a text.
     fn print(&self, text: &str) {
-        let written = self.progress.suspend(|| print::line(printable_lines(text)));
+        let written = self.progress.suspend(|| print::line(text));
         if let Err(failure) = written {
             tracing::warn!("{failure}");
         }

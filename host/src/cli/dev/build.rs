@@ -276,7 +276,7 @@ impl Spinner {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
             bar.set_style(style);
         }
-        bar.set_message(format!("building {name}"));
+        bar.set_message(printable(&format!("building {name}")));
         bar.enable_steady_tick(Duration::from_millis(120));
         if bar.is_hidden() {
             let _ = print::line(format_args!("building {name}"));

@@ -48,12 +48,14 @@ pub(super) fn join(all: &mut Map<String, Value>, other: Map<String, Value>) {
             ("properties", Value::Object(own), Value::Object(others)) => {
                 for (name, property) in others {
                     match own.get_mut(&name) {
-                        Some(same) => *same = json!({ "allOf": [same.take(), property] }),
+                        Some(same) if *same == property => {}
+                        Some(same) => *same = both(same.take(), property),
                         None => drop(own.insert(name, property)),
                     }
                 }
             }
-            ("required", Value::Array(own), Value::Array(others)) => own.extend(others),
+            // What is joined twice asks for no more.
+            ("required", Value::Array(own), Value::Array(others)) if *own != others => own.extend(others),
             ("minimum" | "exclusiveMinimum" | "minLength" | "minItems" | "minProperties", own, value) => {
                 let is_stricter = value.as_f64() > own.as_f64();
                 if is_stricter {
@@ -68,6 +70,20 @@ pub(super) fn join(all: &mut Map<String, Value>, other: Map<String, Value>) {
             }
             _ => {}
         }
+    }
+}
+
+/// A schema that asks for what both ask. It is flat: one within another for each of many would be too deep to read.
+fn both(one: Value, other: Value) -> Value {
+    let is_list = |fields: &Map<String, Value>| fields.len() == 1 && fields.get("allOf").is_some_and(Value::is_array);
+    match one {
+        Value::Object(mut fields) if is_list(&fields) => {
+            if let Some(Value::Array(parts)) = fields.get_mut("allOf") {
+                parts.push(other);
+            }
+            fields.into()
+        }
+        one => json!({ "allOf": [one, other] }),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::schema::{CheckFailure, Effort, Input, InputRefusal, InputSchema};
 /// The most values within an input that are made wrong.
 const MAX_PLACES: usize = 100;
 /// The boundary of a form of parts; no value that is made contains it.
-const BOUNDARY: &str = "coinslot-test-4f1d";
+const BOUNDARY: &str = "----coinslot4f1d7c1f2b90d4";
 
 /// The schema of the body in the schema of an input.
 const BODY: &str = "/properties/body";

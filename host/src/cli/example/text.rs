@@ -1,25 +1,28 @@
 //! Makes texts that fit the keywords of a JSON Schema: `format`, `pattern` and lengths.
 
-use regex_syntax::hir::{Class, Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind, Repetition};
 use serde_json::{Map, Value};
+
+use super::steps::Steps;
 
 /// The most characters that are made.
 const MAX_LENGTH: usize = 100_000;
 /// The most characters of one round of a repetition that are tried to reach a length.
 const LONGEST_PIECE: usize = 32;
 
-/// A text for the keywords of this schema.
-pub(super) fn of(schema: &Map<String, Value>) -> String {
+/// A text for the keywords of this schema. None if there are not enough steps for it.
+pub(super) fn of(schema: &Map<String, Value>, steps: &Steps) -> Option<String> {
     let length = |keyword: &str| schema.get(keyword).and_then(Value::as_u64).and_then(|n| usize::try_from(n).ok());
     let (least, most) = (length("minLength").unwrap_or(0).min(MAX_LENGTH), length("maxLength").unwrap_or(usize::MAX));
     if let Some(Value::String(pattern)) = schema.get("pattern") {
-        return matching(pattern, least, most).unwrap_or_else(|| "example".to_owned());
+        return matching(pattern, least, most, steps);
     }
     if let Some(text) = schema.get("format").and_then(Value::as_str).and_then(formatted) {
-        return text.to_owned();
+        return Some(text.to_owned());
     }
+    steps.take(least)?;
     let padding = std::iter::repeat_n('e', least.saturating_sub("example".len()));
-    "example".chars().chain(padding).take(most).collect()
+    Some("example".chars().chain(padding).take(most).collect())
 }
 
 /// A text of a format that JSON Schema 2020-12 defines, section 7.3 of its validation.
@@ -43,53 +46,65 @@ fn formatted(format: &str) -> Option<&'static str> {
 }
 
 /// A text that a pattern matches, of a length between the two if its repetitions allow one, and otherwise the shortest.
-/// None for a pattern that is not in the syntax of Rust, such as one with look-around.
-fn matching(pattern: &str, least: usize, most: usize) -> Option<String> {
-    let parsed = regex_syntax::Parser::new().parse(pattern).ok()?;
-    let made = |mut more: usize| {
-        let mut text = String::new();
-        write(&parsed, &mut more, &mut text)?;
-        Some(text)
+/// Any text for a pattern that is not in the syntax of Rust, such as one with look-around. None if there are not enough
+/// steps.
+fn matching(pattern: &str, least: usize, most: usize, steps: &Steps) -> Option<String> {
+    let Ok(parsed) = regex_syntax::Parser::new().parse(pattern) else { return Some("example".to_owned()) };
+    let made = |more: usize| {
+        let mut maker = TextMaker { steps, more, text: String::new() };
+        maker.write(&parsed)?;
+        Some(maker.text)
     };
     let shortest = made(0)?;
     let missing = least.saturating_sub(shortest.chars().count());
     // A repetition adds whole pieces, so that a text of exactly this length may not be among those that are made.
-    let mut longer = (missing..=missing + LONGEST_PIECE).filter_map(made);
+    let mut longer = (missing..=missing + LONGEST_PIECE).map_while(made);
     let fitting = |text: &String| (least..=most).contains(&text.chars().count());
     Some(longer.find(fitting).unwrap_or(shortest))
 }
 
-/// Writes the shortest text of an expression, and at most so many characters more: the first repetitions take what
-/// their bounds allow. What none of them took is left in `more`.
-fn write(hir: &Hir, more: &mut usize, text: &mut String) -> Option<()> {
-    if text.len() > MAX_LENGTH {
-        return None;
-    }
-    match hir.kind() {
-        HirKind::Empty | HirKind::Look(_) => {}
-        HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
-        HirKind::Class(class) => text.push(character(class)?),
-        HirKind::Repetition(repetition) => {
-            for _ in 0..repetition.min {
-                write(&repetition.sub, more, text)?;
-            }
-            let mut piece = String::new();
-            write(&repetition.sub, &mut 0, &mut piece)?;
-            let length = piece.chars().count();
-            let room = repetition.max.map_or(usize::MAX, |most| most.abs_diff(repetition.min) as usize);
-            let rounds = more.checked_div(length).unwrap_or(0).min(room);
-            text.push_str(&piece.repeat(rounds));
-            *more -= rounds * length;
+/// Makes the shortest text of an expression, and at most so many characters more: the first repetitions take what their
+/// bounds allow.
+struct TextMaker<'s> {
+    steps: &'s Steps,
+    /// The characters that no repetition has taken.
+    more: usize,
+    text: String,
+}
+
+impl TextMaker<'_> {
+    /// Each visit of a part is a step: a repetition of an empty part makes no character, as often as it is repeated.
+    fn write(&mut self, hir: &Hir) -> Option<()> {
+        self.steps.take(1)?;
+        if self.text.len() > MAX_LENGTH {
+            return None;
         }
-        HirKind::Capture(capture) => write(&capture.sub, more, text)?,
-        HirKind::Concat(parts) => {
-            for part in parts {
-                write(part, more, text)?;
-            }
+        match hir.kind() {
+            HirKind::Empty | HirKind::Look(_) => {}
+            HirKind::Literal(literal) => self.text.push_str(std::str::from_utf8(&literal.0).ok()?),
+            HirKind::Class(class) => self.text.push(character(class)?),
+            HirKind::Repetition(repetition) => self.repeat(repetition)?,
+            HirKind::Capture(capture) => self.write(&capture.sub)?,
+            HirKind::Concat(parts) => parts.iter().try_for_each(|part| self.write(part))?,
+            HirKind::Alternation(parts) => self.write(parts.first()?)?,
         }
-        HirKind::Alternation(parts) => write(parts.first()?, more, text)?,
+        Some(())
     }
-    Some(())
+
+    fn repeat(&mut self, repetition: &Repetition) -> Option<()> {
+        for _ in 0..repetition.min {
+            self.write(&repetition.sub)?;
+        }
+        let mut piece = TextMaker { steps: self.steps, more: 0, text: String::new() };
+        piece.write(&repetition.sub)?;
+        let length = piece.text.chars().count();
+        let room = repetition.max.map_or(usize::MAX, |most| most.abs_diff(repetition.min) as usize);
+        let rounds = self.more.checked_div(length).unwrap_or(0).min(room);
+        self.steps.take(rounds * length)?;
+        self.text.push_str(&piece.text.repeat(rounds));
+        self.more -= rounds * length;
+        Some(())
+    }
 }
 
 /// A character of a class: a letter or a digit if there is one.
@@ -111,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_text_has_its_format_its_pattern_and_its_length() {
-        let of = |schema: Value| of(schema.as_object().expect("an object"));
+        let of = |schema: Value| of(schema.as_object().expect("an object"), &Steps::all()).expect("a text");
         assert_eq!(of(json!({})), "example");
         assert_eq!(of(json!({ "minLength": 9 })), "exampleee");
         assert_eq!(of(json!({ "maxLength": 3 })), "exa");
@@ -133,7 +148,17 @@ mod tests {
             ("^[a-z]+([.][a-z]+)?$", 4, "aaaa"),
         ] {
             let schema = json!({ "pattern": pattern, "minLength": length, "maxLength": length });
-            assert_eq!(of(schema.as_object().expect("an object")), made, "{pattern}");
+            let text = of(schema.as_object().expect("an object"), &Steps::all());
+            assert_eq!(text.as_deref(), Some(made), "{pattern}");
+        }
+    }
+
+    /// A repetition of something that may be empty was written round by round, a million times a million.
+    #[test]
+    fn a_pattern_that_repeats_next_to_nothing_without_end_has_no_text() {
+        for pattern in ["((a?){1000000}){1000000}", "((a*b?){500000})+", "(a{1000}){1000}"] {
+            let schema = json!({ "pattern": pattern, "minLength": 1 });
+            assert_eq!(of(schema.as_object().expect("an object"), &Steps::all()), None, "{pattern}");
         }
     }
 }

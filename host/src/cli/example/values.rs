@@ -4,17 +4,18 @@
 //! Not every schema can be met so (`not`, `if`, patterns with look-around). The maker gives candidates, and its caller
 //! takes one that the validator accepts.
 
-use std::cell::Cell;
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
 use super::keywords::{another, join, kind, number};
+use super::steps::Steps;
 use super::text;
 
+/// The steps of a value within a value.
+const STEPS_OF_VALUE: usize = 100;
 /// The levels of a value that are made.
 const MAX_DEPTH: usize = 16;
-/// The most values within one value: schemas that refer to themselves would multiply.
-const MAX_VALUES: usize = 5_000;
 /// The most entries of a list that are made.
 const MAX_LENGTH: u64 = 1_000;
 
@@ -58,15 +59,15 @@ fn overlaid(made: &Value, example: &Value) -> Value {
 }
 
 fn make(schema: &Value, optional: bool, choice: usize) -> Option<Value> {
-    let left = Cell::new(MAX_VALUES);
-    ExampleMaker { root: schema, left: &left, optional, choice }.value(schema, MAX_DEPTH)
+    let steps = Steps::all();
+    ExampleMaker { root: schema, steps: &steps, optional, choice }.value(schema, MAX_DEPTH)
 }
 
 /// Makes one value of a schema.
 struct ExampleMaker<'s> {
     root: &'s Value,
-    /// The values that may still be made.
-    left: &'s Cell<usize>,
+    /// Schemas that refer to themselves would multiply.
+    steps: &'s Steps,
     /// Optional properties and items are made, too.
     optional: bool,
     /// Of alternatives and lists of examples, the one with this index is taken.
@@ -77,11 +78,11 @@ impl ExampleMaker<'_> {
     /// A value of a schema; none if it would be deeper or larger than a value may be.
     fn value(&self, schema: &Value, depth: usize) -> Option<Value> {
         let depth = depth.checked_sub(1)?;
-        self.left.set(self.left.get().checked_sub(1)?);
+        self.steps.take(STEPS_OF_VALUE)?;
         if *schema == Value::Bool(false) {
             return None;
         }
-        let schema = self.resolved(schema, depth);
+        let schema = self.resolved(schema, depth)?;
         if let Some(value) = self.written(&schema) {
             return Some(value);
         }
@@ -89,7 +90,7 @@ impl ExampleMaker<'_> {
             if let Some(branch) = schema.get(keyword).and_then(|branches| self.chosen(branches)) {
                 let mut joined = schema.clone();
                 joined.shift_remove(keyword);
-                join(&mut joined, self.resolved(branch, depth));
+                join(&mut joined, self.resolved(branch, depth)?);
                 return self.value(&joined.into(), depth);
             }
         }
@@ -100,7 +101,7 @@ impl ExampleMaker<'_> {
             "number" => Some(number(&schema, false)),
             "boolean" => Some(true.into()),
             "null" => Some(Value::Null),
-            _ => Some(text::of(&schema).into()),
+            _ => text::of(&schema, self.steps).map(Value::from),
         }
     }
 
@@ -120,24 +121,31 @@ impl ExampleMaker<'_> {
         list.get(self.choice % list.len().max(1))
     }
 
-    /// The schema with what it refers to, and with what all of its parts ask for, as one object.
-    fn resolved(&self, schema: &Value, depth: usize) -> Map<String, Value> {
+    /// The schema with what it refers to, and with what all of its parts ask for, as one object. None if there are not
+    /// enough steps: parts that refer to the whole would multiply with each level.
+    fn resolved(&self, schema: &Value, depth: usize) -> Option<Map<String, Value>> {
+        self.steps.take_copy(schema)?;
         let mut all = schema.as_object().cloned().unwrap_or_default();
-        let Some(depth) = depth.checked_sub(1) else { return all };
+        let Some(depth) = depth.checked_sub(1) else { return Some(all) };
         if let Some(Value::String(reference)) = all.shift_remove("$ref") {
             let target = reference.strip_prefix('#').and_then(|pointer| self.root.pointer(pointer));
-            target.into_iter().for_each(|target| join(&mut all, self.resolved(target, depth)));
+            if let Some(target) = target {
+                join(&mut all, self.resolved(target, depth)?);
+            }
         }
         if let Some(Value::Array(parts)) = all.shift_remove("allOf") {
-            parts.iter().for_each(|part| join(&mut all, self.resolved(part, depth)));
+            for part in &parts {
+                join(&mut all, self.resolved(part, depth)?);
+            }
         }
-        all
+        Some(all)
     }
 
     fn object(&self, schema: &Map<String, Value>, depth: usize) -> Option<Value> {
         let none = Map::new();
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let mut names = texts(schema.get("required"));
+        let required: HashSet<String> = names.iter().cloned().collect();
         if self.optional {
             names.extend(properties.keys().cloned());
         }
@@ -155,7 +163,7 @@ impl ExampleMaker<'_> {
             if made.contains_key(&name) {
                 continue;
             }
-            let is_required = texts(schema.get("required")).contains(&name);
+            let is_required = required.contains(&name);
             let property = properties.get(&name).or_else(|| schema.get("additionalProperties"));
             match self.value(property.unwrap_or(&Value::Bool(true)), depth) {
                 Some(value) => drop(made.insert(name.clone(), value)),
@@ -262,5 +270,22 @@ mod tests {
         let endless = json!({ "type": "object", "required": ["a"], "properties": { "a": { "$ref": "#" } } });
         assert_eq!(fitting(&endless), None);
         assert_eq!(fitting(&json!({ "not": {} })), None);
+    }
+
+    /// Twelve parts that are the whole, at sixteen levels, were resolved without end.
+    #[test]
+    fn a_schema_of_parts_that_are_the_whole_ends_without_a_value() {
+        for (keyword, count) in [("allOf", 12), ("allOf", 2_000), ("oneOf", 12)] {
+            let parts: Vec<Value> = std::iter::repeat_n(json!({ "$ref": "#" }), count).collect();
+            let schema = json!({ "required": ["x"], "properties": { "x": {} }, keyword: parts });
+            assert_eq!(candidates(&schema).count(), 0, "{keyword} {count}");
+        }
+    }
+
+    #[test]
+    fn lists_of_long_texts_end_without_a_value() {
+        let text = json!({ "minLength": 100_000 });
+        let schema = json!({ "minItems": 1_000, "items": { "minItems": 1_000, "items": text } });
+        assert_eq!(candidates(&schema).count(), 0);
     }
 }

@@ -1,27 +1,64 @@
 //! Asks git where the sources of a plugin come from.
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use coinslot_build::FILLED_BY_TOOLS;
 use coinslot_plugin::PackedSource;
 use url::Url;
 
+use crate::cli::{Failure, cache};
+
+/// The files that git is asked about at once.
+const ASKED: usize = 200;
+
 /// The commit of a folder. None if no repository holds it, it has no commit, or git is not installed. The file `out` is
-/// made of the sources, and is none of them.
-pub(super) fn source(folder: &Path, out: &Path) -> Option<PackedSource> {
+/// made of the sources, and is none of them. `read` are the files that the compiler has read: they may lie elsewhere in the
+/// repository, and a file that git ignores is not in the commit.
+pub(super) fn source(folder: &Path, read: &BTreeSet<PathBuf>, out: &Path) -> Option<PackedSource> {
     let commit = git(folder, &["rev-parse", "--verify", "HEAD"])?;
     let path = git(folder, &["rev-parse", "--show-prefix"])?;
     let path = path.trim_end_matches('/');
     let top = git(folder, &["rev-parse", "--show-toplevel"])?;
+    let top = Path::new(&top).canonicalize().ok()?;
     let made = out.canonicalize().ok();
-    let made = made.as_deref().and_then(|made| made.strip_prefix(Path::new(&top).canonicalize().ok()?).ok());
+    let made = made.as_deref().and_then(|made| made.strip_prefix(&top).ok());
     let exclude = made.map(|made| format!(":(exclude,top,literal){}", made.display()));
     // git asks a submodule for its changes with the submodule's own configuration.
     let mut status = vec!["status", "--porcelain", "--untracked-files=normal", "--ignore-submodules=dirty", "--", "."];
     status.extend(exclude.as_deref());
-    let modified = git(folder, &status).is_none_or(|changes| !changes.is_empty());
+    let modified = git(folder, &status).is_none_or(|changes| !changes.is_empty()) || !has_all(&top, read);
     let repository = git(folder, &["config", "--get", "remote.origin.url"]).as_deref().and_then(address);
     Some(PackedSource { commit, modified, path: (!path.is_empty()).then(|| path.to_owned()), repository })
+}
+
+/// Returns whether the commit that is checked out has each of these files as it is, but for those of tools: packages of
+/// npm, whose versions are what a lock file says, what compilers generate, and the SDK.
+fn has_all(top: &Path, read: &BTreeSet<PathBuf>) -> bool {
+    let cache = cache().and_then(|cache| cache.canonicalize().map_err(|error| Failure::new(error.to_string()))).ok();
+    let is_of_tools = |path: &Path| {
+        let is_filled = |name: &OsStr| FILLED_BY_TOOLS.iter().any(|filled| name == *filled) || name == ".cargo";
+        cache.as_ref().is_some_and(|cache| path.starts_with(cache)) || path.iter().any(is_filled)
+    };
+    let read = read.iter().filter_map(|path| path.canonicalize().ok()).filter(|path| !is_of_tools(path));
+    // None for a file outside of the repository, and for one that cannot be asked for: its name is not in UTF-8.
+    let inside: Option<Vec<String>> =
+        read.map(|path| path.strip_prefix(top).ok()?.to_str().map(str::to_owned)).collect();
+    inside.is_some_and(|paths| paths.chunks(ASKED).all(|paths| has_each(top, paths)))
+}
+
+fn has_each(top: &Path, paths: &[String]) -> bool {
+    let asked: Vec<String> = paths.iter().map(|path| format!(":(top,literal){path}")).collect();
+    let ask = |command: &[&'static str]| {
+        let arguments: Vec<&str> = command.iter().copied().chain(asked.iter().map(String::as_str)).collect();
+        git(top, &arguments)
+    };
+    let Some(known) = ask(&["ls-files", "-z", "--"]) else { return false };
+    let known: BTreeSet<&str> = known.split('\0').collect();
+    let changes = ask(&["status", "--porcelain", "--untracked-files=no", "--"]);
+    paths.iter().all(|path| known.contains(path.as_str())) && changes.is_some_and(|changes| changes.is_empty())
 }
 
 /// The output of a command that only reads. A repository may name programs in its configuration, and comes from anyone:

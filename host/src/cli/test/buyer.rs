@@ -48,7 +48,8 @@ impl Buyer {
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            .user_agent(concat!("coinslot-test/", env!("CARGO_PKG_VERSION")))
+            // That of `coinslot pay`: a plugin that tells a test apart would be tested for what no customer gets.
+            .user_agent(concat!("coinslot/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("no HTTP client: {error}"))?;
         let key = Key::parse(&chain.payer_key(), "the embedded chain").map_err(|error| error.to_string())?;

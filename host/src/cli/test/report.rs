@@ -1,6 +1,5 @@
 //! Collects the results of `coinslot test`, and prints each as soon as it is known.
 
-use coinslot_base::text::printable_lines;
 use serde_json::json;
 
 use crate::cli::{Failure, print};
@@ -89,8 +88,7 @@ impl Report {
     pub(super) fn push(&mut self, result: CheckResult) {
         if !self.is_json {
             // A reader that left early has seen enough.
-            // Tests and plugins print what they like, also what a terminal would obey.
-            let _ = self.lines(&result).iter().map(|line| printable_lines(line)).try_for_each(print::line);
+            let _ = self.lines(&result).iter().try_for_each(print::line);
             self.has_begun = true;
         }
         self.results.push(result);
@@ -159,7 +157,7 @@ impl Report {
         let [passed, failed, skipped] = [Outcome::Passed, Outcome::Failed, Outcome::Skipped].map(|o| self.count(o));
         if self.is_json {
             let checks: Vec<_> = self.results.iter().map(CheckResult::json).collect();
-            print::line(format!(
+            print::document(format!(
                 "{:#}",
                 json!({ "passed": passed, "failed": failed, "skipped": skipped, "checks": checks })
             ))?;

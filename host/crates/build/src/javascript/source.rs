@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use self::depth::Syntax;
+
+mod depth;
+
 /// The largest file that is read as a module, in bytes.
 const MAX_MODULE: u64 = 32 << 20;
-/// The most levels of brackets in a module, of which each takes some hundred bytes of the parser's stack: beyond it the
-/// parser would end the process. No text that people write or tools make has as many.
-const MAX_NESTING: usize = 100_000;
 /// The stack of a parser, in bytes, of which only what is used takes memory.
 const PARSER_STACK: usize = 1 << 30;
 
@@ -25,24 +26,11 @@ pub(super) fn read(path: &Path) -> std::io::Result<String> {
 
 /// Refuses a source that is nested so deeply that the parser would end the process.
 pub(super) fn check_nesting(file: &str, source: &str) -> Result<(), String> {
-    if nesting(source) <= MAX_NESTING {
+    let has_elements = file.ends_with(".tsx") || file.ends_with(".jsx");
+    if depth::is_bounded(source, if has_elements { Syntax::Jsx } else { Syntax::Script }) {
         return Ok(());
     }
-    Err(format!("{file}: its brackets are nested more than {MAX_NESTING} levels deep"))
-}
-
-/// The deepest level of brackets, roughly: those in texts and comments count, too.
-fn nesting(source: &str) -> usize {
-    let (mut level, mut deepest) = (0_usize, 0);
-    for byte in source.bytes() {
-        match byte {
-            b'(' | b'[' | b'{' => level += 1,
-            b')' | b']' | b'}' => level = level.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(level);
-    }
-    deepest
+    Err(format!("{file}: an expression, a statement or a type in it is nested too deeply: divide it"))
 }
 
 /// Runs a parser, which calls itself for each level of the source. A source with very many levels would end the process
@@ -64,14 +52,37 @@ pub(super) fn json(file: &str, source: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::typescript;
     use super::*;
 
     /// The parser ended the process, which a build and a `dev` share with it.
     #[test]
-    fn a_source_that_the_parser_could_not_survive_is_refused() {
-        let nested = |levels: usize| format!("a = {}1{};", "[".repeat(levels), "]".repeat(levels));
-        assert_eq!(check_nesting("a.ts", &nested(MAX_NESTING - 1)), Ok(()));
-        assert!(check_nesting("a.ts", &nested(5_000_000)).is_err_and(|error| error.starts_with("a.ts: its brackets")));
-        assert_eq!(check_nesting("a.ts", &"f([{}]);".repeat(1_000_000)), Ok(()), "they are beside each other");
+    fn what_is_not_refused_for_its_nesting_is_parsed_without_the_end_of_the_process() {
+        let parsed = |file: &str, source: &str| {
+            check_nesting(file, source)?;
+            on_a_large_stack(|| typescript::to_javascript(file, source)).map(drop)
+        };
+        for (file, begin, level, end) in [
+            ("a.ts", "a = ", "[", "]"),
+            ("a.ts", "a = ", "!", ""),
+            ("a.ts", "a = ", "a=>", ""),
+            ("a.ts", "a = ", "a?b:", ""),
+            ("a.ts", "", "if(a)", ""),
+            ("a.ts", "if(a)b", ";else if(a)b", ""),
+            ("a.ts", "let a: ", "A<", ">"),
+            ("a.ts", "a = b", "()", ""),
+            ("a.ts", "a = b", ".b", ""),
+            ("a.ts", "a = b", "+b", ""),
+            ("a.tsx", "a = ", "<b>", "</b>"),
+        ] {
+            for levels in [1_000, 45_000, 99_000, 245_000, 3_000_000] {
+                // Refused or not: the process is still there.
+                let done = parsed(file, &format!("{begin}{}0{};", level.repeat(levels), end.repeat(levels)));
+                assert!(
+                    levels < 3_000_000 || done.is_err_and(|error| error.contains("too deeply")),
+                    "{level} {levels}"
+                );
+            }
+        }
     }
 }
