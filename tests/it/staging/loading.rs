@@ -21,6 +21,7 @@ async fn a_route_whose_plugin_is_being_loaded_is_neither_missing_nor_taken_by_a_
     };
     let is_loading = |method: Method, text: &str| staged.live.load().is_loading(&method, &path(text));
     assert_eq!(served_by("/echo").as_deref(), Some("echo"));
+    let methods = staged.live.load().methods(&path("/echo"));
 
     // While no host runs, what is compiled is lost.
     std::fs::remove_file(staged.path("go")).unwrap();
@@ -33,7 +34,7 @@ async fn a_route_whose_plugin_is_being_loaded_is_neither_missing_nor_taken_by_a_
     }
     assert_eq!(staged.active(), ["z-rest.wasm"]);
     assert_eq!((served_by("/echo"), is_loading(Method::POST, "/echo")), (None, true));
-    assert_eq!(staged.live.load().methods(&path("/echo")), [Method::POST]);
+    assert_eq!(staged.live.load().methods(&path("/echo")), methods, "as before");
     assert!(served_by("/other").is_some() && !is_loading(Method::POST, "/other"), "the fallback serves the rest");
     assert!(!is_loading(Method::DELETE, "/echo") && !is_loading(Method::GET, "/never"));
 
