@@ -75,7 +75,7 @@ mod tests {
             ("a.ts", "a = b", "+b", ""),
             ("a.tsx", "a = ", "<b>", "</b>"),
         ] {
-            for levels in [1_000, 45_000, 99_000, 245_000, 3_000_000] {
+            for levels in [15_000, 3_000_000] {
                 // Refused or not: the process is still there.
                 let done = parsed(file, &format!("{begin}{}0{};", level.repeat(levels), end.repeat(levels)));
                 assert!(
