@@ -20,7 +20,8 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
         ));
     }
     if let Some(symbol) = symbol
-        && (symbol.is_empty() || !symbol.bytes().all(|b| b.is_ascii_graphic()))
+        // The host takes `$` for a symbol, but no asset has one without a letter.
+        && !(symbol.bytes().all(|b| b.is_ascii_graphic()) && symbol.bytes().any(|b| b.is_ascii_alphanumeric()))
     {
         return Err(format!("after the amount comes one space and an asset's symbol, as in \"{number} USDC\""));
     }

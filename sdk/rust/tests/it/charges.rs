@@ -21,7 +21,7 @@ struct Charge {
 #[test]
 fn a_charge_that_no_host_takes_fails_the_request_and_is_not_made() {
     for (request, status, charged) in [
-        ("/meter?amount=0.05", 200, Some("0.05")),
+        ("/meter?amount=0.05", 204, Some("0.05")),
         ("/meter?amount=0.050001", 500, None),
         ("/meter?amount=1e-3", 500, None),
         ("/fixed?amount=0.05", 500, None),
