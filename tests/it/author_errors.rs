@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use coinslot_tests::{DevHost, binary, run};
+use coinslot_tests::{DevHost, binary, guest, run};
 
 /// The exit codes of `coinslot build`.
 const WRONG_SOURCE: i32 = 65;
@@ -421,10 +421,14 @@ fn nothing_is_taken_from_a_cache_that_others_can_write_to() {
 fn two_builds_of_a_plugin_at_once_do_not_meet() {
     let dir = tempfile::tempdir().expect("a folder");
     // The first build ends after the second one, whose script fails if the file of the first is in its way.
-    let script = "wait_for() { while [ ! -e \"$1\" ]; do sleep 0.05; done; }\n\
-                  if mkdir first 2>/dev/null; then\n  printf first > \"$1\"\n  touch written\n  wait_for second\n\
-                  else\n  wait_for written\n  [ -e \"$1\" ] && touch second && exit 1\n  printf second > \"$1\"\n  touch second\nfi\n";
-    fs::write(dir.path().join("build.sh"), script).expect("a script");
+    let [first, second] = ["status", "echo"].map(guest);
+    let script = format!(
+        "wait_for() {{ while [ ! -e \"$1\" ]; do sleep 0.05; done; }}\n\
+         if mkdir first 2>/dev/null; then\n  cp {} \"$1\"\n  touch written\n  wait_for second\n\
+         else\n  wait_for written\n  [ -e \"$1\" ] && touch second && exit 1\n  cp {} \"$1\"\n  touch second\nfi\n",
+        first.display(),
+        second.display()
+    );
     let start = |out: &str| {
         let mut command = Command::new(binary());
         command.current_dir(dir.path()).args(["build", ".", "-o", out]);
@@ -436,8 +440,8 @@ fn two_builds_of_a_plugin_at_once_do_not_meet() {
     assert!(printed.iter().all(|text| text.contains("a.wasm")), "{printed:?}");
     let left: Vec<PathBuf> = fs::read_dir(dir.path()).expect("a folder").flatten().map(|entry| entry.path()).collect();
     assert!(!left.iter().any(|path| path.extension().is_some_and(|extension| extension == "part")), "{left:?}");
-    let made = fs::read_to_string(dir.path().join("a.wasm")).expect("a component");
-    assert!(made == "first" || made == "second", "{made}");
+    let made = fs::read(dir.path().join("a.wasm")).expect("a component");
+    assert!([first, second].iter().any(|guest| fs::read(guest).expect("a guest") == made));
 }
 
 /// The name of a folder was cut at its last dot.
