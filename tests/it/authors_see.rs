@@ -93,15 +93,15 @@ async fn a_payment_that_is_refused_or_presented_again_is_told_as_such() {
 #[tokio::test]
 async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
     let dir = tempfile::tempdir().expect("a directory");
-    let limits = "[limits]\ncpu_time = \"300ms\"\nfirst_byte_timeout = \"700ms\"\ntotal_timeout = \"1500ms\"\n\
+    let limits = "[limits]\ncpu_time = \"100ms\"\nfirst_byte_timeout = \"2s\"\ntotal_timeout = \"3s\"\n\
                   memory = \"32MiB\"\nresponse_body = \"512KiB\"\nlog = \"4KiB\"\n[health]\nfailures = 0\n";
     let config = dir.path().join("limits.toml");
     std::fs::write(&config, limits).expect("a file");
     let guests = ["spin", "grow", "flood", "trap", "unruly", "quoter"];
     let host = host(&guests, &["--config", config.to_str().expect("a path")]).await;
     for (path, fault) in [
-        ("/spin", "the plugin used more CPU time than its limit (limits.cpu_time = 300ms)"),
-        ("/spin?how=sleep", "the plugin took longer than its limit (limits.first_byte_timeout = 700ms)"),
+        ("/spin", "the plugin used more CPU time than its limit (limits.cpu_time = 100ms)"),
+        ("/spin?how=sleep", "the plugin took longer than its limit (limits.first_byte_timeout = 2s)"),
         ("/grow", "the plugin wanted more memory than its limit (limits.memory = 32MiB)"),
         ("/flood", "the plugin's answer is larger than its limit (limits.response_body = 512KiB)"),
         ("/trap", "the plugin trapped: wasm trap: wasm `unreachable` instruction executed"),
@@ -110,11 +110,11 @@ async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
         line(&host, &[&format!("POST {path}  0.01 USDC from"), "failed and not charged: ", fault]).await;
     }
     // The host's own log has the same in fields.
-    line(&host, &["plugin=\"spin\"", "endpoint=\"POST /spin\"", "limit=limits.cpu_time = 300ms", "a plugin failed"])
+    line(&host, &["plugin=\"spin\"", "endpoint=\"POST /spin\"", "limit=limits.cpu_time = 100ms", "a plugin failed"])
         .await;
     let cut = host.client().get(host.url("/spin?how=late")).send().await.expect("a head");
     cut.bytes().await.expect_err("it is cut off");
-    line(&host, &["200 GET /spin?how=late  free  broke off: ", "(limits.total_timeout = 1500ms)"]).await;
+    line(&host, &["200 GET /spin?how=late  free  broke off: ", "(limits.total_timeout = 3s)"]).await;
     host.client().get(host.url("/unruly?chatter")).send().await.expect("an answer");
     line(&host, &["unruly | it printed more than 4096 bytes, its `limits.log`,"]).await;
     let quoted = host.client().post(host.url("/quoter/x?sleep")).body("x").send().await.expect("an answer");
