@@ -63,10 +63,11 @@ impl CpuSlots {
                 waiting.push_back(sender);
                 granted
             };
-            if let Some(slot) = granted.await.ok().and_then(|lent| lent.take()) {
-                // A worker runs what was just woken next, several times in a row. After this it has looked first whose
-                // sockets and timers are ready.
-                tokio::task::yield_now().await;
+            let Ok(lent) = granted.await else { continue };
+            // A worker runs what was just woken next, several times in a row. After this it has looked first whose
+            // sockets and timers are ready. The slot is still lent meanwhile.
+            tokio::task::yield_now().await;
+            if let Some(slot) = lent.take() {
                 return slot;
             }
         }
@@ -124,6 +125,12 @@ impl LentSlot {
 impl SlotQueue {
     /// The next guest that waits.
     fn next(&mut self) -> Option<oneshot::Sender<LentSlot>> {
+        for waiting in [&mut self.used_little, &mut self.used_much] {
+            // A guest that is gone uses up nobody's turn.
+            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+                waiting.pop_front();
+            }
+        }
         let others_turn = self.in_a_row >= IN_A_ROW && !self.used_much.is_empty();
         let next = if others_turn { None } else { self.used_little.pop_front() };
         if next.is_some() {

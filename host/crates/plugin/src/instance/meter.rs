@@ -47,6 +47,8 @@ pub(crate) struct GuestMeter {
     precise: AtomicBool,
     /// Set once the ticker has interrupted this guest.
     ticked: AtomicBool,
+    /// Set if the guest quotes.
+    is_quote: AtomicBool,
     /// Set once the guest has had a CPU slot.
     has_had_slot: AtomicBool,
     exhausted: AtomicBool,
@@ -101,6 +103,7 @@ impl GuestMeter {
             entered: AtomicU64::new(0),
             precise: AtomicBool::new(false),
             ticked: AtomicBool::new(false),
+            is_quote: AtomicBool::new(false),
             has_had_slot: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
@@ -221,8 +224,7 @@ impl GuestMeter {
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
         drop(held);
-        let has_used_little = self.used.load(Relaxed) <= self.little() && !self.plugin_cpu.recent.is_much();
-        let slot = self.plugin_cpu.processors.slots.acquire(has_used_little).await;
+        let slot = self.plugin_cpu.processors.slots.acquire(self.goes_first()).await;
         self.take_slot(slot);
         self.yielding.store(false, Relaxed);
     }
@@ -233,12 +235,14 @@ impl GuestMeter {
     /// busy plugin would be polled one after the other, with all other plugins' guests behind them.
     pub(crate) fn poll_slot(&self, wait: &mut SlotWait, cx: &mut Context<'_>) -> Poll<()> {
         if wait.0.is_none() {
-            // A guest that waits for a slot in its own future is polled, to go on waiting there.
-            if self.yielding.load(Relaxed) || !self.plugin_cpu.recent.is_much() {
+            // A guest that waits for a slot in its own future is polled, to go on waiting there. The guest of a request
+            // in a shared instance computes elsewhere.
+            let runs_elsewhere = self.per_request == u64::MAX;
+            if runs_elsewhere || self.yielding.load(Relaxed) || !self.plugin_cpu.recent.is_much() {
                 return Poll::Ready(());
             }
-            let slots = self.plugin_cpu.processors.slots.clone();
-            wait.0 = Some(Box::pin(async move { slots.acquire(false).await }));
+            let (slots, goes_first) = (self.plugin_cpu.processors.slots.clone(), self.goes_first());
+            wait.0 = Some(Box::pin(async move { slots.acquire(goes_first).await }));
         }
         if let Some(waiting) = &mut wait.0 {
             self.waits_for_slot.store(true, Relaxed);
@@ -248,6 +252,18 @@ impl GuestMeter {
             self.take_slot(slot);
         }
         Poll::Ready(())
+    }
+
+    /// True if the guest comes before those that have used much. The guests of a plugin that uses much do not, but for
+    /// its quotes: they are few at once, and have little time.
+    fn goes_first(&self) -> bool {
+        let is_plugin_quiet = self.is_quote.load(Relaxed) || !self.plugin_cpu.recent.is_much();
+        is_plugin_quiet && self.used.load(Relaxed) <= self.little()
+    }
+
+    /// Notes that the guest quotes.
+    pub(crate) fn set_quote(&self) {
+        self.is_quote.store(true, Relaxed);
     }
 
     fn take_slot(&self, slot: CpuSlot) {
@@ -373,6 +389,21 @@ mod tests {
         drop(gone_wait);
         assert!(next.end_poll());
         assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready());
+        // A quote comes before the other guests of its plugin, though it asked later.
+        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending());
+        let (quote, mut quote_wait) = guest(&busy);
+        quote.set_quote();
+        assert!(quote.poll_slot(&mut quote_wait, &mut cx).is_pending());
+        assert!(first.end_poll());
+        assert!(
+            next.poll_slot(&mut next_wait, &mut cx).is_pending()
+                && !quote.poll_slot(&mut quote_wait, &mut cx).is_ready()
+        );
+        assert!(quote.poll_slot(&mut quote_wait, &mut cx).is_ready());
+        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending());
+        // The guest of a request in a shared instance computes elsewhere.
+        let shared = GuestMeter::of_shared_request(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), busy);
+        assert!(shared.poll_slot(&mut SlotWait::default(), &mut cx).is_ready());
     }
 
     #[test]

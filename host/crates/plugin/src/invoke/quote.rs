@@ -58,6 +58,7 @@ pub(crate) async fn quote(
         grant: Grant::Question(Capabilities::none()),
     };
     let (mut store, meter) = store(&spec.engine, config);
+    meter.set_quote();
     let request = wit::Request {
         method: request.method.as_str().to_owned(),
         route: request.route,
