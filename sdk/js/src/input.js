@@ -98,7 +98,7 @@ function jsonOf(bytes) {
   } catch (error) {
     throw refusal(error.message);
   }
-  if (LONE_SURROGATE.test(text) && LONE_SURROGATE.test(JSON.stringify(value))) {
+  if (text.includes('\\u') && LONE_SURROGATE.test(text) && LONE_SURROGATE.test(JSON.stringify(value))) {
     throw refusal('a string has half of a surrogate pair, which is no character');
   }
   return value;

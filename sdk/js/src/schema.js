@@ -95,7 +95,8 @@ function ruleAt(json, value, part, pointer) {
 
 // The problem behind its pointer: a sentence of its own gets a colon before it.
 const joined = (message) => {
-  const line = message.replace(/\s*\n\s*/g, ' ');
+  const lines = message.split('\n').map((line) => line.trim());
+  const line = lines.join(' ');
   return /^(is|has|does|contains|fits|cannot|should|must)\b/.test(line) ? ` ${line}` : `: ${line}`;
 };
 
@@ -122,7 +123,8 @@ function typesOf(root, schema) {
   return { types, values, items };
 }
 
-const NUMBER = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
+// Digits match in one way only: else a long text that is no number takes the square of its length.
+const NUMBER = /^[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?$/i;
 
 // One text in the type that its schema names. A text that does not fit stays as it is, for validation to name.
 function coerceText(root, schema, text) {

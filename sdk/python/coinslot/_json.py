@@ -8,6 +8,7 @@ import decimal
 import enum
 import json
 import re
+import sys
 import uuid
 
 from ._text import utf8
@@ -17,7 +18,9 @@ from ._text import utf8
 DEEPEST = 127
 
 # A string that does not end is one, too: else each quotation mark in it would be tried as a beginning.
-_MARK = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[\]{}]', re.DOTALL)
+# The engine keeps a state for each repetition that it may take back, 60 bytes for each escape, unless it may not.
+_ONCE = b"+" if sys.version_info >= (3, 11) else b""
+_MARK = re.compile(rb'"[^"\\]*%b(?:\\.[^"\\]*%b)*%b"?|[\[\]{}]' % (_ONCE, _ONCE, _ONCE), re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 

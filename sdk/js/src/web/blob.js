@@ -199,6 +199,8 @@ const unquoted = (text) => text?.replaceAll('%22', '"').replace(/%0D%0A/gi, '\r\
 function parseMultipart(bytes, boundary) {
   const wrong = (why) => new TypeError(`the body is not multipart/form-data: ${why}`);
   if (!boundary) throw wrong('its content-type names no boundary');
+  // RFC 2046, section 5.1.1. The search takes the product of both lengths.
+  if (boundary.length > 70) throw wrong('its boundary is longer than 70 characters');
   const delimiter = encodeUtf8(`\r\n--${boundary}`);
   const form = new FormData();
   let at = indexOf(bytes, delimiter.subarray(2), 0);

@@ -1,6 +1,7 @@
 // The state machine that parses URLs (https://url.spec.whatwg.org/#concept-basic-url-parser).
 
 import { C0, FRAGMENT, PATH, percentEncode, QUERY, SPECIAL_QUERY, USERINFO } from './percent.js';
+import { trimmed } from './headers.js';
 import { Invalid, parseHost } from './url-host.js';
 
 const PORTS = { 'http:': '80', 'https:': '443', 'ws:': '80', 'wss:': '443', 'ftp:': '21', 'file:': '' };
@@ -44,7 +45,7 @@ class Parser {
     this.state = state ?? 'scheme start';
     this.url = url ?? empty();
     let text = input;
-    if (!url) text = text.replace(/^[\0-\x20]+|[\0-\x20]+$/g, '');
+    if (!url) text = trimmed(text, (code) => code <= 32);
     this.text = Array.from(text.replace(/[\t\n\r]/g, ''));
     this.buffer = '';
     this.isInBrackets = this.sawAt = this.sawPasswordToken = false;
