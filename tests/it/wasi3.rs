@@ -181,10 +181,13 @@ async fn an_instance_is_used_again_after_a_free_answer_of_a_declared_length() {
         let config = format!("[plugin.guest-wasi3]\nreuse = {reuse}\n");
         std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
         let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
-        for calls in ["1", "2", "3"] {
+        // An instance that has not ended yet when the next request comes is not taken for it.
+        let mut calls = Vec::new();
+        while calls.last().is_none_or(|calls| calls != "3") {
+            assert!(calls.len() < 50, "with {reuse}: {calls:?}");
             let answer = host.client().get(host.url("/together/calls")).send().await.expect("an answer");
             assert_eq!(answer.headers()["content-length"], "1");
-            assert_eq!(answer.text().await.expect("a body"), calls, "with {reuse}");
+            calls.push(answer.text().await.expect("a body"));
         }
     }
 }

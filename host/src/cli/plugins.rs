@@ -149,6 +149,9 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
     }
     let dir = config.state.history();
     let target = config.plugins.folder.join(file);
+    if target.is_symlink() {
+        return Err(Failure::new(format!("{file} is a link, which is not replaced: change what it leads to")));
+    }
     let failed = |error: io::Error| Failure::new(error.to_string());
     let present = present(&target).map_err(failed)?;
     previous.restore(&dir, &target).map_err(failed)?;

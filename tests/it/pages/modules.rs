@@ -109,12 +109,12 @@ pub(super) fn build_rust(all: &[Block]) {
     assert!(String::from_utf8_lossy(&tested.stdout).contains("it_shouts ... ok"), "the page's tests ran");
 }
 
-/// The SDK where `coinslot new` says that it is.
+/// The SDK where `coinslot new` tells cargo that it is.
 fn unpacked_sdk(dir: &Path) -> String {
     succeeds("new", &run(dir, &["new", "fresh", "--lang", "rust"]));
-    let manifest = fs::read_to_string(dir.join("fresh/Cargo.toml")).expect("a manifest");
+    let config = fs::read_to_string(dir.join("fresh/.cargo/config.toml")).expect("a configuration of cargo");
     fs::remove_dir_all(dir.join("fresh")).expect("a folder");
-    let path = manifest.lines().find_map(|line| line.split_once("path = \"")?.1.split('"').next());
+    let path = config.lines().find_map(|line| line.split_once("path = \"")?.1.split('"').next());
     let path: PathBuf = path.expect("the SDK's path").into();
     path.display().to_string()
 }
