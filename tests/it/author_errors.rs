@@ -429,6 +429,7 @@ fn two_builds_of_a_plugin_at_once_do_not_meet() {
         first.display(),
         second.display()
     );
+    fs::write(dir.path().join("build.sh"), script).expect("a script");
     let start = |out: &str| {
         let mut command = Command::new(binary());
         command.current_dir(dir.path()).args(["build", ".", "-o", out]);
