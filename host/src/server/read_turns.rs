@@ -129,11 +129,17 @@ impl ConnectionTurns {
         polled
     }
 
-    /// Waits for a turn, unless the client has used little, or the connection has its turn.
+    /// Waits for a turn, unless the client has used little, or the connection has its turn and has not read as much in
+    /// it as it may.
     fn poll_turn(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
         if state.held.is_some() {
-            return Poll::Ready(());
+            if state.read < MAX_READ {
+                return Poll::Ready(());
+            }
+            // The next turn comes behind those that wait.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         if state.waiting.is_none() {
             if !self.client.recent.is_much() {
@@ -153,12 +159,6 @@ impl ConnectionTurns {
         state.held = ready!(waiting.as_mut().poll(context));
         state.waiting = None;
         Poll::Ready(())
-    }
-
-    /// True if the connection has read as much as it may in one turn. Always false without one.
-    fn has_read_enough(&self) -> bool {
-        let state = self.state.lock();
-        state.held.is_some() && state.read >= MAX_READ
     }
 
     fn note_read(&self, bytes: usize) {
@@ -205,11 +205,6 @@ impl<S> TurnStream<S> {
 impl<S: AsyncRead + Unpin> AsyncRead for TurnStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         ready!(self.turns.poll_turn(context));
-        if self.turns.has_read_enough() {
-            // The next turn comes behind those that wait.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buf);
         self.turns.note_read(buf.filled().len() - before);

@@ -76,10 +76,10 @@ fn add_target() -> Result<(), Failure> {
     }
 }
 
-/// What a build by cargo leaves.
+/// The result of a build by cargo.
 struct CargoBuild {
     component: PathBuf,
-    /// What cargo says of each unit, in JSON.
+    /// The messages of cargo about each unit, in JSON.
     messages: Vec<u8>,
 }
 

@@ -33,7 +33,7 @@ pub(super) struct SharedBuild {
     _lock: File,
 }
 
-/// What was used when, in days since 1970.
+/// The day of the last use of each unit, in days since 1970.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Usage {
     /// The day on which the folder was last looked through.

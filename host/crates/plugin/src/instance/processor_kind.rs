@@ -18,7 +18,7 @@ pub(crate) enum Processor {
     Kind { name: &'static str, features: &'static [&'static [&'static str]] },
 }
 
-/// What each x86-64 processor below has: since 2013 of Intel, since 2017 of AMD.
+/// The features of each x86-64 processor below: those of Intel have them since 2013, those of AMD since 2017.
 const V3: &[&str] = &[
     "has_cmpxchg16b",
     "has_sse3",
@@ -113,7 +113,7 @@ mod tests {
 
     const KIND: EngineKind = EngineKind { wasi: Wasi::P3, allocation: Allocation::Pooled };
 
-    /// What is compiled for a kind is found on a processor of that kind only if both have one fingerprint.
+    /// Functions that were compiled for a kind are found on its processors only if both have one fingerprint.
     #[test]
     fn a_kind_with_the_features_of_this_processor_has_its_fingerprint_and_kinds_differ() {
         macro_rules! detected {

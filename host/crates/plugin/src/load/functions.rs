@@ -79,7 +79,7 @@ pub(super) struct FunctionStore {
     /// Without one nothing is read of the directory, and nothing can be kept there.
     seal: io::Result<Seal>,
     kept: Pack,
-    /// What this program carries, and those of it with this name, once the first is looked for.
+    /// The functions that this program carries, and those of this name, once the first is looked for.
     carried: &'static [u8],
     carried_pack: OnceLock<Pack>,
     reused: AtomicUsize,

@@ -49,7 +49,7 @@ const BETWEEN: [&[u8]; 5] = [b"in", b"of", b"instanceof", b"as", b"satisfies"];
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Syntax {
     Script,
-    /// With elements, whose tags nest like brackets.
+    /// A script with elements, whose tags nest like brackets.
     Jsx,
 }
 
@@ -60,11 +60,11 @@ struct Levels {
     chained: usize,
 }
 
-/// What stands in one bracket since its last `;` or `,`.
+/// The levels of one bracket since its last `;` or `,`.
 #[derive(Debug, Default)]
 struct Part {
     since: Levels,
-    /// What stood before the last `;`: an `else` continues it.
+    /// The levels before the last `;`: an `else` continues them.
     before: Levels,
     /// Types and elements that are open.
     angles: usize,

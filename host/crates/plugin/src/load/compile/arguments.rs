@@ -20,14 +20,14 @@ pub(super) const USAGE: &str = "usage: compile --wasi 0.2|0.3 [--on-demand] [--l
     [--functions DIR] [--carried FILE] < component > artifact\n       \
     compile --wasi 0.2|0.3 [--on-demand] --carry this|all < component > functions";
 
-/// What the process is asked for.
+/// The task of the process.
 pub(super) struct Arguments {
     pub(super) kind: EngineKind,
     pub(super) priority: CompilePriority,
     pub(super) output: Output,
 }
 
-/// What the process writes to stdout.
+/// The output of the process on stdout.
 pub(super) enum Output {
     /// The artifact. `functions` is a directory to which no other user can write, and `carried` a file in the place of
     /// what the program carries.

@@ -70,7 +70,7 @@ pub(crate) fn fill(
 #[derive(Debug, Default)]
 struct Collected {
     functions: Mutex<Functions>,
-    /// How many were looked for and were not there.
+    /// The number of functions that were looked for and were not there.
     lacked: AtomicUsize,
 }
 
