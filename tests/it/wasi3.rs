@@ -28,10 +28,10 @@ first_byte_timeout = \"20s\"
 server = \"SERVER\"
 ";
 
-/// A host with the guest, and another server that holds `/slow` until it is released.
+/// A host with the guest, and another server that counts `/arrived`, and holds `/slow` until it is released.
 struct Together {
     host: DevHost,
-    /// The number of requests that wait at the server.
+    /// The number of requests that the server has counted or holds.
     held: watch::Receiver<u32>,
     release: watch::Sender<bool>,
 }
@@ -97,8 +97,12 @@ impl Together {
     }
 
     /// Two payers meet at a path, and each gets an answer of its own.
-    async fn two_meet_at(&self, path: &str) {
+    ///
+    /// The second one comes when the guest of the first one waits: an instance that computes is passed over as long as
+    /// there may be another one.
+    async fn two_meet_at(&mut self, path: &str) {
         let first = self.buy(0, path).await;
+        self.held.wait_for(|held| *held == 1).await.expect("a server");
         let second = self.buy(1, path).await;
         for (payer, bought) in [first, second].into_iter().enumerate() {
             let said = self.said(bought).await;
@@ -119,8 +123,10 @@ async fn answer(
     mut released: watch::Receiver<bool>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let path = request.uri().path().to_owned();
-    if path == "/slow" {
+    if path != "/quick" {
         holding.send_modify(|held| *held += 1);
+    }
+    if path == "/slow" {
         let _ = released.wait_for(|released| *released).await;
     }
     Ok(Response::new(Full::from(path)))

@@ -53,6 +53,14 @@ fn here(payment: Payment) -> Result<Json<Value>> {
     Ok(Json(json!({ "inside": INSIDE.get(), "payer": payer(payment)? })))
 }
 
+/// Tells the server that a request has arrived, and the other request who pays for it.
+async fn arrive(payment: &Payment) -> Result<()> {
+    http::get(&server("/arrived")?).send().await?.ok()?;
+    let name = payment.0.as_ref().map(|receipt| receipt.payer.clone()).unwrap_or_default();
+    ARRIVED.with_borrow_mut(|arrived| arrived.push(name));
+    Ok(())
+}
+
 /// What the two requests at one place tell each other.
 async fn met(payment: Payment) -> Result<Json<Value>> {
     // A host knows the request behind this one also after another request has woken it.
@@ -63,8 +71,7 @@ async fn met(payment: Payment) -> Result<Json<Value>> {
 
 #[endpoint(get, "/together/wake", price = "0.01", summary = "Waits until the next request wakes it")]
 async fn wake(payment: Payment) -> Result<Json<Value>> {
-    let name = payment.0.as_ref().map(|receipt| receipt.payer.clone()).unwrap_or_default();
-    ARRIVED.with_borrow_mut(|arrived| arrived.push(name));
+    arrive(&payment).await?;
     WAITING.take().into_iter().for_each(Waker::wake);
     poll_fn(|cx| {
         if ARRIVED.with_borrow(Vec::len) >= 2 {
@@ -79,8 +86,7 @@ async fn wake(payment: Payment) -> Result<Json<Value>> {
 
 #[endpoint(get, "/together/nap", price = "0.01", summary = "Sleeps until the next request is there")]
 async fn nap(payment: Payment) -> Result<Json<Value>> {
-    let name = payment.0.as_ref().map(|receipt| receipt.payer.clone()).unwrap_or_default();
-    ARRIVED.with_borrow_mut(|arrived| arrived.push(name));
+    arrive(&payment).await?;
     while ARRIVED.with_borrow(Vec::len) < 2 {
         sleep(Duration::from_millis(5)).await;
     }
