@@ -2,8 +2,8 @@
 //!
 //! Two things that a guest with much memory does cannot be interrupted by an epoch: one instruction of it may fill a
 //! hundred megabytes, and at its end one system call gives them back. On a worker thread either would hold up every
-//! connection of that thread. `block_in_place` makes tokio hand those connections to another thread, and the kernel
-//! shares the processors between the threads.
+//! connection of that thread. The host hashes large bodies, which takes as long. `block_in_place` makes tokio hand those
+//! connections to another thread, and the kernel shares the processors between the threads.
 //!
 //! The number of threads that work so at once is bounded by half of the processors, because they would take all of
 //! them otherwise. Work that is offloaded within offloaded work (a guest that is dropped while it is polled) runs
@@ -16,8 +16,9 @@ use std::sync::LazyLock;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs work where no other connection waits for it. Outside of a multi-threaded runtime it runs inline.
-pub(crate) fn offload<T>(work: impl FnOnce() -> T) -> T {
+/// Runs work of milliseconds where no other connection waits for it. Outside of a multi-threaded runtime it runs inline.
+/// It blocks this thread while half of the processors run such work.
+pub fn offload<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) if !OFFLOADED.get() => tokio::task::block_in_place(|| {
             // Inside of `block_in_place`: the wait for a permit blocks this thread, too.
