@@ -1,9 +1,9 @@
 //! Has the connections of a client that uses much of the processors read in turns, a few at a time.
 //!
 //! A worker polls the connections that are ready one after the other. A client with hundreds of busy connections would
-//! so have everybody wait for a round of all of them. Beyond its part of the processors ([`RecentUse`]) its connections
-//! queue for a turn instead, so the workers' queues hold few of them, and the others' requests are served in between.
-//! The client loses no throughput by it.
+//! so have everybody wait for a round of all of them. Beyond its part of the processors, and its quota of a round
+//! ([`RecentUse`]), its connections queue for a turn instead, so the workers' queues hold few of them, and the others'
+//! requests are served in between. The client loses no throughput by it.
 //!
 //! A turn lasts for one poll of a connection, in which it reads a bounded number of bytes, and serves what it has read.
 //! Work that goes on without reading (a guest that computes, an answer that is sent) needs none: guests have slots of
@@ -29,9 +29,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::payment::client_network;
-
-/// The turns of one client at once, for each processor: while one is polled, the next one is woken.
-const TURNS_PER_PROCESSOR: usize = 2;
 
 /// The most bytes that are read in one turn.
 const MAX_READ: usize = 64 << 10;
@@ -93,8 +90,24 @@ impl ReadTurns {
 impl Default for ClientTurns {
     fn default() -> Self {
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
-        let turns = Arc::new(Semaphore::new(processors.saturating_mul(TURNS_PER_PROCESSOR)));
-        Self { recent: RecentUse::default(), turns }
+        Self { recent: RecentUse::default(), turns: Arc::new(Semaphore::new(processors)) }
+    }
+}
+
+impl ClientTurns {
+    /// True if a connection has to wait for a turn: the client has used its quota of this round, or others wait.
+    fn has_to_wait(&self) -> bool {
+        self.recent.is_much() && (self.recent.has_to_wait() || self.turns.available_permits() == 0)
+    }
+
+    /// Waits for a turn: for a permit, and then, at the head of the queue, until the worker has looked at its sockets as
+    /// often as it takes.
+    async fn turn(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
+        while self.recent.has_to_wait() {
+            tokio::task::yield_now().await;
+        }
+        turn
     }
 }
 
@@ -129,30 +142,22 @@ impl ConnectionTurns {
         polled
     }
 
-    /// Waits for a turn, unless the client has used little, or the connection has its turn and has not read as much in
-    /// it as it may.
+    /// Waits for a turn, unless the client may go on without one, or the connection has its turn.
     fn poll_turn(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state.lock();
-        if state.held.is_some() {
-            if state.read < MAX_READ {
-                return Poll::Ready(());
-            }
+        if state.read >= MAX_READ && self.client.recent.is_much() {
             // The next turn comes behind those that wait.
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
+        if state.held.is_some() {
+            return Poll::Ready(());
+        }
         if state.waiting.is_none() {
-            if !self.client.recent.is_much() {
+            if !self.client.has_to_wait() {
                 return Poll::Ready(());
             }
-            let turns = Arc::clone(&self.client.turns);
-            state.waiting = Some(Box::pin(async move {
-                let turn = turns.acquire_owned().await.ok();
-                // A worker runs what was just woken next, several times in a row. After this it has looked first whose
-                // sockets and timers are ready.
-                tokio::task::yield_now().await;
-                turn
-            }));
+            state.waiting = Some(Box::pin(Arc::clone(&self.client).turn()));
         }
         state.asked = true;
         let Some(waiting) = &mut state.waiting else { return Poll::Ready(()) };

@@ -1,16 +1,28 @@
-//! Tells who has lately used more than a part of the processors: a client, or a plugin.
+//! Tells who has lately used more than a part of the processors, a client or a plugin, and has it wait for turns.
 //!
 //! The use is a level that rises by the time that was used and falls by that part of the time that passes. A level above
 //! [`WINDOW`] is much. A pause shortens it, and however much was used, it is little again after two windows.
+//!
+//! A worker of the runtime polls the tasks that are ready one after the other, and looks at its sockets and timers in
+//! between. A user with hundreds of ready tasks has everybody wait until all of them were polled. So a user that uses
+//! much has [`QUOTA`] of a worker between two looks, and its other tasks wait. A user whose ready tasks fit into that
+//! time never waits, and loses nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+
+use tokio::runtime::Handle;
 
 /// The time for which more than the part must have been used.
 const WINDOW: Duration = Duration::from_millis(50);
 
 /// Use of more than one part in this many of all processors is much.
 const PARTS: u64 = 4;
+
+/// The time of a worker that a user which uses much has between two looks of it.
+const QUOTA: Duration = Duration::from_millis(1);
 
 /// The use of the processors by one user.
 #[derive(Debug)]
@@ -20,6 +32,30 @@ pub struct RecentUse {
     /// The time at which the level is zero again, in nanoseconds after `base`.
     empty_at: AtomicU64,
 }
+
+thread_local! {
+    static WORKER: RefCell<Worker> = RefCell::default();
+}
+
+/// The use of one worker since it looked at its sockets.
+#[derive(Default)]
+struct Worker {
+    looks: Arc<Looks>,
+    /// The look after which the times were noted.
+    last: u64,
+    /// The nanoseconds of each user that uses much, which its address names.
+    used: Vec<(usize, u64)>,
+}
+
+/// The looks of one worker, as far as they were awaited.
+#[derive(Default)]
+struct Looks {
+    count: AtomicU64,
+    awaited: AtomicBool,
+}
+
+/// A look that is awaited, until this is dropped.
+struct AwaitedLook(Arc<Looks>);
 
 impl Default for RecentUse {
     fn default() -> Self {
@@ -32,6 +68,9 @@ impl RecentUse {
     /// Notes time of one processor that was used until now.
     pub fn note(&self, used: Duration) {
         self.note_at(self.now(), nanos(used));
+        if self.is_much() {
+            WORKER.with_borrow_mut(|worker| worker.note(self.address(), nanos(used)));
+        }
     }
 
     /// True if more than the part was used lately.
@@ -39,6 +78,17 @@ impl RecentUse {
         // The clock is not read for those that use little.
         let empty_at = self.empty_at.load(Relaxed);
         empty_at > nanos(WINDOW) && empty_at - nanos(WINDOW) > self.now()
+    }
+
+    /// True if the user's next task has to wait until this worker has looked at its sockets: the user has used much, and
+    /// its quota of this worker.
+    pub fn has_to_wait(&self) -> bool {
+        self.is_much() && WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address()))
+    }
+
+    /// Names the user on a worker. Another one may have the address later, and has less of one round then.
+    fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
     }
 
     fn note_at(&self, now: u64, used: u64) {
@@ -52,6 +102,66 @@ impl RecentUse {
 
     fn now(&self) -> u64 {
         nanos(self.base.elapsed())
+    }
+}
+
+impl Worker {
+    fn note(&mut self, user: usize, used: u64) {
+        self.forget_last_round();
+        let sum = match self.used.iter_mut().find(|(of, _)| *of == user) {
+            Some((_, sum)) => {
+                *sum = sum.saturating_add(used);
+                *sum
+            }
+            None => {
+                self.used.push((user, used));
+                used
+            }
+        };
+        // Before the quota is used up: a user that never reaches it in one round never waits.
+        if sum >= nanos(QUOTA) / 2 {
+            self.await_look();
+        }
+    }
+
+    fn has_used_quota(&mut self, user: usize) -> bool {
+        self.forget_last_round();
+        let has = self.used.iter().any(|(of, used)| *of == user && *used >= nanos(QUOTA));
+        if has {
+            // The look that was awaited may have been that of another worker.
+            self.await_look();
+        }
+        has
+    }
+
+    fn forget_last_round(&mut self) {
+        let count = self.looks.count.load(Relaxed);
+        if count != self.last {
+            self.last = count;
+            self.used.clear();
+        }
+    }
+
+    /// Counts the next look of this worker. A task that yields goes on after its worker has looked at its sockets, on
+    /// whatever worker then; and it may be another worker that runs it first.
+    fn await_look(&self) {
+        if self.looks.awaited.swap(true, Relaxed) {
+            return;
+        }
+        let awaited = AwaitedLook(Arc::clone(&self.looks));
+        let Ok(runtime) = Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let here = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
+            tokio::task::yield_now().await;
+            here.count.fetch_add(1, Relaxed);
+            drop(awaited);
+        });
+    }
+}
+
+impl Drop for AwaitedLook {
+    fn drop(&mut self) {
+        self.0.awaited.store(false, Relaxed);
     }
 }
 
@@ -90,5 +200,26 @@ mod tests {
         assert!(recent.is_much());
         std::thread::sleep(2 * WINDOW);
         assert!(!recent.is_much());
+    }
+
+    #[tokio::test]
+    async fn who_uses_much_waits_when_its_quota_of_a_worker_is_used_up_until_the_worker_has_looked() {
+        let (busy, other, quiet) = (RecentUse::default(), RecentUse::default(), RecentUse::default());
+        busy.note(Duration::from_secs(3_600));
+        other.note_at(other.now(), u64::MAX);
+        assert!(busy.has_to_wait(), "it has used much, and now");
+        assert!(
+            other.is_much() && !other.has_to_wait(),
+            "it has used much, and nothing of this worker since it looked"
+        );
+        quiet.note(2 * QUOTA);
+        assert!(!quiet.has_to_wait(), "it has used little lately");
+        tokio::task::yield_now().await;
+        tokio::task::yield_now().await;
+        assert!(busy.is_much() && !busy.has_to_wait(), "a new round");
+        busy.note(QUOTA / 3);
+        assert!(!busy.has_to_wait());
+        busy.note(QUOTA);
+        assert!(busy.has_to_wait());
     }
 }

@@ -68,10 +68,9 @@ async fn reads_before_another_client(is_busy: bool) -> usize {
 
 #[tokio::test]
 async fn busy_connections_of_one_client_let_another_client_pass() {
-    let turns = ClientTurns::default().turns.available_permits();
     assert!(reads_before_another_client(false).await >= 150, "all of them come first, unless their client is busy");
     let reads = reads_before_another_client(true).await;
-    assert!(reads <= 2 * turns, "{reads} reads with {turns} turns");
+    assert!(reads <= 5, "{reads} reads");
 }
 
 #[tokio::test]
@@ -110,7 +109,11 @@ async fn a_connection_that_no_longer_reads_holds_no_turn() {
     // Polled for another reason, and it does not ask.
     first.end_poll();
     assert!(first.state.lock().waiting.is_none());
+    use_much(&second);
     assert!(second.poll_turn(&mut context).is_pending(), "others run first");
+    for _ in 0..3 {
+        tokio::task::yield_now().await;
+    }
     assert!(second.poll_turn(&mut context).is_ready());
     second.end_poll();
     assert_eq!(u32::try_from(first.client.turns.available_permits()), Ok(permits), "all turns are free again");

@@ -1,28 +1,33 @@
-//! Hands out the slots of guests that compute for long.
+//! Hands out the slots of guests that compute for long, and the turns of the guests of a plugin that uses much.
 //!
 //! A request that waits several times for something short is interrupted at its first instruction after each wait, and
 //! may have to queue then. Behind all guests that compute without end it would lose their number of milliseconds each
 //! time. So a guest that has used little comes before those that have used much; but one slot follows each [`IN_A_ROW`]
 //! of them for the others, because requests that use little may be many.
 //!
-//! A guest is polled only while its answer is wanted. So a slot that it has not taken yet, or has not given back yet,
-//! is lent to it for [`PICK_UP`]: the client that stops reading just then would keep a processor from all guests.
+//! A guest is polled only while its answer is wanted. So a guest whose client reads nothing at the moment ([`Unread`])
+//! gets no slot, and gives back the one that it has not used up. A client may stop reading at any other moment, too: a
+//! slot that a guest has not taken yet, or has not given back yet, is lent to it for [`PICK_UP`].
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// The most slots in a row that go to guests that have used little, while others wait.
+/// The most slots in a row that go to guests that go first, while others wait.
 const IN_A_ROW: u32 = 4;
 
 /// The longest time for which a slot waits for a guest that is not polled.
 const PICK_UP: Duration = Duration::from_millis(50);
 
-/// The slots of one runtime. Clones share them.
+/// Set while the client of a guest has not asked for more than it got. The guest is not polled then.
+pub(crate) type Unread = Arc<AtomicBool>;
+
+/// The slots of one runtime, or the turns of one plugin. Clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct CpuSlots(Arc<Mutex<SlotQueue>>);
 
@@ -37,40 +42,63 @@ pub(crate) struct LentSlot(Arc<Mutex<Option<CpuSlot>>>);
 #[derive(Debug)]
 struct SlotQueue {
     free: usize,
-    used_little: VecDeque<oneshot::Sender<LentSlot>>,
-    used_much: VecDeque<oneshot::Sender<LentSlot>>,
-    /// Slots that went to `used_little` since the last one of `used_much`.
+    /// Guests that have used little, or that quote.
+    first: VecDeque<WaitingGuest>,
+    others: VecDeque<WaitingGuest>,
+    /// Slots that went to `first` since the last one of `others`.
     in_a_row: u32,
+}
+
+/// A guest in the queue.
+#[derive(Debug)]
+struct WaitingGuest {
+    granted: oneshot::Sender<LentSlot>,
+    unread: Unread,
 }
 
 impl CpuSlots {
     pub(crate) fn new(slots: usize) -> Self {
-        let queue = SlotQueue { free: slots, used_little: VecDeque::new(), used_much: VecDeque::new(), in_a_row: 0 };
+        let queue = SlotQueue { free: slots, first: VecDeque::new(), others: VecDeque::new(), in_a_row: 0 };
         Self(Arc::new(Mutex::new(queue)))
     }
 
-    /// Waits for a slot. The place of a future that is dropped is passed over.
-    pub(crate) async fn acquire(&self, has_used_little: bool) -> CpuSlot {
+    /// Waits for a slot, and then, at the head of the queue, for as many looks of the worker at its sockets as the guest's
+    /// plugin has to wait. The place of a future that is dropped is passed over.
+    pub(crate) async fn acquire(&self, goes_first: bool, unread: &Unread, has_to_wait: impl Fn() -> bool) -> CpuSlot {
         loop {
-            let granted = {
-                let mut queue = self.0.lock();
-                if queue.free > 0 {
-                    queue.free -= 1;
-                    return CpuSlot(Some(self.clone()));
-                }
-                let (sender, granted) = oneshot::channel();
-                let waiting = if has_used_little { &mut queue.used_little } else { &mut queue.used_much };
-                waiting.push_back(sender);
-                granted
+            let lent = match self.take_or_queue(goes_first, unread) {
+                Ok(slot) if !has_to_wait() => return slot,
+                Ok(slot) => slot.lend(),
+                Err(granted) => match granted.await {
+                    Ok(lent) => lent,
+                    Err(_) => continue,
+                },
             };
-            let Ok(lent) = granted.await else { continue };
-            // A worker runs what was just woken next, several times in a row. After this it has looked first whose
-            // sockets and timers are ready. The slot is still lent meanwhile.
-            tokio::task::yield_now().await;
+            while has_to_wait() {
+                tokio::task::yield_now().await;
+            }
             if let Some(slot) = lent.take() {
                 return slot;
             }
         }
+    }
+
+    /// True if nobody waits for a slot.
+    pub(crate) fn has_free(&self) -> bool {
+        self.0.lock().free > 0
+    }
+
+    /// A slot that is free, or else a place in the queue.
+    fn take_or_queue(&self, goes_first: bool, unread: &Unread) -> Result<CpuSlot, oneshot::Receiver<LentSlot>> {
+        let mut queue = self.0.lock();
+        if queue.free > 0 {
+            queue.free -= 1;
+            return Ok(CpuSlot(Some(self.clone())));
+        }
+        let (sender, granted) = oneshot::channel();
+        let waiting = if goes_first { &mut queue.first } else { &mut queue.others };
+        waiting.push_back(WaitingGuest { granted: sender, unread: Arc::clone(unread) });
+        Err(granted)
     }
 
     /// Gives a slot to the next guest that still waits.
@@ -82,10 +110,7 @@ impl CpuSlots {
                 return;
             };
             drop(queue);
-            if next.is_closed() {
-                continue;
-            }
-            match next.send(CpuSlot(Some(self.clone())).lend()) {
+            match next.granted.send(CpuSlot(Some(self.clone())).lend()) {
                 Ok(()) => return,
                 Err(lent) => lent.take().into_iter().for_each(CpuSlot::forget),
             }
@@ -122,23 +147,29 @@ impl LentSlot {
     }
 }
 
+impl WaitingGuest {
+    fn is_passed_over(&self) -> bool {
+        self.granted.is_closed() || self.unread.load(Relaxed)
+    }
+}
+
 impl SlotQueue {
     /// The next guest that waits.
-    fn next(&mut self) -> Option<oneshot::Sender<LentSlot>> {
-        for waiting in [&mut self.used_little, &mut self.used_much] {
-            // A guest that is gone uses up nobody's turn.
-            while waiting.front().is_some_and(oneshot::Sender::is_closed) {
+    fn next(&mut self) -> Option<WaitingGuest> {
+        for waiting in [&mut self.first, &mut self.others] {
+            // A guest that is gone uses up nobody's turn. One that is unread queues again when it is polled.
+            while waiting.front().is_some_and(WaitingGuest::is_passed_over) {
                 waiting.pop_front();
             }
         }
-        let others_turn = self.in_a_row >= IN_A_ROW && !self.used_much.is_empty();
-        let next = if others_turn { None } else { self.used_little.pop_front() };
+        let others_turn = self.in_a_row >= IN_A_ROW && !self.others.is_empty();
+        let next = if others_turn { None } else { self.first.pop_front() };
         if next.is_some() {
             self.in_a_row = self.in_a_row.saturating_add(1);
             return next;
         }
         self.in_a_row = 0;
-        self.used_much.pop_front()
+        self.others.pop_front()
     }
 }
 
@@ -157,6 +188,10 @@ mod tests {
 
     use super::*;
 
+    fn at_once() -> bool {
+        false
+    }
+
     /// Waits in a task of its own, and tells its name when it has a slot, which it gives back.
     async fn waits(
         slots: &CpuSlots,
@@ -166,7 +201,7 @@ mod tests {
     ) -> JoinHandle<()> {
         let (slots, order) = (slots.clone(), Arc::clone(order));
         let task = tokio::spawn(async move {
-            let slot = slots.acquire(little).await;
+            let slot = slots.acquire(little, &Unread::default(), at_once).await;
             order.lock().push(name);
             drop(slot);
         });
@@ -178,7 +213,7 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_has_used_little_comes_before_those_that_have_used_much() {
         let (slots, order) = (CpuSlots::new(1), Arc::default());
-        let held = slots.acquire(false).await;
+        let held = slots.acquire(false, &Unread::default(), at_once).await;
         let mut tasks = Vec::new();
         for (little, name) in [(false, "much"), (false, "more"), (true, "little"), (true, "less")] {
             tasks.push(waits(&slots, little, name, &order).await);
@@ -194,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn guests_that_have_used_much_have_one_slot_in_five_at_least() {
         let (slots, order) = (CpuSlots::new(1), Arc::default());
-        let held = slots.acquire(true).await;
+        let held = slots.acquire(true, &Unread::default(), at_once).await;
         let mut tasks = vec![waits(&slots, false, "much", &order).await];
         for _ in 0..6 {
             tasks.push(waits(&slots, true, "little", &order).await);
@@ -210,13 +245,32 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_is_no_longer_polled_keeps_no_slot() {
         let slots = CpuSlots::new(1);
-        let held = slots.acquire(false).await.lend();
-        let mut unpolled = Box::pin(slots.acquire(true));
+        let held = slots.acquire(false, &Unread::default(), at_once).await.lend();
+        let read = Unread::default();
+        let mut unpolled = Box::pin(slots.acquire(true, &read, at_once));
         assert!(polled_once(unpolled.as_mut()).await.is_none(), "it waits");
-        let next = tokio::time::timeout(PICK_UP * 100, slots.acquire(false)).await;
+        let next = tokio::time::timeout(PICK_UP * 100, slots.acquire(false, &Unread::default(), at_once)).await;
         assert!(next.is_ok(), "lent twice, taken never, and handed on");
         drop((held, next));
         assert!(tokio::time::timeout(PICK_UP * 100, unpolled).await.is_ok(), "it queues again");
+    }
+
+    /// Each answer of which a client left a frame unread kept a slot for that time, in which other guests waited.
+    #[tokio::test]
+    async fn a_guest_that_is_not_read_is_passed_over_and_queues_again() {
+        let slots = CpuSlots::new(1);
+        let held = slots.acquire(false, &Unread::default(), at_once).await;
+        let (unread, read) = (Unread::default(), Unread::default());
+        let mut first = Box::pin(slots.acquire(true, &unread, at_once));
+        let mut second = Box::pin(slots.acquire(true, &read, at_once));
+        assert!(polled_once(first.as_mut()).await.is_none() && polled_once(second.as_mut()).await.is_none());
+        unread.store(true, Relaxed);
+        drop(held);
+        let slot = polled_once(second.as_mut()).await.unwrap();
+        unread.store(false, Relaxed);
+        assert!(polled_once(first.as_mut()).await.is_none());
+        drop(slot);
+        assert!(polled_once(first.as_mut()).await.is_some());
     }
 
     /// Polls a future once.
@@ -234,7 +288,10 @@ mod tests {
     #[tokio::test]
     async fn a_guest_that_stops_waiting_loses_no_slot() {
         let slots = CpuSlots::new(2);
-        let held = [slots.acquire(false).await, slots.acquire(false).await];
+        let held = [
+            slots.acquire(false, &Unread::default(), at_once).await,
+            slots.acquire(false, &Unread::default(), at_once).await,
+        ];
         let order = Arc::default();
         let gone = waits(&slots, true, "gone", &order).await;
         let stays = waits(&slots, false, "stays", &order).await;

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::capabilities::log::{GuestLog, PluginLog};
-use crate::instance::cpu_slots::CpuSlot;
+use crate::instance::cpu_slots::{CpuSlot, LentSlot, Unread};
 use crate::instance::engine::TICK;
 use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, PluginCpu, RunningGuest};
@@ -60,21 +60,27 @@ pub(crate) struct GuestMeter {
     pub(crate) faults: FaultCounter,
     /// Set while the guest waits in its own future for nothing but a processor.
     yielding: AtomicBool,
-    /// Set while the guest is not polled, because its next poll waits for a CPU slot.
-    waits_for_slot: AtomicBool,
+    /// Set while the guest is not polled, because its next poll waits for a turn.
+    waits_for_turn: AtomicBool,
     plugin_cpu: Arc<PluginCpu>,
     /// CPU time at the last wait for a slot.
     queued_at: AtomicU64,
-    /// The guest's slot, while it computes for longer than a tick, or while its plugin uses much.
+    /// The guest's slot, while it computes for longer than a tick.
     cpu_slot: Mutex<Option<CpuSlot>>,
+    /// The guest's slot while others run.
+    lent_slot: Mutex<Option<LentSlot>>,
+    unread: Unread,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
 }
 
-/// The wait of a guest for the CPU slot of its next poll. Dropped with the guest, because a slot is not held for one that
-/// is gone.
+/// The turn of a guest whose plugin uses much. Dropped with the guest, because a turn is not held for one that is gone.
 #[derive(Default)]
-pub(crate) struct SlotWait(Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>);
+pub(crate) struct Turn {
+    waiting: Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>,
+    /// Held for one poll.
+    held: Option<CpuSlot>,
+}
 
 /// The amount that a guest charged through `usage.charge`: an extension of its response.
 ///
@@ -112,10 +118,12 @@ impl GuestMeter {
             large: AtomicBool::new(false),
             faults: FaultCounter::default(),
             yielding: AtomicBool::new(false),
-            waits_for_slot: AtomicBool::new(false),
+            waits_for_turn: AtomicBool::new(false),
             plugin_cpu,
             queued_at: AtomicU64::new(0),
             cpu_slot: Mutex::new(None),
+            lent_slot: Mutex::new(None),
+            unread: Unread::default(),
             charged: Mutex::new(None),
             log: Mutex::new(log),
         })
@@ -221,54 +229,66 @@ impl GuestMeter {
         // Held while others run: given back before, it would wake the next guest that computes, which this thread would
         // run at once, and so on, before it looks whose socket or timer is ready.
         let held = self.cpu_slot.lock().take().map(CpuSlot::lend);
+        *self.lent_slot.lock() = held;
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
-        drop(held);
-        let slot = self.plugin_cpu.processors.slots.acquire(self.goes_first()).await;
-        self.take_slot(slot);
+        self.give_lent_slot_back();
+        let slot = self.plugin_cpu.slot(self.goes_first(), &self.unread).await;
+        *self.cpu_slot.lock() = Some(slot);
+        self.has_had_slot.store(true, Relaxed);
         self.yielding.store(false, Relaxed);
     }
 
-    /// Waits for a CPU slot before a poll, if the guests of this plugin have used much lately.
+    /// Waits for a turn before a poll, if the guests of this plugin have used much lately and their quota of this round.
     ///
     /// A guest may compute for a tick without a slot. But each of many small guests computes for less, and those of one
-    /// busy plugin would be polled one after the other, with all other plugins' guests behind them.
-    pub(crate) fn poll_slot(&self, wait: &mut SlotWait, cx: &mut Context<'_>) -> Poll<()> {
-        if wait.0.is_none() {
+    /// busy plugin would be polled one after the other, with all other plugins' guests behind them. Quotes come before
+    /// the other guests of their plugin: they are few at once, and have little time.
+    pub(crate) fn poll_turn(&self, turn: &mut Turn, cx: &mut Context<'_>) -> Poll<()> {
+        if turn.waiting.is_none() {
             // A guest that waits for a slot in its own future is polled, to go on waiting there. The guest of a request
             // in a shared instance computes elsewhere.
             let runs_elsewhere = self.per_request == u64::MAX;
-            if runs_elsewhere || self.yielding.load(Relaxed) || !self.plugin_cpu.recent.is_much() {
+            if runs_elsewhere || self.yielding.load(Relaxed) || !self.plugin_cpu.has_to_wait() {
                 return Poll::Ready(());
             }
-            let (slots, goes_first) = (self.plugin_cpu.processors.slots.clone(), self.goes_first());
-            wait.0 = Some(Box::pin(async move { slots.acquire(goes_first).await }));
+            let (cpu, unread) = (Arc::clone(&self.plugin_cpu), Arc::clone(&self.unread));
+            turn.waiting = Some(Box::pin(cpu.turn(self.is_quote.load(Relaxed), unread)));
         }
-        if let Some(waiting) = &mut wait.0 {
-            self.waits_for_slot.store(true, Relaxed);
-            let slot = ready!(waiting.as_mut().poll(cx));
-            self.waits_for_slot.store(false, Relaxed);
-            wait.0 = None;
-            self.take_slot(slot);
+        if let Some(waiting) = &mut turn.waiting {
+            self.waits_for_turn.store(true, Relaxed);
+            turn.held = Some(ready!(waiting.as_mut().poll(cx)));
+            self.waits_for_turn.store(false, Relaxed);
+            turn.waiting = None;
         }
         Poll::Ready(())
     }
 
     /// True if the guest comes before those that have used much. The guests of a plugin that uses much do not, but for
-    /// its quotes: they are few at once, and have little time.
+    /// its quotes.
     fn goes_first(&self) -> bool {
         let is_plugin_quiet = self.is_quote.load(Relaxed) || !self.plugin_cpu.recent.is_much();
         is_plugin_quiet && self.used.load(Relaxed) <= self.little()
     }
 
+    /// Notes whether the client reads, or has not asked for more than it got: a guest that is unread is not polled, and
+    /// holds no slot.
+    pub(crate) fn set_unread(&self, unread: bool) {
+        self.unread.store(unread, Relaxed);
+        if unread && self.has_had_slot.load(Relaxed) {
+            self.give_lent_slot_back();
+        }
+    }
+
+    /// Dropped outside of the lock, because that grants it to another guest.
+    fn give_lent_slot_back(&self) {
+        let lent = self.lent_slot.lock().take();
+        drop(lent);
+    }
+
     /// Notes that the guest quotes.
     pub(crate) fn set_quote(&self) {
         self.is_quote.store(true, Relaxed);
-    }
-
-    fn take_slot(&self, slot: CpuSlot) {
-        *self.cpu_slot.lock() = Some(slot);
-        self.has_had_slot.store(true, Relaxed);
     }
 
     /// Lets other tasks of this thread run.
@@ -280,12 +300,12 @@ impl GuestMeter {
 
     /// True while the guest waits for nothing but a processor.
     pub(crate) fn is_runnable(&self) -> bool {
-        self.yielding.load(Relaxed) || self.waits_for_slot.load(Relaxed)
+        self.yielding.load(Relaxed) || self.waits_for_turn.load(Relaxed)
     }
 
     /// True while the guest computes for long, or waits for a CPU slot to do so.
     pub(crate) fn is_computing(&self) -> bool {
-        self.is_runnable() || self.cpu_slot.lock().is_some()
+        self.yielding.load(Relaxed) || self.cpu_slot.lock().is_some()
     }
 
     /// Time of the current poll.
@@ -320,6 +340,13 @@ impl GuestMeter {
 
     pub(crate) fn log(&self) -> MutexGuard<'_, GuestLog> {
         self.log.lock()
+    }
+}
+
+impl Turn {
+    /// Gives the turn back after a poll.
+    pub(crate) fn end(&mut self) {
+        self.held = None;
     }
 }
 
@@ -367,43 +394,50 @@ mod tests {
         assert_eq!(budget(), 300, "an empty instance keeps the share of one request");
     }
 
-    #[test]
-    fn the_guests_of_a_plugin_that_uses_much_wait_for_slots_and_others_do_not() {
-        let (processors, second) = (Processors::without_clock(), Duration::from_secs(1));
-        let busy = PluginCpu::new(Arc::clone(&processors.processors));
-        let guest = |of: &Arc<PluginCpu>| (GuestMeter::new(second, Arc::clone(of), log()), SlotWait::default());
-        let ((first, mut first_wait), (next, mut next_wait)) = (guest(&busy), guest(&busy));
-        let (other, mut other_wait) = guest(&processors);
+    #[tokio::test]
+    async fn the_guests_of_a_plugin_that_uses_much_wait_for_turns_and_others_do_not() {
+        let (quiet, second) = (Processors::without_clock(), Duration::from_secs(1));
+        let busy = PluginCpu::new(Arc::clone(&quiet.processors));
+        let guest = |of: &Arc<PluginCpu>| (GuestMeter::new(second, Arc::clone(of), log()), Turn::default());
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready() && first.cpu_slot.lock().is_none());
-        busy.recent.note(60 * second);
-        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready() && first.cpu_slot.lock().is_some());
-        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending() && next.is_runnable());
-        assert!(other.poll_slot(&mut other_wait, &mut cx).is_ready(), "another plugin has used little");
-        assert!(first.end_poll());
-        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending(), "others run first");
-        assert!(next.poll_slot(&mut next_wait, &mut cx).is_ready() && !next.is_runnable());
-        // A guest that is gone has no place.
-        let (gone, mut gone_wait) = guest(&busy);
-        assert!(gone.poll_slot(&mut gone_wait, &mut cx).is_pending());
-        drop(gone_wait);
-        assert!(next.end_poll());
-        assert!(first.poll_slot(&mut first_wait, &mut cx).is_ready());
-        // A quote comes before the other guests of its plugin, though it asked later.
-        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending());
-        let (quote, mut quote_wait) = guest(&busy);
+        let ((first, mut turn), (other, mut other_turn)) = (guest(&busy), guest(&quiet));
+        assert!(first.poll_turn(&mut turn, &mut cx).is_ready() && turn.held.is_none());
+        let use_much = || busy.recent.note(60 * second);
+        use_much();
+        assert!(other.poll_turn(&mut other_turn, &mut cx).is_ready(), "another plugin has used little");
+        assert!(first.poll_turn(&mut turn, &mut cx).is_pending() && first.is_runnable() && !first.is_computing());
+        let worker_looks = async || {
+            for _ in 0..3 {
+                tokio::task::yield_now().await;
+            }
+        };
+        worker_looks().await;
+        assert!(first.poll_turn(&mut turn, &mut cx).is_ready() && turn.held.is_some() && !first.is_runnable());
+        let mut taken = Vec::new();
+        while busy.turns.has_free() {
+            taken.push(busy.turns.acquire(false, &Unread::default(), || false).await);
+        }
+        // A quote comes before the other guests of its plugin, though it asks later.
+        let ((next, mut next_turn), (quote, mut quote_turn), (gone, mut gone_turn)) =
+            (guest(&busy), guest(&busy), guest(&busy));
         quote.set_quote();
-        assert!(quote.poll_slot(&mut quote_wait, &mut cx).is_pending());
-        assert!(first.end_poll());
-        assert!(
-            next.poll_slot(&mut next_wait, &mut cx).is_pending()
-                && !quote.poll_slot(&mut quote_wait, &mut cx).is_ready()
-        );
-        assert!(quote.poll_slot(&mut quote_wait, &mut cx).is_ready());
-        assert!(next.poll_slot(&mut next_wait, &mut cx).is_pending());
+        assert!(gone.poll_turn(&mut gone_turn, &mut cx).is_pending());
+        assert!(next.poll_turn(&mut next_turn, &mut cx).is_pending());
+        assert!(quote.poll_turn(&mut quote_turn, &mut cx).is_pending());
+        // A guest that is gone has no place.
+        drop(gone_turn);
+        turn.end();
+        assert!(next.poll_turn(&mut next_turn, &mut cx).is_pending());
+        assert!(quote.poll_turn(&mut quote_turn, &mut cx).is_ready() && quote_turn.held.is_some());
+        use_much();
+        quote_turn.end();
+        assert!(next.poll_turn(&mut next_turn, &mut cx).is_pending(), "the quota is used up");
+        worker_looks().await;
+        assert!(next.poll_turn(&mut next_turn, &mut cx).is_ready() && next_turn.held.is_some());
         // The guest of a request in a shared instance computes elsewhere.
+        use_much();
         let shared = GuestMeter::of_shared_request(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), busy);
-        assert!(shared.poll_slot(&mut SlotWait::default(), &mut cx).is_ready());
+        assert!(shared.poll_turn(&mut Turn::default(), &mut cx).is_ready());
     }
 
     #[test]

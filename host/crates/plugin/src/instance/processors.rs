@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, Thread};
 use coinslot_base::recent_use::RecentUse;
 use wasmtime::{Engine, EngineWeak};
 
-use crate::instance::cpu_slots::CpuSlots;
+use crate::instance::cpu_slots::{CpuSlot, CpuSlots, Unread};
 use crate::instance::engine::TICK;
 
 /// Ticks without a running guest after which the clock stops. Starting it again costs a system call, which a busy
@@ -41,6 +41,8 @@ pub(crate) struct PluginCpu {
     pub(crate) processors: Arc<Processors>,
     /// The time that its guests have used lately.
     pub(crate) recent: RecentUse,
+    /// The turns of its guests beyond its quota.
+    pub(crate) turns: CpuSlots,
 }
 
 /// A guest that runs. The clock ticks at least until this is dropped.
@@ -63,8 +65,7 @@ impl Processors {
     pub(crate) fn new(engines: &[&Engine]) -> io::Result<Arc<Self>> {
         let running = Arc::<RunningGuests>::default();
         let clock = start_clock(engines, Arc::clone(&running))?.thread().clone();
-        let slots = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Arc::new(Self { slots: CpuSlots::new(slots), running, clock: Some(clock) }))
+        Ok(Arc::new(Self { slots: CpuSlots::new(count()), running, clock: Some(clock) }))
     }
 
     /// Processors without a clock, for tests of what is measured.
@@ -94,8 +95,28 @@ impl Processors {
 
 impl PluginCpu {
     pub(crate) fn new(processors: Arc<Processors>) -> Arc<Self> {
-        Arc::new(Self { processors, recent: RecentUse::default() })
+        Arc::new(Self { processors, recent: RecentUse::default(), turns: CpuSlots::new(count()) })
     }
+
+    /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or others wait.
+    pub(crate) fn has_to_wait(&self) -> bool {
+        self.recent.is_much() && (self.recent.has_to_wait() || !self.turns.has_free())
+    }
+
+    /// Waits for a turn of the plugin.
+    pub(crate) async fn turn(self: Arc<Self>, goes_first: bool, unread: Unread) -> CpuSlot {
+        self.turns.acquire(goes_first, &unread, || self.recent.has_to_wait()).await
+    }
+
+    /// Waits for a slot of the processors.
+    pub(crate) async fn slot(&self, goes_first: bool, unread: &Unread) -> CpuSlot {
+        self.processors.slots.acquire(goes_first, unread, || self.recent.has_to_wait()).await
+    }
+}
+
+/// The number of processors that this process may use.
+fn count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 impl Drop for RunningGuest<'_> {

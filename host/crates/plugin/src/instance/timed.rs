@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
-use crate::instance::meter::{GuestMeter, SlotWait};
+use crate::instance::meter::{GuestMeter, Turn};
 use crate::instance::offload::offload;
 
 /// The future of a running guest.
@@ -23,7 +23,7 @@ pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> 
 pub(crate) struct TimedGuest {
     guest: GuestFuture,
     meter: Arc<GuestMeter>,
-    slot: SlotWait,
+    turn: Turn,
     deadline: Instant,
     /// The fault of a guest that is past its deadline.
     late: Fault,
@@ -40,7 +40,7 @@ impl TimedGuest {
         deadline: Instant,
         request: Arc<RequestProgress>,
     ) -> Self {
-        Self { guest, meter, slot: SlotWait::default(), deadline, late: Fault::Deadline, request, timer: None }
+        Self { guest, meter, turn: Turn::default(), deadline, late: Fault::Deadline, request, timer: None }
     }
 
     /// The head of the response is there: the guest has until `deadline` for the rest.
@@ -67,7 +67,7 @@ impl TimedGuest {
 
     /// Lets the guest run until it waits or ends. After an error it must be dropped.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        match poll_guest(self.guest.as_mut(), &self.meter, &mut self.slot, cx) {
+        match poll_guest(self.guest.as_mut(), &self.meter, &mut self.turn, cx) {
             Poll::Ready(ended) => return Poll::Ready(ended.map_err(|fault| self.request.excuse(fault))),
             Poll::Pending => {}
         }
@@ -84,14 +84,15 @@ impl TimedGuest {
 pub(crate) fn poll_guest<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     meter: &GuestMeter,
-    slot: &mut SlotWait,
+    turn: &mut Turn,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
-    ready!(meter.poll_slot(slot, cx));
+    ready!(meter.poll_turn(turn, cx));
     let running = meter.begin_poll();
     let polled = if meter.is_large() { offload(|| guest.poll(cx)) } else { guest.poll(cx) };
     drop(running);
     let within_budget = meter.end_poll();
+    turn.end();
     match polled {
         Poll::Ready(Ok(value)) => Poll::Ready(Ok(value)),
         Poll::Ready(Err(error)) => Poll::Ready(Err(meter.fault(&error))),
@@ -116,9 +117,9 @@ pub(crate) async fn call_with_limits<T>(
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
     let mut limited = LimitedCall { call: Some(Box::pin(call)), meter };
-    let mut slot = SlotWait::default();
+    let mut turn = Turn::default();
     let metered = std::future::poll_fn(|cx| match &mut limited.call {
-        Some(call) => poll_guest(call.as_mut(), meter, &mut slot, cx),
+        Some(call) => poll_guest(call.as_mut(), meter, &mut turn, cx),
         None => Poll::Pending,
     });
     tokio::time::timeout(wall, metered).await.unwrap_or(Err(Fault::Deadline))

@@ -58,6 +58,7 @@ impl StreamingGuest {
     /// Begins with the reader's time, of which there is as much as `reader_time`.
     pub(super) fn new(guest: TimedGuest, permits: Option<InstancePermits>, reader_time: Duration) -> Self {
         let clock = ReadClock { unread: Some(Instant::now()), left: reader_time };
+        guest.meter().set_unread(true);
         let state = Arc::new(Mutex::new(StreamState { guest: Some((guest, permits)), clock }));
         let reader_timeout = tokio::spawn(stop_if_unread(Arc::downgrade(&state), reader_time)).abort_handle();
         Self { state, reader_timeout }
@@ -69,12 +70,17 @@ impl StreamingGuest {
         let waited = state.clock.stop(Instant::now());
         if let Some((guest, _)) = &mut state.guest {
             guest.extend(waited);
+            guest.meter().set_unread(false);
         }
     }
 
     /// Begins the reader's time: a frame was handed out.
     pub(super) fn frame_handed_out(&self) {
-        self.state.lock().clock.unread = Some(Instant::now());
+        let mut state = self.state.lock();
+        state.clock.unread = Some(Instant::now());
+        if let Some((guest, _)) = &state.guest {
+            guest.meter().set_unread(true);
+        }
     }
 
     /// Lets the guest run until it waits or ends. When this is ready the guest is gone.

@@ -29,7 +29,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::meter::{GuestMeter, SlotWait};
+use crate::instance::meter::{GuestMeter, Turn};
 use crate::instance::offload::offload;
 use crate::instance::permits::InstanceMemory;
 use crate::instance::pool::IDLE_HANDLES;
@@ -131,8 +131,8 @@ async fn instantiate(
         return Err(Fault::NoResponse("it is no handler of WASI 0.3".into()));
     };
     let mut instance = pin!(pre.instantiate_async(&mut *store));
-    let mut slot = SlotWait::default();
-    std::future::poll_fn(|cx| poll_guest(instance.as_mut(), &state.meter, &mut slot, cx)).await
+    let mut turn = Turn::default();
+    std::future::poll_fn(|cx| poll_guest(instance.as_mut(), &state.meter, &mut turn, cx)).await
 }
 
 /// Answers requests until the guest fails, and returns the fault.
@@ -161,10 +161,10 @@ async fn answer(
         std::future::pending::<wasmtime::Result<Infallible>>().await
     });
     let mut guest = pin!(async { guest.await? });
-    let mut slot = SlotWait::default();
+    let mut turn = Turn::default();
     std::future::poll_fn(|cx| {
         loop {
-            match poll_guest(guest.as_mut(), meter, &mut slot, cx) {
+            match poll_guest(guest.as_mut(), meter, &mut turn, cx) {
                 Poll::Ready(Ok(never)) => match never {},
                 Poll::Ready(Err(fault)) => return Poll::Ready(fault),
                 Poll::Pending if meter.is_runnable() => return Poll::Pending,
