@@ -26,6 +26,7 @@ use std::time::Instant;
 use coinslot_base::recent_use::RecentUse;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::payment::client_network;
@@ -97,7 +98,7 @@ impl Default for ClientTurns {
 impl ClientTurns {
     /// True if a connection has to wait for a turn: the client has used its quota of this round, or others wait.
     fn has_to_wait(&self) -> bool {
-        self.recent.is_much() && (self.recent.has_to_wait() || self.turns.available_permits() == 0)
+        self.recent.has_to_wait() || self.turns.available_permits() == 0 && self.recent.is_much()
     }
 
     /// Waits for a turn: for a permit, and then, at the head of the queue, until the worker has looked at its sockets as
@@ -105,7 +106,7 @@ impl ClientTurns {
     async fn turn(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         while self.recent.has_to_wait() {
-            tokio::task::yield_now().await;
+            RecentUse::next_round().await;
         }
         turn
     }
@@ -138,7 +139,7 @@ impl ConnectionTurns {
     fn count<T>(&self, poll: impl FnOnce() -> T) -> T {
         let begun = Instant::now();
         let polled = poll();
-        self.client.recent.note(begun.elapsed());
+        self.client.recent.note_since(begun);
         polled
     }
 
@@ -207,8 +208,21 @@ impl<S> TurnStream<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for TurnStream<S> {
+/// A stream that tells whether there is something to read.
+pub(super) trait PollReadReady {
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+impl PollReadReady for TcpStream {
+    fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        TcpStream::poll_read_ready(self, context)
+    }
+}
+
+impl<S: AsyncRead + PollReadReady + Unpin> AsyncRead for TurnStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        // A connection takes no turn to learn that its client has sent nothing.
+        ready!(self.stream.poll_read_ready(context))?;
         ready!(self.turns.poll_turn(context));
         let before = buf.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(context, buf);

@@ -67,23 +67,48 @@ impl Default for RecentUse {
 impl RecentUse {
     /// Notes time of one processor that was used until now.
     pub fn note(&self, used: Duration) {
-        self.note_at(self.now(), nanos(used));
-        if self.is_much() {
-            WORKER.with_borrow_mut(|worker| worker.note(self.address(), nanos(used)));
+        self.note_until(Instant::now(), used);
+    }
+
+    /// Notes the time of one processor since `begun`.
+    pub fn note_since(&self, begun: Instant) {
+        let now = Instant::now();
+        self.note_until(now, now.saturating_duration_since(begun));
+    }
+
+    fn note_until(&self, now: Instant, used: Duration) {
+        let (now, used) = (nanos(now.saturating_duration_since(self.base)), nanos(used));
+        self.note_at(now, used);
+        if self.is_much_at(now) {
+            WORKER.with_borrow_mut(|worker| worker.note(self.address(), used));
         }
     }
 
     /// True if more than the part was used lately.
     pub fn is_much(&self) -> bool {
         // The clock is not read for those that use little.
-        let empty_at = self.empty_at.load(Relaxed);
-        empty_at > nanos(WINDOW) && empty_at - nanos(WINDOW) > self.now()
+        self.empty_at.load(Relaxed) > nanos(WINDOW) && self.is_much_at(nanos(self.base.elapsed()))
+    }
+
+    fn is_much_at(&self, now: u64) -> bool {
+        self.empty_at.load(Relaxed).saturating_sub(nanos(WINDOW)) > now
     }
 
     /// True if the user's next task has to wait until this worker has looked at its sockets: the user has used much, and
-    /// its quota of this worker.
+    /// its quota of this worker. Reads the clock only then.
     pub fn has_to_wait(&self) -> bool {
-        self.is_much() && WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address()))
+        WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address())) && self.is_much()
+    }
+
+    /// Waits until the worker that runs this task has looked at its sockets, and begins a round of it.
+    ///
+    /// A task that yields goes on after its worker has looked, on whatever worker then.
+    pub async fn next_round() {
+        let looks = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
+        let count = looks.count.load(Relaxed);
+        tokio::task::yield_now().await;
+        // Others may have waited for the same look.
+        let _ = looks.count.compare_exchange(count, count.wrapping_add(1), Relaxed, Relaxed);
     }
 
     /// Names the user on a worker. Another one may have the address later, and has less of one round then.
@@ -98,10 +123,6 @@ impl RecentUse {
         let _ = self
             .empty_at
             .fetch_update(Relaxed, Relaxed, |empty_at| Some(empty_at.max(now).saturating_add(rise).min(most)));
-    }
-
-    fn now(&self) -> u64 {
-        nanos(self.base.elapsed())
     }
 }
 
@@ -118,7 +139,7 @@ impl Worker {
                 used
             }
         };
-        // Before the quota is used up: a user that never reaches it in one round never waits.
+        // Before the quota is used up, so that a user whose rounds take less never waits.
         if sum >= nanos(QUOTA) / 2 {
             self.await_look();
         }
@@ -126,12 +147,7 @@ impl Worker {
 
     fn has_used_quota(&mut self, user: usize) -> bool {
         self.forget_last_round();
-        let has = self.used.iter().any(|(of, used)| *of == user && *used >= nanos(QUOTA));
-        if has {
-            // The look that was awaited may have been that of another worker.
-            self.await_look();
-        }
-        has
+        self.used.iter().any(|(of, used)| *of == user && *used >= nanos(QUOTA))
     }
 
     fn forget_last_round(&mut self) {
@@ -142,8 +158,8 @@ impl Worker {
         }
     }
 
-    /// Counts the next look of this worker. A task that yields goes on after its worker has looked at its sockets, on
-    /// whatever worker then; and it may be another worker that runs it first.
+    /// Begins the next round when this worker has looked, or another one that runs the task first. A task that waits
+    /// begins it otherwise.
     fn await_look(&self) {
         if self.looks.awaited.swap(true, Relaxed) {
             return;
@@ -151,9 +167,7 @@ impl Worker {
         let awaited = AwaitedLook(Arc::clone(&self.looks));
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            let here = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
-            tokio::task::yield_now().await;
-            here.count.fetch_add(1, Relaxed);
+            RecentUse::next_round().await;
             drop(awaited);
         });
     }
@@ -206,7 +220,7 @@ mod tests {
     async fn who_uses_much_waits_when_its_quota_of_a_worker_is_used_up_until_the_worker_has_looked() {
         let (busy, other, quiet) = (RecentUse::default(), RecentUse::default(), RecentUse::default());
         busy.note(Duration::from_secs(3_600));
-        other.note_at(other.now(), u64::MAX);
+        other.note_at(nanos(other.base.elapsed()), u64::MAX);
         assert!(busy.has_to_wait(), "it has used much, and now");
         assert!(
             other.is_much() && !other.has_to_wait(),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use coinslot_base::recent_use::RecentUse;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -75,7 +76,7 @@ impl CpuSlots {
                 },
             };
             while has_to_wait() {
-                tokio::task::yield_now().await;
+                RecentUse::next_round().await;
             }
             if let Some(slot) = lent.take() {
                 return slot;

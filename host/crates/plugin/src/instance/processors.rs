@@ -100,7 +100,7 @@ impl PluginCpu {
 
     /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or others wait.
     pub(crate) fn has_to_wait(&self) -> bool {
-        self.recent.is_much() && (self.recent.has_to_wait() || !self.turns.has_free())
+        self.recent.has_to_wait() || !self.turns.has_free() && self.recent.is_much()
     }
 
     /// Waits for a turn of the plugin.
