@@ -22,7 +22,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 const PARTS: u64 = 4;
 
 /// The time of a worker that a user which uses much has between two looks of it.
-const QUOTA: Duration = Duration::from_millis(1);
+const QUOTA: Duration = Duration::from_micros(300);
 
 /// The use of the processors by one user.
 #[derive(Debug)]
