@@ -120,13 +120,16 @@ async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
         ("/spin?how=sleep", "the plugin took longer than its limit (limits.first_byte_timeout = 2s)"),
         ("/grow", "the plugin wanted more memory than its limit (limits.memory = 32MiB)"),
         ("/flood", "the plugin's answer is larger than its limit (limits.response_body = 512KiB)"),
-        ("/trap", "the plugin trapped: wasm trap: wasm `unreachable` instruction executed: it panicked at src/lib.rs:"),
+        (
+            "/trap",
+            "the plugin trapped: wasm trap: wasm `unreachable` instruction executed: it panicked at trap/src/lib.rs:",
+        ),
     ] {
         assert!(pay(&host, path).await >= 500, "{path}");
         line(&host, &[&format!("POST {path}  0.01 USDC from"), "failed and not charged: ", fault]).await;
     }
     // The text of a panic stood in the plugin's log alone.
-    line(&host, &["POST /trap  0.01 USDC from", "it panicked at src/lib.rs:", ": as asked"]).await;
+    line(&host, &["POST /trap  0.01 USDC from", "it panicked at trap/src/lib.rs:", ": as asked"]).await;
     // The host's own log has the same in fields.
     line(&host, &["plugin=\"spin\"", "endpoint=\"POST /spin\"", "limit=limits.cpu_time = 100ms", "a plugin failed"])
         .await;

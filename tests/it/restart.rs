@@ -203,7 +203,7 @@ async fn a_route_whose_plugin_is_loaded_once_more_after_a_reload_is_not_missing(
     host.wait_for_log("which takes one request at a time", 1).await;
     becomes(&host, "/echo", 404).await;
     // Its compiled form is lost, so that loading it takes a while.
-    let artifacts = host.path("state").join("artifacts");
+    let artifacts = host.path(".coinslot/artifacts");
     std::fs::remove_dir_all(&artifacts).expect("compiled components");
     host.write_configuration(&config);
     host.signal("HUP");

@@ -324,14 +324,14 @@ mod tests {
         fs::write(at("plugin/app.py"), "1").expect("written");
         for large in 0..20 {
             fs::create_dir_all(at(&format!("disk/{large}"))).expect("a folder");
-            for number in 0..50 {
+            for number in 0..250 {
                 fs::write(at(&format!("disk/{large}/{number}")), "1").expect("written");
             }
         }
         for link in 0..8 {
             symlink(at("disk/0"), at(&format!("plugin/one{link}"))).expect("a link");
         }
-        let most = 40;
+        let most = 200;
         let mut snapshot = Snapshot::default();
         snapshot.add_at_most(&at("plugin"), most);
         assert_eq!(snapshot.too_large().collect::<Vec<_>>(), [at("plugin/one0")], "one folder is named once");
