@@ -145,6 +145,25 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     assert_eq!((builds().len(), host.log().matches("is put back").count()), (3, 1), "{}", host.log());
 }
 
+/// A link says where a release is: the build that fails stays, and the log says what to do.
+#[tokio::test]
+async fn a_build_that_keeps_failing_is_not_rolled_back_through_a_link() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
+    let (file, release) = (host.plugin_dir().join("upfront.wasm"), host.path("release.wasm"));
+    host.install_another_build("upfront");
+    host.wait_for_log("active file=upfront.wasm", 2).await;
+    let bytes = std::fs::read(&file).expect("a file");
+    std::fs::rename(&file, &release).expect("a move");
+    std::os::unix::fs::symlink(&release, &file).expect("a link");
+    for _ in 0..2 {
+        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
+    }
+    host.wait_for_log("it is a link, which is not replaced: change what it leads to", 1).await;
+    assert_eq!(std::fs::read_link(&file).expect("a link"), release);
+    assert!(std::fs::read(&release).expect("a file") == bytes && !host.log().contains("is put back"), "{}", host.log());
+}
+
 /// A guest that cannot go on without the whole body traps, and anybody could send such bodies: five of them took the
 /// plugin off sale, and with `rollback` its new build with it.
 #[tokio::test]

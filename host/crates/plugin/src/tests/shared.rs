@@ -100,6 +100,29 @@ async fn a_trap_fails_every_request_in_its_instance_and_counts_as_one_failure() 
     assert_eq!(ask(&plugin, "0xa", "").await.expect("an answer").0["calls"], 1);
 }
 
+/// The meter of a request did not know what its instance was refused: a plugin that always answered 500 for want of memory
+/// stayed in service in a shared instance, and alone its circuit opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_500_over_refused_memory_is_a_failure_in_a_shared_instance_as_it_is_alone() {
+    for reuse in [None, Some(Reuse { total: 1000, concurrent: 8 })] {
+        let plugin = crowd(Limits { breaker: opens_after(1), reuse, ..shared(1000, 8) }).await;
+        ask(&plugin, "", "").await.expect("an answer");
+        assert_eq!(ask(&plugin, "", "try=200").await.expect_err("memory"), Fault::Memory, "{reuse:?}");
+        assert_ne!(plugin.circuit(), Circuit::Closed, "{reuse:?}");
+    }
+    // The refusal is that of the requests which were there then, and of no later one.
+    let plugin = crowd(shared(1000, 8)).await;
+    let together = [begin(&plugin, "", "meet=a:2&try=200"), begin(&plugin, "", "meet=a:2&wait=200")];
+    let [refused, other] = together;
+    assert_eq!(refused.await.expect("no panic").expect_err("memory"), Fault::Memory);
+    other.await.expect("no panic").expect("its own answer is none of 500");
+    let (said, _) = ask(&plugin, "", "room=200").await.expect("it can do without");
+    assert_eq!((&said["calls"], &said["said"][0]), (&1.into(), &"false".into()), "{said}");
+    let (parts, body) = plugin.invoke(free(), get("/crowd?status=500")).await.expect("an answer of 500").into_parts();
+    let said: Value = serde_json::from_slice(&body.collect().await.expect("a body").to_bytes()).expect("JSON");
+    assert_eq!((parts.status.as_u16(), &said["calls"]), (500, &2.into()), "in the same instance: {said}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_or_charge_right_after_the_last_byte_belongs_to_its_request() {
     let plugin = crowd(shared(1000, 8)).await;
