@@ -193,7 +193,7 @@ async fn a_new_build_starts_with_a_closed_circuit() {
 #[tokio::test]
 async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
+    let host = chain.serve(&["upfront"], &format!("{LONG_PAUSE}rollback = true\n")).await;
     host.install_another_build("upfront");
     host.wait_for_log("active file=upfront.wasm", 2).await;
     let builds = || -> Vec<String> {
