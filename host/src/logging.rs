@@ -163,7 +163,8 @@ fn log_panic(panic: &PanicHookInfo<'_>, output: &'static LogOutput) {
     if backtrace.status() == BacktraceStatus::Captured {
         text = format!("{text}{backtrace}\n");
     }
-    output.line(text.as_bytes(), CAPACITY);
+    // It may quote what a client sent.
+    output.line(format!("{}\n", printable_lines(&text)).as_bytes(), CAPACITY);
 }
 
 impl Drop for FlushAtEnd {

@@ -25,7 +25,7 @@ struct CliArguments {
     #[command(subcommand)]
     command: CliCommand,
     /// Log this to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`. The default is
-    /// `coinslot=info,warn`, and `off` for `test`.
+    /// `coinslot=info,warn`, `off` for `test`, and without the changes of plugins, which it prints, for `dev`.
     #[arg(long, global = true, env = "COINSLOT_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// Log as JSON, a line per event.
@@ -64,6 +64,9 @@ impl CliCommand {
         match self {
             #[cfg(feature = "dev")]
             Self::Test(_) => "off",
+            // `dev` prints these lines itself.
+            #[cfg(feature = "dev")]
+            Self::Dev(_) => "coinslot=info,coinslot::catalog::changes=off,warn",
             _ => "coinslot=info,warn",
         }
     }

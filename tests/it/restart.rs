@@ -188,6 +188,45 @@ async fn the_first_file_that_comes_back_into_an_emptied_folder_takes_nothing() {
     }
 }
 
+/// A build that could not serve under a configuration is loaded once more when that has changed. While it was compiled,
+/// its route was answered with 404, as if there were no such endpoint.
+#[tokio::test]
+async fn a_route_whose_plugin_is_loaded_once_more_after_a_reload_is_not_missing() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["echo", "status"], "").await;
+    becomes(&host, "/echo", 200).await;
+    let config = host.configuration();
+    host.signal("TERM");
+    host.wait_for_exit().await;
+    host.write_configuration(&format!("{config}\n[plugin.echo]\nreuse = {{ total = 9, concurrent = 2 }}\n"));
+    host.restart(&[]).await;
+    host.wait_for_log("which takes one request at a time", 1).await;
+    becomes(&host, "/echo", 404).await;
+    // Its compiled form is lost, so that loading it takes a while.
+    for compiled in std::fs::read_dir(host.path(".coinslot/artifacts")).expect("compiled components").flatten() {
+        if !compiled.file_name().to_string_lossy().starts_with('.') {
+            std::fs::remove_file(compiled.path()).expect("removed");
+        }
+    }
+    host.write_configuration(&config);
+    host.signal("HUP");
+    let (begun, mut seen) = (Instant::now(), Vec::new());
+    while seen.last() != Some(&200) {
+        assert!(begun.elapsed() < Duration::from_secs(90), "{seen:?}\n{}", host.log());
+        let reply = reqwest::get(host.url("/echo")).await.expect("an answer");
+        let status = reply.status().as_u16();
+        if status == 503 {
+            assert!(reply.headers().contains_key("retry-after"));
+            assert_eq!(reply.json::<Value>().await.expect("JSON")["error"], "plugin_loading");
+        }
+        seen.push(status);
+        // The other plugins serve, so a load balancer may go on sending requests here.
+        assert_eq!(self::status(&host, "/.well-known/coinslot/ready").await, 200, "{}", host.log());
+    }
+    seen.dedup();
+    assert_eq!(seen, [404, 503, 200], "{}", host.log());
+}
+
 /// A start before its volume was mounted forgot what had served, and the file that came first took its name. Routes whose
 /// plugins were still being loaded were answered with 404, as if there were no such endpoint.
 #[tokio::test]

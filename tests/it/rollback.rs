@@ -220,3 +220,73 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
     assert_eq!((&shop["active"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
 }
+
+/// Another build of a guest: its last section is of no meaning.
+fn another_build(guest: &str) -> Vec<u8> {
+    let mut bytes = component(guest);
+    bytes.extend([0, 3, 1, b'x', 1]);
+    bytes
+}
+
+/// The host refused the build for the reason for which it had refused the file: the command took the answer for the old
+/// one, ended with success, and left the refused build in the place of the file.
+#[tokio::test]
+async fn a_refusal_with_the_words_of_the_one_before_it_is_an_answer() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    drop(served);
+    // No build of this guest can be served so.
+    let file = dir.path().join("coinslot.toml");
+    let config = std::fs::read_to_string(&file).expect("a file");
+    std::fs::write(&file, format!("{config}[plugin.echo]\nreuse = {{ total = 9, concurrent = 2 }}\n")).expect("a file");
+    let present = another_build("echo");
+    install(dir.path(), &present);
+    let _served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    let reason = "which takes one request at a time";
+    becomes_shown(dir.path(), reason).await;
+    // The file holds another build than the one that is put back, and then the same.
+    for present in [present, component("echo")] {
+        install(dir.path(), &present);
+        let listed = || plugins(dir.path())["files"]["shop.wasm"]["failure"].to_string();
+        becomes_shown(dir.path(), reason).await;
+        let back = run(dir.path(), &["plugins", "rollback", "shop"]);
+        let said = String::from_utf8_lossy(&back.stderr).into_owned();
+        assert_eq!(back.status.code(), Some(1), "{said}{}", String::from_utf8_lossy(&back.stdout));
+        assert!(said.contains("the running host refuses echo 1.0.0: ") && said.contains(reason), "{said}");
+        assert_eq!(std::fs::read(dir.path().join("plugins/shop.wasm")).expect("a file"), present);
+        assert!(listed().contains(reason), "{}", listed());
+    }
+}
+
+/// A deployment that switches links has the bytes of its releases elsewhere: a rollback by the command replaces no link.
+#[tokio::test]
+async fn a_file_that_is_a_link_is_not_rolled_back_by_the_command() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    let target = dir.path().join("plugins/shop.wasm");
+    std::fs::create_dir(dir.path().join("releases")).expect("a folder");
+    let switch = |guest: &str| {
+        let release = dir.path().join("releases").join(guest);
+        std::fs::write(&release, component(guest)).expect("a file");
+        let part = dir.path().join("plugins/.link");
+        std::os::unix::fs::symlink(&release, &part).expect("a link");
+        std::fs::rename(part, &target).expect("a rename");
+        release
+    };
+    switch("echo");
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    becomes(&served, "/echo", 200).await;
+    let release = switch("status");
+    becomes(&served, "/status", 200).await;
+    let back = run(dir.path(), &["plugins", "rollback", "shop"]);
+    let said = String::from_utf8_lossy(&back.stderr).into_owned();
+    assert_eq!(back.status.code(), Some(1), "{said}");
+    assert!(said.contains("shop.wasm is a link, which is not replaced: change what it leads to"), "{said}");
+    assert_eq!(std::fs::read_link(&target).expect("a link"), release);
+    assert_eq!(std::fs::read(&release).expect("a file"), component("status"));
+    assert_eq!(reqwest::get(served.url("/status")).await.expect("an answer").status(), 200);
+}

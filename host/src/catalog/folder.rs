@@ -30,7 +30,7 @@ mod start;
 mod swap;
 mod tracked_file;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -235,7 +235,7 @@ impl Folder {
             }
             self.swap(&mut report).await;
             self.record(&report);
-            self.note_start(&mut report);
+            self.note_loading(&mut report);
             all.extend(report);
             if !all.unsettled {
                 break;
@@ -252,7 +252,7 @@ impl Folder {
         report.unsettled |= has_waiting && self.staging.has_room();
         self.swap(report).await;
         self.record(report);
-        self.note_start(report);
+        self.note_loading(report);
         Ok(())
     }
 
@@ -263,21 +263,26 @@ impl Folder {
         active
     }
 
-    /// Notes how far the start is, for the readiness path.
-    fn note_start(&mut self, report: &mut ScanReport) {
-        if self.start.is_over() {
-            return;
+    /// Notes how far the start is, for the readiness path, and which routes have plugins that are being loaded.
+    fn note_loading(&mut self, report: &mut ScanReport) {
+        let mut missing = Vec::new();
+        if !self.start.is_over() {
+            let is_pending = pending(&self.files, &self.staging, self.start.restoring());
+            let progress = self.start.update(is_pending);
+            self.is_changed |= progress.admits_new_builds;
+            report.unsettled |= progress.admits_new_builds;
+            report.completed = self.start.is_over();
+            missing = progress.loading;
         }
-        let (files, staging, restoring) = (&self.files, &self.staging, self.start.restoring());
-        let progress = self.start.update(|name| {
-            let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
-            let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
-            restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
-        });
-        self.is_changed |= progress.admits_new_builds;
-        report.unsettled |= progress.admits_new_builds;
-        report.completed = self.start.is_over();
-        self.live.load().set_loading(Loading::new(progress.loading, &self.start.kept_routes()));
+        self.show_loading(missing);
+    }
+
+    /// Shows these files of the start as missing, and the routes whose plugins are being loaded. There are some after the
+    /// start, too: see [`Start::load_anew`].
+    fn show_loading(&self, missing: Vec<String>) {
+        let is_pending = pending(&self.files, &self.staging, self.start.restoring());
+        let kept: Vec<_> = self.start.kept_routes().into_iter().filter(|kept| is_pending(&kept.file)).collect();
+        self.live.load().set_loading(Loading::new(missing, &kept));
     }
 
     /// Writes the changes of a scan into the history, and forgets compiled components that it does not name and that
@@ -285,7 +290,8 @@ impl Folder {
     fn record(&mut self, report: &ScanReport) {
         let Some(history) = &mut self.history else { return };
         if report.has_changes() {
-            history.record(report, |name| self.files.get(name)?.active.as_deref());
+            let active = |name: &str| self.files.get(name)?.active.as_deref();
+            history.record(report, active, |name| self.files.get(name)?.refused.clone());
             self.write_history();
         }
     }
@@ -299,5 +305,18 @@ impl Folder {
         let named = history.builds().map(|build| &*build.sha256).chain(in_use()).map(str::to_owned).collect();
         let runtime = Arc::clone(&self.loader.runtime);
         tokio::task::spawn_blocking(move || runtime.forget_others(&named));
+    }
+}
+
+/// Tells of a file whether it is neither active nor refused, or is being loaded.
+fn pending(
+    files: &HashMap<String, TrackedFile>,
+    staging: &Staging,
+    restoring: HashSet<String>,
+) -> impl Fn(&str) -> bool {
+    move |name| {
+        let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
+        let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
+        restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
     }
 }

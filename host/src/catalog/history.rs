@@ -50,6 +50,12 @@ pub struct HistoryEntry {
     /// The reason why the file's present content is not active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
+    /// The SHA-256, in hex, of the content that is not active for that reason. None if it was not read.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub refused: Option<String>,
+    /// Counts the refusals of the file's contents: two that follow each other may have the same reason.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub refusals: u64,
     /// Set while the active build does not serve either: it could not be put back after a restart.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub is_idle: bool,
@@ -102,8 +108,14 @@ impl History {
         self.entries.files.entry(file.to_owned()).or_default().abandoned = Some(sha256.to_owned());
     }
 
-    /// Records what a scan changed. `active` gives the active plugin of a file.
-    pub(super) fn record<'p>(&mut self, report: &ScanReport, active: impl Fn(&str) -> Option<&'p Installed>) {
+    /// Records what a scan changed. `active` gives the active plugin of a file, and `refused` the SHA-256 of the content
+    /// that it refused last.
+    pub(super) fn record<'p>(
+        &mut self,
+        report: &ScanReport,
+        active: impl Fn(&str) -> Option<&'p Installed>,
+        refused: impl Fn(&str) -> Option<String>,
+    ) {
         for name in report.removed.iter().chain(&report.forgotten) {
             self.removed(name);
         }
@@ -115,6 +127,7 @@ impl History {
         for (name, reason) in &report.failed {
             let entry = self.entries.files.entry(name.clone()).or_default();
             (entry.failure, entry.is_idle) = (Some(reason.clone()), active(name).is_none());
+            (entry.refused, entry.refusals) = (refused(name), entry.refusals.saturating_add(1));
         }
     }
 
@@ -133,7 +146,7 @@ impl History {
     /// Records that a build is active. Another build that the file had becomes the previous one.
     fn activated(&mut self, file: &str, build: KeptBuild) {
         let entry = self.entries.files.entry(file.to_owned()).or_default();
-        (entry.failure, entry.gone_since, entry.is_idle) = (None, None, false);
+        (entry.failure, entry.refused, entry.gone_since, entry.is_idle) = (None, None, None, false);
         match &mut entry.active {
             // The same build again, as after a restart: only what the configuration decides may differ.
             Some(same) if same.sha256 == build.sha256 => *same = KeptBuild { since: same.since, ..build },
@@ -152,7 +165,7 @@ impl History {
     /// Records that the file is gone. Its last build can be rolled back to.
     fn removed(&mut self, file: &str) {
         let Some(entry) = self.entries.files.get_mut(file) else { return };
-        (entry.failure, entry.is_idle) = (None, false);
+        (entry.failure, entry.refused, entry.is_idle) = (None, None, false);
         entry.gone_since = Some(now());
         if let Some(former) = entry.active.take() {
             entry.previous = Some(former);
@@ -240,6 +253,17 @@ impl HistoryEntry {
         self.active.as_ref().filter(|_| !self.is_idle)
     }
 
+    /// The reason why the host has refused a build since this entry was `before`. None if it has not.
+    pub fn refusal_since(&self, before: &Self, build: &KeptBuild) -> Option<&str> {
+        let is_new = if self.refusals == before.refusals {
+            // An older host counts none.
+            self.failure != before.failure
+        } else {
+            self.refused.as_ref().is_none_or(|sha256| *sha256 == build.sha256)
+        };
+        self.failure.as_deref().filter(|_| is_new)
+    }
+
     /// The build that a rollback puts back: the active one if the file's present content is not active, or else the one
     /// before it.
     pub fn rollback_target(&self) -> Option<&KeptBuild> {
@@ -248,6 +272,11 @@ impl HistoryEntry {
             (Some(_) | None, _) => self.previous.as_ref(),
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Names what a start has not brought back yet, with the routes that it served before.
+//! Names what a start has not brought back yet, and the routes that served before it and whose plugins are being loaded:
+//! at the start, and again when a new configuration may let them load.
 //!
 //! A request for such a route is for a plugin that is being compiled: it is answered with 503, and not with 404, by
 //! which clients and crawlers forget an endpoint.
@@ -13,7 +14,7 @@ use crate::route::{RequestPath, Routes};
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     files: Vec<String>,
-    /// The routes that these files served before the start.
+    /// The routes that files served before the start and whose plugins are being loaded.
     routes: Routes<LoadingRoute>,
 }
 
@@ -26,10 +27,10 @@ pub(super) struct LoadingRoute {
 }
 
 impl Loading {
-    /// These files, of which some served these routes before.
-    pub(super) fn new(files: Vec<String>, kept: &[KeptRoutes]) -> Self {
+    /// These files are missing since the start, and plugins are being loaded that served these routes before it.
+    pub(super) fn new(files: Vec<String>, loaded: &[KeptRoutes]) -> Self {
         let mut routes = Routes::new();
-        for route in kept.iter().filter(|kept| files.contains(&kept.file)).flat_map(KeptRoutes::loading) {
+        for route in loaded.iter().flat_map(KeptRoutes::loading) {
             // Plugins that were active together share no route; of a history that says otherwise the first one counts.
             let (method, path) = (route.method.clone(), route.path.clone());
             let _ = routes.insert(method, &path, route);

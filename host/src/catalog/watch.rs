@@ -29,6 +29,9 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The time between two scans where events come: a program may write to a file that it has mapped, which is no event.
 const WATCHED_INTERVAL: Duration = Duration::from_secs(300);
 
+/// The target of the log's lines about files that the host took, refused or lost: `dev` tells its author in its own words.
+const CHANGES: &str = "coinslot::catalog::changes";
+
 /// A request to serve all plugins together under other policies.
 #[derive(Debug)]
 pub struct Reconfigure {
@@ -168,18 +171,18 @@ fn may_change(kind: EventKind) -> bool {
 /// Logs what a scan changed and refused. `serves` tells whether a build of a file serves.
 fn log(report: &ScanReport, serves: impl Fn(&str) -> bool) {
     for name in &report.removed {
-        tracing::info!(file = %name, "no longer active");
+        tracing::info!(target: CHANGES, file = %name, "no longer active");
     }
     for name in &report.forgotten {
-        tracing::info!(file = %name, "gone; it was not active");
+        tracing::info!(target: CHANGES, file = %name, "gone; it was not active");
     }
     for (name, reason) in &report.failed {
         if reason.starts_with(NOT_ANEW) {
-            tracing::warn!(file = %name, %reason, "it keeps the `config` that it has");
+            tracing::warn!(target: CHANGES, file = %name, %reason, "it keeps the `config` that it has");
         } else if serves(name) {
-            tracing::warn!(file = %name, %reason, "not active; what served before still does");
+            tracing::warn!(target: CHANGES, file = %name, %reason, "not active; what served before still does");
         } else {
-            tracing::warn!(file = %name, %reason, "not active");
+            tracing::warn!(target: CHANGES, file = %name, %reason, "not active");
         }
     }
 }

@@ -7,6 +7,7 @@ pub(super) mod chain;
 mod changes;
 mod note;
 mod rebuild;
+mod records;
 mod requests;
 mod sample;
 mod sources;

@@ -155,7 +155,7 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
     let failed = |error: io::Error| Failure::new(error.to_string());
     let present = present(&target).map_err(failed)?;
     previous.restore(&dir, &target).map_err(failed)?;
-    let active = match taken(&dir, file, previous, entry.failure.as_deref()).await {
+    let active = match taken(&dir, file, previous, entry).await {
         Taken::Active => true,
         Taken::Refused(reason) => {
             let put_back = match &present {
@@ -194,17 +194,18 @@ enum Taken {
     NotYet,
 }
 
-/// Waits until a running host has made this component active or refused it. `failure` is the reason why the file was not
-/// active before.
-async fn taken(dir: &Path, file: &str, wanted: &KeptBuild, failure: Option<&str>) -> Taken {
+/// Waits until a running host has made this component active or refused it. `before` is the entry of the file before the
+/// component was put there.
+async fn taken(dir: &Path, file: &str, wanted: &KeptBuild, before: &HistoryEntry) -> Taken {
     let until = Instant::now() + ROLLBACK_TIMEOUT;
     while Instant::now() < until {
         let history = HistoryFile::read(dir).unwrap_or_default();
         if let Some(entry) = history.files.get(file) {
-            match (&entry.failure, entry.serving()) {
-                (None, Some(build)) if build.sha256 == wanted.sha256 => return Taken::Active,
-                (Some(reason), _) if Some(reason.as_str()) != failure => return Taken::Refused(reason.clone()),
-                (None | Some(_), _) => {}
+            if entry.failure.is_none() && entry.serving().is_some_and(|build| build.sha256 == wanted.sha256) {
+                return Taken::Active;
+            }
+            if let Some(reason) = entry.refusal_since(before, wanted) {
+                return Taken::Refused(reason.to_owned());
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

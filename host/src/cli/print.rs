@@ -4,18 +4,22 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
-use coinslot_base::text::printable_lines;
+use coinslot_base::text::{escaped_json, printable_lines};
 
 use super::Failure;
 
 /// Writes a line to stdout, or several. When its reader has closed it, they are dropped without an error. They may name
 /// files, plugins and what servers say, so nothing in them may drive the terminal.
 pub(super) fn line(text: impl Display) -> Result<(), Failure> {
-    document(printable_lines(&text.to_string()))
+    write(&printable_lines(&text.to_string()))
 }
 
-/// Writes a document for programs, such as JSON, as it is.
-pub(super) fn document(text: impl Display) -> Result<(), Failure> {
+/// Writes a JSON document for programs. A person may see it, too: what its texts hold does not drive the terminal.
+pub(super) fn document(json: impl Display) -> Result<(), Failure> {
+    write(&escaped_json(&json.to_string()))
+}
+
+fn write(text: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout(), "{text}") {
         Ok(()) => Ok(()),
         Err(error) => ended(&error),

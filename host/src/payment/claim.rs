@@ -78,7 +78,7 @@ pub(super) async fn of_earlier(
                 settlement,
                 version: *version,
                 receipt: receipt.clone(),
-                breaker: None,
+                circuit: None,
                 held: None,
             }))
         }

@@ -1,11 +1,11 @@
 //! The state Paid: the money has moved, and its answer is still to be made.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use coinslot_ledger::{Hold, Retained, Step};
-use coinslot_plugin::{BreakerPermit, PaymentReceipt, Permit, ResponseBody, Verdict};
+use coinslot_plugin::{CircuitPermit, PaymentReceipt, Permit, ResponseBody, Verdict};
 use coinslot_x402::{SettlementResponse, Version};
 use http::{Request, Response};
 use http_body::Body as _;
@@ -20,9 +20,6 @@ use super::streamed::{AnswerCopy, StreamedAnswer};
 use super::{Payments, Problem, Purchase, Settled, SettledPayment};
 use crate::endpoint::Endpoint;
 
-/// The time after the pause of a plugin's open circuit for which an owed run that has failed leaves the trial to others.
-const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
-
 /// The money moved, and the guest has not answered yet.
 #[derive(Debug)]
 #[must_use]
@@ -33,7 +30,7 @@ pub struct Paid {
     /// The receipt that the guest sees.
     pub(super) receipt: PaymentReceipt,
     /// The permit to run the plugin. An owed answer of an earlier request has none: its run asks for one.
-    pub(super) breaker: Option<BreakerPermit>,
+    pub(super) circuit: Option<CircuitPermit>,
     /// The room for the beginning of the answer. The run of an owed answer asks for it.
     pub(super) held: Option<HeldBytes>,
 }
@@ -72,8 +69,8 @@ impl Reserved {
         match recorded {
             Recorded::Yes => {
                 payments.waiting.settled(self.id());
-                let Self { hold, breaker, .. } = self;
-                Ok(Paid { hold, settlement, version, receipt, breaker: Some(breaker), held: Some(held) })
+                let Self { hold, circuit, .. } = self;
+                Ok(Paid { hold, settlement, version, receipt, circuit: Some(circuit), held: Some(held) })
             }
             // The row does not say that the answer is owed; recovery will write that. An answer that is made now could
             // be made once more then.
@@ -93,24 +90,24 @@ impl Paid {
         purchase: &Purchase,
         request: Request<Bytes>,
     ) -> Result<Settled, Problem> {
-        let Self { hold, settlement, version, receipt, breaker, held } = self;
+        let Self { hold, settlement, version, receipt, circuit, held } = self;
         let payment = SettledPayment { id: hold.id().clone(), settlement, version };
         let begun = Instant::now();
-        let breaker = match breaker {
+        let circuit = match circuit {
             // A run that failed may do so for a reason of its own, such as its input, and is repeated without a price.
             None if payments.owed_retries.has_failed(&payment.id) => {
-                match purchase.endpoint.plugin.admit_uncounted(TRIAL_PATIENCE) {
+                match purchase.endpoint.plugin.admit_repeated(payment.id.payer()) {
                     Ok(permit) => Some(permit),
                     Err(fault) => return Err(owed(payments, hold.hold(), payment, OwedFailure::Fault(fault)).await),
                 }
             }
-            breaker => breaker,
+            circuit => circuit,
         };
         let first_byte = purchase.endpoint.plugin.limits().first_byte;
         #[expect(clippy::disallowed_methods, reason = "the payment is settled")]
         let permit = Permit::grant(Some(receipt))
             .for_client(Some(purchase.client.network()))
-            .with_breaker_permit(breaker)
+            .with_circuit_permit(circuit)
             .wait_for_instance(first_byte);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
         let running = purchase.trace.run();

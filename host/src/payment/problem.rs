@@ -158,11 +158,22 @@ impl std::fmt::Display for OwedFailure {
     }
 }
 
-/// Refuses to sell the answer of a plugin whose circuit is open, or whose instances are all in use for longer than a
+/// Refuses to sell the answer of a plugin whose circuit of paid calls is open, or whose instances are all in use for longer than a
 /// request waits for one: no money is asked for, and none is taken, for a 503.
 pub(super) fn check_plugin(plugin: &Plugin) -> Result<(), Problem> {
-    match plugin.circuit() {
-        Circuit::Closed => plugin.check_room().map_err(Problem::Plugin),
+    check_closed(plugin.paid_circuit())?;
+    plugin.check_room().map_err(Problem::Plugin)
+}
+
+/// Refuses what [`check_plugin`] does, and a payer whose own calls have failed repeatedly.
+pub(super) fn check_plugin_for(plugin: &Plugin, payer: &str) -> Result<(), Problem> {
+    check_closed(plugin.circuit_of_payer(payer))?;
+    plugin.check_room().map_err(Problem::Plugin)
+}
+
+fn check_closed(circuit: Circuit) -> Result<(), Problem> {
+    match circuit {
+        Circuit::Closed => Ok(()),
         Circuit::Open { retry } => Err(Problem::Plugin(Fault::CircuitOpen { retry })),
     }
 }

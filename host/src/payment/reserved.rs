@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_facilitator::{PayerKind, Verification};
 use coinslot_ledger::{Hold, PaymentId, Step};
-use coinslot_plugin::{BreakerPermit, Fault, PaymentReceipt, Permit, Verdict};
+use coinslot_plugin::{CircuitPermit, Fault, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::exact::SETTLE_MARGIN_SECONDS;
 use coinslot_x402::{Reason, UnixTime, Version};
 use http::Request;
@@ -27,13 +27,12 @@ pub struct Reserved {
     pub(super) hold: HoldGuard,
     /// The time that the checks took.
     pub(super) verify: Duration,
-    pub(super) breaker: BreakerPermit,
+    pub(super) circuit: CircuitPermit,
     exposure: Option<Exposure>,
 }
 
 impl Reserved {
-    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuit breaker for a
-    /// permit. On an error the claim is released.
+    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuits for a permit. On an error the claim is released.
     ///
     /// The order matters: the trial request of an open circuit must come from a payer whose funds are confirmed.
     pub(super) async fn confirm(
@@ -46,10 +45,10 @@ impl Reserved {
     ) -> Result<(Self, PayerKind), Problem> {
         let confirmed = confirm(payments, purchase, &accepted, hold.id()).await;
         let verify = begun.elapsed();
-        let admitted =
-            confirmed.and_then(|payer| Ok((purchase.endpoint.plugin.admit().map_err(Problem::Plugin)?, payer)));
+        let admit = || purchase.endpoint.plugin.admit(hold.id().payer()).map_err(Problem::Plugin);
+        let admitted = confirmed.and_then(|payer| Ok((admit()?, payer)));
         match admitted {
-            Ok((breaker, payer)) => Ok((Self { accepted, hold, verify, breaker, exposure }, payer)),
+            Ok((circuit, payer)) => Ok((Self { accepted, hold, verify, circuit, exposure }, payer)),
             Err(problem) => {
                 release(payments, hold.hold()).await;
                 Err(problem)
@@ -69,11 +68,11 @@ impl Reserved {
         let begun = Instant::now();
         let receipt = self.receipt();
         let wait = longest_wait(&self.accepted, payments.now(), purchase.endpoint.plugin.limits().first_byte);
-        let Self { accepted, hold, verify, breaker, exposure } = self;
+        let Self { accepted, hold, verify, circuit, exposure } = self;
         #[expect(clippy::disallowed_methods, reason = "the payment is claimed and verified")]
         let permit = Permit::grant(Some(receipt))
             .for_client(Some(purchase.client.network()))
-            .with_breaker_permit(Some(breaker))
+            .with_circuit_permit(Some(circuit))
             .wait_for_instance(wait);
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,

@@ -19,7 +19,7 @@ use super::earlier_claim::{self, EarlierClaim};
 use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
-use super::problem::check_plugin;
+use super::problem::check_plugin_for;
 use super::{Payments, Problem, Purchase, Reserved, TracedPayment, reserved};
 
 /// A payment that is for us and in time, and whose signer is proven: by its key, or by the contract that stands at its
@@ -69,13 +69,14 @@ impl Verified {
         }
     }
 
-    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open or that has no
-    /// room, or a payer above its rate, who would keep all others waiting.
+    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, for this payer or for
+    /// all, or that has no room, or a payer above its rate, who would keep all others waiting.
     pub(super) fn admit(self, payments: &Payments, plugin: &Plugin) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
             Readiness::NoGas | Readiness::Down => Some(Problem::CannotSettle),
             Readiness::Ready => {
-                check_plugin(plugin).and_then(|()| payments.count_payment(self.accepted.exact.authorization.from)).err()
+                let count = || payments.count_payment(self.accepted.exact.authorization.from);
+                check_plugin_for(plugin, self.id.payer()).and_then(|()| count()).err()
             }
         };
         match problem {

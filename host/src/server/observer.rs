@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_plugin::Fault;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
-use http::header::CONTENT_LENGTH;
-use http::{Method, Request};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{Method, Request, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
@@ -22,6 +22,7 @@ use crate::endpoint::{Access, Endpoint};
 use crate::payment::{Charged, RequestTrace, TracedPayment};
 use crate::respond::{CHARGED, FailureNote, Reply, ReplyBody};
 use crate::route::RequestPath;
+use crate::schema::essence;
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
@@ -55,6 +56,8 @@ pub struct RequestReport {
     pub outcome: RequestOutcome,
     /// The reason why the request was not answered, or not to the end.
     pub reason: Option<String>,
+    /// What the author of the plugin should mend in an answer that went out.
+    pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
     /// The time in the plugin, with the wait for an instance; of a streamed answer, with the time of its reader.
@@ -115,6 +118,7 @@ impl WatchedRequest {
             status: None,
             outcome: RequestOutcome::HungUp,
             reason: None,
+            advice: None,
             payment: None,
             in_plugin: Duration::ZERO,
             on_chain: Duration::ZERO,
@@ -139,6 +143,7 @@ impl WatchedRequest {
         if let Some(report) = &mut self.report {
             report.status = Some(reply.status().as_u16());
             report.outcome = outcome;
+            report.advice = report.endpoint.as_ref().and_then(|endpoint| media_type_advice(endpoint, outcome, &reply));
             report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
         }
         let explains = reply.status().as_u16() >= 400 && outcome != RequestOutcome::Asked;
@@ -187,6 +192,22 @@ impl WatchedRequest {
         report.total = self.begun.elapsed();
         (self.observer.0)(report);
     }
+}
+
+/// What to mend if an answer has another media type than its endpoint declares: clients choose by the declared one.
+fn media_type_advice(endpoint: &Endpoint, outcome: RequestOutcome, reply: &Reply) -> Option<String> {
+    let is_of_plugin = matches!(outcome, RequestOutcome::Free | RequestOutcome::Paid | RequestOutcome::PaidBefore);
+    if !is_of_plugin || !reply.status().is_success() || reply.status() == StatusCode::NO_CONTENT {
+        return None;
+    }
+    let header = reply.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
+    let (sent, declared) = (essence(header.as_deref().unwrap_or_default()), essence(&endpoint.resource.mime_type));
+    let is_empty = sent.is_empty() && reply.body().size_hint().exact() == Some(0);
+    if is_empty || declared.is_empty() || sent == declared {
+        return None;
+    }
+    let sent = if sent.is_empty() { "missing" } else { &sent };
+    Some(format!("the answer's media type is {sent}, and {declared} is declared"))
 }
 
 impl Drop for WatchedRequest {

@@ -134,10 +134,19 @@ impl Breaker {
     /// its failure does not count. It is the trial only if no other call has been for this long after the pause: else
     /// one client could have every trial fail.
     pub fn admit_uncounted(self: &Arc<Self>, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
+        self.admit_behind_others(CallRole::Uncounted, patience)
+    }
+
+    /// Lets a call through that counts, and that is the trial only as one of [`Breaker::admit_uncounted`] is.
+    pub fn admit_patiently(self: &Arc<Self>, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
+        self.admit_behind_others(CallRole::Usual, patience)
+    }
+
+    fn admit_behind_others(self: &Arc<Self>, role: CallRole, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
         let mut state = self.state.lock();
         let now = Instant::now();
         match *state {
-            CircuitState::Closed { .. } => Ok(BreakerPermit::new(self, CallRole::Uncounted)),
+            CircuitState::Closed { .. } => Ok(BreakerPermit::new(self, role)),
             CircuitState::Open { until, pause } if now.saturating_duration_since(until) >= patience && now >= until => {
                 *state = CircuitState::Trial { pause };
                 Ok(BreakerPermit::new(self, CallRole::Trial))

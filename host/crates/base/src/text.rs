@@ -1,5 +1,7 @@
 //! Makes text from outside safe to print and short: in a log line, an error message or a table.
 
+use std::fmt::Write as _;
+
 /// Replaces each character that [drives a terminal](drives_terminal) but the tab by U+FFFD, so that text from outside can
 /// neither break a line nor show what it is not.
 pub fn printable(text: &str) -> String {
@@ -18,6 +20,21 @@ pub fn drives_terminal(c: char) -> bool {
 /// Makes each line of a text [`printable`], and keeps the lines: for messages of tools, which have several.
 pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
+}
+
+/// Escapes what [drives a terminal](drives_terminal) in a JSON text, which stays the same JSON: a writer of JSON escapes
+/// some control characters, and none that sets the direction of text. Line breaks between tokens are kept.
+pub fn escaped_json(json: &str) -> String {
+    let mut escaped = String::with_capacity(json.len());
+    for c in json.chars() {
+        if drives_terminal(c) && c != '\n' {
+            // All of them are in the basic plane, so one escape is enough.
+            let _ = write!(escaped, "\\u{:04x}", u32::from(c));
+        } else {
+            escaped.push(c);
+        }
+    }
+    escaped
 }
 
 /// The longest start of a text with at most `most` characters.
@@ -74,6 +91,17 @@ mod tests {
         let text = "error: a\r\n  --> b.rs:1\u{1b}[2K\n\tc\n";
         assert_eq!(printable_lines(text), "error: a\n  --> b.rs:1\u{fffd}[2K\n\tc");
         assert_eq!(printable_lines(""), "");
+    }
+
+    #[test]
+    fn an_escaped_json_text_is_the_same_json_without_what_drives_a_terminal() {
+        for (json, expected) in [
+            ("{\n  \"a\": \"b\\u001b\"\n}", "{\n  \"a\": \"b\\u001b\"\n}"),
+            ("\"\u{202e}x\u{7f}\u{9b}2J\u{2028}\"", "\"\\u202ex\\u007f\\u009b2J\\u2028\""),
+            ("\"\u{5e9}\u{1f469}\u{200d}\u{1f52c}\"", "\"\u{5e9}\u{1f469}\u{200d}\u{1f52c}\""),
+        ] {
+            assert_eq!(escaped_json(json), expected);
+        }
     }
 
     #[test]

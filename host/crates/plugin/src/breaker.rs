@@ -1,14 +1,89 @@
-//! The circuit breaker of a plugin: the faults that count as failures, and the log of what they change.
+//! The circuit breakers of a plugin: which calls share a circuit, the faults that count as failures, and the log of what
+//! they change.
 //!
 //! A breaker stops no request that runs. What else follows from an open circuit, such as going back to the previous
-//! build, is decided by the callers of [`Plugin::circuit`](crate::Plugin::circuit).
+//! build, is decided by the callers of [`Plugin::circuit`](crate::Plugin::circuit) and its siblings.
 
-use coinslot_base::breaker::{Breaker, BreakerChange, BreakerOpen, BreakerPermit};
+mod paid;
+mod permit;
+#[cfg(test)]
+mod tests;
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use coinslot_base::breaker::{Breaker, BreakerOpen, BreakerSettings};
+
+use self::paid::PaidCircuit;
+pub(crate) use self::paid::payer_key;
 use crate::fault::{Circuit, Fault};
 
+pub use self::permit::CircuitPermit;
+
+/// The time after the pause of an open circuit for which calls that have failed before leave the trial to others.
+const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The circuits of one build: one of the calls that somebody has paid for, or has a verified payment for, and one of
+/// those that nobody has.
+///
+/// A circuit refuses everybody, so what opens it must not be free of cost to one client alone:
+///
+/// - *Unpaid calls* cost their sender nothing, and one input that makes the plugin fail is enough to open their circuit.
+///   So that circuit refuses unpaid calls alone: free routes, and requests that a quote has made free.
+/// - *Paid calls* that fail are not charged, so one payer can repeat one for nothing. Their circuit counts payers, and
+///   each payer has a circuit of its own besides: see [`PaidCircuit`].
+/// - *Quotes* are unpaid, and a client that finds an input whose quote fails can repeat it. In a circuit of the unpaid
+///   calls, their failures or those of free routes would take the quoted routes off sale. A circuit of their own would
+///   do the same. So quotes count for no circuit. They run while the circuit of the paid calls is closed, for what they
+///   price. A plugin whose every quote fails sells nothing, because no price is made, and its quotes are bounded by
+///   their CPU time, their wall time and their part of the plugin's instances.
+#[derive(Debug)]
+pub(crate) struct Circuits {
+    unpaid: Arc<Breaker>,
+    paid: Arc<PaidCircuit>,
+}
+
+impl Circuits {
+    /// Closed circuits of the plugin of this name.
+    pub(crate) fn new(plugin: &Arc<str>, settings: BreakerSettings) -> Arc<Self> {
+        let unpaid = Breaker::new(Arc::clone(plugin), settings);
+        Arc::new(Self { unpaid, paid: PaidCircuit::new(plugin, settings) })
+    }
+
+    /// The state of the circuit of unpaid calls.
+    pub(crate) fn unpaid(&self) -> Circuit {
+        state(&self.unpaid)
+    }
+
+    /// The state of the circuit of paid calls.
+    pub(crate) fn paid(&self) -> Circuit {
+        state(self.paid.all_payers())
+    }
+
+    /// The state of the circuits that a paid call of this payer meets.
+    pub(crate) fn of_payer(&self, payer: &str) -> Circuit {
+        match self.paid.of_payer(payer) {
+            Some(own) if state(&own) != Circuit::Closed => state(&own),
+            Some(_) | None => self.paid(),
+        }
+    }
+
+    /// Takes a permit for a call of this payer, or for an unpaid one.
+    pub(crate) fn admit(&self, payer: Option<&str>) -> Result<CircuitPermit, Fault> {
+        match payer {
+            Some(payer) => Ok(self.paid.admit(payer)?),
+            None => Ok(CircuitPermit::unpaid(self.unpaid.admit()?)),
+        }
+    }
+
+    /// Takes a permit for a paid run that has failed before and is repeated.
+    pub(crate) fn admit_repeated(&self, payer: &str) -> Result<CircuitPermit, Fault> {
+        Ok(self.paid.admit_repeated(payer)?)
+    }
+}
+
 /// The state of a circuit. Reading it begins no trial.
-pub(crate) fn circuit(breaker: &Breaker) -> Circuit {
+fn state(breaker: &Breaker) -> Circuit {
     match breaker.check() {
         Ok(()) => Circuit::Closed,
         Err(BreakerOpen { retry }) => Circuit::Open { retry },
@@ -18,37 +93,6 @@ pub(crate) fn circuit(breaker: &Breaker) -> Circuit {
 impl From<BreakerOpen> for Fault {
     fn from(BreakerOpen { retry }: BreakerOpen) -> Self {
         Self::CircuitOpen { retry }
-    }
-}
-
-/// Reports that a response has begun and may go on for a long time: other requests need not wait for the end of a
-/// trial.
-pub(crate) fn responds(permit: &mut BreakerPermit, plugin: &str) {
-    if permit.responds().is_some() {
-        tracing::info!(plugin, "the plugin answers again: its circuit is closed");
-    }
-}
-
-/// Reports that the guest ended without a fault, whatever it answered.
-pub(crate) fn succeeded(permit: BreakerPermit, plugin: &str) {
-    if permit.succeeded().is_some() {
-        tracing::info!(plugin, "the plugin answers again: its circuit is closed");
-    }
-}
-
-/// Reports a fault. A fault that is not the guest's own changes nothing.
-pub(crate) fn failed(permit: BreakerPermit, plugin: &str, fault: &Fault) {
-    if !counts(fault) {
-        return;
-    }
-    match permit.failed() {
-        Some(BreakerChange::Opened { failures, pause }) => {
-            tracing::warn!(plugin, %fault, failures, ?pause, "the plugin failed repeatedly: its circuit is open");
-        }
-        Some(BreakerChange::Reopened { pause }) => {
-            tracing::warn!(plugin, %fault, ?pause, "the plugin failed its trial: its circuit stays open");
-        }
-        Some(BreakerChange::Closed) | None => {}
     }
 }
 
@@ -72,36 +116,5 @@ fn counts(fault: &Fault) -> bool {
         | Fault::Unread
         | Fault::Busy
         | Fault::CircuitOpen { .. } => false,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-    use std::time::Duration;
-
-    use coinslot_base::breaker::BreakerSettings;
-
-    use super::*;
-
-    fn fail(breaker: &Arc<Breaker>, fault: &Fault) {
-        failed(breaker.admit().expect("admitted"), "p", fault);
-    }
-
-    #[test]
-    fn a_fault_that_is_not_the_guests_never_opens_the_circuit() {
-        let hour = Duration::from_secs(3600);
-        let settings = BreakerSettings { failures: 1, pause: hour, longest: hour, jitter: false };
-        let breaker = Breaker::new("p".into(), settings);
-        let broken = [Fault::RequestEndedEarly, Fault::RequestTooLarge].map(|fault| fault("it trapped".into()));
-        let others = [Fault::ResponseTooLarge, Fault::SlowRequest].into_iter().chain(broken);
-        for fault in [Fault::Busy, Fault::PluginMemory, Fault::Unread].into_iter().chain(others) {
-            fail(&breaker, &fault);
-        }
-        assert_eq!(circuit(&breaker), Circuit::Closed);
-        fail(&breaker, &Fault::Deadline);
-        assert!(matches!(circuit(&breaker), Circuit::Open { .. }));
-        let refused = breaker.admit().map(drop).map_err(Fault::from);
-        assert!(matches!(refused, Err(Fault::CircuitOpen { retry }) if retry > hour - Duration::from_secs(60)));
     }
 }

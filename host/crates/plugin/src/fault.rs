@@ -72,7 +72,7 @@ impl Fault {
     }
 }
 
-/// The state of a plugin's circuit breaker, for callers that send no request.
+/// The state of one of a plugin's circuits, for callers that send no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Circuit {
     /// Requests are answered.

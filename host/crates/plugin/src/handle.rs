@@ -4,12 +4,10 @@ mod policy;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-use coinslot_base::breaker::{Breaker, BreakerPermit};
+use std::time::Instant;
 
 use self::policy::{instances, resolve, sells};
-use crate::breaker;
+use crate::breaker::{CircuitPermit, Circuits};
 use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::Wasi;
@@ -33,7 +31,7 @@ pub(crate) struct LoadedPlugin {
     wasi: Wasi,
     description: Description,
     digest: String,
-    breaker: Arc<Breaker>,
+    pub(crate) circuits: Arc<Circuits>,
     pub(crate) instances: Arc<Instances>,
 }
 
@@ -59,7 +57,7 @@ impl Plugin {
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
-        let breaker = Breaker::new(plugin.clone(), limits.breaker);
+        let circuits = Circuits::new(&plugin, limits.breaker);
         let terms = LimitTerms {
             plugin: Arc::clone(&plugin),
             most: limits.instances,
@@ -69,12 +67,12 @@ impl Plugin {
         };
         let permits = InstanceLimit::new(&resources.instances, terms);
         let instances = instances(&resources, wasi, plugin, Arc::new(linked), limits, capabilities, permits);
-        Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, breaker, instances }) })
+        Ok(Self { loaded: Arc::new(LoadedPlugin { resources, wasi, description, digest, circuits, instances }) })
     }
 
     /// The same component under another policy. It is not compiled again, and described again only if it reads its
     /// configuration and that has changed. Requests that run keep the policy under which they began. The permits and
-    /// the circuit breaker stay the same if nothing that they depend on changes.
+    /// the circuits stay the same if nothing that they depend on changes.
     pub async fn with_policies(&self, policies: &PluginPolicies) -> Result<Self, LoadError> {
         self.described_as(self.describe_anew(policies).await?, policies)
     }
@@ -97,10 +95,10 @@ impl Plugin {
         let memory = MemoryTerms::new(&limits, description.initial_memory, spec.component.data);
         let sells = sells(&description.info, spec.component.quote.is_some());
         let permits = spec.permits.under(limits.instances, sells, memory);
-        let breaker = if limits.breaker == spec.limits.breaker {
-            Arc::clone(&old.breaker)
+        let circuits = if limits.breaker == spec.limits.breaker {
+            Arc::clone(&old.circuits)
         } else {
-            Breaker::new(Arc::clone(&spec.plugin), limits.breaker)
+            Circuits::new(&spec.plugin, limits.breaker)
         };
         let (plugin, component) = (Arc::clone(&spec.plugin), Arc::clone(&spec.component));
         let instances = instances(&old.resources, old.wasi, plugin, component, limits, capabilities, permits);
@@ -109,7 +107,7 @@ impl Plugin {
             wasi: old.wasi,
             description,
             digest: old.digest.clone(),
-            breaker,
+            circuits,
             instances,
         };
         Ok(Self { loaded: Arc::new(loaded) })
@@ -153,22 +151,43 @@ impl Plugin {
         self.loaded.instances.spec.component.quote.is_some()
     }
 
-    /// The state of its circuit breaker. That of a new build is closed.
+    /// True if any of its endpoints has a price.
+    pub fn sells(&self) -> bool {
+        self.loaded.instances.spec.permits.sells()
+    }
+
+    /// The state of the circuit by which the build is judged: that of paid calls if it sells something, because anybody
+    /// can have unpaid calls fail, and else that of unpaid calls. The circuits of a new build are closed.
     pub fn circuit(&self) -> Circuit {
-        breaker::circuit(&self.loaded.breaker)
+        if self.sells() { self.paid_circuit() } else { self.unpaid_circuit() }
     }
 
-    /// Takes a permit of its circuit breaker, before anything is taken for the request. Fails with
-    /// [`Fault::CircuitOpen`].
-    pub fn admit(&self) -> Result<BreakerPermit, Fault> {
-        Ok(self.loaded.breaker.admit()?)
+    /// The state of the circuit of paid calls. While it is open, nothing is sold.
+    pub fn paid_circuit(&self) -> Circuit {
+        self.loaded.circuits.paid()
     }
 
-    /// Takes a permit for a run that has failed before and is repeated: its failure does not count, and it is the trial
-    /// of an open circuit only if no other run has been for this long after the pause. Fails with
+    /// The state of the circuit of unpaid calls.
+    pub fn unpaid_circuit(&self) -> Circuit {
+        self.loaded.circuits.unpaid()
+    }
+
+    /// The state of the circuits that a paid call of this payer meets: that of paid calls, and its own.
+    pub fn circuit_of_payer(&self, payer: &str) -> Circuit {
+        self.loaded.circuits.of_payer(payer)
+    }
+
+    /// Takes a permit of the circuits for a call of this payer, whose payment is verified, before anything is taken for
+    /// the request. Fails with [`Fault::CircuitOpen`].
+    pub fn admit(&self, payer: &str) -> Result<CircuitPermit, Fault> {
+        self.loaded.circuits.admit(Some(payer))
+    }
+
+    /// Takes a permit for a paid run that has failed before and is repeated: its failure does not count, and it is the
+    /// trial of an open circuit only if no other run has been for a while after the pause. Fails with
     /// [`Fault::CircuitOpen`].
-    pub fn admit_uncounted(&self, patience: Duration) -> Result<BreakerPermit, Fault> {
-        Ok(self.loaded.breaker.admit_uncounted(patience)?)
+    pub fn admit_repeated(&self, payer: &str) -> Result<CircuitPermit, Fault> {
+        self.loaded.circuits.admit_repeated(payer)
     }
 
     /// Returns at once whether a paid request that comes soon will find an instance in time, as far as can be told from
@@ -219,7 +238,7 @@ impl Plugin {
         permit: Permit,
         request: http::Request<RequestBody>,
     ) -> Result<http::Response<ResponseBody>, Fault> {
-        invoke::invoke(&self.loaded.instances, &self.loaded.breaker, permit, request).await
+        invoke::invoke(&self.loaded.instances, &self.loaded.circuits, permit, request).await
     }
 
     /// Asks the price of one request, within 50 ms of CPU time.

@@ -44,8 +44,9 @@ mod template;
 #[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests;
 
-pub use coinslot_base::breaker::{BreakerPermit, BreakerSettings};
+pub use coinslot_base::breaker::BreakerSettings;
 
+pub use self::breaker::CircuitPermit;
 pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError, SecretPlace};
 pub use self::contract::{
     DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody,

@@ -3,8 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use coinslot_base::breaker::BreakerPermit;
-
+use crate::breaker::CircuitPermit;
 use crate::contract::PaymentReceipt;
 
 /// The client of a request: the address of its network. All requests without an address are of one client.
@@ -15,7 +14,7 @@ pub type Client = Option<IpAddr>;
 #[must_use]
 pub struct Permit {
     pub(crate) receipt: Option<PaymentReceipt>,
-    pub(crate) breaker: Option<BreakerPermit>,
+    pub(crate) circuit: Option<CircuitPermit>,
     /// The longest wait for an instance. None: as for a request that can be sent again.
     pub(crate) wait: Option<Duration>,
     pub(crate) client: Client,
@@ -26,13 +25,13 @@ impl Permit {
     /// Grants the permission, with the receipt that the guest may read. A test counts the call sites: one for free
     /// routes, and those of reserved payments.
     pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
-        Self { receipt, breaker: None, wait: None, client: None, is_metered: false }
+        Self { receipt, circuit: None, wait: None, client: None, is_metered: false }
     }
 
-    /// Uses a permit of the plugin's circuit breaker that was taken earlier. Without one, the breaker is asked when the
-    /// request is answered.
-    pub fn with_breaker_permit(self, breaker: Option<BreakerPermit>) -> Self {
-        Self { breaker, ..self }
+    /// Uses a permit of the plugin's circuits that was taken earlier. Without one they are asked when the request is
+    /// answered: that of paid calls if there is a receipt, and else that of unpaid ones.
+    pub fn with_circuit_permit(self, circuit: Option<CircuitPermit>) -> Self {
+        Self { circuit, ..self }
     }
 
     /// Names the client, whose requests wait behind those of clients that have fewer instances of the plugin in use.

@@ -29,6 +29,7 @@ impl Folder {
             for (name, conflict) in &self.refused {
                 let file = self.files.entry(name.clone()).or_default();
                 let anew = if file.is_active_content() { NOT_ANEW } else { "" };
+                file.refused.clone_from(&file.staged);
                 if let Some(reason) = file.fail(format!("{anew}{conflict}")) {
                     report.failed.push((name.clone(), reason));
                 }

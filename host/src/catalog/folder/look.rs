@@ -24,7 +24,10 @@ impl Folder {
                 FileLook::Unchanged => {}
                 FileLook::NoRoom => has_waiting = true,
                 FileLook::Unsettled => report.unsettled = true,
-                FileLook::Failed(reason) => report.failed.push((name.clone(), reason)),
+                FileLook::Failed(reason) => {
+                    known.refused = None;
+                    report.failed.push((name.clone(), reason));
+                }
                 FileLook::Changed(wasm) => self.stage(name, wasm, report),
             }
         }
@@ -89,8 +92,14 @@ impl Folder {
         let sha256 = hex::encode(Sha256::digest(&wasm));
         if file.staged.as_ref() == Some(&sha256) {
             let serves = file.active.as_ref().is_some_and(|active| active.plugin.sha256() == sha256);
-            if serves && file.failure.take().is_some() {
-                report.loaded.push(name.to_owned());
+            match &file.failure {
+                Some(_) if serves => {
+                    file.failure = None;
+                    report.loaded.push(name.to_owned());
+                }
+                // Put there again, it is refused again: a rollback waits for that answer.
+                Some(reason) => report.failed.push((name.to_owned(), reason.clone())),
+                None => {}
             }
             return;
         }
@@ -122,7 +131,7 @@ impl Folder {
                 Err(error) => {
                     let is_active = file.is_active_content();
                     // The same content is tried again when it is copied again: the cause may not have been the content.
-                    file.staged = None;
+                    file.refused = file.staged.take();
                     if error.is_passing {
                         file.try_again_later();
                     } else {

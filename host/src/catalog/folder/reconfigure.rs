@@ -59,6 +59,8 @@ impl Folder {
             self.write_history();
         }
         self.look_again(&refused);
+        // From here on, and not from the next scan on: a scan may take a while.
+        self.show_loading(self.live.load().loading());
         Ok(Reconfigured { unknown: self.unknown_plugins(), refused })
     }
 

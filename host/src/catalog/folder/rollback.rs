@@ -73,7 +73,7 @@ pub(super) fn may_roll_back(file: &TrackedFile) -> bool {
     file.active.as_ref().is_some_and(|active| active.plugin.limits().rollback)
 }
 
-/// True if the circuit of the active build is open and the operator lets it be rolled back.
+/// True if the circuit by which the active build is judged is open and the operator lets it be rolled back.
 pub(super) fn is_failing(file: &TrackedFile) -> bool {
     may_roll_back(file) && file.active.as_ref().is_some_and(|active| active.plugin.circuit() != Circuit::Closed)
 }

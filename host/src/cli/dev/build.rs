@@ -9,6 +9,7 @@ use coinslot_base::text::{printable, printable_lines};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 
+use super::records::{SealedRecords, remove_record};
 use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
 use crate::cli::build::compile::{self, BuildResult};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
@@ -20,6 +21,7 @@ pub(super) struct PluginBuilder {
     sources: PathBuf,
     output: PathBuf,
     progress: MultiProgress,
+    records: SealedRecords,
     /// The last build of each plugin in this process, successful or not, by name.
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
     /// Folders and files that are not built or not watched, each of which is named once.
@@ -43,9 +45,13 @@ impl PluginBuilder {
         std::fs::create_dir_all(output).map_err(|error| Failure::new(format!("{}: {error}", output.display())))?;
         let absolute =
             |path: &Path| path.canonicalize().map_err(|error| Failure::new(format!("{}: {error}", path.display())));
+        let output = absolute(output)?;
+        let records = SealedRecords::of(&output);
+        let unkept = |error| Failure::new(format!("{}: a key cannot be kept there: {error}", output.display()));
         Ok(Self {
             sources: absolute(sources)?,
-            output: absolute(output)?,
+            records: records.map_err(unkept)?,
+            output,
             progress: MultiProgress::new(),
             builds: Arc::default(),
             named: Arc::default(),
@@ -81,7 +87,7 @@ impl PluginBuilder {
         let (mut placed, mut stale) = (Vec::new(), Vec::new());
         let sources = self.find()?;
         self.remove_others(&sources);
-        let shared = self.shared_files();
+        let (shared, mut linked) = (self.shared_files(), LinkedFiles::default());
         self.builds.lock().retain(|name, _| sources.iter().any(|source| source.name == *name));
         for source in sources {
             let out = self.component(&source);
@@ -89,12 +95,12 @@ impl PluginBuilder {
                 let files = self.files_of(&source, &shared, &BTreeSet::new());
                 let record = BuildRecord::of(&BuildRecord::default(), &files, &files, BTreeSet::new());
                 // Before the component: what has no record is not removed when its source is gone.
-                record.write(&out);
+                self.records.write(&record, &out);
                 self.builds.lock().insert(source.name.clone(), record);
                 let is_fresh = is_same(&source.path, &out);
                 let result = if is_fresh { BuildResult::Fresh } else { compile::place(&source.path, &out) };
                 placed.push((source.name, result));
-            } else if self.is_stale(&source, &shared) {
+            } else if self.is_stale(&source, &shared, &mut linked) {
                 stale.push(source);
             } else if out.is_file() {
                 placed.push((source.name, BuildResult::Fresh));
@@ -110,8 +116,8 @@ impl PluginBuilder {
         if self.builds.lock().keys().any(is_gone) {
             return true;
         }
-        let shared = self.shared_files();
-        sources.iter().any(|source| self.is_stale(source, &shared))
+        let (shared, mut linked) = (self.shared_files(), LinkedFiles::default());
+        sources.iter().any(|source| self.is_stale(source, &shared, &mut linked))
     }
 
     /// The plugins of the folder, sorted by name.
@@ -174,7 +180,7 @@ impl PluginBuilder {
         add_read(&mut before, read.difference(&former.read));
         let record = BuildRecord::of(&former, &before, &self.files_of(source, &shared, &read), read);
         if result == BuildResult::Built {
-            record.write(&out);
+            self.records.write(&record, &out);
         }
         self.builds.lock().insert(source.name.clone(), record);
         result
@@ -186,16 +192,20 @@ impl PluginBuilder {
 
     /// True if the plugin was not built since its sources changed, or its component is gone. One that failed is not
     /// built again before they change.
-    fn is_stale(&self, source: &PluginSource, shared: &Snapshot) -> bool {
+    fn is_stale(&self, source: &PluginSource, shared: &Snapshot, linked: &mut LinkedFiles) -> bool {
         let Some(record) = self.record(source) else { return true };
-        !record.is_of(&self.files_of(source, shared, &record.read))
+        let own = match linked_folder(source) {
+            None => files_at(&source.path),
+            Some(folder) => linked.entry(folder.clone()).or_insert_with(|| files_at(&folder)).clone(),
+        };
+        !record.is_of(&self.with_own(source, shared, own, &record.read))
     }
 
     /// The record of the last build: of this process, or of an earlier one whose component is there.
     fn record(&self, source: &PluginSource) -> Option<BuildRecord> {
         let out = self.component(source);
         let known = self.builds.lock().get(&source.name).cloned();
-        known.or_else(|| BuildRecord::read(&out).filter(|_| out.is_file()))
+        known.or_else(|| self.records.read(&out))
     }
 
     /// The SDK and the WIT as they are now, and the manifests of the folders above: workspaces.
@@ -206,10 +216,17 @@ impl PluginBuilder {
         files
     }
 
-    /// The files that a plugin is made of: those of its folder, those of `shared`, and those that its compiler read.
+    /// The files that a plugin is made of, as they are now: those of its folder, those of `shared`, and those that its
+    /// compiler read.
     fn files_of(&self, source: &PluginSource, shared: &Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
-        let mut files = shared.clone();
-        files.add(&source.path);
+        let own = files_at(linked_folder(source).as_ref().unwrap_or(&source.path));
+        self.with_own(source, shared, own, read)
+    }
+
+    /// The files of a plugin of which those of its folder are known.
+    fn with_own(&self, source: &PluginSource, shared: &Snapshot, own: Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
+        let mut files = own;
+        files.extend(shared);
         add_read(&mut files, read.iter());
         for folder in files.too_large() {
             let shown = folder.strip_prefix(&self.sources).unwrap_or(folder).display();
@@ -222,13 +239,16 @@ impl PluginBuilder {
         files
     }
 
-    /// The folder of the plugins, and those that links in it lead to, each with the folder that is meant.
+    /// The folder of the plugins, and those of plugins that links in it lead to, each with the folder that is meant, and
+    /// each of these once: a watch goes through the whole folder.
     pub(super) fn roots(&self) -> Vec<(PathBuf, PathBuf)> {
         let mut roots = self.sources();
-        let entries = std::fs::read_dir(&self.sources).into_iter().flatten().flatten();
-        let links = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_symlink()));
-        roots.extend(links.map(|entry| entry.path()).filter(|path| path.is_dir()));
-        roots.into_iter().filter_map(|root| Some((root.clone(), root.canonicalize().ok()?))).collect()
+        roots.extend(
+            self.find().into_iter().flatten().filter(|plugin| plugin.path.is_symlink()).map(|plugin| plugin.path),
+        );
+        let mut targets = BTreeSet::new();
+        let meant = roots.into_iter().filter_map(|root| Some((root.clone(), root.canonicalize().ok()?)));
+        meant.filter(|(root, target)| root.is_dir() && targets.insert(target.clone())).collect()
     }
 
     /// Removes the components whose sources are gone. A file that this builder has not put there stays.
@@ -237,11 +257,26 @@ impl PluginBuilder {
         let Ok(entries) = std::fs::read_dir(&self.output) else { return };
         for path in entries.flatten().map(|entry| entry.path()) {
             let is_component = path.extension().is_some_and(|extension| extension == "wasm");
-            if is_component && !expected.contains(&path) && BuildRecord::take(&path) {
+            if is_component && !expected.contains(&path) && remove_record(&path) {
                 let _ = std::fs::remove_file(path);
             }
         }
     }
+}
+
+/// The files of folders that links of the plugins' folder lead to, as one look finds them: many links may lead to one.
+type LinkedFiles = HashMap<PathBuf, Snapshot>;
+
+/// The folder of a plugin that is a link to it.
+fn linked_folder(source: &PluginSource) -> Option<PathBuf> {
+    let is_linked = source.path.is_symlink() && source.path.is_dir();
+    is_linked.then(|| source.path.canonicalize().ok()).flatten()
+}
+
+fn files_at(path: &Path) -> Snapshot {
+    let mut files = Snapshot::default();
+    files.add(path);
+    files
 }
 
 /// Adds files that a compiler read, each with the manifest of its package.

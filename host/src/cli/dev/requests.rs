@@ -63,7 +63,8 @@ fn line(report: &RequestReport) -> String {
             text = format!("{text} ({template})");
         }
     }
-    for part in [price(report), ending(report), times(report)] {
+    let advice = report.advice.as_ref().map(|advice| format!("warning: {}", excerpt(advice, REASON)));
+    for part in [price(report), ending(report), advice.unwrap_or_default(), times(report)] {
         if !part.is_empty() {
             text = format!("{text}  {part}");
         }
@@ -144,6 +145,7 @@ mod tests {
             status: Some(200),
             outcome,
             reason: None,
+            advice: None,
             payment: None,
             in_plugin: Duration::ZERO,
             on_chain: Duration::ZERO,

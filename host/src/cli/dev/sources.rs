@@ -9,7 +9,8 @@
 //!
 //! Links to folders are followed, because plugins share sources so. A link may also lead to a folder above itself, or to
 //! the whole disk: each folder is read once, and a link behind which there is too much is left out as a whole. What is
-//! cut off in the middle would depend on the order of the walk, and files of the system change all the time.
+//! cut off in the middle would depend on the order of the walk, and files of the system change all the time. So that many
+//! links cost no more than a few, what is looked at in vain is bounded, too.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt as _;
@@ -23,8 +24,8 @@ use sha2::{Digest, Sha256};
 /// The most entries of folders that are compared for one plugin.
 pub(super) const MOST_ENTRIES: usize = 20_000;
 
-/// Bytes of a record, at most. It names each file that a compiler read.
-const LARGEST_RECORD: u64 = 64 << 20;
+/// The walks of [`MOST_ENTRIES`] each that may be in vain, because there is too much behind a link.
+const MOST_IN_VAIN: usize = 8;
 
 /// The files below some folders, with their stamps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,16 +59,28 @@ impl Snapshot {
     }
 
     fn add_at_most(&mut self, path: &Path, most: usize) {
-        let (mut read, mut left) = (HashSet::new(), most);
+        let (mut read, mut large) = (HashSet::new(), HashSet::new());
+        let (mut left, mut in_vain) = (most, most.saturating_mul(MOST_IN_VAIN));
         let mut links = VecDeque::from([path.to_owned()]);
         // The plugin's own files come before those behind links, so that no link takes their place.
         while let Some(root) = links.pop_front() {
-            let mut walk = Walk { left, ..Walk::default() };
+            let identity = identity(&root);
+            if identity.is_some_and(|identity| large.contains(&identity) || read.contains(&identity)) {
+                continue;
+            }
+            if left == 0 || in_vain == 0 {
+                self.too_large.insert(root);
+                break;
+            }
+            let mut walk = Walk { left: left.min(in_vain), ..Walk::default() };
             if walk.add(&root, &read) {
-                left = walk.left;
+                left -= left.min(in_vain) - walk.left;
                 read.extend(walk.read);
+                walk.links.sort();
                 links.extend(walk.links);
             } else {
+                in_vain -= left.min(in_vain);
+                large.extend(identity);
                 self.too_large.insert(root.clone());
                 if root != path {
                     continue;
@@ -75,6 +88,12 @@ impl Snapshot {
             }
             self.files.extend(walk.files);
         }
+    }
+
+    /// Adds the files of another one.
+    pub(super) fn extend(&mut self, other: &Self) {
+        self.files.extend(other.files.iter().map(|(path, stamp)| (path.clone(), *stamp)));
+        self.too_large.extend(other.too_large.iter().cloned());
     }
 
     /// The folders that were left out, or cut off, because they have too many entries or lead to them.
@@ -112,8 +131,8 @@ impl Walk {
     fn add(&mut self, root: &Path, read_before: &HashSet<(u64, u64)>) -> bool {
         let mut folders = vec![root.to_owned()];
         while let Some(folder) = folders.pop() {
-            let identity = std::fs::metadata(&folder).map(|meta| (meta.dev(), meta.ino()));
-            if identity.is_ok_and(|identity| read_before.contains(&identity) || !self.read.insert(identity)) {
+            if identity(&folder).is_some_and(|identity| read_before.contains(&identity) || !self.read.insert(identity))
+            {
                 continue;
             }
             let Ok(entries) = std::fs::read_dir(&folder) else {
@@ -138,6 +157,11 @@ impl Walk {
             self.files.insert(path, stamp);
         }
     }
+}
+
+/// The device and the inode of what a path leads to.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    std::fs::metadata(path).ok().map(|meta| (meta.dev(), meta.ino()))
 }
 
 impl BuildRecord {
@@ -165,31 +189,6 @@ impl BuildRecord {
     pub(super) fn is_of(&self, sources: &Snapshot) -> bool {
         self.digest == sources.digest(&self.generated)
     }
-
-    /// Reads the record beside a component.
-    pub(super) fn read(component: &Path) -> Option<Self> {
-        let bytes = coinslot_base::file::read_regular(&beside(component), LARGEST_RECORD).ok()?;
-        serde_json::from_slice(&bytes).ok()
-    }
-
-    /// Removes the record beside a component. False if there is none.
-    pub(super) fn take(component: &Path) -> bool {
-        std::fs::remove_file(beside(component)).is_ok()
-    }
-
-    /// Writes the record beside a component. Without it the plugin is built again at the next start.
-    pub(super) fn write(&self, component: &Path) {
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        if let Err(error) = coinslot_base::file::replace(&beside(component), 0o644, &text) {
-            tracing::debug!(%error, component = %component.display(), "its sources cannot be noted");
-        }
-    }
-}
-
-/// The file of a record. A scan of the folder takes no file whose name begins with a dot.
-fn beside(component: &Path) -> PathBuf {
-    let name = component.file_stem().unwrap_or_default().to_string_lossy();
-    component.with_file_name(format!(".{name}.sources"))
 }
 
 /// True if a path lies in a folder that tools fill, or is an editor's own file.
@@ -313,5 +312,36 @@ mod tests {
         let mut small = Snapshot::default();
         small.add_at_most(&at("disk"), 5);
         assert_eq!((small.files.len(), small.too_large().count()), (5, 1), "the folder itself is cut off");
+    }
+
+    /// Each link to a large folder cost a walk through it, at each look at the sources.
+    #[test]
+    fn many_links_to_large_folders_cost_no_more_than_a_few() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("plugin")).expect("a folder");
+        fs::write(at("plugin/app.py"), "1").expect("written");
+        for large in 0..20 {
+            fs::create_dir_all(at(&format!("disk/{large}"))).expect("a folder");
+            for number in 0..250 {
+                fs::write(at(&format!("disk/{large}/{number}")), "1").expect("written");
+            }
+        }
+        for link in 0..8 {
+            symlink(at("disk/0"), at(&format!("plugin/one{link}"))).expect("a link");
+        }
+        let most = 200;
+        let mut snapshot = Snapshot::default();
+        snapshot.add_at_most(&at("plugin"), most);
+        assert_eq!(snapshot.too_large().collect::<Vec<_>>(), [at("plugin/one0")], "one folder is named once");
+        for link in 0..20 {
+            symlink(at(&format!("disk/{link}")), at(&format!("plugin/other{link:02}"))).expect("a link");
+        }
+        let mut snapshot = Snapshot::default();
+        snapshot.add_at_most(&at("plugin"), most);
+        let left_out = snapshot.too_large().count();
+        assert!((MOST_IN_VAIN..20).contains(&left_out), "the walks end: {left_out}");
+        assert_eq!(snapshot.files.len(), 1, "the plugin's own file counts: {snapshot:?}");
     }
 }

@@ -43,7 +43,8 @@ pub(super) fn run(args: &FailedArgs, out: &mut Output<'_>) -> Result<(), Failure
     let (reader, units) = args.source.open()?;
     let headings = &["TIME", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
     let mut records = RecordWriter::new(args.source.format(), COLUMNS, headings);
-    for row in reader.failures(args.limit).map_err(failed)? {
+    for row in reader.failures(args.limit) {
+        let row = row.map_err(failed)?;
         records.add(out, || values(&row, &units), || cells(&row, &units))?;
     }
     records.end(out, "no payment was given back")

@@ -1,12 +1,12 @@
 //! Writes records as a table for people, or as JSON lines or CSV for programs.
 //!
-//! Some texts come from outside (a plugin's path, a facilitator's reason): control characters do not reach a terminal,
-//! and no field of a CSV file begins like a formula of a spreadsheet.
+//! Some texts come from outside (a plugin's path, a facilitator's reason): what drives a terminal is escaped in JSON and
+//! replaced everywhere else, because CSV knows no escape and is looked at in terminals, too. No field of a CSV file begins like a formula of a spreadsheet.
 
 use std::io::{BufWriter, ErrorKind, Write};
 
 use clap::ValueEnum;
-use coinslot_base::text::excerpt;
+use coinslot_base::text::{escaped_json, excerpt, printable_lines};
 use coinslot_x402::Object;
 use comfy_table::{Table, presets};
 use serde_json::Value;
@@ -40,8 +40,12 @@ impl<'o> Output<'o> {
     }
 
     pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
-        let written = writeln!(self.to, "{text}");
+        let written = writeln!(self.to, "{}", printable_lines(text));
         self.done(written)
+    }
+
+    pub(super) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+        self.line(&escaped_json(&value.to_string()))
     }
 
     /// Writes a line for people, beside a table and nowhere else.
@@ -106,7 +110,7 @@ impl<'c> RecordWriter<'c> {
             }
             OutputFormat::Json => {
                 let object: Object = self.columns.iter().map(|name| (*name).to_owned()).zip(record()).collect();
-                out.line(&Value::Object(object).to_string())?;
+                out.json(&Value::Object(object))?;
             }
             OutputFormat::Csv => {
                 self.header(out)?;
@@ -147,10 +151,11 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A field of CSV as RFC 4180 has it. A text that a spreadsheet would run as a formula gets a quote before it.
+/// A field of CSV as RFC 4180 has it. A text that a spreadsheet would run as a formula gets a quote before it; some take
+/// the wide forms of the characters for the same (OWASP, "CSV Injection").
 fn field(value: &Value) -> String {
     let mut text = plain(value);
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {
         text.insert(0, '\'');
     }
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }

@@ -115,6 +115,53 @@ async fn an_export_has_every_column_and_no_signature() {
     assert_eq!(nothing.trim_end(), names.join(","));
 }
 
+/// Adds a payment that was given back, the newest so far.
+fn give_back(file: &LedgerFile, network: &str, reason: &str) {
+    file.run(&format!(
+        "INSERT INTO failure (payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at)
+         VALUES ('id', '{network}', '0xa', '0xb', '10000', 1, 'GET /a', 'a', '{reason}', 1700000000)"
+    ));
+}
+
+/// A trap quotes what its client sent: CSV and JSON had the client's escapes as they were.
+#[tokio::test]
+async fn no_format_lets_the_text_of_a_client_drive_the_terminal() {
+    let file = LedgerFile::create();
+    let text = "bad \u{1b}[2J\u{9b}2J\u{202e}gpj.exe\u{7f}\n\u{ff1d}next";
+    give_back(&file, "eip155:84532", text);
+    file.add(&LedgerRow { reason: Some(text), ..row(1, "owed") });
+    for (command, format) in ["failed", "owed", "payments", "export"]
+        .into_iter()
+        .flat_map(|command| ["table", "json", "csv"].map(|format| (command, format)))
+    {
+        let written = good(&[command, "--file", path(&file), "--format", format]).await;
+        let steers = |c: char| coinslot_base::text::drives_terminal(c) && c != '\n';
+        assert!(!written.contains(steers), "{command} {format}: {written:?}");
+        if format == "json" && command != "payments" {
+            let reasons: Vec<_> = json_lines(&written).iter().map(|row| row["reason"].clone()).collect();
+            assert_eq!(reasons, [json!(text)], "JSON has the whole text, escaped");
+        }
+    }
+    give_back(&file, "eip155:84532", "\u{ff1d}HYPERLINK(1)");
+    let csv = good(&["failed", "--file", path(&file), "--format", "csv"]).await;
+    assert!(csv.contains(",'\u{ff1d}HYPERLINK(1)\n"), "no formula: {csv}");
+}
+
+/// All rows were read, some of 4 KiB, before the first one was written.
+#[tokio::test]
+async fn failed_payments_are_written_as_they_are_read() {
+    let file = LedgerFile::create();
+    give_back(&file, "no network", "broken");
+    (0..250).for_each(|number| give_back(&file, "eip155:84532", &format!("it trapped {number}")));
+    let newest = json_lines(&good(&["failed", "--file", path(&file), "--format", "json", "--limit", "120"]).await);
+    let reasons: Vec<_> = newest.iter().map(|row| row["reason"].clone()).collect();
+    let expected: Vec<_> = (130..250).rev().map(|number| json!(format!("it trapped {number}"))).collect();
+    assert_eq!(reasons, expected);
+    let (written, ended) = run(&["failed", "--file", path(&file), "--format", "json", "--limit", "1000"]).await;
+    ended.expect_err("the oldest row cannot be read");
+    assert!(json_lines(&written).len() >= 200, "those before it are written: {}", written.len());
+}
+
 #[tokio::test]
 async fn a_ledger_that_is_not_there_is_a_failure_and_no_configuration_is_wrong_usage() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use coinslot_base::text::{drives_terminal, escaped_json};
 use serde_json::{Value, json};
 
 use super::http::SellerAnswer;
@@ -38,7 +39,7 @@ impl PayOutput {
                 "network": asset.network,
                 "payTo": pay_to.to_string(),
             });
-            format!("{object}\n")
+            format!("{}\n", escaped_json(&object.to_string()))
         } else {
             let (symbol, network) = (&asset.symbol, &asset.network);
             format!("it costs {price} {symbol} on {network}, to {pay_to}; nothing was paid\n")
@@ -47,22 +48,60 @@ impl PayOutput {
     }
 }
 
-/// Prints the receipt, and then the body as it comes.
+/// Prints the receipt, and then the body as it comes. On a terminal what would drive it is replaced: the body is the text of
+/// whoever was paid.
 async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
     // The receipt comes first: it is valid even if the answer breaks off.
     if let Some(purchase) = purchase {
         logging::say(&purchase.receipt_line());
     }
-    let mut last = b'\n';
+    let mut shown = std::io::IsTerminal::is_terminal(&std::io::stdout()).then(TerminalText::default);
     while let Some(chunk) = chunk(&mut answer).await? {
-        last = chunk.last().copied().unwrap_or(last);
-        print(&chunk)?;
+        match &mut shown {
+            Some(shown) => print(shown.next(&chunk).as_bytes())?,
+            None => print(&chunk)?,
+        }
     }
-    let terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
-    if last != b'\n' && terminal {
-        print(b"\n")?;
+    shown.map_or(Ok(()), |shown| print(shown.end().as_bytes()))
+}
+
+/// A text that comes in pieces, as a terminal may show it.
+#[derive(Default)]
+struct TerminalText {
+    /// The beginning of a character whose end has not come.
+    rest: Vec<u8>,
+    /// Something was shown after the last line break.
+    in_line: bool,
+}
+
+impl TerminalText {
+    fn next(&mut self, piece: &[u8]) -> String {
+        self.rest.extend_from_slice(piece);
+        let whole = match self.rest.utf8_chunks().last() {
+            // Four bytes at most are a character, so what is longer is none.
+            Some(last) if (1..4).contains(&last.invalid().len()) && is_cut_off(last.invalid()) => {
+                self.rest.len() - last.invalid().len()
+            }
+            _ => self.rest.len(),
+        };
+        let rest = self.rest.split_off(whole);
+        let text = String::from_utf8_lossy(&std::mem::replace(&mut self.rest, rest)).replace("\r\n", "\n");
+        let is_kept = |c: char| matches!(c, '\n' | '\t') || !drives_terminal(c);
+        let shown: String = text.chars().map(|c| if is_kept(c) { c } else { char::REPLACEMENT_CHARACTER }).collect();
+        self.in_line = shown.chars().last().map_or(self.in_line, |last| last != '\n');
+        shown
     }
-    Ok(())
+
+    /// The rest, and the end of its line.
+    fn end(mut self) -> String {
+        let cut_off = if std::mem::take(&mut self.rest).is_empty() { "" } else { "\u{fffd}" };
+        if self.in_line || !cut_off.is_empty() { format!("{cut_off}\n") } else { String::new() }
+    }
+}
+
+/// True if bytes may be the beginning of a character.
+fn is_cut_off(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
 /// Prints one JSON object. A body that breaks off is printed as far as it came, and is an error.
@@ -88,7 +127,7 @@ async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
         Err(error) => object["bodyBase64"] = STANDARD.encode(error.as_bytes()).into(),
     }
     object["receipt"] = json!(purchase);
-    print(format!("{object}\n").as_bytes())?;
+    print(format!("{}\n", escaped_json(&object.to_string())).as_bytes())?;
     broken.map_or(Ok(()), Err)
 }
 
@@ -104,4 +143,28 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
         .write_all(bytes)
         .and_then(|()| stdout.flush())
         .map_err(|error| Failure::new(format!("cannot write to stdout: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TerminalText;
+
+    /// The body of a seller could write to the clipboard, and rewrite the line of the receipt above it.
+    #[test]
+    fn a_body_on_a_terminal_is_text_and_does_not_drive_it() {
+        for (pieces, shown) in [
+            (&[&b"plain"[..]][..], "plain\n"),
+            (&[b"two\r\nlines\n", b""], "two\nlines\n"),
+            (&[b"\x1b[1A\x1b]52;c;eA==\x07", b"a\tb"], "\u{fffd}[1A\u{fffd}]52;c;eA==\u{fffd}a\tb\n"),
+            (&[b"\xe2", b"\x80", b"\xaegpj", b"\xe2\x82\xac"], "\u{fffd}gpj\u{20ac}\n"),
+            (&[b"cut \xe2\x82"], "cut \u{fffd}\n"),
+            (&[b"\xff\xfe\x00"], "\u{fffd}\u{fffd}\u{fffd}\n"),
+            (&[], ""),
+        ] {
+            let mut text = TerminalText::default();
+            let mut all: String = pieces.iter().map(|piece| text.next(piece)).collect();
+            all.push_str(&text.end());
+            assert_eq!(all, shown, "{pieces:?}");
+        }
+    }
 }

@@ -4,7 +4,8 @@
 //! `meet=KEY:COUNT` waits until so many requests have reached the same step; `wait` or `wait=MILLISECONDS` waits a
 //! while, `sleep` an hour; `block` waits so that nothing else runs. `charge=AMOUNT` charges. `fetch=URL` sends a
 //! request by WASI 0.3, `fetch2=URL` by 0.2. `trap`, `spin` and `fail` misbehave; `grow=MIB` allocates memory and keeps
-//! it; `read` reads the request's body, and panics if it is not whole; `after=STEP` runs a step after the answer's last
+//! it; `room=MIB` tells whether there is so much memory, `try=MIB` answers 500 if there is not, and `status=500` in any
+//! case; `read` reads the request's body, and panics if it is not whole; `after=STEP` runs a step after the answer's last
 //! byte.
 
 wit_bindgen::generate!({
@@ -98,9 +99,12 @@ impl wasip3::exports::http::handler::Guest for Guest {
         let query = target.split_once('?').map(|(_, query)| query.to_owned()).unwrap_or_default();
         let mut said = Vec::new();
         let mut after = Vec::new();
+        let mut succeeds = true;
         for step in query.split('&').filter(|step| !step.is_empty()) {
             match step.strip_prefix("after=") {
                 Some(step) => after.push(step.to_owned()),
+                None if step == "status=500" => succeeds = false,
+                None if step.starts_with("try=") => succeeds &= has_room(&step[4..]),
                 None if step == "read" => read(request.take().expect("a body")).await,
                 None => said.push(format!("{:?}", act(step).await?)),
             }
@@ -108,6 +112,9 @@ impl wasip3::exports::http::handler::Guest for Guest {
         let (mut sink, back) = wit_stream::new();
         let (end, ended) = wit_future::new(|| Ok(None));
         let (response, _sent) = Response::new(Fields::new(), Some(back), ended);
+        if !succeeds {
+            response.set_status_code(500).expect("a status");
+        }
         wasip3::spawn_local(async move {
             let text = format!(
                 "{{\"calls\":{calls},\"most\":{},\"payers\":[\"{before}\",\"{}\"],\"said\":[{}]}}",
@@ -126,6 +133,14 @@ impl wasip3::exports::http::handler::Guest for Guest {
         });
         Ok(response)
     }
+}
+
+/// True if there is so much memory. None of it is kept.
+fn has_room(mib: &str) -> bool {
+    let mut room = Vec::<u8>::new();
+    let has_room = room.try_reserve_exact(mib.parse::<usize>().expect("a number") << 20).is_ok();
+    std::hint::black_box(&room);
+    has_room
 }
 
 async fn read(request: Request) {
@@ -167,6 +182,7 @@ async fn act(step: &str) -> Result<String, ErrorCode> {
             KEPT.with_borrow_mut(|kept| kept.push(vec![1; size]));
             String::new()
         }
+        "room" => has_room(argument).to_string(),
         "spin" => loop {
             std::hint::black_box(argument);
         },

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::{Breaker, BreakerChange, CircuitState};
 
@@ -12,8 +12,6 @@ use super::{Breaker, BreakerChange, CircuitState};
 pub struct BreakerPermit {
     breaker: Arc<Breaker>,
     role: CallRole,
-    /// Set when a failure of this call has been counted already, as another call's.
-    excused: Option<Arc<AtomicBool>>,
 }
 
 /// The effect that the end of a call has on the circuit.
@@ -29,7 +27,7 @@ pub(super) enum CallRole {
 
 impl BreakerPermit {
     pub(super) fn new(breaker: &Arc<Breaker>, role: CallRole) -> Self {
-        Self { breaker: Arc::clone(breaker), role, excused: None }
+        Self { breaker: Arc::clone(breaker), role }
     }
 
     pub fn breaker(&self) -> &Breaker {
@@ -66,12 +64,6 @@ impl BreakerPermit {
         }
     }
 
-    /// A failure of this call will not count if `excused` is set by then: what several calls share fails once,
-    /// however many calls that ends. A trial is judged in any case.
-    pub fn unless(&mut self, excused: Arc<AtomicBool>) {
-        self.excused = Some(excused);
-    }
-
     /// The call succeeded.
     pub fn succeeded(mut self) -> Option<BreakerChange> {
         let role = std::mem::replace(&mut self.role, CallRole::Judged);
@@ -98,8 +90,7 @@ impl BreakerPermit {
 
     /// The call failed, and stands for this many failures in a row, itself and those that were held back before it.
     pub fn failed_times(mut self, times: u32) -> Option<BreakerChange> {
-        let is_excused = self.excused.as_ref().is_some_and(|excused| excused.load(Relaxed));
-        if self.role == CallRole::Uncounted || (is_excused && self.role != CallRole::Trial) {
+        if self.role == CallRole::Uncounted {
             return None;
         }
         let role = std::mem::replace(&mut self.role, CallRole::Judged);

@@ -161,22 +161,16 @@ fn a_trial_that_responds_lets_others_in_and_one_more_failure_is_enough() {
 }
 
 #[test]
-fn an_excused_failure_does_not_count_unless_it_is_the_trials() {
-    let breaker = breaker(1, HOUR);
-    let excused = Arc::new(AtomicBool::new(false));
-    let shared = |breaker: &Arc<Breaker>| {
-        let mut permit = breaker.admit().unwrap();
-        permit.unless(Arc::clone(&excused));
-        permit
-    };
-    let (one, two) = (shared(&breaker), shared(&breaker));
-    excused.store(true, Relaxed);
-    assert_eq!(one.failed(), None);
-    excused.store(false, Relaxed);
-    assert!(two.failed().is_some());
-    excused.store(true, Relaxed);
+fn a_call_that_waits_for_others_counts_and_is_the_trial_when_no_other_comes() {
+    let breaker = breaker(2, HOUR);
+    assert_eq!(breaker.admit_patiently(HOUR).unwrap().failed(), None);
+    assert_eq!(
+        breaker.admit_patiently(HOUR).unwrap().failed(),
+        Some(BreakerChange::Opened { failures: 2, pause: HOUR })
+    );
     wait(&breaker);
-    assert_eq!(shared(&breaker).failed(), Some(BreakerChange::Reopened { pause: 2 * HOUR }));
+    assert!(breaker.admit_patiently(HOUR).is_err(), "another call may still come");
+    assert_eq!(breaker.admit_patiently(Duration::ZERO).unwrap().succeeded(), Some(BreakerChange::Closed));
 }
 
 #[test]

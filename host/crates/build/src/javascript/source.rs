@@ -74,8 +74,12 @@ mod tests {
             ("a.ts", "a = b", ".b", ""),
             ("a.ts", "a = b", "+b", ""),
             ("a.tsx", "a = ", "<b>", "</b>"),
+            ("a.ts", "namespace a", ".a", ""),
+            ("a.ts", "let a: b", ".b", ""),
+            ("a.ts", "import a = b", ".b", ""),
+            ("a.tsx", "a = <b", ".b", ""),
         ] {
-            for levels in [15_000, 3_000_000] {
+            for levels in [15_000, 240_000, 3_000_000] {
                 // Refused or not: the process is still there.
                 let done = parsed(file, &format!("{begin}{}0{};", level.repeat(levels), end.repeat(levels)));
                 assert!(

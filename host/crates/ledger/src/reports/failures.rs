@@ -2,6 +2,7 @@
 
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
+use rusqlite::Row;
 
 use super::row::{amount, network};
 use super::{LedgerReader, ReportError};
@@ -24,31 +25,76 @@ pub struct FailedPayment {
     pub at: UnixTime,
 }
 
+/// The rows that are read at once: each may have some KiB of a trap's text.
+const PAGE_ROWS: u32 = 100;
+
 impl LedgerReader {
-    /// Lists the payments that were given back because their plugin failed, the newest first, at most so many. The
-    /// ledger keeps the newest ten thousand.
-    pub fn failures(&self, limit: u32) -> Result<Vec<FailedPayment>, ReportError> {
-        let mut statement = self.connection().prepare(
-            "SELECT payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at FROM failure
-             ORDER BY id DESC LIMIT ?1",
+    /// Reads the payments that were given back because their plugin failed, the newest first, at most so many. The
+    /// ledger keeps the newest ten thousand. They are read page by page, and between two pages nothing of the file is
+    /// held.
+    pub fn failures(&self, limit: u32) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
+        FailurePages { reader: self, before: i64::MAX, left: limit, page: Vec::new().into_iter() }
+    }
+
+    /// Reads the failures before this row, at most so many, each with the number of its row.
+    fn page(&self, before: i64, size: u32) -> Result<Vec<(i64, FailedPayment)>, ReportError> {
+        let mut statement = self.connection().prepare_cached(
+            "SELECT id, payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at FROM failure
+             WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
         )?;
-        let mut rows = statement.query([limit])?;
-        let mut failures = Vec::new();
+        let mut rows = statement.query((before, size))?;
+        let mut page = Vec::new();
         while let Some(row) = rows.next()? {
-            let payment_id: String = row.get(0)?;
-            failures.push(FailedPayment {
-                network: network(&payment_id, &row.get::<_, String>(1)?)?,
-                asset: row.get(2)?,
-                payer: row.get(3)?,
-                amount: amount(&payment_id, &row.get::<_, String>(4)?)?,
-                testnet: row.get(5)?,
-                endpoint: row.get(6)?,
-                plugin: row.get(7)?,
-                reason: row.get(8)?,
-                at: UnixTime(from_sqlite(row.get(9)?)),
-                payment_id,
-            });
+            page.push((row.get("id")?, read(row)?));
         }
-        Ok(failures)
+        Ok(page)
+    }
+}
+
+fn read(row: &Row<'_>) -> Result<FailedPayment, ReportError> {
+    let payment_id: String = row.get("payment_id")?;
+    Ok(FailedPayment {
+        network: network(&payment_id, &row.get::<_, String>("network")?)?,
+        asset: row.get("asset")?,
+        payer: row.get("payer")?,
+        amount: amount(&payment_id, &row.get::<_, String>("amount")?)?,
+        testnet: row.get("testnet")?,
+        endpoint: row.get("endpoint")?,
+        plugin: row.get("plugin")?,
+        reason: row.get("reason")?,
+        at: UnixTime(from_sqlite(row.get("at")?)),
+        payment_id,
+    })
+}
+
+/// Failures that are read in pages.
+struct FailurePages<'r> {
+    reader: &'r LedgerReader,
+    /// The number of the last row that was read.
+    before: i64,
+    /// The rows that may follow.
+    left: u32,
+    page: std::vec::IntoIter<(i64, FailedPayment)>,
+}
+
+impl Iterator for FailurePages<'_> {
+    type Item = Result<FailedPayment, ReportError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0 && self.left > 0 {
+            match self.reader.page(self.before, self.left.min(PAGE_ROWS)) {
+                Ok(page) => self.page = page.into_iter(),
+                Err(error) => {
+                    self.left = 0;
+                    return Some(Err(error));
+                }
+            }
+        }
+        let Some((id, failure)) = self.page.next() else {
+            self.left = 0;
+            return None;
+        };
+        (self.before, self.left) = (id, self.left - 1);
+        Some(Ok(failure))
     }
 }

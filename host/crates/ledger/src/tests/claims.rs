@@ -55,7 +55,8 @@ async fn a_payment_that_is_given_back_for_a_failure_leaves_a_line_and_may_try_ag
     let hold = won(&ledger, claim("other", 1)).await;
     take(&ledger, &hold, Step::Released, 1_002).await;
     assert_eq!(count(&dir, "claim"), 0);
-    let failures = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger").failures(10).expect("failures");
+    let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
+    let failures: Vec<_> = reader.failures(10).collect::<Result<_, _>>().expect("failures");
     let told: Vec<_> = failures.iter().map(|one| (one.at.0, one.reason.as_str(), one.payment_id.clone())).collect();
     let id = claim("n", 1).id.short();
     assert_eq!(told, [(1_001, "it took too long", id.clone()), (1_000, "it trapped", id)]);

@@ -9,7 +9,7 @@ mod writer;
 
 use std::sync::Arc;
 
-use coinslot_base::text::printable;
+use coinslot_base::text::{excerpt, printable};
 
 pub(crate) use self::rate::{PluginLog, PluginLogs};
 #[cfg(any(test, feature = "fuzzing"))]
@@ -19,6 +19,9 @@ pub(crate) use self::writer::LogWriter;
 const LINE: usize = 8 << 10;
 /// Bytes that a line counts for at least: the log writes about as much beside the text.
 const LINE_COST: usize = 128;
+
+/// The most characters of a panic's message that are kept.
+const PANIC: usize = 200;
 
 /// The stream of a line. Lines of stderr are warnings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +41,21 @@ pub(crate) struct GuestLog {
     dropped: usize,
     stdout: Vec<u8>,
     stderr: Vec<u8>,
+    panic: Option<Panic>,
+}
+
+/// A panic of a Rust guest, as its runtime prints it before the trap: `thread 'main' panicked at src/lib.rs:1:2:`, and
+/// the message on the next lines.
+#[derive(Debug)]
+struct Panic {
+    place: String,
+    /// The first line of the message. None until it is printed.
+    message: Option<String>,
 }
 
 impl GuestLog {
     pub(crate) fn new(plugin: Arc<PluginLog>, limit: usize) -> Self {
-        Self { plugin, limit, left: limit, dropped: 0, stdout: Vec::new(), stderr: Vec::new() }
+        Self { plugin, limit, left: limit, dropped: 0, stdout: Vec::new(), stderr: Vec::new(), panic: None }
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now.
@@ -93,7 +106,30 @@ impl GuestLog {
         let line = std::mem::take(self.line(stream));
         // Its text has been counted; its end counts, too.
         self.left = self.left.saturating_sub(LINE_COST.saturating_sub(line.len()).max(1));
-        self.plugin.line(stream, printable(&String::from_utf8_lossy(&line)));
+        let text = printable(&String::from_utf8_lossy(&line));
+        if stream == LogStream::Stderr {
+            self.note_panic(&text);
+        }
+        self.plugin.line(stream, text);
+    }
+
+    /// Keeps the panic that a line of stderr tells of.
+    fn note_panic(&mut self, line: &str) {
+        if let Some((thread, place)) = line.split_once(" panicked at ")
+            && thread.starts_with("thread '")
+        {
+            self.panic = Some(Panic { place: excerpt(place, PANIC), message: None });
+        } else if let Some(Panic { message: message @ None, .. }) = &mut self.panic {
+            *message = Some(excerpt(line, PANIC));
+        }
+    }
+
+    /// The place and the message of the last panic that the guest has printed: `src/lib.rs:1:2: no such item`.
+    pub(crate) fn panic(&self) -> Option<String> {
+        let Panic { place, message } = self.panic.as_ref()?;
+        // The message may lack its newline.
+        let unfinished = || excerpt(&String::from_utf8_lossy(&self.stderr), PANIC);
+        Some(format!("{place} {}", message.clone().unwrap_or_else(unfinished)).trim_end().to_owned())
     }
 
     /// Writes the unfinished lines, and the number of dropped ones. The last line often lacks its newline, above all
@@ -142,6 +178,25 @@ mod tests {
         assert_eq!(lines(1 << 20, &[b"a", b"b\nc\n\nd"]), ["ab", "c", "", "d"]);
         let long = vec![b'x'; LINE + 1];
         assert_eq!(lines(1 << 20, &[&long, b"\ny"]), ["x".repeat(LINE), "x".to_owned(), "y".to_owned()]);
+    }
+
+    #[test]
+    fn a_panic_is_kept_with_its_message_and_in_pieces() {
+        for (pieces, kept) in [
+            (&["\nthread 'main' (1) panicked at src/lib.rs:1:2:\nno such item\nnote: run with\n"][..], true),
+            (&["thread '<unnamed>' panic", "ked at src/lib.rs:1:2:\nno such", " item"], true),
+            (&["it panicked at src/lib.rs:1:2:\nno such item\n"], false),
+            (&["all is well\n"], false),
+        ] {
+            let (writer, _lines) = LogWriter::to_channel();
+            let mut log = GuestLog::new(PluginLog::new("p".into(), 1 << 20, writer), 1 << 20);
+            pieces.iter().for_each(|piece| log.write(LogStream::Stderr, piece.as_bytes()));
+            assert_eq!(log.panic(), kept.then(|| "src/lib.rs:1:2: no such item".to_owned()), "{pieces:?}");
+        }
+        let (writer, _lines) = LogWriter::to_channel();
+        let mut log = GuestLog::new(PluginLog::new("p".into(), 1 << 20, writer), 1 << 20);
+        log.write(LogStream::Stdout, b"thread 'main' panicked at src/lib.rs:1:2:\nx\n");
+        assert_eq!(log.panic(), None, "a runtime prints it to stderr");
     }
 
     #[test]

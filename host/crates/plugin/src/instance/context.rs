@@ -109,6 +109,13 @@ impl RequestContexts {
         contexts.len()
     }
 
+    /// Notes in the meter of each request what this instance of several requests was refused. Which of them asked for the
+    /// memory is not known; those that fail over the refusal are among them.
+    pub(crate) fn note_refusal(&self, instance: &GuestMeter) {
+        let ActiveRequests::Many(contexts) = &self.active else { return };
+        contexts.values().for_each(|context| context.meter.note_refusal_of(instance));
+    }
+
     /// The number of requests, at least one: an instance between two requests keeps the share of one.
     pub(crate) fn count(&self) -> usize {
         match &self.active {

@@ -33,6 +33,8 @@ pub(crate) struct MemoryLimiter {
     /// The instance's part of the memory of its plugin. None where there is no plugin yet.
     counted: Option<Arc<InstanceMemory>>,
     meter: Arc<GuestMeter>,
+    /// Set by a refusal, until [`MemoryLimiter::take_refusal`].
+    has_refused: bool,
 }
 
 impl MemoryLimiter {
@@ -41,7 +43,7 @@ impl MemoryLimiter {
         if mapped > 0 {
             meter.faults.start();
         }
-        Self { limit, used: 0, taken: 0, host: 0, mapped, unwritten: mapped, counted, meter }
+        Self { limit, used: 0, taken: 0, host: 0, mapped, unwritten: mapped, counted, meter, has_refused: false }
     }
 
     /// Reports to another meter from here on, because the instance answers the next request. The new meter counts the
@@ -69,6 +71,7 @@ impl MemoryLimiter {
     fn try_use(&mut self, used: usize) -> bool {
         if used > self.limit {
             self.meter.refuse_memory();
+            self.has_refused = true;
             return false;
         }
         self.resize(used, self.host, self.unwritten)
@@ -79,10 +82,16 @@ impl MemoryLimiter {
         let bytes = used.saturating_add(host).saturating_sub(unwritten);
         if self.counted.as_ref().is_some_and(|counted| !counted.resize(bytes)) {
             self.meter.refuse_plugin_memory();
+            self.has_refused = true;
             return false;
         }
         (self.used, self.host, self.unwritten) = (used, host, unwritten);
         true
+    }
+
+    /// True if memory was refused since the last call.
+    pub(crate) fn take_refusal(&mut self) -> bool {
+        std::mem::take(&mut self.has_refused)
     }
 
     /// Memory that the instance has, tables included, in bytes.

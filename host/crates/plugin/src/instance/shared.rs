@@ -14,8 +14,10 @@
 mod instances;
 mod list;
 mod mailbox;
+mod occupants;
 mod slot;
 mod worker;
 
 pub(crate) use self::instances::SharedInstances;
 pub(crate) use self::mailbox::SharedRequest;
+pub(crate) use self::occupants::Companions;

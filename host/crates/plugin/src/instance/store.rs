@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, Store, UpdateDeadline};
+use wasmtime::{Engine, ResourceLimiterAsync, Store, UpdateDeadline};
 use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -135,7 +135,7 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
         http,
     };
     let mut store = Store::new(engine, state);
-    store.limiter_async(|state| &mut state.limiter);
+    store.limiter_async(|state| state);
     store.set_hostcall_fuel(CALL_BYTES);
     store.set_max_component_handles(REQUEST_HANDLES);
     // A guest that computes for long yields at each tick, and goes on when it has a CPU slot; over its budget it is
@@ -146,9 +146,11 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
         let host = host_memory::measure(&mut state.table);
         if host > HOST_MEMORY.saturating_mul(state.contexts.count()) {
             meter.refuse_host_memory();
+            state.contexts.note_refusal(meter);
             return Ok(UpdateDeadline::Interrupt);
         }
         if !state.limiter.recount(host) {
+            state.note_refusal();
             return Ok(UpdateDeadline::Interrupt);
         }
         Ok(match meter.tick() {
@@ -230,6 +232,13 @@ impl GuestState {
         self.limiter.used()
     }
 
+    /// Has the requests of the instance know a refusal of memory that was new.
+    fn note_refusal(&mut self) {
+        if self.limiter.take_refusal() {
+            self.contexts.note_refusal(&self.meter);
+        }
+    }
+
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
@@ -242,6 +251,44 @@ impl GuestState {
             let (none, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
             std::mem::replace::<HostOutgoingBody>(body, none).abort();
         }
+    }
+}
+
+/// Asks [`MemoryLimiter`], and has the requests of the instance know what it refuses.
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for GuestState {
+    async fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grows = self.limiter.memory_growing(current, desired, maximum).await?;
+        self.note_refusal();
+        Ok(grows)
+    }
+
+    async fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        let grows = self.limiter.table_growing(current, desired, maximum).await?;
+        self.note_refusal();
+        Ok(grows)
+    }
+
+    fn instances(&self) -> usize {
+        self.limiter.instances()
+    }
+
+    fn tables(&self) -> usize {
+        self.limiter.tables()
+    }
+
+    fn memories(&self) -> usize {
+        self.limiter.memories()
     }
 }
 

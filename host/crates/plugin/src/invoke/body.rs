@@ -10,11 +10,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use coinslot_base::breaker::BreakerPermit;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::breaker;
+use crate::breaker::CircuitPermit;
 use crate::fault::Fault;
 use crate::headers::{is_withheld, remove};
 use crate::instance::exchange::{BodyRead, RequestProgress};
@@ -52,7 +51,7 @@ pub(super) struct GuestBody {
 
 /// The circuit breaker's permit of a guest that still writes, and the plugin's name.
 struct BreakerReport {
-    permit: BreakerPermit,
+    permit: CircuitPermit,
     plugin: Arc<str>,
     request: Arc<RequestProgress>,
 }
@@ -74,7 +73,7 @@ impl GuestBody {
     pub(super) fn written_by(
         mut self,
         guest: StreamingGuest,
-        permit: BreakerPermit,
+        permit: CircuitPermit,
         plugin: Arc<str>,
         request: Arc<RequestProgress>,
     ) -> Self {
@@ -219,7 +218,7 @@ impl GuestBody {
 
     fn succeed(&mut self) {
         if let Some(BreakerReport { permit, plugin, .. }) = self.breaker.take() {
-            breaker::succeeded(permit, &plugin);
+            permit.succeeded(&plugin);
         }
     }
 
@@ -229,7 +228,7 @@ impl GuestBody {
         self.guest = None;
         let Some(BreakerReport { permit, plugin, request }) = self.breaker.take() else { return fault };
         let fault = request.excuse(fault);
-        breaker::failed(permit, &plugin, &fault);
+        permit.failed(&plugin, &fault);
         fault
     }
 

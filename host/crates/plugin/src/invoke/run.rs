@@ -4,7 +4,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_base::breaker::{Breaker, BreakerPermit};
 use http::header::CONTENT_LENGTH;
 use http::response::Parts;
 use http::{Request, Response};
@@ -12,7 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use crate::breaker;
+use crate::breaker::{CircuitPermit, Circuits};
 use crate::capabilities::egress::LoopGuard;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
@@ -31,32 +30,32 @@ use crate::permit::{Client, Permit};
 /// Answers a request. The response carries [`MeteredAmount`] as an extension.
 pub(crate) async fn invoke(
     instances: &Arc<Instances>,
-    circuit: &Arc<Breaker>,
+    circuits: &Circuits,
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, breaker, wait, client, is_metered } = permit;
+    let Permit { receipt, circuit, wait, client, is_metered } = permit;
     let spec = &instances.spec;
     let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
-    let mut permit = match breaker {
+    let mut permit = match circuit {
         Some(permit) => permit,
-        None => circuit.admit()?,
+        None => circuits.admit(receipt.as_ref().map(|receipt| receipt.payer.as_str()))?,
     };
     let progress = Arc::<RequestProgress>::default();
     let payment = Payment { receipt, is_metered };
     match run(instances, client, wait, payment, request, &progress, &mut permit).await {
         Ok((parts, body, None)) => {
-            breaker::succeeded(permit, &spec.plugin);
+            permit.succeeded(&spec.plugin);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Ok((parts, body, Some(guest))) => {
-            breaker::responds(&mut permit, &spec.plugin);
+            permit.responds(&spec.plugin);
             let body = body.written_by(guest, permit, Arc::clone(&spec.plugin), progress);
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Err(fault) => {
             let fault = progress.excuse(fault);
-            breaker::failed(permit, &spec.plugin, &fault);
+            permit.failed(&spec.plugin, &fault);
             Err(fault)
         }
     }
@@ -67,7 +66,7 @@ const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Waits for a head. A trial whose client is slow to send its body says nothing about the plugin, and all other
 /// requests would be refused meanwhile: after a while the next request is the trial in its place.
-async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut BreakerPermit, request: &RequestProgress) -> T {
+async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut CircuitPermit, request: &RequestProgress) -> T {
     let mut head = pin!(head);
     while permit.is_trial() {
         match tokio::time::timeout(TRIAL_WAIT, head.as_mut()).await {
@@ -95,7 +94,7 @@ async fn run(
     payment: Payment,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
-    permit: &mut BreakerPermit,
+    permit: &mut CircuitPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
     let Payment { receipt, is_metered } = payment;

@@ -1,16 +1,15 @@
 //! Starts a guest for a request: in an instance of its own, fresh or from the pool, or in a shared one.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use coinslot_base::breaker::BreakerPermit;
 use http::Request;
 use tokio::sync::oneshot;
 use wasmtime::Store;
 use wasmtime_wasi_http::p2::bindings::http::types as p2;
 use wasmtime_wasi_http::{WasiBody, WasiHttpView, p3};
 
+use crate::breaker::CircuitPermit;
 use crate::fault::Fault;
 use crate::instance::Instances;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse, RequestProgress};
@@ -18,7 +17,7 @@ use crate::instance::linked::HandlerPre;
 use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{InstanceMemory, InstancePermits, PermitRequest};
 use crate::instance::pool::{GuestHandler, PooledInstance};
-use crate::instance::shared::{SharedInstances, SharedRequest};
+use crate::instance::shared::{Companions, SharedInstances, SharedRequest};
 use crate::instance::store::{GuestState, renew, store};
 use crate::instance::timed::GuestFuture;
 
@@ -79,15 +78,15 @@ pub(super) async fn start_shared(
     wait: Duration,
     request: GuestRequest,
     progress: &Arc<RequestProgress>,
-    permit: &mut BreakerPermit,
+    permit: &mut CircuitPermit,
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
     let slot = shared.acquire(spec, asked, wait).await?;
     let meter = GuestMeter::of_shared_request(spec.log.clone(), spec.plugin_cpu.clone());
-    let excused = Arc::new(AtomicBool::new(false));
-    permit.unless(excused.clone());
+    let companions = Arc::<Companions>::default();
+    permit.shares(Arc::clone(&companions));
     let request = Box::new(SharedRequest { request, meter: meter.clone(), progress: Arc::clone(progress) });
-    let answered = SharedInstances::answer(slot, spec.clone(), asked, request, excused);
+    let answered = SharedInstances::answer(slot, spec.clone(), asked, request, companions);
     let guest = Box::pin(async move { answered.await.map_err(wasmtime::Error::new) });
     Ok(StartedGuest { guest, meter, permits: None })
 }

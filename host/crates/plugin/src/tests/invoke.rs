@@ -352,7 +352,7 @@ async fn a_guest_whose_response_is_not_read_is_stopped_without_counting_as_a_fai
         }
     };
     assert_eq!(fault, Fault::Unread);
-    assert_eq!(plugin.circuit(), Circuit::Closed);
+    assert_eq!(plugin.unpaid_circuit(), Circuit::Closed);
 }
 
 #[tokio::test]
@@ -470,7 +470,7 @@ async fn a_request_body_that_does_not_come_does_not_count_as_a_failure() {
             };
             assert_eq!(fault, Fault::SlowRequest, "{name}");
         }
-        assert_eq!(plugin.circuit(), Circuit::Closed, "{name}");
+        assert_eq!(plugin.unpaid_circuit(), Circuit::Closed, "{name}");
         call(&plugin, get("/")).await.unwrap();
     }
 }
@@ -492,7 +492,8 @@ async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
     let pause = Duration::from_millis(10);
     let breaker = BreakerSettings { pause, longest: pause, ..opens_after(1) };
     let plugin = load_with("echo", limits(|l| l.breaker = breaker)).await;
-    plugin.admit().unwrap().failed().expect("the circuit opens");
+    plugin.loaded.circuits.admit(None).unwrap().failed("echo", &Fault::Cpu);
+    assert_ne!(plugin.unpaid_circuit(), Circuit::Closed);
     tokio::time::sleep(2 * pause).await;
     let slow = Request::post("/").body(Never.boxed_unsync()).unwrap();
     let slow = tokio::spawn({
@@ -500,7 +501,8 @@ async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
         async move { plugin.invoke(free(), slow).await.map(drop) }
     });
     tokio::task::yield_now().await;
-    assert!(matches!(plugin.admit(), Err(Fault::CircuitOpen { .. })), "the upload is the trial");
+    let another = plugin.loaded.circuits.admit(None);
+    assert!(matches!(another, Err(Fault::CircuitOpen { .. })), "the upload is the trial");
     let served = async {
         while call(&plugin, get("/")).await.is_err() {
             tokio::time::sleep(pause).await;
@@ -509,7 +511,7 @@ async fn a_slow_upload_does_not_hold_the_trial_of_a_circuit() {
     tokio::time::timeout(Duration::from_secs(15), served).await.expect("another request is the trial");
     assert!(!slow.is_finished());
     slow.abort();
-    assert_eq!(plugin.circuit(), Circuit::Closed);
+    assert_eq!(plugin.unpaid_circuit(), Circuit::Closed);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -100,6 +100,67 @@ async fn a_trap_fails_every_request_in_its_instance_and_counts_as_one_failure() 
     assert_eq!(ask(&plugin, "0xa", "").await.expect("an answer").0["calls"], 1);
 }
 
+/// The meter of a request did not know what its instance was refused: a plugin that always answered 500 for want of memory
+/// stayed in service in a shared instance, and alone its circuit opened.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_500_over_refused_memory_is_a_failure_in_a_shared_instance_as_it_is_alone() {
+    for reuse in [None, Some(Reuse { total: 1000, concurrent: 8 })] {
+        let plugin = crowd(Limits { breaker: opens_after(1), reuse, ..shared(1000, 8) }).await;
+        ask(&plugin, "", "").await.expect("an answer");
+        assert_eq!(ask(&plugin, "", "try=200").await.expect_err("memory"), Fault::Memory, "{reuse:?}");
+        assert_ne!(plugin.circuit(), Circuit::Closed, "{reuse:?}");
+    }
+    // The refusal is that of the requests which were there then, and of no later one.
+    let plugin = crowd(shared(1000, 8)).await;
+    let together = [begin(&plugin, "", "meet=a:2&try=200"), begin(&plugin, "", "meet=a:2&wait=200")];
+    let [refused, other] = together;
+    assert_eq!(refused.await.expect("no panic").expect_err("memory"), Fault::Memory);
+    other.await.expect("no panic").expect("its own answer is none of 500");
+    let (said, _) = ask(&plugin, "", "room=200").await.expect("it can do without");
+    assert_eq!((&said["calls"], &said["said"][0]), (&1.into(), &"false".into()), "{said}");
+    let (parts, body) = plugin.invoke(free(), get("/crowd?status=500")).await.expect("an answer of 500").into_parts();
+    let said: Value = serde_json::from_slice(&body.collect().await.expect("a body").to_bytes()).expect("JSON");
+    assert_eq!((parts.status.as_u16(), &said["calls"]), (500, &2.into()), "in the same instance: {said}");
+}
+
+/// A free request that trapped ended paid ones in its instance, one of which counted as a failure: anybody could open
+/// the circuit of the paid calls.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_of_an_unpaid_request_counts_for_no_paid_one_in_its_instance() {
+    let plugin = crowd(Limits { breaker: opens_after(2), ..shared(1000, 12) }).await;
+    for round in 0..2 {
+        let others: Vec<_> = (0..4)
+            .map(|payer| begin(&plugin, format!("0x{round}{payer}"), format!("meet=in{round}:5&sleep")))
+            .collect();
+        let fault = ask(&plugin, "", &format!("meet=in{round}:5&trap")).await.expect_err("a trap");
+        assert!(matches!(fault, Fault::Trap(_)), "{fault}");
+        for other in others {
+            other.await.expect("no panic").expect_err("the instance is gone");
+        }
+        assert_eq!(plugin.paid_circuit(), Circuit::Closed);
+    }
+    assert_ne!(plugin.unpaid_circuit(), Circuit::Closed);
+}
+
+/// One payer whose calls trap is in the instance of others, which fail with it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_payer_that_traps_does_not_have_the_payers_in_its_instance_count_for_it() {
+    let plugin = crowd(Limits { breaker: opens_after(2), ..shared(1000, 12) }).await;
+    for round in 0..4 {
+        let others: Vec<_> = (0..4)
+            .map(|payer| begin(&plugin, format!("0x{round}{payer}"), format!("meet=in{round}:5&sleep")))
+            .collect();
+        ask(&plugin, "0xbad", &format!("meet=in{round}:5&trap")).await.expect_err("a trap");
+        for other in others {
+            other.await.expect("no panic").expect_err("the instance is gone");
+        }
+        assert_eq!(plugin.paid_circuit(), Circuit::Closed, "round {round}");
+    }
+    // Failures that have no payer in common are no longer those of one payer.
+    ask(&plugin, "0xelse", "trap").await.expect_err("a trap");
+    assert_ne!(plugin.paid_circuit(), Circuit::Closed);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_or_charge_right_after_the_last_byte_belongs_to_its_request() {
     let plugin = crowd(shared(1000, 8)).await;
@@ -240,8 +301,10 @@ async fn a_trap_over_the_broken_body_of_one_request_counts_for_no_other_request_
             let fault = other.await.expect("no panic").expect_err("the instance is gone");
             assert!(matches!(fault, Fault::Trap(_)), "{fault}");
         }
-        assert_eq!(plugin.circuit(), Circuit::Closed);
+        assert_eq!((plugin.paid_circuit(), plugin.unpaid_circuit()), (Circuit::Closed, Circuit::Closed));
     }
-    assert!(matches!(ask(&plugin, "", "trap").await, Err(Fault::Trap(_))));
-    assert_ne!(plugin.circuit(), Circuit::Closed, "a trap of its own counts");
+    for payer in ["", "0x1"] {
+        assert!(matches!(ask(&plugin, payer, "trap").await, Err(Fault::Trap(_))));
+    }
+    assert!(plugin.paid_circuit() != Circuit::Closed && plugin.unpaid_circuit() != Circuit::Closed, "its own traps");
 }

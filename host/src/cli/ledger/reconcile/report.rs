@@ -51,7 +51,7 @@ pub(super) fn write(
         OutputFormat::Table => tables(out, reports, units)?,
         OutputFormat::Json => {
             let networks: Vec<Value> = reports.iter().map(|report| json_of(report, units)).collect();
-            out.line(&json!({ "agrees": differences == 0, "networks": networks }).to_string())?;
+            out.json(&json!({ "agrees": differences == 0, "networks": networks }))?;
             out.flush()?;
         }
         OutputFormat::Csv => {

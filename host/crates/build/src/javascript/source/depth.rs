@@ -42,6 +42,8 @@ const BEFORE: [&[u8]; 24] = [
     b"return",
     b"throw",
 ];
+/// Words before a name whose dots are levels of a parser: `namespace a.b.c` is `c` within `b` within `a`.
+const BEFORE_DOTTED: [&[u8]; 2] = [b"namespace", b"module"];
 /// Words between two operands.
 const BETWEEN: [&[u8]; 5] = [b"in", b"of", b"instanceof", b"as", b"satisfies"];
 
@@ -72,7 +74,8 @@ struct Part {
 
 /// Returns whether a parser on a large stack survives the source.
 pub(super) fn is_bounded(source: &str, syntax: Syntax) -> bool {
-    let mut depth = Depth { syntax, sum: Levels::default(), outer: Vec::new(), part: Part::default() };
+    let mut depth =
+        Depth { syntax, sum: Levels::default(), outer: Vec::new(), part: Part::default(), is_dotted: false };
     let (bytes, mut at, mut is_after_operand, mut comment) = (source.as_bytes(), 0, false, None);
     while let Some(&byte) = bytes.get(at) {
         let begun = at;
@@ -89,6 +92,9 @@ pub(super) fn is_bounded(source: &str, syntax: Syntax) -> bool {
             let next = bytes.get(at).copied().unwrap_or_default();
             let last = begun.checked_sub(1).map_or(0, |last| bytes[last]);
             depth.forget(comment.is_some());
+            // A character of a name may be written as `\u0061` and `\u{61}`.
+            let is_of_name = matches!(byte, b'.' | b'\\' | b'}') || byte == b'{' && last == b'u';
+            depth.is_dotted &= comment.is_some() || is_of_name;
             depth.sign(byte, last, next, is_after_operand);
             is_after_operand = matches!(byte, b')' | b']' | b'}' | b'"' | b'\'' | b'`');
         }
@@ -127,6 +133,8 @@ struct Depth {
     sum: Levels,
     outer: Vec<Part>,
     part: Part,
+    /// Nothing but a name has come since a word of [`BEFORE_DOTTED`].
+    is_dotted: bool,
 }
 
 impl Depth {
@@ -143,6 +151,7 @@ impl Depth {
 
     /// Counts a word. Returns whether it is an operand.
     fn word(&mut self, word: &[u8]) -> bool {
+        self.is_dotted |= BEFORE_DOTTED.contains(&word);
         if word == b"else" {
             let before = std::mem::take(&mut self.part.before);
             self.add(before);
@@ -159,6 +168,7 @@ impl Depth {
 
     fn sign(&mut self, sign: u8, last: u8, next: u8, is_after_operand: bool) {
         match sign {
+            b'.' if self.is_dotted => self.nest(),
             b'(' | b'[' | b'{' => {
                 self.chain();
                 self.outer.push(std::mem::take(&mut self.part));
@@ -262,6 +272,10 @@ mod tests {
             ("a = b", "+b", Syntax::Script),
             ("a = b", " as b", Syntax::Script),
             ("a = ", "<b>", Syntax::Jsx),
+            ("namespace a", ".a", Syntax::Script),
+            ("declare module a", ". /* { */ a", Syntax::Script),
+            ("namespace a", ".\\u0061", Syntax::Script),
+            ("namespace a", ".\\u{61}", Syntax::Script),
         ] {
             assert!(is_bounded(&format!("{begin}{}", level.repeat(2_000)), syntax), "{level}");
             assert!(!is_bounded(&format!("{begin}{}", level.repeat(300_000)), syntax), "{level}");

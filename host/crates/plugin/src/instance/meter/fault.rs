@@ -28,6 +28,17 @@ impl GuestMeter {
         self.plugin_memory_refused.store(true, Relaxed);
     }
 
+    /// Notes what a shared instance was refused, in the meter of a request that was in the instance then.
+    pub(crate) fn note_refusal_of(&self, instance: &Self) {
+        for (own, refused) in [
+            (&self.memory_refused, &instance.memory_refused),
+            (&self.host_memory_refused, &instance.host_memory_refused),
+            (&self.plugin_memory_refused, &instance.plugin_memory_refused),
+        ] {
+            own.fetch_or(refused.load(Relaxed), Relaxed);
+        }
+    }
+
     /// The limit of memory that the guest has met, if any.
     pub(crate) fn refused_memory(&self) -> Option<Fault> {
         if self.memory_refused.load(Relaxed) {
@@ -53,14 +64,15 @@ impl GuestMeter {
         } else if let Some(exit) = error.downcast_ref::<I32Exit>() {
             Fault::Trap(format!("it exited with status {} instead of answering", exit.0))
         } else {
-            Fault::Trap(bounded(trap_text(error), TRAP_TEXT))
+            Fault::Trap(bounded(trap_text(error, self.log().panic().as_deref()), TRAP_TEXT))
         }
     }
 }
 
-/// The text of a trap: its cause in the first line, and then the backtrace. wasmtime puts the backtrace first, and so
-/// the cause would be what is cut off.
-fn trap_text(error: &wasmtime::Error) -> String {
+/// The text of a trap: its cause in the first line, with the panic that the guest printed before it, and then the
+/// backtrace. wasmtime puts the backtrace first, and so the cause would be what is cut off.
+fn trap_text(error: &wasmtime::Error, panic: Option<&str>) -> String {
+    let panic = panic.map(|panic| format!(": it panicked at {panic}")).unwrap_or_default();
     let advice = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => format!(
             ": its calls may take {} KiB of stack, which no setting changes: nest calls less deeply, or write a loop",
@@ -69,7 +81,7 @@ fn trap_text(error: &wasmtime::Error) -> String {
         Some(_) | None => String::new(),
     };
     match error.downcast_ref::<WasmBacktrace>() {
-        Some(backtrace) => format!("{}{advice}\n{backtrace}", error.root_cause()),
-        None => format!("{error:#}"),
+        Some(backtrace) => format!("{}{advice}{panic}\n{backtrace}", error.root_cause()),
+        None => format!("{error:#}{panic}"),
     }
 }

@@ -2,13 +2,13 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use super::list::{InstanceList, PermitKind, SharedInstance};
 use super::mailbox::SharedRequest;
+use super::occupants::Companions;
 use super::slot::{RequestSlot, SlotFailure};
 use super::worker;
 use crate::fault::Fault;
@@ -161,21 +161,22 @@ impl SharedInstances {
 
     /// Has a request answered in this slot. Ready when its guest has answered it and is drained, or has failed.
     ///
-    /// A request that its instance has not started is sent to another one. When an instance fails, `excused` is set for
-    /// all of its requests but one, so that it counts as one failure of the plugin.
+    /// A request that its instance has not started is sent to another one. When an instance fails, all of its requests
+    /// but one are excused, so that it counts as one failure of the plugin.
     pub(crate) async fn answer(
         mut slot: RequestSlot,
         spec: Arc<InstanceSpec>,
         asked: PermitRequest,
         mut request: Box<SharedRequest>,
-        excused: Arc<AtomicBool>,
+        companions: Arc<Companions>,
     ) -> Result<(), Fault> {
         loop {
+            companions.join(slot.occupants());
             match slot.answer(request).await {
                 Ok(()) => return Ok(()),
                 Err(SlotFailure::NotStarted(returned)) => request = returned,
                 Err(SlotFailure::Failed { fault, excused: by_another }) => {
-                    excused.store(by_another, Relaxed);
+                    companions.excuse(by_another);
                     return Err(fault);
                 }
             }

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use parking_lot::Mutex;
 use tokio::sync::{SetOnce, mpsc, oneshot};
 
+use super::occupants::Occupants;
 use crate::fault::Fault;
 use crate::instance::exchange::{GuestRequest, RequestProgress};
 use crate::instance::meter::GuestMeter;
@@ -78,9 +78,7 @@ pub(super) struct InstanceState {
     pub(super) fault: SetOnce<Fault>,
     /// Set once a request has taken the fault upon itself.
     blamed: AtomicBool,
-    /// The bodies of the requests that its guest works on. That of a client that has gone stays: its guest task cannot be
-    /// cancelled, and may still fail over it.
-    bodies: Mutex<Vec<Arc<RequestProgress>>>,
+    pub(super) occupants: Arc<Occupants>,
     /// Set when the instance holds more than it should: it accepts no further request.
     retired: AtomicBool,
 }
@@ -91,34 +89,25 @@ impl InstanceState {
             meter,
             fault: SetOnce::new(),
             blamed: false.into(),
-            bodies: Mutex::default(),
+            occupants: Arc::default(),
             retired: false.into(),
         })
-    }
-
-    /// Notes that the guest works on a request, of which this is the progress of the body.
-    pub(super) fn entered(&self, body: Arc<RequestProgress>) {
-        self.bodies.lock().push(body);
-    }
-
-    /// Notes that the guest has answered the request.
-    pub(super) fn answered(&self, body: &Arc<RequestProgress>) {
-        self.bodies.lock().retain(|other| !Arc::ptr_eq(other, body));
     }
 
     /// Sets the fault. If the guest may have failed over a body that a client did not send whole, no request takes the
     /// fault upon itself: which of them the guest worked on is not known.
     pub(super) fn fail(&self, fault: Fault) {
-        if self.bodies.lock().iter().any(|body| body.excuses(&fault)) {
+        if self.occupants.excuse(&fault) {
             self.blamed.store(true, Relaxed);
         }
         let _ = self.fault.set(fault);
     }
 
     /// True for the first request that asks: when an instance fails, at most one of its requests counts as a failure
-    /// of the plugin.
-    pub(super) fn take_blame(&self) -> bool {
-        !self.blamed.swap(true, Relaxed)
+    /// of the plugin. A paid request leaves that to an unpaid one, if there is one.
+    pub(super) fn take_blame(&self, is_paid: bool) -> bool {
+        let is_anothers = is_paid && self.occupants.payers().is_none();
+        !is_anothers && !self.blamed.swap(true, Relaxed)
     }
 
     pub(super) fn retire(&self) {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::list::{InstanceList, SharedInstance};
 use super::mailbox::{InstanceState, Mailbox, RequestEnd, SharedRequest};
+use super::occupants::Occupants;
 use crate::fault::Fault;
 use crate::instance::exchange::BodyRead;
 
@@ -47,6 +48,7 @@ impl RequestSlot {
 
     /// Has the request answered. Ready when its guest has answered it and is drained, or has failed.
     pub(super) async fn answer(&mut self, request: Box<SharedRequest>) -> Result<(), SlotFailure> {
+        let is_paid = request.request.receipt.is_some();
         self.progress = SlotProgress::Sent(Arc::clone(&request.request.body_read));
         let ended = match self.mailbox.send(request) {
             Ok(ended) => ended,
@@ -67,9 +69,14 @@ impl RequestSlot {
             // The sender may be dropped a moment before the fault is set, which it is in any case (`FailOnDrop`).
             None => {
                 let fault = self.state.fault.wait().await.clone();
-                Err(SlotFailure::Failed { fault, excused: !self.state.take_blame() })
+                Err(SlotFailure::Failed { fault, excused: !self.state.take_blame(is_paid) })
             }
         }
+    }
+
+    /// The requests in the instance.
+    pub(super) fn occupants(&self) -> &Arc<Occupants> {
+        &self.state.occupants
     }
 
     /// Gives the slot back, and returns the list to look for another one.

@@ -24,6 +24,7 @@ use wasmtime_wasi_http::{WasiHttpView, p3};
 
 use super::list::SharedPermits;
 use super::mailbox::{FailOnDrop, Inbox, InstanceState, Mailbox, QueuedRequest, RequestEnd, SharedRequest, mailbox};
+use crate::breaker::payer_key;
 use crate::capabilities::Capabilities;
 use crate::capabilities::egress::LoopGuard;
 use crate::fault::Fault;
@@ -206,6 +207,7 @@ impl AccessorTask<GuestState> for RequestTask {
         }
         let SharedRequest { request, meter, progress } = *request;
         let GuestRequest { request, receipt, is_metered, loop_guard, response, body_read } = request;
+        let payer = receipt.as_ref().map(|receipt| payer_key(&receipt.payer));
         let RunningInstance { service, share, state, .. } = &*instance;
         let handle = service.wasi_http_handler().func_handle();
         let (call, transfer) = accessor.with(|mut store| {
@@ -221,7 +223,7 @@ impl AccessorTask<GuestState> for RequestTask {
             wasmtime::Result::<_>::Ok((call, transfer))
         })?;
         let task = call.task();
-        state.entered(Arc::clone(&progress));
+        state.occupants.entered(Arc::clone(&progress), payer);
         let answered = tokio::select! {
             biased;
             answered = handle.finish_call_concurrent(accessor, call) => Some(answered?.0),
@@ -246,7 +248,7 @@ impl AccessorTask<GuestState> for RequestTask {
         }
         // The guest may still work on the request of a client that has gone.
         if !end.is_closed() {
-            state.answered(&progress);
+            state.occupants.answered(&progress);
         }
         instance.leave(accessor, task, &meter);
         let _ = end.send(RequestEnd::Done);
