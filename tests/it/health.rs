@@ -228,15 +228,15 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
 #[tokio::test]
 async fn a_build_that_keeps_failing_is_not_rolled_back_through_a_link() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["upfront"], "[health]\nfailures = 2\nrollback = true\n").await;
+    let host = chain.serve(&["upfront"], &format!("{LONG_PAUSE}rollback = true\n")).await;
     let (file, release) = (host.plugin_dir().join("upfront.wasm"), host.path("release.wasm"));
     host.install_another_build("upfront");
     host.wait_for_log("active file=upfront.wasm", 2).await;
     let bytes = std::fs::read(&file).expect("a file");
     std::fs::rename(&file, &release).expect("a move");
     std::os::unix::fs::symlink(&release, &file).expect("a link");
-    for _ in 0..2 {
-        assert_eq!(call_free_route(&host, "trap").await.status(), 500);
+    for payer in [0, 1] {
+        assert_eq!(pay(&chain, &host, payer, "trap").await.status(), 500);
     }
     host.wait_for_log("it is a link, which is not replaced: change what it leads to", 1).await;
     assert_eq!(std::fs::read_link(&file).expect("a link"), release);
