@@ -137,7 +137,8 @@ impl Breaker {
         self.admit_behind_others(CallRole::Uncounted, patience)
     }
 
-    /// Lets a call through that counts, and that is the trial only as one of [`Breaker::admit_uncounted`] is.
+    /// Lets a call through that counts, and that is the trial under the same condition as a call of
+    /// [`Breaker::admit_uncounted`].
     pub fn admit_patiently(self: &Arc<Self>, patience: Duration) -> Result<BreakerPermit, BreakerOpen> {
         self.admit_behind_others(CallRole::Usual, patience)
     }

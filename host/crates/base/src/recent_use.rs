@@ -1,12 +1,14 @@
-//! Tells who has lately used more than a part of the processors, a client or a plugin, and has it wait for turns.
+//! Measures whether a client or a plugin has lately used more than its part of the processors, and has it wait for
+//! turns.
 //!
 //! The use is a level that rises by the time that was used and falls by that part of the time that passes. A level above
 //! [`WINDOW`] is much. A pause shortens it, and however much was used, it is little again after two windows.
 //!
-//! A worker of the runtime polls the tasks that are ready one after the other, and looks at its sockets and timers in
-//! between. A user with hundreds of ready tasks has everybody wait until all of them were polled. So a user that uses
-//! much has [`QUOTA`] of a worker between two looks, and its other tasks wait. A user whose ready tasks fit into that
-//! time never waits, and loses nothing.
+//! A worker thread of the runtime polls the ready tasks one after the other, and polls for I/O events and timers in
+//! between. The time between two polls for I/O events is a *round*, and such a poll is a *look*. A user with hundreds
+//! of ready tasks delays all other tasks of the worker by the polls of its own. So a user that uses much has [`QUOTA`]
+//! of each round, and its other tasks wait for the next round. A user whose ready tasks fit into the quota never waits,
+//! and loses nothing.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -21,7 +23,7 @@ const WINDOW: Duration = Duration::from_millis(50);
 /// Use of more than one part in this many of all processors is much.
 const PARTS: u64 = 4;
 
-/// The time of a worker that a user which uses much has between two looks of it.
+/// The time of one worker that a user which uses much has in one round.
 const QUOTA: Duration = Duration::from_micros(300);
 
 /// The use of the processors by one user.
@@ -37,24 +39,24 @@ thread_local! {
     static WORKER: RefCell<Worker> = RefCell::default();
 }
 
-/// The use of one worker since it looked at its sockets.
+/// The use of one worker since its last look.
 #[derive(Default)]
 struct Worker {
     looks: Arc<Looks>,
-    /// The look after which the times were noted.
+    /// The count of looks in the round to which `used` belongs.
     last: u64,
-    /// The nanoseconds of each user that uses much, which its address names.
+    /// The nanoseconds that each user which uses much has used in this round, by the user's address.
     used: Vec<(usize, u64)>,
 }
 
-/// The looks of one worker, as far as they were awaited.
+/// The looks of one worker for which a task waited.
 #[derive(Default)]
 struct Looks {
     count: AtomicU64,
     awaited: AtomicBool,
 }
 
-/// A look that is awaited, until this is dropped.
+/// Marks a look as awaited until this is dropped.
 struct AwaitedLook(Arc<Looks>);
 
 impl Default for RecentUse {
@@ -94,24 +96,24 @@ impl RecentUse {
         self.empty_at.load(Relaxed).saturating_sub(nanos(WINDOW)) > now
     }
 
-    /// True if the user's next task has to wait until this worker has looked at its sockets: the user has used much, and
-    /// its quota of this worker. Reads the clock only then.
+    /// True if the user's next task has to wait for the next round of this worker: the user uses much, and has used up
+    /// its quota of this round. Reads the clock only for such a user.
     pub fn has_to_wait(&self) -> bool {
         WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address())) && self.is_much()
     }
 
-    /// Waits until the worker that runs this task has looked at its sockets, and begins a round of it.
+    /// Waits until the worker that runs this task has looked, and begins the worker's next round.
     ///
-    /// A task that yields goes on after its worker has looked, on whatever worker then.
+    /// tokio resumes a task that yields after the worker has looked, and perhaps on another worker.
     pub async fn next_round() {
         let looks = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
         let count = looks.count.load(Relaxed);
         tokio::task::yield_now().await;
-        // Others may have waited for the same look.
+        // Another task may have waited for the same look, and counted it.
         let _ = looks.count.compare_exchange(count, count.wrapping_add(1), Relaxed, Relaxed);
     }
 
-    /// Names the user on a worker. Another one may have the address later, and has less of one round then.
+    /// Identifies the user on a worker. A later user at the same address has less of one round.
     fn address(&self) -> usize {
         std::ptr::from_ref(self).addr()
     }
@@ -158,8 +160,8 @@ impl Worker {
         }
     }
 
-    /// Begins the next round when this worker has looked, or another one that runs the task first. A task that waits
-    /// begins it otherwise.
+    /// Spawns a task that begins the next round as soon as this worker has looked, or another worker that takes the
+    /// task over. Outside of a runtime nothing is spawned.
     fn await_look(&self) {
         if self.looks.awaited.swap(true, Relaxed) {
             return;
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_uses_much_waits_when_its_quota_of_a_worker_is_used_up_until_the_worker_has_looked() {
+    async fn a_user_that_uses_much_waits_after_its_quota_until_the_worker_has_looked() {
         let (busy, other, quiet) = (RecentUse::default(), RecentUse::default(), RecentUse::default());
         busy.note(Duration::from_secs(3_600));
         other.note_at(nanos(other.base.elapsed()), u64::MAX);

@@ -22,13 +22,14 @@ pub fn printable_lines(text: &str) -> String {
     text.lines().map(printable).collect::<Vec<_>>().join("\n")
 }
 
-/// Escapes what [drives a terminal](drives_terminal) in a JSON text, which stays the same JSON: a writer of JSON escapes
-/// some control characters, and none that sets the direction of text. Line breaks between tokens are kept.
+/// Escapes the characters that [drive a terminal](drives_terminal) in a JSON text, which stays the same JSON. A writer
+/// of JSON escapes some control characters, and none that sets the direction of text. Line breaks between tokens are
+/// kept.
 pub fn escaped_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for c in json.chars() {
         if drives_terminal(c) && c != '\n' {
-            // All of them are in the basic plane, so one escape is enough.
+            // All of these characters are in the basic multilingual plane, so one escape is enough.
             let _ = write!(escaped, "\\u{:04x}", u32::from(c));
         } else {
             escaped.push(c);
