@@ -61,7 +61,7 @@ pub(super) fn count(section: &mut Section<'_, '_>, key: &'static str, default: u
     usize::try_from(section.at_least(key, 1, fallback)).unwrap_or(usize::MAX)
 }
 
-/// Reads the settings of the circuit breaker into limits; a key that is left out has the value of `default`.
+/// Reads the settings of the circuit breakers into limits; a key that is left out has the value of `default`.
 pub(super) fn health(section: &mut Section<'_, '_>, limits: Limits) -> Limits {
     let default = limits.breaker;
     let failures = section.within("failures", 0..=u32::MAX.into(), default.failures.into());

@@ -1,7 +1,7 @@
 //! Has the connections of a client that uses much of the processors read in turns, a few at a time.
 //!
 //! A worker polls the connections that are ready one after the other. A client with hundreds of busy connections would
-//! so have everybody wait for a round of all of them. Beyond its part of the processors, and its quota of a round
+//! so delay all others by the polls of its own. Beyond its part of the processors, and its quota of a round
 //! ([`RecentUse`]), its connections queue for a turn instead, so the workers' queues hold few of them, and the others'
 //! requests are served in between. The client loses no throughput by it.
 //!
@@ -101,8 +101,7 @@ impl ClientTurns {
         self.recent.has_to_wait() || self.turns.available_permits() == 0 && self.recent.is_much()
     }
 
-    /// Waits for a turn: for a permit, and then, at the head of the queue, until the worker has looked at its sockets as
-    /// often as it takes.
+    /// Waits for a permit, and then for further rounds of the worker until the client has some of its quota.
     async fn turn(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
         while self.recent.has_to_wait() {

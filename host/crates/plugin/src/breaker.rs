@@ -1,5 +1,4 @@
-//! The circuit breakers of a plugin: which calls share a circuit, the faults that count as failures, and the log of what
-//! they change.
+//! Decides which calls of a plugin share a circuit breaker, and which faults count as failures.
 //!
 //! A breaker stops no request that runs. What else follows from an open circuit, such as going back to the previous
 //! build, is decided by the callers of [`Plugin::circuit`](crate::Plugin::circuit) and its siblings.
@@ -23,20 +22,19 @@ pub use self::permit::CircuitPermit;
 /// The time after the pause of an open circuit for which calls that have failed before leave the trial to others.
 const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// The circuits of one build: one of the calls that somebody has paid for, or has a verified payment for, and one of
-/// those that nobody has.
+/// The circuits of one build: one of paid calls, whose payment is verified or settled, and one of unpaid calls.
 ///
-/// A circuit refuses everybody, so what opens it must not be free of cost to one client alone:
+/// An open circuit refuses all clients, so no client may be able to open it alone and at no cost:
 ///
-/// - *Unpaid calls* cost their sender nothing, and one input that makes the plugin fail is enough to open their circuit.
-///   So that circuit refuses unpaid calls alone: free routes, and requests that a quote has made free.
-/// - *Paid calls* that fail are not charged, so one payer can repeat one for nothing. Their circuit counts payers, and
-///   each payer has a circuit of its own besides: see [`PaidCircuit`].
-/// - *Quotes* are unpaid, and a client that finds an input whose quote fails can repeat it. In a circuit of the unpaid
-///   calls, their failures or those of free routes would take the quoted routes off sale. A circuit of their own would
-///   do the same. So quotes count for no circuit. They run while the circuit of the paid calls is closed, for what they
-///   price. A plugin whose every quote fails sells nothing, because no price is made, and its quotes are bounded by
-///   their CPU time, their wall time and their part of the plugin's instances.
+/// - *Unpaid calls* cost their sender nothing, and one input that makes the plugin fail is enough to open their
+///   circuit. So that circuit refuses unpaid calls alone: free routes, and requests that a quote has made free.
+/// - *Paid calls* that fail are not charged, so one payer can repeat a call that fails at no cost. Their circuit counts
+///   payers, and each payer that has failed has a circuit of its own besides: see [`PaidCircuit`].
+/// - *Quotes* are unpaid, and a client that finds an input whose quote fails can repeat it. If quotes shared the
+///   circuit of unpaid calls, failures of quotes or of free routes would take the quoted routes off sale, and so would
+///   failures in a circuit of quotes alone. So quotes count for no circuit. They run while the circuit of paid calls is
+///   closed, because they price paid calls. A plugin whose every quote fails sells nothing, because no price is made,
+///   and its quotes are bounded by their CPU time, their wall time and their part of the plugin's instances.
 #[derive(Debug)]
 pub(crate) struct Circuits {
     unpaid: Arc<Breaker>,

@@ -35,9 +35,10 @@ pub struct Limits {
     pub log: usize,
     /// Bytes that all requests together may print in a second, on average.
     pub log_rate: usize,
-    /// The circuit breaker: the rule by which a plugin that keeps failing gets no requests for a while.
+    /// The circuit breakers: the rule by which a plugin that keeps failing gets no requests for a while.
     pub breaker: BreakerSettings,
-    /// Brings the previous build back when the circuit opens soon after a build was deployed.
+    /// Brings the previous build back when the circuit of a build ([`Plugin::circuit`](crate::Plugin::circuit)) opens
+    /// soon after the build was deployed.
     pub rollback: bool,
     /// Lets an instance answer more than one request. None: each request gets a fresh one.
     pub reuse: Option<Reuse>,

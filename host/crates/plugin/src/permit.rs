@@ -28,8 +28,8 @@ impl Permit {
         Self { receipt, circuit: None, wait: None, client: None, is_metered: false }
     }
 
-    /// Uses a permit of the plugin's circuits that was taken earlier. Without one they are asked when the request is
-    /// answered: that of paid calls if there is a receipt, and else that of unpaid ones.
+    /// Uses a permit of the plugin's circuits that was taken earlier. Without such a permit, the circuits are asked
+    /// when the request is answered: that of paid calls if there is a receipt, and otherwise that of unpaid calls.
     pub fn with_circuit_permit(self, circuit: Option<CircuitPermit>) -> Self {
         Self { circuit, ..self }
     }

@@ -1,4 +1,5 @@
-//! The circuit of a plugin's paid calls, which no payer opens alone.
+//! Counts the failures of paid calls by payer: several payers open the circuit of all paid calls, and one payer only
+//! its own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,18 +16,18 @@ const MAX_PAYERS: usize = 1024;
 
 /// The circuit of the paid calls of one build.
 ///
-/// A paid call that fails is not charged, or leaves a debt that its payer may fetch. So one payer can send an input that
-/// makes the plugin fail as often as it wants, with the money for one payment. Therefore a failure counts once for each
-/// payer until a call succeeds, of whichever payer, and the trial of the open circuit goes to a payer that has not failed,
-/// unless none comes for a while. As many payers as `failures` open the circuit, if none succeeds in between: the
-/// plugin fails for everybody.
+/// A paid call that fails is not charged, or leaves a debt that its payer may fetch. So one payer can repeat an input
+/// that makes the plugin fail as often as it wants, with the money for one payment. Therefore a payer counts once until
+/// a call of any payer succeeds, and as many payers as `failures` open the circuit: the plugin fails for all of them.
+/// The trial of the open circuit goes to a payer that has not failed, unless none comes for [`TRIAL_PATIENCE`].
 ///
-/// A plugin may have fewer payers than that. So each payer that has failed has a circuit of its own, in which all of its
-/// failures in a row count, and which refuses this payer alone. It closes as any circuit does.
+/// A plugin may have fewer payers than that. So each payer that has failed has a circuit of its own, in which all of
+/// its failures in a row count, and which refuses this payer alone. It closes as any circuit does.
 ///
-/// A failure of a shared instance may be that of each paid call in it, and counts as one of all of their payers: it
-/// counts only if it is the first of each of them, and for the own circuit of none where they are several. If an unpaid
-/// call is in the instance, too, it counts for no paid call: see [`CircuitPermit`].
+/// Any paid call in a shared instance may be the cause of the instance's failure. The failure counts once, for all of
+/// their payers together, and only if none of them has been counted or the call is the trial. Of several payers, none
+/// has it counted in its own circuit. If an unpaid call is in the instance, too, the failure counts for no paid call:
+/// see [`CircuitPermit`].
 #[derive(Debug)]
 pub(super) struct PaidCircuit {
     all_payers: Arc<Breaker>,
@@ -38,7 +39,7 @@ pub(super) struct PaidCircuit {
 #[derive(Debug)]
 struct FailingPayer {
     own: Arc<Breaker>,
-    /// True if a failure of it has counted for all payers since the last success.
+    /// True if a failure of the payer has counted for the circuit of all payers since the last success.
     is_counted: bool,
     failed: Instant,
 }
@@ -48,9 +49,10 @@ struct FailingPayer {
 pub(super) struct PaidCall {
     pub(super) circuit: Arc<PaidCircuit>,
     payer: Arc<str>,
-    /// The permit of the payer's own circuit. None if it had none when the call began.
+    /// The permit of the payer's own circuit. None if the payer had no circuit when the call began.
     own: Option<BreakerPermit>,
-    /// True for a run that has failed before: it has its own pace, and its failure counts for no circuit.
+    /// True for a run that has failed before. Its retries have pauses of their own, and its failure counts only if it
+    /// is the trial.
     is_repeated: bool,
 }
 
@@ -90,8 +92,8 @@ impl PaidCircuit {
         Ok(CircuitPermit::paid(permit, self.call(payer, own, false)))
     }
 
-    /// Lets a run through that has failed before. It is the trial only if no other call has been for a while after the
-    /// pause.
+    /// Lets a run through that has failed before. It is the trial only if no other call has been for [`TRIAL_PATIENCE`]
+    /// after the pause.
     pub(super) fn admit_repeated(self: &Arc<Self>, payer: &str) -> Result<CircuitPermit, BreakerOpen> {
         let permit = self.all_payers.admit_uncounted(TRIAL_PATIENCE)?;
         Ok(CircuitPermit::paid(permit, self.call(payer, None, true)))
@@ -101,7 +103,7 @@ impl PaidCircuit {
         PaidCall { circuit: Arc::clone(self), payer: payer_key(payer), own, is_repeated }
     }
 
-    /// Notes an answer. The failures of all payers are no longer in a row, and this payer is no longer failing.
+    /// Notes an answer. The failures of all payers are no longer in a row, and this payer is no longer one that fails.
     fn succeeded(&self, permit: BreakerPermit, payer: &str, own: Option<BreakerPermit>) -> Option<BreakerChange> {
         let mut failing = self.failing.lock();
         let change = permit.succeeded();
@@ -118,7 +120,7 @@ impl PaidCircuit {
         change
     }
 
-    /// Notes a failure of this call, which may be that of `others` in its instance instead.
+    /// Notes a failure of this call. `others` are the payers in its instance, whose calls may be the cause instead.
     fn failed(&self, permit: BreakerPermit, call: PaidCall, others: Vec<Arc<str>>) -> PaidFailure {
         let PaidCall { payer, own, is_repeated, .. } = call;
         if self.settings.failures == 0 {
@@ -145,7 +147,7 @@ impl PaidCircuit {
         PaidFailure { all_payers, own: own.flatten() }
     }
 
-    /// The entry of a payer, which is made if there is none.
+    /// Returns the entry of a payer, and makes one if there is none.
     fn entry<'f>(&self, failing: &'f mut HashMap<Arc<str>, FailingPayer>, payer: &Arc<str>) -> &'f mut FailingPayer {
         if failing.len() >= MAX_PAYERS && !failing.contains_key(payer) {
             let oldest = failing.iter().min_by_key(|(_, failing)| failing.failed).map(|(payer, _)| Arc::clone(payer));

@@ -9,16 +9,18 @@ use super::paid::PaidCall;
 use crate::fault::Fault;
 use crate::instance::shared::Companions;
 
-/// The permission of a plugin's circuits for one call. Dropped without a report, it changes nothing.
+/// The permission of a plugin's circuits for one call. Dropped without a report, it counts as neither a success nor a
+/// failure.
 ///
-/// An instance that answers several requests at once fails for all of them, and for which of them is not known. Its
-/// failure counts once, as [`Companions`] says. A paid call that fails beside an unpaid one counts for nothing, not even
-/// as the trial: else whoever can make a free route fail could open the circuit of the paid calls in the same instance.
+/// A fault of an instance that answers several requests at once ends all of them, and which of them caused it is not
+/// known. The fault counts once, as [`Companions`] says. A paid call that fails beside an unpaid one counts for
+/// nothing, not even as the trial: otherwise a client that makes a free route fail could open the circuit of the paid
+/// calls in the same instance.
 #[derive(Debug)]
 #[must_use]
 pub struct CircuitPermit {
     permit: BreakerPermit,
-    /// The payer's part of it. None for an unpaid call.
+    /// The payer of the call, with its own circuit. None for an unpaid call.
     paid: Option<PaidCall>,
     /// The requests in the same instance. None for an instance of its own.
     companions: Option<Arc<Companions>>,

@@ -1,4 +1,4 @@
-//! Tests of circuits by the calls of payers, and of those who pay nothing.
+//! Tests the circuits of a plugin with paid and unpaid calls.
 
 use super::*;
 

@@ -113,7 +113,7 @@ impl GuestLog {
         self.plugin.line(stream, text);
     }
 
-    /// Keeps the panic that a line of stderr tells of.
+    /// Keeps the panic that a line of stderr reports.
     fn note_panic(&mut self, line: &str) {
         if let Some((thread, place)) = line.split_once(" panicked at ")
             && thread.starts_with("thread '")

@@ -109,8 +109,8 @@ impl RequestContexts {
         contexts.len()
     }
 
-    /// Notes in the meter of each request what this instance of several requests was refused. Which of them asked for the
-    /// memory is not known; those that fail over the refusal are among them.
+    /// Notes in the meter of each request what this instance of several requests was refused. Which request asked for
+    /// the memory is not known; the requests that fail over the refusal are among those in the instance.
     pub(crate) fn note_refusal(&self, instance: &GuestMeter) {
         let ActiveRequests::Many(contexts) = &self.active else { return };
         contexts.values().for_each(|context| context.meter.note_refusal_of(instance));

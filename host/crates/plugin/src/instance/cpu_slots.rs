@@ -6,7 +6,7 @@
 //! of them for the others, because requests that use little may be many.
 //!
 //! A guest is polled only while its answer is wanted. So a guest whose client reads nothing at the moment ([`Unread`])
-//! gets no slot, and gives back the one that it has not used up. A client may stop reading at any other moment, too: a
+//! gets no slot, and gives back a slot that it has not used up. A client may stop reading at any other moment, too: a
 //! slot that a guest has not taken yet, or has not given back yet, is lent to it for [`PICK_UP`].
 
 use std::collections::VecDeque;
@@ -19,13 +19,13 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// The most slots in a row that go to guests that go first, while others wait.
+/// The most slots in a row for guests in the queue `first`, while other guests wait.
 const IN_A_ROW: u32 = 4;
 
 /// The longest time for which a slot waits for a guest that is not polled.
 const PICK_UP: Duration = Duration::from_millis(50);
 
-/// Set while the client of a guest has not asked for more than it got. The guest is not polled then.
+/// Set while the client of a streamed answer has not asked for its next frame. The guest is not polled then.
 pub(crate) type Unread = Arc<AtomicBool>;
 
 /// The slots of one runtime, or the turns of one plugin. Clones share them.
@@ -63,8 +63,8 @@ impl CpuSlots {
         Self(Arc::new(Mutex::new(queue)))
     }
 
-    /// Waits for a slot, and then, at the head of the queue, for as many looks of the worker at its sockets as the guest's
-    /// plugin has to wait. The place of a future that is dropped is passed over.
+    /// Waits for a slot, and then for further rounds of the worker while `has_to_wait` is true: see [`RecentUse`]. The
+    /// place of a future that is dropped is passed over.
     pub(crate) async fn acquire(&self, goes_first: bool, unread: &Unread, has_to_wait: impl Fn() -> bool) -> CpuSlot {
         loop {
             let lent = match self.take_or_queue(goes_first, unread) {
@@ -84,12 +84,12 @@ impl CpuSlots {
         }
     }
 
-    /// True if nobody waits for a slot.
+    /// True if a slot is free.
     pub(crate) fn has_free(&self) -> bool {
         self.0.lock().free > 0
     }
 
-    /// A slot that is free, or else a place in the queue.
+    /// Takes a free slot, or a place in the queue.
     fn take_or_queue(&self, goes_first: bool, unread: &Unread) -> Result<CpuSlot, oneshot::Receiver<LentSlot>> {
         let mut queue = self.0.lock();
         if queue.free > 0 {
@@ -158,7 +158,8 @@ impl SlotQueue {
     /// The next guest that waits.
     fn next(&mut self) -> Option<WaitingGuest> {
         for waiting in [&mut self.first, &mut self.others] {
-            // A guest that is gone uses up nobody's turn. One that is unread queues again when it is polled.
+            // A guest that is gone uses up no turn of the others. A guest that is unread queues again when it is
+            // polled.
             while waiting.front().is_some_and(WaitingGuest::is_passed_over) {
                 waiting.pop_front();
             }
@@ -256,7 +257,7 @@ mod tests {
         assert!(tokio::time::timeout(PICK_UP * 100, unpolled).await.is_ok(), "it queues again");
     }
 
-    /// Each answer of which a client left a frame unread kept a slot for that time, in which other guests waited.
+    /// Each answer with an unread frame kept a slot for [`PICK_UP`], in which other guests waited.
     #[tokio::test]
     async fn a_guest_that_is_not_read_is_passed_over_and_queues_again() {
         let slots = CpuSlots::new(1);

@@ -67,14 +67,15 @@ pub(crate) struct GuestMeter {
     queued_at: AtomicU64,
     /// The guest's slot, while it computes for longer than a tick.
     cpu_slot: Mutex<Option<CpuSlot>>,
-    /// The guest's slot while others run.
+    /// The guest's slot, lent while other guests run.
     lent_slot: Mutex<Option<LentSlot>>,
     unread: Unread,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
 }
 
-/// The turn of a guest whose plugin uses much. Dropped with the guest, because a turn is not held for one that is gone.
+/// The turn of a guest whose plugin uses much. It is dropped with the guest, because a turn is not held for a guest
+/// that is gone.
 #[derive(Default)]
 pub(crate) struct Turn {
     waiting: Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>,
@@ -239,7 +240,8 @@ impl GuestMeter {
         self.yielding.store(false, Relaxed);
     }
 
-    /// Waits for a turn before a poll, if the guests of this plugin have used much lately and their quota of this round.
+    /// Waits for a turn before a poll, if the guests of this plugin have used much lately, and their quota of this
+    /// round.
     ///
     /// A guest may compute for a tick without a slot. But each of many small guests computes for less, and those of one
     /// busy plugin would be polled one after the other, with all other plugins' guests behind them. Quotes come before
@@ -271,8 +273,8 @@ impl GuestMeter {
         is_plugin_quiet && self.used.load(Relaxed) <= self.little()
     }
 
-    /// Notes whether the client reads, or has not asked for more than it got: a guest that is unread is not polled, and
-    /// holds no slot.
+    /// Notes whether the client has yet to ask for the next frame: a guest that is unread is not polled, and holds no
+    /// slot.
     pub(crate) fn set_unread(&self, unread: bool) {
         self.unread.store(unread, Relaxed);
         if unread && self.has_had_slot.load(Relaxed) {
@@ -280,7 +282,7 @@ impl GuestMeter {
         }
     }
 
-    /// Dropped outside of the lock, because that grants it to another guest.
+    /// Drops the lent slot outside of the lock, because the drop grants the slot to another guest.
     fn give_lent_slot_back(&self) {
         let lent = self.lent_slot.lock().take();
         drop(lent);

@@ -1,8 +1,8 @@
 //! Runs work that cannot be pre-empted off the async worker threads, a bounded amount at once.
 //!
-//! Two things that a guest with much memory does cannot be interrupted by an epoch: one instruction of it may fill a
-//! hundred megabytes, and at its end one system call gives them back. On a worker thread either would hold up every
-//! connection of that thread. The host hashes large bodies, which takes as long. `block_in_place` makes tokio hand those
+//! An epoch cannot interrupt two things that a guest with much memory does: one instruction may fill a hundred
+//! megabytes, and at the guest's end one system call gives them back. The host's hash of a large body takes as long. On
+//! a worker thread each of them would hold up every connection of that thread. `block_in_place` makes tokio hand those
 //! connections to another thread, and the kernel shares the processors between the threads.
 //!
 //! The number of threads that work so at once is bounded by half of the processors, because they would take all of
@@ -16,8 +16,8 @@ use std::sync::LazyLock;
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::{Handle, RuntimeFlavor};
 
-/// Runs work of milliseconds where no other connection waits for it. Outside of a multi-threaded runtime it runs inline.
-/// It blocks this thread while half of the processors run such work.
+/// Runs work of milliseconds where no other connection waits for it. Outside of a multi-threaded runtime the work runs
+/// inline. Blocks this thread while as many threads as half of the processors run such work.
 pub fn offload<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) if !OFFLOADED.get() => tokio::task::block_in_place(|| {

@@ -41,7 +41,7 @@ pub(crate) struct PluginCpu {
     pub(crate) processors: Arc<Processors>,
     /// The time that its guests have used lately.
     pub(crate) recent: RecentUse,
-    /// The turns of its guests beyond its quota.
+    /// The turns for which its guests wait beyond the plugin's quota of a round.
     pub(crate) turns: CpuSlots,
 }
 
@@ -98,7 +98,7 @@ impl PluginCpu {
         Arc::new(Self { processors, recent: RecentUse::default(), turns: CpuSlots::new(count()) })
     }
 
-    /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or others wait.
+    /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or other guests of it wait.
     pub(crate) fn has_to_wait(&self) -> bool {
         self.recent.has_to_wait() || !self.turns.has_free() && self.recent.is_much()
     }

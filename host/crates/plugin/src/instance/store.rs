@@ -232,7 +232,7 @@ impl GuestState {
         self.limiter.used()
     }
 
-    /// Has the requests of the instance know a refusal of memory that was new.
+    /// Notes a refusal of memory that was new, in the meters of the instance's requests.
     fn note_refusal(&mut self) {
         if self.limiter.take_refusal() {
             self.contexts.note_refusal(&self.meter);
@@ -254,7 +254,7 @@ impl GuestState {
     }
 }
 
-/// Asks [`MemoryLimiter`], and has the requests of the instance know what it refuses.
+/// Asks [`MemoryLimiter`], and notes what it refuses in the meters of the instance's requests.
 #[async_trait::async_trait]
 impl ResourceLimiterAsync for GuestState {
     async fn memory_growing(

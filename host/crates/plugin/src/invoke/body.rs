@@ -35,7 +35,7 @@ pub(super) struct GuestBody {
     late_fault: Option<Fault>,
     /// The guest, until it ends.
     guest: Option<StreamingGuest>,
-    /// The report to the circuit breaker, until it is made.
+    /// The report to the plugin's circuits, until it is made.
     breaker: Option<BreakerReport>,
     /// Bytes that may still come.
     left: u64,
@@ -49,7 +49,7 @@ pub(super) struct GuestBody {
     meter: Arc<GuestMeter>,
 }
 
-/// The circuit breaker's permit of a guest that still writes, and the plugin's name.
+/// The permit of the plugin's circuits for a guest that still writes, and the plugin's name.
 struct BreakerReport {
     permit: CircuitPermit,
     plugin: Arc<str>,
@@ -222,7 +222,7 @@ impl GuestBody {
         }
     }
 
-    /// Drops the guest and its body, and reports the fault to the circuit breaker.
+    /// Drops the guest and its body, and reports the fault to the plugin's circuits.
     fn fail(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;

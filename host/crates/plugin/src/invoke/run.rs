@@ -61,7 +61,7 @@ pub(crate) async fn invoke(
     }
 }
 
-/// The time for which a trial of the circuit breaker waits for the body of its request.
+/// The time for which a trial of a circuit waits for the body of its request.
 const TRIAL_WAIT: Duration = Duration::from_secs(1);
 
 /// Waits for a head. A trial whose client is slow to send its body says nothing about the plugin, and all other

@@ -70,7 +70,7 @@ pub(super) async fn start_alone(
 }
 
 /// Starts a request in a shared instance, which is driven by a task of its own: the future only waits for the request's
-/// end. A fault of the instance counts at most once for the circuit breaker, however many requests it ends.
+/// end. A fault of the instance counts at most once for the plugin's circuits, however many requests it ends.
 pub(super) async fn start_shared(
     instances: &Instances,
     shared: &SharedInstances,

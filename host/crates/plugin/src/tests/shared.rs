@@ -100,8 +100,8 @@ async fn a_trap_fails_every_request_in_its_instance_and_counts_as_one_failure() 
     assert_eq!(ask(&plugin, "0xa", "").await.expect("an answer").0["calls"], 1);
 }
 
-/// The meter of a request did not know what its instance was refused: a plugin that always answered 500 for want of memory
-/// stayed in service in a shared instance, and alone its circuit opened.
+/// The meter of a request did not know what its instance was refused: a plugin that always answered 500 for want of
+/// memory stayed in service in a shared instance. In an instance of its own its circuit opened.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_of_500_over_refused_memory_is_a_failure_in_a_shared_instance_as_it_is_alone() {
     for reuse in [None, Some(Reuse { total: 1000, concurrent: 8 })] {
@@ -110,7 +110,7 @@ async fn an_answer_of_500_over_refused_memory_is_a_failure_in_a_shared_instance_
         assert_eq!(ask(&plugin, "", "try=200").await.expect_err("memory"), Fault::Memory, "{reuse:?}");
         assert_ne!(plugin.unpaid_circuit(), Circuit::Closed, "{reuse:?}");
     }
-    // The refusal is that of the requests which were there then, and of no later one.
+    // The refusal counts for the requests that were in the instance then, and for no later one.
     let plugin = crowd(shared(1000, 8)).await;
     let together = [begin(&plugin, "", "meet=a:2&try=200"), begin(&plugin, "", "meet=a:2&wait=200")];
     let [refused, other] = together;
@@ -123,8 +123,8 @@ async fn an_answer_of_500_over_refused_memory_is_a_failure_in_a_shared_instance_
     assert_eq!((parts.status.as_u16(), &said["calls"]), (500, &2.into()), "in the same instance: {said}");
 }
 
-/// A free request that trapped ended paid ones in its instance, one of which counted as a failure: anybody could open
-/// the circuit of the paid calls.
+/// A free request that trapped ended paid ones in its instance, one of which counted as a failure: any client could
+/// open the circuit of the paid calls.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trap_of_an_unpaid_request_counts_for_no_paid_one_in_its_instance() {
     let plugin = crowd(Limits { breaker: opens_after(2), ..shared(1000, 12) }).await;

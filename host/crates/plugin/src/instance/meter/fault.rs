@@ -28,7 +28,7 @@ impl GuestMeter {
         self.plugin_memory_refused.store(true, Relaxed);
     }
 
-    /// Notes what a shared instance was refused, in the meter of a request that was in the instance then.
+    /// Notes what a shared instance was refused, in the meter of a request that was in the instance at that time.
     pub(crate) fn note_refusal_of(&self, instance: &Self) {
         for (own, refused) in [
             (&self.memory_refused, &instance.memory_refused),

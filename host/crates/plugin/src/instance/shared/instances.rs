@@ -161,8 +161,8 @@ impl SharedInstances {
 
     /// Has a request answered in this slot. Ready when its guest has answered it and is drained, or has failed.
     ///
-    /// A request that its instance has not started is sent to another one. When an instance fails, all of its requests
-    /// but one are excused, so that it counts as one failure of the plugin.
+    /// A request that its instance has not started is sent to another instance. When an instance fails, all of its
+    /// requests but one are excused, so that the failure counts once for the plugin.
     pub(crate) async fn answer(
         mut slot: RequestSlot,
         spec: Arc<InstanceSpec>,

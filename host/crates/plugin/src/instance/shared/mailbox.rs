@@ -103,8 +103,8 @@ impl InstanceState {
         let _ = self.fault.set(fault);
     }
 
-    /// True for the first request that asks: when an instance fails, at most one of its requests counts as a failure
-    /// of the plugin. A paid request leaves that to an unpaid one, if there is one.
+    /// True for the first request that asks: when an instance fails, at most one of its requests counts as a failure of
+    /// the plugin. A paid request leaves the failure to an unpaid one, if there is one.
     pub(super) fn take_blame(&self, is_paid: bool) -> bool {
         let is_anothers = is_paid && self.occupants.payers().is_none();
         !is_anothers && !self.blamed.swap(true, Relaxed)

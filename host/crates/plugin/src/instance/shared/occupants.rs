@@ -1,4 +1,4 @@
-//! The requests in a shared instance, of which any may be the reason why it fails.
+//! Lists the requests in a shared instance, any of which may be the cause of the instance's failure.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
 
-/// The requests that the guest of one instance works on. That of a client that has gone stays: its guest task cannot be
-/// cancelled, and may still fail over it. So do those that are in an instance when it fails.
+/// The requests that the guest of one instance works on. A request whose client has gone stays: its guest task cannot
+/// be cancelled, and may still fail over it. The requests in an instance that fails stay, too.
 #[derive(Debug, Default)]
 pub(super) struct Occupants(Mutex<Vec<Occupant>>);
 
@@ -46,22 +46,23 @@ impl Occupants {
     }
 }
 
-/// The requests with which one request shares its instance, by which a failure of the instance is judged.
+/// The requests with which one request shares its instance. A failure of the instance is judged by them: an unpaid
+/// request has it counted if there is one, and otherwise one paid request for all payers.
 #[derive(Debug, Default)]
 pub(crate) struct Companions {
     /// Set when the failure of the instance counts as another request's.
     excused: AtomicBool,
-    /// The requests in the instance that it was sent to. None until then.
+    /// The requests in the instance to which the request was sent. None until then.
     occupants: Mutex<Option<Arc<Occupants>>>,
 }
 
 impl Companions {
-    /// The request is sent to the instance with these requests.
+    /// Notes that the request is sent to the instance with these requests.
     pub(super) fn join(&self, occupants: &Arc<Occupants>) {
         *self.occupants.lock() = Some(Arc::clone(occupants));
     }
 
-    /// Tells whether the failure of the instance counts as another request's.
+    /// Notes whether the failure of the instance counts as another request's.
     pub(super) fn excuse(&self, by_another: bool) {
         self.excused.store(by_another, Relaxed);
     }
