@@ -163,7 +163,7 @@ fn log_panic(panic: &PanicHookInfo<'_>, output: &'static LogOutput) {
     if backtrace.status() == BacktraceStatus::Captured {
         text = format!("{text}{backtrace}\n");
     }
-    // It may quote what a client sent.
+    // A panic may quote what a client sent.
     output.line(format!("{}\n", printable_lines(&text)).as_bytes(), CAPACITY);
 }
 

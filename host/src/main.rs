@@ -25,7 +25,7 @@ struct CliArguments {
     #[command(subcommand)]
     command: CliCommand,
     /// Log this to stderr: error, warn, info, debug, trace, or a filter such as `coinslot=debug`. The default is
-    /// `coinslot=info,warn`, `off` for `test`, and without the changes of plugins, which it prints, for `dev`.
+    /// `coinslot=info,warn`. For `test` it is `off`; for `dev` it leaves out changes of plugins, which `dev` prints.
     #[arg(long, global = true, env = "COINSLOT_LOG", value_name = "FILTER")]
     log: Option<String>,
     /// Log as JSON, a line per event.

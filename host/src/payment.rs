@@ -219,7 +219,7 @@ async fn redeem(
 }
 
 /// Checks what needs neither ledger nor body: the payment is for one of our prices, its signer is proven, it is in its
-/// time window, the circuit is closed, the facilitator is ready, and the payer is in its rate.
+/// time window, the circuits are closed, the facilitator is ready, and the payer is in its rate.
 async fn check(
     payments: &Payments,
     purchase: &Purchase,

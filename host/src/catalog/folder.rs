@@ -277,8 +277,8 @@ impl Folder {
         self.show_loading(missing);
     }
 
-    /// Shows these files of the start as missing, and the routes whose plugins are being loaded. There are some after the
-    /// start, too: see [`Start::load_anew`].
+    /// Shows the readiness path these files of the start as missing, and the router the routes whose plugins are being
+    /// loaded. Plugins are also loaded after the start: see [`Start::load_anew`].
     fn show_loading(&self, missing: Vec<String>) {
         let is_pending = pending(&self.files, &self.staging, self.start.restoring());
         let kept: Vec<_> = self.start.kept_routes().into_iter().filter(|kept| is_pending(&kept.file)).collect();
@@ -308,7 +308,7 @@ impl Folder {
     }
 }
 
-/// Tells of a file whether it is neither active nor refused, or is being loaded.
+/// Returns a function that is true for a file that is being loaded, or that is neither active nor refused.
 fn pending(
     files: &HashMap<String, TrackedFile>,
     staging: &Staging,

@@ -50,7 +50,7 @@ pub struct HistoryEntry {
     /// The reason why the file's present content is not active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub failure: Option<String>,
-    /// The SHA-256, in hex, of the content that is not active for that reason. None if it was not read.
+    /// The SHA-256, in hex, of the content that is not active for that reason. None if the content was not read.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub refused: Option<String>,
     /// Counts the refusals of the file's contents: two that follow each other may have the same reason.
@@ -108,8 +108,8 @@ impl History {
         self.entries.files.entry(file.to_owned()).or_default().abandoned = Some(sha256.to_owned());
     }
 
-    /// Records what a scan changed. `active` gives the active plugin of a file, and `refused` the SHA-256 of the content
-    /// that it refused last.
+    /// Records what a scan changed. `active` gives the active plugin of a file, and `refused` the SHA-256 of the
+    /// content of the file that was refused last.
     pub(super) fn record<'p>(
         &mut self,
         report: &ScanReport,
@@ -253,10 +253,10 @@ impl HistoryEntry {
         self.active.as_ref().filter(|_| !self.is_idle)
     }
 
-    /// The reason why the host has refused a build since this entry was `before`. None if it has not.
+    /// The reason why the host has refused `build` since this entry was `before`. None if it has not.
     pub fn refusal_since(&self, before: &Self, build: &KeptBuild) -> Option<&str> {
         let is_new = if self.refusals == before.refusals {
-            // An older host counts none.
+            // An older host does not count refusals.
             self.failure != before.failure
         } else {
             self.refused.as_ref().is_none_or(|sha256| *sha256 == build.sha256)

@@ -1,5 +1,5 @@
-//! Names what a start has not brought back yet, and the routes that served before it and whose plugins are being loaded:
-//! at the start, and again when a new configuration may let them load.
+//! Names the files that a start has not brought back yet, and the routes that served before the start and whose plugins
+//! are being loaded: at the start, and again when a new configuration may let them load.
 //!
 //! A request for such a route is for a plugin that is being compiled: it is answered with 503, and not with 404, by
 //! which clients and crawlers forget an endpoint.

@@ -29,7 +29,8 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The time between two scans where events come: a program may write to a file that it has mapped, which is no event.
 const WATCHED_INTERVAL: Duration = Duration::from_secs(300);
 
-/// The target of the log's lines about files that the host took, refused or lost: `dev` tells its author in its own words.
+/// The target of the log's lines about files that the host took, refused or lost. `dev` switches them off, and prints
+/// such changes itself.
 const CHANGES: &str = "coinslot::catalog::changes";
 
 /// A request to serve all plugins together under other policies.

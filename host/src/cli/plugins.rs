@@ -194,8 +194,8 @@ enum Taken {
     NotYet,
 }
 
-/// Waits until a running host has made this component active or refused it. `before` is the entry of the file before the
-/// component was put there.
+/// Waits until a running host has made this component active or refused it. `before` is the entry of the file from
+/// before the component was put there.
 async fn taken(dir: &Path, file: &str, wanted: &KeptBuild, before: &HistoryEntry) -> Taken {
     let until = Instant::now() + ROLLBACK_TIMEOUT;
     while Instant::now() < until {

@@ -14,7 +14,8 @@ pub(super) fn line(text: impl Display) -> Result<(), Failure> {
     write(&printable_lines(&text.to_string()))
 }
 
-/// Writes a JSON document for programs. A person may see it, too: what its texts hold does not drive the terminal.
+/// Writes a JSON document for programs. A person may see the document, too, so its texts are escaped and cannot drive
+/// the terminal.
 pub(super) fn document(json: impl Display) -> Result<(), Failure> {
     write(&escaped_json(&json.to_string()))
 }

@@ -31,8 +31,8 @@ pub fn new_secret() -> ChallengeSecret {
 
 /// The part of an offer that can be sold now. Money that could only buy a 503 is never asked for, and never taken.
 ///
-/// Fails when no price of the offer would be settled, while the plugin's circuit is open, and while the plugin has no
-/// room for another request.
+/// Fails when no price of the offer would be settled, while the plugin's circuit of paid calls is open, and while the
+/// plugin has no room for another request.
 fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Result<Cow<'o, Offer>, Problem> {
     let settleable = payments.settleable(offer).ok_or(Problem::CannotSettle)?;
     check_plugin(plugin)?;

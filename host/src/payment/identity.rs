@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::endpoint::Endpoint;
 
-/// The size above which a body is hashed apart from other connections, in bytes: this one takes a tenth of a millisecond.
+/// The size above which a body is hashed apart from other connections, in bytes. A body of this size takes 0.1 ms.
 const LARGE_BODY: usize = 128 << 10;
 
 /// The spend that the chain lets through once: network, token, payer and nonce. Source: EIP-3009.

@@ -158,14 +158,14 @@ impl std::fmt::Display for OwedFailure {
     }
 }
 
-/// Refuses to sell the answer of a plugin whose circuit of paid calls is open, or whose instances are all in use for longer than a
-/// request waits for one: no money is asked for, and none is taken, for a 503.
+/// Refuses to sell the answer of a plugin whose circuit of paid calls is open, or whose instances are all in use for
+/// longer than a request waits for one: no money is asked for, and none is taken, for a 503.
 pub(super) fn check_plugin(plugin: &Plugin) -> Result<(), Problem> {
     check_closed(plugin.paid_circuit())?;
     plugin.check_room().map_err(Problem::Plugin)
 }
 
-/// Refuses what [`check_plugin`] does, and a payer whose own calls have failed repeatedly.
+/// Refuses what [`check_plugin`] refuses, and a payer whose own circuit is open.
 pub(super) fn check_plugin_for(plugin: &Plugin, payer: &str) -> Result<(), Problem> {
     check_closed(plugin.circuit_of_payer(payer))?;
     plugin.check_room().map_err(Problem::Plugin)

@@ -32,7 +32,8 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuits for a permit. On an error the claim is released.
+    /// Asks the facilitator whether the claimed payment would settle, and then the plugin's circuits for a permit. On
+    /// an error the claim is released.
     ///
     /// The order matters: the trial request of an open circuit must come from a payer whose funds are confirmed.
     pub(super) async fn confirm(

@@ -69,8 +69,8 @@ impl Verified {
         }
     }
 
-    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, for this payer or for
-    /// all, or that has no room, or a payer above its rate, who would keep all others waiting.
+    /// Refuses what could only buy a 503: a facilitator without gas, a plugin whose circuit is open, for this payer or
+    /// for all, or that has no room, and a payer above its rate, which would keep all others waiting.
     pub(super) fn admit(self, payments: &Payments, plugin: &Plugin) -> Result<Self, RefusedPayment> {
         let problem = match self.accepted.payment_method.facilitator.readiness() {
             Readiness::NoGas | Readiness::Down => Some(Problem::CannotSettle),

@@ -1,6 +1,7 @@
 //! Tells an observer how each request went, when its answer has ended.
 //!
-//! Without an observer, as in `serve`, no request carries a trace, no clock is read, and no body is wrapped. What the observer learns is read from the response, as a client sees it, and from the trace.
+//! Without an observer, as in `serve`, no request carries a trace, no clock is read, and no body is wrapped. What the
+//! observer learns is read from the response, as a client sees it, and from the trace.
 
 use std::fmt;
 use std::pin::Pin;
@@ -56,7 +57,7 @@ pub struct RequestReport {
     pub outcome: RequestOutcome,
     /// The reason why the request was not answered, or not to the end.
     pub reason: Option<String>,
-    /// What the author of the plugin should mend in an answer that went out.
+    /// Advice to the author of the plugin about an answer that went out.
     pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
@@ -194,7 +195,7 @@ impl WatchedRequest {
     }
 }
 
-/// What to mend if an answer has another media type than its endpoint declares: clients choose by the declared one.
+/// Advice for an answer whose media type is not the one that its endpoint declares: clients choose by the declared one.
 fn media_type_advice(endpoint: &Endpoint, outcome: RequestOutcome, reply: &Reply) -> Option<String> {
     let is_of_plugin = matches!(outcome, RequestOutcome::Free | RequestOutcome::Paid | RequestOutcome::PaidBefore);
     if !is_of_plugin || !reply.status().is_success() || reply.status() == StatusCode::NO_CONTENT {

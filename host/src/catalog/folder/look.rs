@@ -97,7 +97,7 @@ impl Folder {
                     file.failure = None;
                     report.loaded.push(name.to_owned());
                 }
-                // Put there again, it is refused again: a rollback waits for that answer.
+                // The same content was put there again. It is refused again, because a rollback waits for an answer.
                 Some(reason) => report.failed.push((name.to_owned(), reason.clone())),
                 None => {}
             }

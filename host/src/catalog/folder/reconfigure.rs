@@ -59,7 +59,7 @@ impl Folder {
             self.write_history();
         }
         self.look_again(&refused);
-        // From here on, and not from the next scan on: a scan may take a while.
+        // Shown at once, and not by the next scan, which may take a while.
         self.show_loading(self.live.load().loading());
         Ok(Reconfigured { unknown: self.unknown_plugins(), refused })
     }

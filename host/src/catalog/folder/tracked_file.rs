@@ -57,7 +57,7 @@ pub(super) struct TrackedFile {
     pub(super) active: Option<Arc<Installed>>,
     /// The reason that was reported last.
     pub(super) failure: Option<String>,
-    /// The SHA-256, in hex, of the content that has this failure. None if it was not read.
+    /// The SHA-256, in hex, of the content that has this failure. None if the content was not read.
     pub(super) refused: Option<String>,
     /// It had another path when its content was new: it may change without an event in the folder.
     has_other_path: bool,

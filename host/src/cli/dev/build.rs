@@ -223,7 +223,7 @@ impl PluginBuilder {
         self.with_own(source, shared, own, read)
     }
 
-    /// The files of a plugin of which those of its folder are known.
+    /// The files of a plugin, with `own` as the files of its folder.
     fn with_own(&self, source: &PluginSource, shared: &Snapshot, own: Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
         let mut files = own;
         files.extend(shared);
@@ -239,8 +239,8 @@ impl PluginBuilder {
         files
     }
 
-    /// The folder of the plugins, and those of plugins that links in it lead to, each with the folder that is meant, and
-    /// each of these once: a watch goes through the whole folder.
+    /// The folder of the plugins, and the folders of plugins to which links in it lead, each with its canonical path.
+    /// Each canonical path occurs once, because a watch goes through the whole folder.
     pub(super) fn roots(&self) -> Vec<(PathBuf, PathBuf)> {
         let mut roots = self.sources();
         roots.extend(
@@ -264,10 +264,11 @@ impl PluginBuilder {
     }
 }
 
-/// The files of folders that links of the plugins' folder lead to, as one look finds them: many links may lead to one.
+/// The files of the folders to which links in the folder of the plugins lead, by canonical path. Each folder is read
+/// once in one look, however many links lead to it.
 type LinkedFiles = HashMap<PathBuf, Snapshot>;
 
-/// The folder of a plugin that is a link to it.
+/// The canonical path of a plugin that is a link to a folder.
 fn linked_folder(source: &PluginSource) -> Option<PathBuf> {
     let is_linked = source.path.is_symlink() && source.path.is_dir();
     is_linked.then(|| source.path.canonicalize().ok()).flatten()

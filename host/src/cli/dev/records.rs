@@ -1,9 +1,10 @@
-//! Keeps the record of a plugin's last build beside its component, sealed.
+//! Keeps the record of a plugin's last build beside its component, authenticated by a MAC.
 //!
-//! The record tells whether the component is what the sources would give. A state folder can come out of a repository or
-//! an archive, with a component and a record of its author's: the sources that were read would not be what is served. So
-//! a record ends with a MAC (HMAC-SHA-256) of itself and of the component. The key is an [`OwnKey`] of the folder: one
-//! that came along is replaced, nothing fits the new one, and every plugin is built.
+//! The record tells whether the component is what the sources would give. A state folder can come out of a repository
+//! or an archive, with a component and a record of its author's: what is served would not be built of the sources that
+//! a person has read. So a record ends with a MAC (HMAC-SHA-256) of the record and the component. The key is an
+//! [`OwnKey`] of the folder. A key that came along with a folder is replaced, no MAC fits the new key, and every plugin
+//! is built.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ const KEY_FILE: &str = ".sources.key";
 pub(super) struct SealedRecords(hmac::Key);
 
 impl SealedRecords {
-    /// The records of a folder. Where no key can be kept, they hold for this process only.
+    /// The records of a folder. Where no key can be kept, the records hold for this process only.
     pub(super) fn of(folder: &Path) -> io::Result<Self> {
         let OwnKey { bytes, .. } = OwnKey::open(&folder.join(KEY_FILE), fresh)?;
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
@@ -56,7 +57,8 @@ impl SealedRecords {
         }
     }
 
-    /// What the MAC of a record is made of: the component's name and content, and the record. None without a component.
+    /// The bytes that the MAC of a record covers: the component's name and content, and the record. None without a
+    /// component.
     fn sealed(&self, component: &Path, record: &[u8]) -> Option<Vec<u8>> {
         let name = component.file_name()?.to_str()?;
         let wasm = read_regular(component, LARGEST_WASM).ok()?;
@@ -92,7 +94,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder that came with a component and its record was served in the place of the sources.
+    /// A component that came along with its record was served instead of what the sources give.
     #[test]
     fn a_record_counts_for_its_component_and_where_it_was_written() {
         let (here, copied) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
@@ -114,7 +116,7 @@ mod tests {
         fs::copy(beside(&component), beside(&other)).expect("a copy");
         assert_eq!(records.read(&other), None, "of another plugin");
         fs::write(beside(&other), "{}").expect("written");
-        assert_eq!(records.read(&other), None, "without a seal");
+        assert_eq!(records.read(&other), None, "without a MAC");
         fs::write(&component, "another").expect("written");
         assert_eq!(records.read(&component), None, "of another component");
         assert!(remove_record(&component) && !remove_record(&component));

@@ -9,8 +9,8 @@
 //!
 //! Links to folders are followed, because plugins share sources so. A link may also lead to a folder above itself, or to
 //! the whole disk: each folder is read once, and a link behind which there is too much is left out as a whole. What is
-//! cut off in the middle would depend on the order of the walk, and files of the system change all the time. So that many
-//! links cost no more than a few, what is looked at in vain is bounded, too.
+//! cut off in the middle would depend on the order of the walk, and files of the system change all the time. What is
+//! read for nothing behind such links is bounded as well, so that many of them cost no more than a few.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 use std::os::unix::fs::MetadataExt as _;
@@ -24,7 +24,8 @@ use sha2::{Digest, Sha256};
 /// The most entries of folders that are compared for one plugin.
 pub(super) const MOST_ENTRIES: usize = 20_000;
 
-/// The walks of [`MOST_ENTRIES`] each that may be in vain, because there is too much behind a link.
+/// The most walks for nothing, of [`MOST_ENTRIES`] each, because there is too much behind a link. Further links are
+/// left out.
 const MOST_IN_VAIN: usize = 8;
 
 /// The files below some folders, with their stamps.
@@ -90,7 +91,7 @@ impl Snapshot {
         }
     }
 
-    /// Adds the files of another one.
+    /// Adds the files of another snapshot.
     pub(super) fn extend(&mut self, other: &Self) {
         self.files.extend(other.files.iter().map(|(path, stamp)| (path.clone(), *stamp)));
         self.too_large.extend(other.too_large.iter().cloned());

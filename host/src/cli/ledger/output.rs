@@ -1,7 +1,8 @@
 //! Writes records as a table for people, or as JSON lines or CSV for programs.
 //!
-//! Some texts come from outside (a plugin's path, a facilitator's reason): what drives a terminal is escaped in JSON and
-//! replaced everywhere else, because CSV knows no escape and is looked at in terminals, too. No field of a CSV file begins like a formula of a spreadsheet.
+//! Some texts come from outside (a plugin's path, a facilitator's reason). JSON escapes the characters in them that
+//! drive a terminal; a table and CSV replace them, because CSV has no escapes and is read in terminals, too. No field
+//! of a CSV file begins like a formula of a spreadsheet.
 
 use std::io::{BufWriter, ErrorKind, Write};
 
@@ -151,8 +152,8 @@ pub(super) fn plain(value: &Value) -> String {
     }
 }
 
-/// A field of CSV as RFC 4180 has it. A text that a spreadsheet would run as a formula gets a quote before it; some take
-/// the wide forms of the characters for the same (OWASP, "CSV Injection").
+/// A field of CSV as RFC 4180 has it. A text that a spreadsheet would run as a formula gets a quote before it. Some
+/// spreadsheets take the full-width forms of the characters for the same (OWASP, "CSV Injection").
 fn field(value: &Value) -> String {
     let mut text = plain(value);
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}']) {

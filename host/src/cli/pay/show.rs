@@ -48,8 +48,8 @@ impl PayOutput {
     }
 }
 
-/// Prints the receipt, and then the body as it comes. On a terminal what would drive it is replaced: the body is the text of
-/// whoever was paid.
+/// Prints the receipt, and then the body as it comes. On a terminal, characters that drive it are replaced, because the
+/// seller chooses the body.
 async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
     // The receipt comes first: it is valid even if the answer breaks off.
     if let Some(purchase) = purchase {
@@ -70,7 +70,7 @@ async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
 struct TerminalText {
     /// The beginning of a character whose end has not come.
     rest: Vec<u8>,
-    /// Something was shown after the last line break.
+    /// True if something was shown after the last line break.
     in_line: bool,
 }
 
@@ -78,7 +78,7 @@ impl TerminalText {
     fn next(&mut self, piece: &[u8]) -> String {
         self.rest.extend_from_slice(piece);
         let whole = match self.rest.utf8_chunks().last() {
-            // Four bytes at most are a character, so what is longer is none.
+            // A character has at most four bytes, so a longer invalid end is not the beginning of one.
             Some(last) if (1..4).contains(&last.invalid().len()) && is_cut_off(last.invalid()) => {
                 self.rest.len() - last.invalid().len()
             }
@@ -92,7 +92,7 @@ impl TerminalText {
         shown
     }
 
-    /// The rest, and the end of its line.
+    /// The replacement of an unfinished character, and the end of the line, if there are any.
     fn end(mut self) -> String {
         let cut_off = if std::mem::take(&mut self.rest).is_empty() { "" } else { "\u{fffd}" };
         if self.in_line || !cut_off.is_empty() { format!("{cut_off}\n") } else { String::new() }
