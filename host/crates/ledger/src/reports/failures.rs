@@ -25,13 +25,12 @@ pub struct FailedPayment {
     pub at: UnixTime,
 }
 
-/// The rows that are read at once: each may have some KiB of a trap's text.
+/// The rows of one page: each may have some KiB of a trap's text.
 const PAGE_ROWS: u32 = 100;
 
 impl LedgerReader {
     /// Reads the payments that were given back because their plugin failed, the newest first, at most so many. The
-    /// ledger keeps the newest ten thousand. They are read page by page, and between two pages nothing of the file is
-    /// held.
+    /// ledger keeps the newest ten thousand. They are read page by page, and no transaction is open between two pages.
     pub fn failures(&self, limit: u32) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
         FailurePages { reader: self, before: i64::MAX, left: limit, page: Vec::new().into_iter() }
     }

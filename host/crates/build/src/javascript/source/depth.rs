@@ -42,7 +42,8 @@ const BEFORE: [&[u8]; 24] = [
     b"return",
     b"throw",
 ];
-/// Words before a name whose dots are levels of a parser: `namespace a.b.c` is `c` within `b` within `a`.
+/// Words before a name whose dots count as levels, because a parser nests them: `namespace a.b.c` is `c` within `b`
+/// within `a`.
 const BEFORE_DOTTED: [&[u8]; 2] = [b"namespace", b"module"];
 /// Words between two operands.
 const BETWEEN: [&[u8]; 5] = [b"in", b"of", b"instanceof", b"as", b"satisfies"];
@@ -133,7 +134,7 @@ struct Depth {
     sum: Levels,
     outer: Vec<Part>,
     part: Part,
-    /// Nothing but a name has come since a word of [`BEFORE_DOTTED`].
+    /// True while only a name has come since a word of [`BEFORE_DOTTED`].
     is_dotted: bool,
 }
 
