@@ -72,7 +72,7 @@ async fn each_request_has_a_line_with_its_price_its_payer_its_end_and_its_times(
     line(&host, &["400 GET /nothing/%1b[2J  bad_path: "]).await;
 }
 
-/// Clients choose an endpoint by the type that it declares, and only `coinslot test` compared it with what is sent.
+/// Clients choose an endpoint by its declared media type, and only `coinslot test` compared an answer with it.
 #[tokio::test]
 async fn an_answer_of_another_media_type_than_the_declared_one_has_a_warning_on_its_line() {
     let host = host(&["status", "crowd"], &[]).await;
@@ -83,7 +83,7 @@ async fn an_answer_of_another_media_type_than_the_declared_one_has_a_warning_on_
     host.client().get(host.url("/crowd")).send().await.expect("an answer");
     let untyped = line(&host, &["200 GET /crowd", "total "]).await;
     assert!(untyped.contains("media type is missing, and application/json is declared"), "{untyped}");
-    // An answer of the host's is none of the plugin's.
+    // The challenge is the host's answer, and has no warning about the plugin.
     let asked = line(&host, &["402 POST /status?200", "payment asked"]).await;
     assert!(!asked.contains("warning"), "{asked}");
 }
@@ -128,7 +128,7 @@ async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
         assert!(pay(&host, path).await >= 500, "{path}");
         line(&host, &[&format!("POST {path}  0.01 USDC from"), "failed and not charged: ", fault]).await;
     }
-    // The text of a panic stood in the plugin's log alone.
+    // The text of a panic was in the plugin's log alone.
     line(&host, &["POST /trap  0.01 USDC from", "it panicked at trap/src/lib.rs:", ": as asked"]).await;
     // The host's own log has the same in fields.
     line(&host, &["plugin=\"spin\"", "endpoint=\"POST /spin\"", "limit=limits.cpu_time = 100ms", "a plugin failed"])
@@ -256,7 +256,7 @@ async fn a_reload_says_what_it_changed() {
     line(&host, &["shop.wasm was not loaded, the build before it stays active: "]).await;
     std::fs::write(file.with_file_name("other.wasm"), "no component").expect("a broken file");
     line(&host, &["other.wasm was not loaded: "]).await;
-    // The log told it once more.
+    // The host's log had each reason a second time.
     let told = host.log().matches("it is not WebAssembly").count();
     assert_eq!(told, 2, "once for each file: {}", host.log());
     std::fs::remove_file(&file).expect("removed");

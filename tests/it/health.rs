@@ -1,5 +1,5 @@
-//! Checks the circuit breakers of a plugin: while that of paid calls is open, the plugin sells nothing, and neither unpaid
-//! calls nor one payer can open it.
+//! Checks the circuit breakers of a plugin: it sells nothing while that of paid calls is open, and neither unpaid calls
+//! nor one payer can open that circuit.
 
 use std::time::{Duration, Instant};
 
@@ -67,7 +67,7 @@ async fn a_plugin_with_an_open_circuit_neither_runs_nor_sells() {
     assert_eq!(neighbour.status(), 200);
 }
 
-/// One input that makes a free route fail closed the shop for everybody, at no cost.
+/// One input that made a free route fail took the paid routes off sale for all clients, at no cost.
 #[tokio::test]
 async fn free_calls_that_fail_take_nothing_off_sale() {
     let chain = TestChain::start().await;
@@ -80,7 +80,7 @@ async fn free_calls_that_fail_take_nothing_off_sale() {
     assert_circuit_open(call_free_route(&host, "").await).await;
 }
 
-/// Anybody can send bodies that make a free route or a quote fail.
+/// Any client can send bodies that make a free route or a quote fail.
 #[tokio::test]
 async fn quotes_go_on_while_free_calls_and_other_quotes_fail() {
     let chain = TestChain::start().await;
@@ -101,8 +101,8 @@ async fn quotes_go_on_while_free_calls_and_other_quotes_fail() {
     assert_eq!(pay_at(&chain, &host, 0, "/quoter/page", "").await.status(), 200, "{}", host.log());
 }
 
-/// A paid call that fails is not charged, so one payment was enough to have a plugin fail until its circuit was open for
-/// everybody.
+/// A paid call that fails is not charged, so one payment was enough to have a plugin fail until its circuit was open
+/// for all payers.
 #[tokio::test]
 async fn a_payer_who_repeats_a_paid_call_that_fails_is_refused_alone() {
     let chain = TestChain::start().await;
@@ -201,7 +201,7 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
         let lines = log.lines().filter(|line| line.contains("active file=upfront.wasm"));
         lines.filter_map(|line| Some(line.split_once("sha256=")?.1.to_owned())).collect()
     };
-    // Anybody can have a free route fail, and one payer each paid call of its own.
+    // Any client can have a free route fail, and one payer each paid call of its own.
     for _ in 0..2 {
         assert_eq!(call_free_route(&host, "trap").await.status(), 500);
         assert_eq!(pay(&chain, &host, 0, "trap").await.status(), 500);
@@ -224,7 +224,7 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     assert_eq!((builds().len(), host.log().matches("is put back").count()), (3, 1), "{}", host.log());
 }
 
-/// A link says where a release is: the build that fails stays, and the log says what to do.
+/// A link says where a release is: the failing build stays, and the log says what to do.
 #[tokio::test]
 async fn a_build_that_keeps_failing_is_not_rolled_back_through_a_link() {
     let chain = TestChain::start().await;

@@ -188,8 +188,8 @@ async fn the_first_file_that_comes_back_into_an_emptied_folder_takes_nothing() {
     }
 }
 
-/// A build that could not serve under a configuration is loaded once more when that has changed. While it was compiled,
-/// its route was answered with 404, as if there were no such endpoint.
+/// A build that could not serve under a configuration is loaded once more when the configuration has changed. While the
+/// build was compiled, its route was answered with 404, as if there were no such endpoint.
 #[tokio::test]
 async fn a_route_whose_plugin_is_loaded_once_more_after_a_reload_is_not_missing() {
     let chain = TestChain::start().await;
@@ -202,7 +202,7 @@ async fn a_route_whose_plugin_is_loaded_once_more_after_a_reload_is_not_missing(
     host.restart(&[]).await;
     host.wait_for_log("which takes one request at a time", 1).await;
     becomes(&host, "/echo", 404).await;
-    // Its compiled form is lost, so that loading it takes a while.
+    // The compiled form is removed, so that loading the component takes a while.
     for compiled in std::fs::read_dir(host.path(".coinslot/artifacts")).expect("compiled components").flatten() {
         if !compiled.file_name().to_string_lossy().starts_with('.') {
             std::fs::remove_file(compiled.path()).expect("removed");

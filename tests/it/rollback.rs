@@ -221,15 +221,15 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     assert_eq!((&shop["active"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
 }
 
-/// Another build of a guest: its last section is of no meaning.
+/// Another build of a guest: a custom section at its end has no meaning.
 fn another_build(guest: &str) -> Vec<u8> {
     let mut bytes = component(guest);
     bytes.extend([0, 3, 1, b'x', 1]);
     bytes
 }
 
-/// The host refused the build for the reason for which it had refused the file: the command took the answer for the old
-/// one, ended with success, and left the refused build in the place of the file.
+/// The host refused the build for the reason for which it had refused the file before. The command took the new refusal
+/// for the old one, ended with success, and left the refused build in the place of the file.
 #[tokio::test]
 async fn a_refusal_with_the_words_of_the_one_before_it_is_an_answer() {
     let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
@@ -261,7 +261,7 @@ async fn a_refusal_with_the_words_of_the_one_before_it_is_an_answer() {
     }
 }
 
-/// A deployment that switches links has the bytes of its releases elsewhere: a rollback by the command replaces no link.
+/// A deployment that switches links keeps the bytes of its releases elsewhere: the command replaces no link.
 #[tokio::test]
 async fn a_file_that_is_a_link_is_not_rolled_back_by_the_command() {
     let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;

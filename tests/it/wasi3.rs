@@ -98,8 +98,8 @@ impl Together {
 
     /// Two payers meet at a path, and each gets an answer of its own.
     ///
-    /// The second one comes when the guest of the first one waits: an instance that computes is passed over as long as
-    /// there may be another one.
+    /// The second payer comes when the guest of the first one waits: an instance that computes is passed over as long
+    /// as there may be another one.
     async fn two_meet_at(&mut self, path: &str) {
         let first = self.buy(0, path).await;
         self.held.wait_for(|held| *held == 1).await.expect("a server");

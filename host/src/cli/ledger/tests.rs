@@ -123,7 +123,7 @@ fn give_back(file: &LedgerFile, network: &str, reason: &str) {
     ));
 }
 
-/// A trap quotes what its client sent: CSV and JSON had the client's escapes as they were.
+/// A trap quotes what its client sent: CSV and JSON printed escape sequences of the client unchanged.
 #[tokio::test]
 async fn no_format_lets_the_text_of_a_client_drive_the_terminal() {
     let file = LedgerFile::create();

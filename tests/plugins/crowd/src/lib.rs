@@ -135,7 +135,7 @@ impl wasip3::exports::http::handler::Guest for Guest {
     }
 }
 
-/// True if there is so much memory. None of it is kept.
+/// True if the guest can allocate this many MiB. The memory is freed at once.
 fn has_room(mib: &str) -> bool {
     let mut room = Vec::<u8>::new();
     let has_room = room.try_reserve_exact(mib.parse::<usize>().expect("a number") << 20).is_ok();

@@ -53,7 +53,7 @@ fn here(payment: Payment) -> Result<Json<Value>> {
     Ok(Json(json!({ "inside": INSIDE.get(), "payer": payer(payment)? })))
 }
 
-/// Tells the server that a request has arrived, and the other request who pays for it.
+/// Tells the server that the request has arrived, and notes its payer for the other request.
 async fn arrive(payment: &Payment) -> Result<()> {
     http::get(&server("/arrived")?).send().await?.ok()?;
     let name = payment.0.as_ref().map(|receipt| receipt.payer.clone()).unwrap_or_default();
