@@ -4,11 +4,10 @@
 //! store, so that a fault can be explained after the guest is gone.
 
 mod fault;
+mod turn;
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +17,8 @@ use crate::instance::cpu_slots::{CpuSlot, LentSlot, Unread};
 use crate::instance::engine::TICK;
 use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, PluginCpu, RunningGuest};
+
+pub(crate) use self::turn::Turn;
 
 /// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of a large guest may
 /// touch all of its memory, dropping it gives the memory back, and no epoch interrupts either.
@@ -72,15 +73,6 @@ pub(crate) struct GuestMeter {
     unread: Unread,
     charged: Mutex<Option<String>>,
     log: Mutex<GuestLog>,
-}
-
-/// The turn of a guest whose plugin uses much. It is dropped with the guest, because a turn is not held for a guest
-/// that is gone.
-#[derive(Default)]
-pub(crate) struct Turn {
-    waiting: Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>,
-    /// Held for one poll.
-    held: Option<CpuSlot>,
 }
 
 /// The amount that a guest charged through `usage.charge`: an extension of its response.
@@ -222,92 +214,9 @@ impl GuestMeter {
         within
     }
 
-    /// Lets other tasks of this thread run, and then waits for a CPU slot: behind all other guests that compute for
-    /// long, or before them if it has used little. So a short request waits for one long computation at a time, however
-    /// many there are.
-    pub(crate) async fn wait_for_cpu_slot(self: Arc<Self>) {
-        self.yielding.store(true, Relaxed);
-        // Held while others run: given back before, it would wake the next guest that computes, which this thread would
-        // run at once, and so on, before it looks whose socket or timer is ready.
-        let held = self.cpu_slot.lock().take().map(CpuSlot::lend);
-        *self.lent_slot.lock() = held;
-        tokio::task::yield_now().await;
-        // A guest that waits for another slot while it holds one would keep others from computing.
-        self.give_lent_slot_back();
-        let slot = self.plugin_cpu.slot(self.goes_first(), &self.unread).await;
-        *self.cpu_slot.lock() = Some(slot);
-        self.has_had_slot.store(true, Relaxed);
-        self.yielding.store(false, Relaxed);
-    }
-
-    /// Waits for a turn before a poll, if the guests of this plugin have used much lately, and their quota of this
-    /// round.
-    ///
-    /// A guest may compute for a tick without a slot. But each of many small guests computes for less, and those of one
-    /// busy plugin would be polled one after the other, with all other plugins' guests behind them. Quotes come before
-    /// the other guests of their plugin: they are few at once, and have little time.
-    pub(crate) fn poll_turn(&self, turn: &mut Turn, cx: &mut Context<'_>) -> Poll<()> {
-        if turn.waiting.is_none() {
-            // A guest that waits for a slot in its own future is polled, to go on waiting there. The guest of a request
-            // in a shared instance computes elsewhere.
-            let runs_elsewhere = self.per_request == u64::MAX;
-            if runs_elsewhere || self.yielding.load(Relaxed) || !self.plugin_cpu.has_to_wait() {
-                return Poll::Ready(());
-            }
-            let (cpu, unread) = (Arc::clone(&self.plugin_cpu), Arc::clone(&self.unread));
-            turn.waiting = Some(Box::pin(cpu.turn(self.is_quote.load(Relaxed), unread)));
-        }
-        if let Some(waiting) = &mut turn.waiting {
-            self.waits_for_turn.store(true, Relaxed);
-            turn.held = Some(ready!(waiting.as_mut().poll(cx)));
-            self.waits_for_turn.store(false, Relaxed);
-            turn.waiting = None;
-        }
-        Poll::Ready(())
-    }
-
-    /// True if the guest comes before those that have used much. The guests of a plugin that uses much do not, but for
-    /// its quotes.
-    fn goes_first(&self) -> bool {
-        let is_plugin_quiet = self.is_quote.load(Relaxed) || !self.plugin_cpu.recent.is_much();
-        is_plugin_quiet && self.used.load(Relaxed) <= self.little()
-    }
-
-    /// Notes whether the client has yet to ask for the next frame: a guest that is unread is not polled, and holds no
-    /// slot.
-    pub(crate) fn set_unread(&self, unread: bool) {
-        self.unread.store(unread, Relaxed);
-        if unread && self.has_had_slot.load(Relaxed) {
-            self.give_lent_slot_back();
-        }
-    }
-
-    /// Drops the lent slot outside of the lock, because the drop grants the slot to another guest.
-    fn give_lent_slot_back(&self) {
-        let lent = self.lent_slot.lock().take();
-        drop(lent);
-    }
-
     /// Notes that the guest quotes.
     pub(crate) fn set_quote(&self) {
         self.is_quote.store(true, Relaxed);
-    }
-
-    /// Lets other tasks of this thread run.
-    pub(crate) async fn yield_once(&self) {
-        self.yielding.store(true, Relaxed);
-        tokio::task::yield_now().await;
-        self.yielding.store(false, Relaxed);
-    }
-
-    /// True while the guest waits for nothing but a processor.
-    pub(crate) fn is_runnable(&self) -> bool {
-        self.yielding.load(Relaxed) || self.waits_for_turn.load(Relaxed)
-    }
-
-    /// True while the guest computes for long, or waits for a CPU slot to do so.
-    pub(crate) fn is_computing(&self) -> bool {
-        self.yielding.load(Relaxed) || self.cpu_slot.lock().is_some()
     }
 
     /// Time of the current poll.
@@ -345,13 +254,6 @@ impl GuestMeter {
     }
 }
 
-impl Turn {
-    /// Gives the turn back after a poll.
-    pub(crate) fn end(&mut self) {
-        self.held = None;
-    }
-}
-
 impl Drop for GuestMeter {
     /// Logs the CPU time of a guest. Meters of single requests in a shared instance have none.
     fn drop(&mut self) {
@@ -369,6 +271,8 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::task::Context;
+
     use super::*;
     use crate::capabilities::log::LogWriter;
     use crate::instance::processors::Processors;
