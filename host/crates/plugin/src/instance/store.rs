@@ -3,13 +3,15 @@
 //! WASI is linked whole and denied here: there is no directory, no environment and no socket. A guest's only ways out
 //! are its response, its log, the imports of `coinslot:plugin`, and what its plugin is granted.
 
+mod refusals;
+
 use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use wasmtime::component::ResourceTable;
-use wasmtime::{Engine, ResourceLimiterAsync, Store, UpdateDeadline};
+use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
@@ -232,13 +234,6 @@ impl GuestState {
         self.limiter.used()
     }
 
-    /// Notes a refusal of memory that was new, in the meters of the instance's requests.
-    fn note_refusal(&mut self) {
-        if self.limiter.take_refusal() {
-            self.contexts.note_refusal(&self.meter);
-        }
-    }
-
     pub(crate) fn table(&mut self) -> &mut ResourceTable {
         &mut self.table
     }
@@ -251,44 +246,6 @@ impl GuestState {
             let (none, _) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
             std::mem::replace::<HostOutgoingBody>(body, none).abort();
         }
-    }
-}
-
-/// Asks [`MemoryLimiter`], and notes what it refuses in the meters of the instance's requests.
-#[async_trait::async_trait]
-impl ResourceLimiterAsync for GuestState {
-    async fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let grows = self.limiter.memory_growing(current, desired, maximum).await?;
-        self.note_refusal();
-        Ok(grows)
-    }
-
-    async fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        maximum: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        let grows = self.limiter.table_growing(current, desired, maximum).await?;
-        self.note_refusal();
-        Ok(grows)
-    }
-
-    fn instances(&self) -> usize {
-        self.limiter.instances()
-    }
-
-    fn tables(&self) -> usize {
-        self.limiter.tables()
-    }
-
-    fn memories(&self) -> usize {
-        self.limiter.memories()
     }
 }
 
