@@ -3,6 +3,8 @@
 //! Without an observer, as in `serve`, no request carries a trace, no clock is read, and no body is wrapped. What the
 //! observer learns is read from the response, as a client sees it, and from the trace.
 
+mod media_type;
+
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,18 +14,18 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use coinslot_plugin::Fault;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use http::{Method, Request, StatusCode};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 
+use self::media_type::media_type_advice;
 use super::endpoint_call::guest_method;
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint};
 use crate::payment::{Charged, RequestTrace, TracedPayment};
 use crate::respond::{CHARGED, FailureNote, Reply, ReplyBody};
 use crate::route::RequestPath;
-use crate::schema::essence;
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
@@ -193,22 +195,6 @@ impl WatchedRequest {
         report.total = self.begun.elapsed();
         (self.observer.0)(report);
     }
-}
-
-/// Advice for an answer whose media type is not the one that its endpoint declares: clients choose by the declared one.
-fn media_type_advice(endpoint: &Endpoint, outcome: RequestOutcome, reply: &Reply) -> Option<String> {
-    let is_of_plugin = matches!(outcome, RequestOutcome::Free | RequestOutcome::Paid | RequestOutcome::PaidBefore);
-    if !is_of_plugin || !reply.status().is_success() || reply.status() == StatusCode::NO_CONTENT {
-        return None;
-    }
-    let header = reply.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
-    let (sent, declared) = (essence(header.as_deref().unwrap_or_default()), essence(&endpoint.resource.mime_type));
-    let is_empty = sent.is_empty() && reply.body().size_hint().exact() == Some(0);
-    if is_empty || declared.is_empty() || sent == declared {
-        return None;
-    }
-    let sent = if sent.is_empty() { "missing" } else { &sent };
-    Some(format!("the answer's media type is {sent}, and {declared} is declared"))
 }
 
 impl Drop for WatchedRequest {
