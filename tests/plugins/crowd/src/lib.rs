@@ -4,9 +4,9 @@
 //! `meet=KEY:COUNT` waits until so many requests have reached the same step; `wait` or `wait=MILLISECONDS` waits a
 //! while, `sleep` an hour; `block` waits so that nothing else runs. `charge=AMOUNT` charges. `fetch=URL` sends a
 //! request by WASI 0.3, `fetch2=URL` by 0.2. `trap`, `spin` and `fail` misbehave; `grow=MIB` allocates memory and keeps
-//! it; `room=MIB` tells whether there is so much memory, `try=MIB` answers 500 if there is not, and `status=500` in any
-//! case; `read` reads the request's body, and panics if it is not whole; `after=STEP` runs a step after the answer's last
-//! byte.
+//! it; `room=MIB` tells whether there is so much memory, `try=MIB` answers 500 if there is not, and `status=500`
+//! answers 500 in any case; `read` reads the request's body, and panics if it is not whole; `after=STEP` runs a step
+//! after the answer's last byte.
 
 wit_bindgen::generate!({
     inline: "
