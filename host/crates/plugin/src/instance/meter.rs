@@ -18,7 +18,7 @@ use crate::instance::engine::TICK;
 use crate::instance::page_faults::FaultCounter;
 use crate::instance::processors::{AfterTick, PluginCpu, RunningGuest};
 
-pub(crate) use self::turn::Turn;
+pub(crate) use self::turn::PollTurn;
 
 /// A guest that took more linear memory than this while it ran is large, in bytes. One instruction of a large guest may
 /// touch all of its memory, dropping it gives the memory back, and no epoch interrupts either.
@@ -304,7 +304,7 @@ mod tests {
     async fn the_guests_of_a_plugin_that_uses_much_wait_for_turns_and_others_do_not() {
         let (quiet, second) = (Processors::without_clock(), Duration::from_secs(1));
         let busy = PluginCpu::new(Arc::clone(&quiet.processors));
-        let guest = |of: &Arc<PluginCpu>| (GuestMeter::new(second, Arc::clone(of), log()), Turn::default());
+        let guest = |of: &Arc<PluginCpu>| (GuestMeter::new(second, Arc::clone(of), log()), PollTurn::default());
         let mut cx = Context::from_waker(std::task::Waker::noop());
         let ((first, mut turn), (other, mut other_turn)) = (guest(&busy), guest(&quiet));
         assert!(first.poll_turn(&mut turn, &mut cx).is_ready() && turn.held.is_none());
@@ -343,7 +343,7 @@ mod tests {
         // The guest of a request in a shared instance computes elsewhere.
         use_much();
         let shared = GuestMeter::of_shared_request(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), busy);
-        assert!(shared.poll_turn(&mut Turn::default(), &mut cx).is_ready());
+        assert!(shared.poll_turn(&mut PollTurn::default(), &mut cx).is_ready());
     }
 
     #[test]

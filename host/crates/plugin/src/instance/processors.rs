@@ -65,7 +65,7 @@ impl Processors {
     pub(crate) fn new(engines: &[&Engine]) -> io::Result<Arc<Self>> {
         let running = Arc::<RunningGuests>::default();
         let clock = start_clock(engines, Arc::clone(&running))?.thread().clone();
-        Ok(Arc::new(Self { slots: CpuSlots::new(count()), running, clock: Some(clock) }))
+        Ok(Arc::new(Self { slots: CpuSlots::new(processor_count()), running, clock: Some(clock) }))
     }
 
     /// Processors without a clock, for tests of what is measured.
@@ -95,7 +95,7 @@ impl Processors {
 
 impl PluginCpu {
     pub(crate) fn new(processors: Arc<Processors>) -> Arc<Self> {
-        Arc::new(Self { processors, recent: RecentUse::default(), turns: CpuSlots::new(count()) })
+        Arc::new(Self { processors, recent: RecentUse::default(), turns: CpuSlots::new(processor_count()) })
     }
 
     /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or other guests of it wait.
@@ -115,7 +115,7 @@ impl PluginCpu {
 }
 
 /// The number of processors that this process may use.
-fn count() -> usize {
+fn processor_count() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
-use crate::instance::meter::{GuestMeter, Turn};
+use crate::instance::meter::{GuestMeter, PollTurn};
 use crate::instance::offload::offload;
 
 /// The future of a running guest.
@@ -23,7 +23,7 @@ pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> 
 pub(crate) struct TimedGuest {
     guest: GuestFuture,
     meter: Arc<GuestMeter>,
-    turn: Turn,
+    turn: PollTurn,
     deadline: Instant,
     /// The fault of a guest that is past its deadline.
     late: Fault,
@@ -40,7 +40,7 @@ impl TimedGuest {
         deadline: Instant,
         request: Arc<RequestProgress>,
     ) -> Self {
-        Self { guest, meter, turn: Turn::default(), deadline, late: Fault::Deadline, request, timer: None }
+        Self { guest, meter, turn: PollTurn::default(), deadline, late: Fault::Deadline, request, timer: None }
     }
 
     /// The head of the response is there: the guest has until `deadline` for the rest.
@@ -84,7 +84,7 @@ impl TimedGuest {
 pub(crate) fn poll_guest<T>(
     guest: Pin<&mut (impl Future<Output = wasmtime::Result<T>> + ?Sized)>,
     meter: &GuestMeter,
-    turn: &mut Turn,
+    turn: &mut PollTurn,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, Fault>> {
     ready!(meter.poll_turn(turn, cx));
@@ -117,7 +117,7 @@ pub(crate) async fn call_with_limits<T>(
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
     let mut limited = LimitedCall { call: Some(Box::pin(call)), meter };
-    let mut turn = Turn::default();
+    let mut turn = PollTurn::default();
     let metered = std::future::poll_fn(|cx| match &mut limited.call {
         Some(call) => poll_guest(call.as_mut(), meter, &mut turn, cx),
         None => Poll::Pending,

@@ -11,7 +11,7 @@ use crate::instance::cpu_slots::CpuSlot;
 /// The turn of a guest whose plugin uses much. It is dropped with the guest, because a turn is not held for a guest
 /// that is gone.
 #[derive(Default)]
-pub(crate) struct Turn {
+pub(crate) struct PollTurn {
     waiting: Option<Pin<Box<dyn Future<Output = CpuSlot> + Send>>>,
     /// Held for one poll.
     pub(super) held: Option<CpuSlot>,
@@ -27,9 +27,10 @@ impl GuestMeter {
         // run at once, and so on, before it looks whose socket or timer is ready.
         let held = self.cpu_slot.lock().take().map(CpuSlot::lend);
         *self.lent_slot.lock() = held;
+        let lent = LentWhileOthersRun(&self);
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
-        self.give_lent_slot_back();
+        drop(lent);
         let slot = self.plugin_cpu.slot(self.goes_first(), &self.unread).await;
         *self.cpu_slot.lock() = Some(slot);
         self.has_had_slot.store(true, Relaxed);
@@ -42,7 +43,7 @@ impl GuestMeter {
     /// A guest may compute for a tick without a slot. But each of many small guests computes for less, and those of one
     /// busy plugin would be polled one after the other, with all other plugins' guests behind them. Quotes come before
     /// the other guests of their plugin: they are few at once, and have little time.
-    pub(crate) fn poll_turn(&self, turn: &mut Turn, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_turn(&self, turn: &mut PollTurn, cx: &mut Context<'_>) -> Poll<()> {
         if turn.waiting.is_none() {
             // A guest that waits for a slot in its own future is polled, to go on waiting there. The guest of a request
             // in a shared instance computes elsewhere.
@@ -102,7 +103,16 @@ impl GuestMeter {
     }
 }
 
-impl Turn {
+/// The lent slot of a guest. It goes back when this is dropped, also with a guest that is gone.
+struct LentWhileOthersRun<'m>(&'m GuestMeter);
+
+impl Drop for LentWhileOthersRun<'_> {
+    fn drop(&mut self) {
+        self.0.give_lent_slot_back();
+    }
+}
+
+impl PollTurn {
     /// Gives the turn back after a poll.
     pub(crate) fn end(&mut self) {
         self.held = None;

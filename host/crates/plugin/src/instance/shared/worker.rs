@@ -30,7 +30,7 @@ use crate::capabilities::egress::LoopGuard;
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, BodyTransfer, GuestRequest, GuestResponse};
 use crate::instance::linked::{HandlerPre, LinkedComponent};
-use crate::instance::meter::{GuestMeter, Turn};
+use crate::instance::meter::{GuestMeter, PollTurn};
 use crate::instance::offload::offload;
 use crate::instance::permits::InstanceMemory;
 use crate::instance::pool::IDLE_HANDLES;
@@ -132,7 +132,7 @@ async fn instantiate(
         return Err(Fault::NoResponse("it is no handler of WASI 0.3".into()));
     };
     let mut instance = pin!(pre.instantiate_async(&mut *store));
-    let mut turn = Turn::default();
+    let mut turn = PollTurn::default();
     std::future::poll_fn(|cx| poll_guest(instance.as_mut(), &state.meter, &mut turn, cx)).await
 }
 
@@ -162,7 +162,7 @@ async fn answer(
         std::future::pending::<wasmtime::Result<Infallible>>().await
     });
     let mut guest = pin!(async { guest.await? });
-    let mut turn = Turn::default();
+    let mut turn = PollTurn::default();
     std::future::poll_fn(|cx| {
         loop {
             match poll_guest(guest.as_mut(), meter, &mut turn, cx) {
