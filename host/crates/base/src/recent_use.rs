@@ -11,11 +11,13 @@
 //! and loses nothing.
 
 use std::cell::RefCell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
+use tokio::sync::Notify;
 
 /// The time for which more than the part must have been used.
 const WINDOW: Duration = Duration::from_millis(50);
@@ -54,6 +56,8 @@ struct Worker {
 struct Looks {
     count: AtomicU64,
     awaited: AtomicBool,
+    /// Notified when no look is awaited any more.
+    ended: Notify,
 }
 
 /// Marks a look as awaited until this is dropped.
@@ -102,15 +106,14 @@ impl RecentUse {
         WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address())) && self.is_much()
     }
 
-    /// Waits until the worker that runs this task has looked, and begins the worker's next round.
-    ///
-    /// tokio resumes a task that yields after the worker has looked, and perhaps on another worker.
+    /// Waits until the worker that runs this task has looked, and its next round has begun. It may return early, so call
+    /// it while the user has to wait.
     pub async fn next_round() {
         let looks = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
-        let count = looks.count.load(Relaxed);
-        tokio::task::yield_now().await;
-        // Another task may have waited for the same look, and counted it.
-        let _ = looks.count.compare_exchange(count, count.wrapping_add(1), Relaxed, Relaxed);
+        let mut ended = pin!(looks.ended.notified());
+        ended.as_mut().enable();
+        WORKER.with_borrow(Worker::await_look);
+        ended.await;
     }
 
     /// Identifies the user on a worker. A later user at the same address has less of one round.
@@ -162,6 +165,9 @@ impl Worker {
 
     /// Spawns a task that begins the next round as soon as this worker has looked, or another worker that takes the
     /// task over. Outside of a runtime nothing is spawned.
+    ///
+    /// tokio resumes a task that yields after the worker has looked, but at once if anything else wakes the task. So a
+    /// task that waits for a turn does not yield itself: a request that comes into its instance wakes it.
     fn await_look(&self) {
         if self.looks.awaited.swap(true, Relaxed) {
             return;
@@ -169,7 +175,9 @@ impl Worker {
         let awaited = AwaitedLook(Arc::clone(&self.looks));
         let Ok(runtime) = Handle::try_current() else { return };
         runtime.spawn(async move {
-            RecentUse::next_round().await;
+            let here = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
+            tokio::task::yield_now().await;
+            here.count.fetch_add(1, Relaxed);
             drop(awaited);
         });
     }
@@ -178,6 +186,7 @@ impl Worker {
 impl Drop for AwaitedLook {
     fn drop(&mut self) {
         self.0.awaited.store(false, Relaxed);
+        self.0.ended.notify_waiters();
     }
 }
 
