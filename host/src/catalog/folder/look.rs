@@ -98,6 +98,8 @@ impl Folder {
                     report.loaded.push(name.to_owned());
                 }
                 // The same content was put there again. It is refused again, because a rollback waits for an answer.
+                // What is still staged has not been refused: a failure to read the file is over.
+                Some(_) if self.staging.contains(name) => file.failure = None,
                 Some(reason) => report.failed.push((name.to_owned(), reason.clone())),
                 None => {}
             }
