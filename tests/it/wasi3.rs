@@ -198,6 +198,28 @@ async fn an_instance_is_used_again_after_a_free_answer_of_a_declared_length() {
     }
 }
 
+/// HTTP/1 drops a body whose declared length has been sent. Its request stayed in the list of those that may have made the
+/// instance fail, an unpaid one among them, so that no later failure of a paid call counted.
+#[tokio::test]
+async fn a_free_answer_that_was_read_leaves_the_circuit_of_paid_calls_in_force() {
+    let builder = DevHost::builder().plugin("wasi3.wasm", &guest("wasi3"));
+    let config = "[health]\nfailures = 1\n[plugin.guest-wasi3]\nreuse = { total = 1000, concurrent = 8 }\n\
+                  [plugin.guest-wasi3.limits]\nfirst_byte_timeout = \"1s\"\n";
+    std::fs::write(builder.path("coinslot.toml"), config).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    for _ in 0..12 {
+        let answer = host.client().get(host.url("/together/calls")).send().await.expect("an answer");
+        assert!(answer.headers().contains_key("content-length"));
+        answer.text().await.expect("a body");
+    }
+    let challenge = host.client().get(host.url("/together/never")).send().await.expect("an answer");
+    let payment = host.payer(0).pay(&challenge).header();
+    let request = host.client().get(host.url("/together/never")).header("PAYMENT-SIGNATURE", payment);
+    assert_eq!(request.send().await.expect("an answer").status(), 504, "{}", host.log());
+    let refused = host.client().get(host.url("/together/here")).send().await.expect("an answer");
+    assert_eq!(refused.status(), 503, "{}", host.log());
+}
+
 /// A guest of WASI 0.3 ends after the last byte of its answer. `dev` told of every whole answer of a free endpoint that
 /// the client had hung up, because nobody asks for the end of a body whose length is declared.
 #[tokio::test]

@@ -180,6 +180,14 @@ impl Breaker {
         }
     }
 
+    /// Ends a trial that decided nothing, and has the next one wait for the same pause.
+    fn postpone_trial(&self) {
+        let mut state = self.state.lock();
+        if let CircuitState::Trial { pause } = *state {
+            *state = self.open(pause);
+        }
+    }
+
     fn closed(&self) -> CircuitState {
         CircuitState::Closed { failures: 0, pause: self.settings.pause }
     }

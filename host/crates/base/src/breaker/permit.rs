@@ -64,6 +64,14 @@ impl BreakerPermit {
         }
     }
 
+    /// The call is no trial any more, because its failure says nothing: the next trial comes after the same pause.
+    pub fn postpone_trial(mut self) {
+        if self.role == CallRole::Trial {
+            self.role = CallRole::Judged;
+            self.breaker.postpone_trial();
+        }
+    }
+
     /// The call succeeded.
     pub fn succeeded(mut self) -> Option<BreakerChange> {
         let role = std::mem::replace(&mut self.role, CallRole::Judged);

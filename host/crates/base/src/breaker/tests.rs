@@ -83,6 +83,18 @@ fn a_trial_that_is_dropped_leaves_the_next_call_to_try() {
     assert_eq!(breaker.check(), Ok(()), "any other dropped call means nothing");
 }
 
+/// A trial whose failure said nothing was followed by the next one at once, so that the circuit was as good as closed.
+#[test]
+fn a_trial_that_is_postponed_comes_after_the_same_pause() {
+    let breaker = breaker(1, HOUR);
+    open_by_failures(&breaker);
+    wait(&breaker);
+    breaker.admit().unwrap().postpone_trial();
+    assert!(breaker.check().is_err());
+    wait(&breaker);
+    assert_eq!(fail(&breaker), Some(BreakerChange::Reopened { pause: 2 * HOUR }));
+}
+
 #[test]
 fn a_failed_trial_doubles_the_pause_up_to_the_longest_and_a_success_resets_it() {
     let breaker = breaker(1, HOUR);

@@ -25,9 +25,9 @@ const MAX_PAYERS: usize = 1024;
 /// its failures in a row count, and which refuses this payer alone. It closes as any circuit does.
 ///
 /// Any paid call in a shared instance may be the cause of the instance's failure. The failure counts once, for all of
-/// their payers together, and only if none of them has been counted or the call is the trial. Of several payers, none
-/// has it counted in its own circuit. If an unpaid call is in the instance, too, the failure counts for no paid call:
-/// see [`CircuitPermit`].
+/// their payers together, and only if none of them has been counted or the call is the trial. In its own circuit each of
+/// the payers has it counted: the payer that makes the instances fail is in all of them, and the others succeed where
+/// it is not. If an unpaid call is in the instance, too, the failure counts for no paid call: see [`CircuitPermit`].
 #[derive(Debug)]
 pub(super) struct PaidCircuit {
     all_payers: Arc<Breaker>,
@@ -138,13 +138,21 @@ impl PaidCircuit {
                 self.entry(&mut failing, suspect).is_counted = true;
             }
         }
-        let own = (suspects.len() == 1).then(|| {
-            let entry = self.entry(&mut failing, &payer);
-            entry.failed = Instant::now();
-            own.unwrap_or_else(|| entry.own.admit_anyway()).failed()
-        });
+        let own = self.failed_alone(&mut failing, &payer, own);
         let all_payers = if is_first || is_trial { permit.failed() } else { None };
-        PaidFailure { all_payers, own: own.flatten() }
+        PaidFailure { all_payers, own }
+    }
+
+    /// Notes a failure in the payer's own circuit.
+    fn failed_alone(
+        &self,
+        failing: &mut HashMap<Arc<str>, FailingPayer>,
+        payer: &Arc<str>,
+        own: Option<BreakerPermit>,
+    ) -> Option<BreakerChange> {
+        let entry = self.entry(failing, payer);
+        entry.failed = Instant::now();
+        own.unwrap_or_else(|| entry.own.admit_anyway()).failed()
     }
 
     /// Returns the entry of a payer, and makes one if there is none.
@@ -180,5 +188,15 @@ impl PaidCall {
 
     pub(super) fn failed(self, permit: BreakerPermit, others: Vec<Arc<str>>) -> PaidFailure {
         Arc::clone(&self.circuit).failed(permit, self, others)
+    }
+
+    /// Notes a failure that counts for all payers as that of another call in the same instance.
+    pub(super) fn failed_with_another(self) -> PaidFailure {
+        let Self { circuit, payer, own, is_repeated } = self;
+        if is_repeated || circuit.settings.failures == 0 {
+            return PaidFailure::default();
+        }
+        let own = circuit.failed_alone(&mut circuit.failing.lock(), &payer, own);
+        PaidFailure { all_payers: None, own }
     }
 }

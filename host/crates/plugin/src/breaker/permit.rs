@@ -14,8 +14,8 @@ use crate::instance::shared::Companions;
 ///
 /// A fault of an instance that answers several requests at once ends all of them, and which of them caused it is not
 /// known. The fault counts once, as [`Companions`] says. A paid call that fails beside an unpaid one counts for
-/// nothing, not even as the trial: otherwise a client that makes a free route fail could open the circuit of the paid
-/// calls in the same instance.
+/// nothing: otherwise a client that makes a free route fail could open the circuit of the paid calls in the same
+/// instance. As the trial it is no failure either, but the next trial comes after the same pause.
 #[derive(Debug)]
 #[must_use]
 pub struct CircuitPermit {
@@ -75,14 +75,18 @@ impl CircuitPermit {
     /// Reports a fault. A fault that is not the guest's own changes nothing.
     pub(crate) fn failed(self, plugin: &str, fault: &Fault) {
         let Self { permit, paid, companions } = self;
-        let is_excused = companions.as_ref().is_some_and(|companions| companions.is_excused());
-        if !counts(fault) || (is_excused && !permit.is_trial()) {
+        if !counts(fault) {
             return;
         }
-        let Some(call) = paid else { return log_failed(plugin, UNPAID, fault, permit.failed()) };
-        let Some(payers) = companions.map_or(Some(Vec::new()), |companions| companions.payers()) else { return };
+        let is_excused = companions.as_ref().is_some_and(|companions| companions.is_excused()) && !permit.is_trial();
+        let Some(call) = paid else {
+            return if is_excused { () } else { log_failed(plugin, UNPAID, fault, permit.failed()) };
+        };
+        let Some(payers) = companions.map_or(Some(Vec::new()), |companions| companions.payers()) else {
+            return permit.postpone_trial();
+        };
         let payer = Arc::clone(call.payer());
-        let changes = call.failed(permit, payers);
+        let changes = if is_excused { call.failed_with_another() } else { call.failed(permit, payers) };
         if let Some(BreakerChange::Opened { pause, .. } | BreakerChange::Reopened { pause }) = changes.own {
             tracing::warn!(plugin, %payer, %fault, ?pause, "the plugin failed repeatedly for one payer, who is refused");
         }

@@ -142,11 +142,12 @@ async fn a_trap_of_an_unpaid_request_counts_for_no_paid_one_in_its_instance() {
     assert_ne!(plugin.unpaid_circuit(), Circuit::Closed);
 }
 
-/// One payer whose calls trap is in the instance of others, which fail with it.
+/// One payer whose calls trap is in the instance of others, which fail with it. It was refused by no circuit, and took
+/// every instance that it was in from payers whose calls succeed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_payer_that_traps_does_not_have_the_payers_in_its_instance_count_for_it() {
+async fn a_payer_that_traps_is_refused_and_the_payers_in_its_instance_do_not_count_for_it() {
     let plugin = crowd(Limits { breaker: opens_after(2), ..shared(1000, 12) }).await;
-    for round in 0..4 {
+    for round in 0..2 {
         let others: Vec<_> = (0..4)
             .map(|payer| begin(&plugin, format!("0x{round}{payer}"), format!("meet=in{round}:5&sleep")))
             .collect();
@@ -156,6 +157,8 @@ async fn a_payer_that_traps_does_not_have_the_payers_in_its_instance_count_for_i
         }
         assert_eq!(plugin.paid_circuit(), Circuit::Closed, "round {round}");
     }
+    let refused = ask(&plugin, "0xbad", "").await.expect_err("its own circuit is open");
+    assert!(matches!(refused, Fault::CircuitOpen { .. }), "{refused}");
     // Failures that have no payer in common are no longer those of one payer.
     ask(&plugin, "0xelse", "trap").await.expect_err("a trap");
     assert_ne!(plugin.paid_circuit(), Circuit::Closed);

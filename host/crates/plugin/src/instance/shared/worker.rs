@@ -230,24 +230,29 @@ impl AccessorTask<GuestState> for RequestTask {
             // wasmtime cannot cancel the guest task. It goes on without a context, so it can charge and send nothing.
             () = end.closed() => None,
         };
-        match answered {
+        // The guest may still work on the request of a client that has gone. A client that has read the whole answer has
+        // gone, too, as HTTP/1 does not poll for the end of a body whose length is declared.
+        let is_answered = match answered {
             Some(Ok(answer)) => {
                 instance.respond(accessor, answer, transfer, response, &body_read)?;
                 tokio::select! {
                     biased;
-                    () = body_read.finished() => instance.drained().await,
-                    () = end.closed() => {}
+                    () = body_read.finished() => {
+                        instance.drained().await;
+                        true
+                    }
+                    () = end.closed() => false,
                 }
             }
             Some(Err(code)) => {
                 // There is no body to be read.
                 body_read.finish();
                 let _ = response.send(Err(format!("{code:?}")));
+                true
             }
-            None => {}
-        }
-        // The guest may still work on the request of a client that has gone.
-        if !end.is_closed() {
+            None => false,
+        };
+        if is_answered {
             state.occupants.answered(&progress);
         }
         instance.leave(accessor, task, &meter);
