@@ -54,11 +54,21 @@ struct SlotQueue {
     in_a_row: u32,
 }
 
+/// The guest that asks for a slot.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SlotUser {
+    pub(crate) unread: Unread,
+    /// The address that stands for its plugin.
+    pub(crate) plugin: usize,
+    /// True if somebody has paid for what it does. It takes the place of an unpaid guest of the same plugin.
+    pub(crate) is_paid: bool,
+}
+
 /// A guest in the queue.
 #[derive(Debug)]
 struct WaitingGuest {
     granted: oneshot::Sender<LentSlot>,
-    unread: Unread,
+    user: SlotUser,
 }
 
 impl CpuSlots {
@@ -69,9 +79,9 @@ impl CpuSlots {
 
     /// Waits for a slot, and then for further rounds of the worker while `has_to_wait` is true: see [`RecentUse`]. The
     /// place of a future that is dropped is passed over.
-    pub(crate) async fn acquire(&self, goes_first: bool, unread: &Unread, has_to_wait: impl Fn() -> bool) -> CpuSlot {
+    pub(crate) async fn acquire(&self, goes_first: bool, user: &SlotUser, has_to_wait: impl Fn() -> bool) -> CpuSlot {
         loop {
-            let lent = match self.take_or_queue(goes_first, unread) {
+            let lent = match self.take_or_queue(goes_first, user) {
                 Ok(slot) if !has_to_wait() => return slot,
                 Ok(slot) => slot.lend(),
                 Err(granted) => match granted.await {
@@ -94,7 +104,7 @@ impl CpuSlots {
     }
 
     /// Takes a free slot, or a place in the queue.
-    fn take_or_queue(&self, goes_first: bool, unread: &Unread) -> Result<CpuSlot, oneshot::Receiver<LentSlot>> {
+    fn take_or_queue(&self, goes_first: bool, user: &SlotUser) -> Result<CpuSlot, oneshot::Receiver<LentSlot>> {
         let mut queue = self.0.lock();
         if queue.free > 0 {
             queue.free -= 1;
@@ -102,7 +112,7 @@ impl CpuSlots {
         }
         let (sender, granted) = oneshot::channel();
         let waiting = if goes_first { &mut queue.first } else { &mut queue.others };
-        waiting.push_back(WaitingGuest { granted: sender, unread: Arc::clone(unread) });
+        waiting.push_back(WaitingGuest { granted: sender, user: user.clone() });
         Err(granted)
     }
 
@@ -154,7 +164,7 @@ impl LentSlot {
 
 impl WaitingGuest {
     fn is_passed_over(&self) -> bool {
-        self.granted.is_closed() || self.unread.load(Relaxed)
+        self.granted.is_closed() || self.user.unread.load(Relaxed)
     }
 }
 
@@ -175,7 +185,24 @@ impl SlotQueue {
             return next;
         }
         self.in_a_row = 0;
-        self.others.pop_front()
+        self.next_of_others()
+    }
+
+    /// The guest whose turn it is, or a paid guest of its plugin in its place: unpaid work is done before paid work
+    /// nowhere, and a plugin gains no slot by it.
+    fn next_of_others(&mut self) -> Option<WaitingGuest> {
+        let next = self.others.pop_front()?;
+        let is_before = |other: &WaitingGuest| {
+            other.user.is_paid && other.user.plugin == next.user.plugin && !other.is_passed_over()
+        };
+        let paid = if next.user.is_paid { None } else { self.others.iter().position(is_before) };
+        match paid.and_then(|paid| self.others.remove(paid)) {
+            Some(paid) => {
+                self.others.push_front(next);
+                Some(paid)
+            }
+            None => Some(next),
+        }
     }
 }
 

@@ -50,6 +50,8 @@ pub(crate) struct GuestMeter {
     ticked: AtomicBool,
     /// Set if the guest quotes.
     is_quote: AtomicBool,
+    /// Set if somebody has paid for what the guest does.
+    is_paid: AtomicBool,
     /// Set once the guest has had a CPU slot.
     has_had_slot: AtomicBool,
     exhausted: AtomicBool,
@@ -103,6 +105,7 @@ impl GuestMeter {
             precise: AtomicBool::new(false),
             ticked: AtomicBool::new(false),
             is_quote: AtomicBool::new(false),
+            is_paid: AtomicBool::new(false),
             has_had_slot: AtomicBool::new(false),
             exhausted: AtomicBool::new(false),
             memory_refused: AtomicBool::new(false),
@@ -219,6 +222,11 @@ impl GuestMeter {
         self.is_quote.store(true, Relaxed);
     }
 
+    /// Notes that somebody has paid for what the guest does.
+    pub(crate) fn set_paid(&self) {
+        self.is_paid.store(true, Relaxed);
+    }
+
     /// Time of the current poll.
     fn current(&self) -> u64 {
         let precise = self.precise.load(Relaxed);
@@ -275,6 +283,7 @@ mod tests {
 
     use super::*;
     use crate::capabilities::log::LogWriter;
+    use crate::instance::cpu_slots::SlotUser;
     use crate::instance::processors::Processors;
 
     fn log() -> GuestLog {
@@ -321,7 +330,7 @@ mod tests {
         assert!(first.poll_turn(&mut turn, &mut cx).is_ready() && turn.held.is_some() && !first.is_runnable());
         let mut taken = Vec::new();
         while busy.turns.has_free() {
-            taken.push(busy.turns.acquire(false, &Unread::default(), || false).await);
+            taken.push(busy.turns.acquire(false, &SlotUser::default(), || false).await);
         }
         // A quote comes before the other guests of its plugin, though it asks later.
         let ((next, mut next_turn), (quote, mut quote_turn), (gone, mut gone_turn)) =

@@ -8,7 +8,7 @@ use std::thread::{JoinHandle, Thread};
 use coinslot_base::recent_use::RecentUse;
 use wasmtime::{Engine, EngineWeak};
 
-use crate::instance::cpu_slots::{CpuSlot, CpuSlots, Unread};
+use crate::instance::cpu_slots::{CpuSlot, CpuSlots, SlotUser};
 use crate::instance::engine::TICK;
 
 /// Ticks without a running guest after which the clock stops. Starting it again costs a system call, which a busy
@@ -104,13 +104,13 @@ impl PluginCpu {
     }
 
     /// Waits for a turn of the plugin.
-    pub(crate) async fn turn(self: Arc<Self>, goes_first: bool, unread: Unread) -> CpuSlot {
-        self.turns.acquire(goes_first, &unread, || self.recent.has_to_wait()).await
+    pub(crate) async fn turn(self: Arc<Self>, goes_first: bool, user: SlotUser) -> CpuSlot {
+        self.turns.acquire(goes_first, &user, || self.recent.has_to_wait()).await
     }
 
     /// Waits for a slot of the processors.
-    pub(crate) async fn slot(&self, goes_first: bool, unread: &Unread) -> CpuSlot {
-        self.processors.slots.acquire(goes_first, unread, || self.recent.has_to_wait()).await
+    pub(crate) async fn slot(&self, goes_first: bool, user: &SlotUser) -> CpuSlot {
+        self.processors.slots.acquire(goes_first, user, || self.recent.has_to_wait()).await
     }
 }
 

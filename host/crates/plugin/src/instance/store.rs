@@ -120,6 +120,9 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
     let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let world = config.world;
+    if config.receipt.is_some() {
+        meter.set_paid();
+    }
     let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
     let mut table = ResourceTable::new();
     table.set_max_capacity(REQUEST_HANDLES);
@@ -170,6 +173,9 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
     let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
+    if config.receipt.is_some() {
+        meter.set_paid();
+    }
     let (capabilities, context) = context(config.receipt, config.grant, meter.clone());
     let state = store.data_mut();
     (state.capabilities, state.contexts) = (capabilities, RequestContexts::one(context));

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 
 use super::GuestMeter;
-use crate::instance::cpu_slots::CpuSlot;
+use crate::instance::cpu_slots::{CpuSlot, SlotUser};
 
 /// The turn of a guest whose plugin uses much. It is dropped with the guest, because a turn is not held for a guest
 /// that is gone.
@@ -31,7 +31,7 @@ impl GuestMeter {
         tokio::task::yield_now().await;
         // A guest that waits for another slot while it holds one would keep others from computing.
         drop(lent);
-        let slot = self.plugin_cpu.slot(self.goes_first(), &self.unread).await;
+        let slot = self.plugin_cpu.slot(self.goes_first(), &self.slot_user()).await;
         *self.cpu_slot.lock() = Some(slot);
         self.has_had_slot.store(true, Relaxed);
         self.yielding.store(false, Relaxed);
@@ -51,8 +51,8 @@ impl GuestMeter {
             if runs_elsewhere || self.yielding.load(Relaxed) || !self.plugin_cpu.has_to_wait() {
                 return Poll::Ready(());
             }
-            let (cpu, unread) = (Arc::clone(&self.plugin_cpu), Arc::clone(&self.unread));
-            turn.waiting = Some(Box::pin(cpu.turn(self.is_quote.load(Relaxed), unread)));
+            let (cpu, user) = (Arc::clone(&self.plugin_cpu), self.slot_user());
+            turn.waiting = Some(Box::pin(cpu.turn(self.is_quote.load(Relaxed), user)));
         }
         if let Some(waiting) = &mut turn.waiting {
             self.waits_for_turn.store(true, Relaxed);
@@ -68,6 +68,14 @@ impl GuestMeter {
     fn goes_first(&self) -> bool {
         let is_plugin_quiet = self.is_quote.load(Relaxed) || !self.plugin_cpu.recent.is_much();
         is_plugin_quiet && self.used.load(Relaxed) <= self.little()
+    }
+
+    fn slot_user(&self) -> SlotUser {
+        SlotUser {
+            unread: Arc::clone(&self.unread),
+            plugin: Arc::as_ptr(&self.plugin_cpu).addr(),
+            is_paid: self.is_paid.load(Relaxed),
+        }
     }
 
     /// Notes whether the client has yet to ask for the next frame: a guest that is unread is not polled, and holds no
