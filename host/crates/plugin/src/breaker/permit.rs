@@ -80,7 +80,10 @@ impl CircuitPermit {
         }
         let is_excused = companions.as_ref().is_some_and(|companions| companions.is_excused()) && !permit.is_trial();
         let Some(call) = paid else {
-            return if is_excused { () } else { log_failed(plugin, UNPAID, fault, permit.failed()) };
+            if !is_excused {
+                log_failed(plugin, UNPAID, fault, permit.failed());
+            }
+            return;
         };
         let Some(payers) = companions.map_or(Some(Vec::new()), |companions| companions.payers()) else {
             return permit.postpone_trial();
