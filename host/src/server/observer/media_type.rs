@@ -1,6 +1,5 @@
 //! Compares the media type of an answer with the one that its endpoint declares.
 
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 
@@ -12,7 +11,8 @@ use crate::schema::essence;
 /// Advice for an answer whose media type is not the one that its endpoint declares: clients choose by the declared one.
 pub(super) fn media_type_advice(endpoint: &Endpoint, outcome: RequestOutcome, reply: &Reply) -> Option<String> {
     let is_of_plugin = matches!(outcome, RequestOutcome::Free | RequestOutcome::Paid | RequestOutcome::PaidBefore);
-    if !is_of_plugin || !reply.status().is_success() || reply.status() == StatusCode::NO_CONTENT {
+    let has_content = reply.status().is_success() && reply.status().as_u16() != 204;
+    if !is_of_plugin || !has_content {
         return None;
     }
     let header = reply.headers().get(CONTENT_TYPE).map(|value| String::from_utf8_lossy(value.as_bytes()));
