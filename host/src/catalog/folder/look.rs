@@ -20,6 +20,7 @@ impl Folder {
                 continue;
             }
             let known = self.files.entry(name.clone()).or_default();
+            let was_read = known.stamp.is_some();
             match known.look(&self.dir.join(name), self.staging.has_room_for(name), self.quiet).await {
                 FileLook::Unchanged => {}
                 FileLook::NoRoom => has_waiting = true,
@@ -28,7 +29,7 @@ impl Folder {
                     known.refused = None;
                     report.failed.push((name.clone(), reason));
                 }
-                FileLook::Changed(wasm) => self.stage(name, wasm, report),
+                FileLook::Changed(wasm) => self.stage(name, wasm, was_read, report),
             }
         }
         self.forget_gone(&names, report);
@@ -86,8 +87,9 @@ impl Folder {
         }
     }
 
-    /// Begins to stage the new content of a file, unless it is what was staged last: a file that was only touched.
-    fn stage(&mut self, name: &str, wasm: Vec<u8>, report: &mut ScanReport) {
+    /// Begins to stage the new content of a file, unless it is what was staged last: a file that was only touched, or
+    /// that has the build which served before the start. `was_read` is whether its content was read before.
+    fn stage(&mut self, name: &str, wasm: Vec<u8>, was_read: bool, report: &mut ScanReport) {
         let file = self.files.entry(name.to_owned()).or_default();
         let sha256 = hex::encode(Sha256::digest(&wasm));
         if file.staged.as_ref() == Some(&sha256) {
@@ -97,11 +99,11 @@ impl Folder {
                     file.failure = None;
                     report.loaded.push(name.to_owned());
                 }
-                // The same content was put there again. It is refused again, because a rollback waits for an answer.
                 // What is still staged has not been refused: a failure to read the file is over.
                 Some(_) if self.staging.contains(name) => file.failure = None,
-                Some(reason) => report.failed.push((name.to_owned(), reason.clone())),
-                None => {}
+                // The same content was put there again. It is refused again, because a rollback waits for an answer.
+                Some(reason) if was_read => report.failed.push((name.to_owned(), reason.clone())),
+                Some(_) | None => {}
             }
             return;
         }
