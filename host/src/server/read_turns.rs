@@ -104,9 +104,7 @@ impl ClientTurns {
     /// Waits for a permit, and then for further rounds of the worker until the client has some of its quota.
     async fn turn(self: Arc<Self>) -> Option<OwnedSemaphorePermit> {
         let turn = Arc::clone(&self.turns).acquire_owned().await.ok();
-        while self.recent.has_to_wait() {
-            RecentUse::next_round().await;
-        }
+        RecentUse::wait_for_quota(|| self.recent.has_to_wait()).await;
         turn
     }
 }

@@ -28,6 +28,9 @@ const PARTS: u64 = 4;
 /// The time of one worker that a user which uses much has in one round.
 const QUOTA: Duration = Duration::from_micros(300);
 
+/// The most rounds for which a task at the head of its queue waits.
+const MAX_ROUNDS: usize = 8;
+
 /// The use of the processors by one user.
 #[derive(Debug)]
 pub struct RecentUse {
@@ -106,9 +109,19 @@ impl RecentUse {
         WORKER.with_borrow_mut(|worker| worker.has_used_quota(self.address())) && self.is_much()
     }
 
-    /// Waits until the worker that runs this task has looked, and its next round has begun. It may return early, so call
-    /// it while the user has to wait.
-    pub async fn next_round() {
+    /// Waits for further rounds while `has_to_wait` is true, but for a few of them at most: other tasks of the user may
+    /// use up the quota of every round.
+    pub async fn wait_for_quota(has_to_wait: impl Fn() -> bool) {
+        for _ in 0..MAX_ROUNDS {
+            if !has_to_wait() {
+                return;
+            }
+            Self::next_round().await;
+        }
+    }
+
+    /// Waits until the worker that runs this task has looked, and its next round has begun. It may return early.
+    async fn next_round() {
         let looks = WORKER.with_borrow(|worker| Arc::clone(&worker.looks));
         let mut ended = pin!(looks.ended.notified());
         ended.as_mut().enable();

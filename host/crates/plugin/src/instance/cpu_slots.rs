@@ -77,7 +77,7 @@ impl CpuSlots {
         Self(Arc::new(Mutex::new(queue)))
     }
 
-    /// Waits for a slot, and then for further rounds of the worker while `has_to_wait` is true: see [`RecentUse`]. The
+    /// Waits for a slot, and then for further rounds of the worker while `has_to_wait` is true, as [`RecentUse`] says. The
     /// place of a future that is dropped is passed over.
     pub(crate) async fn acquire(&self, goes_first: bool, user: &SlotUser, has_to_wait: impl Fn() -> bool) -> CpuSlot {
         loop {
@@ -89,9 +89,7 @@ impl CpuSlots {
                     Err(_) => continue,
                 },
             };
-            while has_to_wait() {
-                RecentUse::next_round().await;
-            }
+            RecentUse::wait_for_quota(&has_to_wait).await;
             if let Some(slot) = lent.take() {
                 return slot;
             }
