@@ -3,7 +3,7 @@
 //! A worker polls the connections that are ready one after the other. A client with hundreds of busy connections would
 //! so delay all others by the polls of its own. Beyond its part of the processors, and its quota of a round
 //! ([`RecentUse`]), its connections queue for a turn instead, so the workers' queues hold few of them, and the others'
-//! requests are served in between. The client loses no throughput by it.
+//! requests are served in between. A client whose ready connections fit into the quota loses nothing by it.
 //!
 //! A turn lasts for one poll of a connection, in which it reads a bounded number of bytes, and serves what it has read.
 //! Work that goes on without reading (a guest that computes, an answer that is sent) needs none: guests have slots of
