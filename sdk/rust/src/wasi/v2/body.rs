@@ -88,12 +88,17 @@ impl futures_core::Stream for ReceivedBody {
     }
 }
 
-/// Writes a body to the host. On an error the outgoing body is dropped unfinished.
-pub(crate) async fn send_body(mut body: Body, out: OutgoingBody) -> Result<(), BodyError> {
+/// Writes a body to the host. On an error the outgoing body is dropped unfinished. `report` takes the error before that: a
+/// host that has seen the end may drop the guest before its next line.
+pub(crate) async fn send_body(body: Body, out: OutgoingBody, report: fn(&BodyError)) -> Result<(), BodyError> {
+    write_chunks(body, &out).await.inspect_err(report)?;
+    OutgoingBody::finish(out, None).map_err(BodyError::new).inspect_err(report)
+}
+
+async fn write_chunks(mut body: Body, out: &OutgoingBody) -> Result<(), BodyError> {
     let stream = AsyncOutputStream::new(out.write().expect("its stream is taken once"));
     while let Some(chunk) = body.next().await {
         stream.write_all(&chunk?).await.map_err(BodyError::new)?;
     }
-    drop(stream);
-    OutgoingBody::finish(out, None).map_err(BodyError::new)
+    Ok(())
 }

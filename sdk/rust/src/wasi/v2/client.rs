@@ -23,7 +23,7 @@ pub(crate) async fn send(request: Request<Body>, timeout: Option<Duration>) -> R
     let outgoing = outgoing(&head.method, &head.uri, &head.headers)?;
     let outgoing_body = outgoing.body().map_err(|()| failed("the request's body is taken"))?;
     let answer = outgoing_handler::handle(outgoing, options(timeout)?).map_err(HttpError::failed)?;
-    let mut upload: Option<Upload> = Some(Box::pin(send_body(body, outgoing_body)));
+    let mut upload: Option<Upload> = Some(Box::pin(send_body(body, outgoing_body, |_| ())));
     let arrived = AsyncPollable::new(answer.subscribe());
     let mut arrived = Box::pin(arrived.wait_for());
     let mut broken = None;

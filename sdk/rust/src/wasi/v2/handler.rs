@@ -33,7 +33,5 @@ async fn send_response(response: Response, out: ResponseOutparam) {
     outgoing.set_status_code(head.status.as_u16()).expect("a StatusCode is in range");
     let outgoing_body = outgoing.body().expect("its body is taken once");
     ResponseOutparam::set(out, Ok(outgoing));
-    if let Err(error) = send_body(body, outgoing_body).await {
-        log_cut_short(&error);
-    }
+    let _ = send_body(body, outgoing_body, log_cut_short).await;
 }

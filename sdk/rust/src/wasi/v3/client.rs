@@ -22,7 +22,7 @@ pub(crate) async fn send(request: Request<Body>, timeout: Option<Duration>) -> R
     let (mut head, body) = request.into_parts();
     set_length(&mut head.headers, &body);
     let (outgoing, writer) = outgoing(&head, timeout)?;
-    let mut upload: Option<Upload> = Some(Box::pin(send_body(body, writer)));
+    let mut upload: Option<Upload> = Some(Box::pin(send_body(body, writer, |_| ())));
     let mut arrived = pin!(client::send(outgoing));
     let mut broken = None;
     // An upload that breaks does not end the waiting: the answer that says why may be on its way.

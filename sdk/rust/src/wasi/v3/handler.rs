@@ -31,9 +31,7 @@ fn outgoing(response: Response) -> WasiResponse {
     let (response, _sent) = WasiResponse::new(fields, Some(contents), end);
     response.set_status_code(head.status.as_u16()).expect("a StatusCode is in range");
     wasip3::spawn_local(async move {
-        if let Err(error) = send_body(body, writer).await {
-            log_cut_short(&error);
-        }
+        let _ = send_body(body, writer, log_cut_short).await;
     });
     response
 }
