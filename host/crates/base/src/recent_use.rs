@@ -209,6 +209,10 @@ fn nanos(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+    use std::future::Future;
+    use std::task::{Context, Waker};
+
     use super::*;
 
     const MILLISECOND: u64 = 1_000_000;
@@ -259,5 +263,30 @@ mod tests {
         assert!(!busy.has_to_wait());
         busy.note(QUOTA);
         assert!(busy.has_to_wait());
+    }
+
+    /// A task that yields goes on at once when anything else wakes it, before the worker has looked.
+    #[tokio::test]
+    async fn a_task_that_is_woken_while_it_waits_begins_no_round() {
+        let busy = RecentUse::default();
+        busy.note(Duration::from_secs(3_600));
+        let mut next = pin!(RecentUse::next_round());
+        for _ in 0..3 {
+            assert!(next.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert!(busy.has_to_wait());
+        }
+        next.await;
+        assert!(busy.is_much() && !busy.has_to_wait());
+    }
+
+    #[tokio::test]
+    async fn a_task_waits_for_a_few_rounds_at_most() {
+        let rounds = Cell::new(0);
+        let has_to_wait = || {
+            rounds.set(rounds.get() + 1);
+            true
+        };
+        RecentUse::wait_for_quota(has_to_wait).await;
+        assert_eq!(rounds.get(), MAX_ROUNDS);
     }
 }
