@@ -33,6 +33,8 @@ const MAX_ANSWER: usize = 4 << 20;
 pub struct AnswerSchema {
     endpoint: String,
     validator: Validator,
+    /// The copies that the errors of an answer may hold.
+    copies: u64,
 }
 
 impl AnswerSchema {
@@ -42,9 +44,9 @@ impl AnswerSchema {
         endpoint: &str,
         schema: &Value,
     ) -> Result<(Self, Vec<Unenforced>), SchemaError> {
-        let Compiled { validator, unchecked } = compiler.compile(schema, &Document::read(schema)?)?;
+        let Compiled { validator, unchecked, copies } = compiler.compile(schema, &Document::read(schema)?)?;
         let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Output, place)).collect();
-        Ok((Self { endpoint: endpoint.to_owned(), validator }, unchecked))
+        Ok((Self { endpoint: endpoint.to_owned(), validator, copies }, unchecked))
     }
 
     /// The place and the reason where a body does not fit, for a message.
@@ -67,7 +69,8 @@ impl AnswerSchema {
                 return broken("json", format!("it is not JSON: {error}"));
             }
         };
-        let budget = Budget { steps: 5_000_000, stack: 512 << 10, cpu: Duration::from_secs(1) };
+        let (cpu, copies) = (Duration::from_secs(1), self.copies);
+        let budget = Budget { steps: 5_000_000, stack: 512 << 10, cpu, copies };
         let checked = within(budget, || self.validator.validate(&value).map_err(|error| Mismatch::of(&error)));
         checked.ok()?.err()
     }

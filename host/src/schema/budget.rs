@@ -42,6 +42,9 @@ pub(super) struct Budget {
     pub(super) stack: usize,
     /// Time of the processor for this thread.
     pub(super) cpu: Duration,
+    /// Values that errors may hold copies of. An error of an alternative holds the value that does not fit, with all
+    /// that is in it.
+    pub(super) copies: u64,
 }
 
 /// The budget was used up, and nothing is known about the input.
@@ -55,6 +58,7 @@ struct Spending {
     /// The address of a local variable of [`within`]. The stack grows away from it.
     stack_base: usize,
     cpu: Duration,
+    copies: u64,
     /// The thread's time at the first look.
     began: Option<Duration>,
     /// The steps left when the clock is read next.
@@ -69,6 +73,7 @@ pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, 
         stack: budget.stack,
         stack_base: (&raw const base).addr(),
         cpu: budget.cpu,
+        copies: budget.copies,
         began: None,
         look_at: budget.steps.saturating_sub(STEPS_PER_LOOK),
     }));
@@ -93,6 +98,35 @@ fn spend(steps: u64) {
         spending.look_at = left.saturating_sub(STEPS_PER_LOOK);
     }
     BUDGET.set(Some(spending));
+}
+
+/// Takes a value from the budget that an error about it may copy, and the parts of the schema that it may quote.
+fn copy(value: &Value, quoted: u64) {
+    let Some(mut spending) = BUDGET.get().filter(|spending| spending.copies != u64::MAX) else { return };
+    let left = spending.copies.checked_sub(quoted).and_then(|left| without(left, value));
+    spending.copies = left.unwrap_or_else(|| exhausted());
+    BUDGET.set(Some(spending));
+}
+
+/// The rest of a number after all values within this one, and their texts. None if it does not reach.
+fn without(mut left: u64, value: &Value) -> Option<u64> {
+    let mut open = vec![value];
+    while let Some(value) = open.pop() {
+        let texts = match value {
+            Value::String(text) => text.len(),
+            Value::Object(fields) => fields.keys().map(String::len).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => 0,
+        };
+        left = left.checked_sub(1 + texts as u64 / 64)?;
+        match value {
+            // No more are listed than may be left.
+            Value::Array(items) if items.len() as u64 <= left => open.extend(items),
+            Value::Object(fields) if fields.len() as u64 <= left => open.extend(fields.values()),
+            Value::Array(_) | Value::Object(_) => return None,
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+        }
+    }
+    Some(left)
 }
 
 /// The time that this thread has had on a processor.
@@ -180,6 +214,7 @@ impl CostKeyword {
 impl<'i> Keyword<'i> for CostKeyword {
     fn validate(&self, instance: &'i Value) -> Result<(), ValidationError<'i>> {
         spend(self.0.steps(instance));
+        copy(instance, self.0.base);
         Ok(())
     }
 
@@ -204,7 +239,7 @@ mod tests {
 
     #[test]
     fn each_bound_ends_a_check() {
-        let all = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND };
+        let all = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND, copies: u64::MAX };
         assert_eq!(within(all, || (0..1_000).for_each(|_| spend(1))), Ok(()));
         assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(Exhausted));
         assert_eq!(within(all, || recursing(1_000)), Ok(1_000));
@@ -224,13 +259,23 @@ mod tests {
     /// A check that other work keeps from the processor: it sleeps for as long as ten times its own time.
     #[test]
     fn the_time_of_other_work_is_not_counted() {
-        let budget = Budget { steps: 10_000, stack: 1 << 20, cpu: Duration::from_millis(100) };
+        let budget = Budget { steps: 10_000, stack: 1 << 20, cpu: Duration::from_millis(100), copies: u64::MAX };
         let interrupted = || {
             (0..5_000).for_each(|_| spend(1));
             std::thread::sleep(SECOND);
             (0..5_000).for_each(|_| spend(1));
         };
         assert_eq!(within(budget, interrupted), Ok(()));
+    }
+
+    #[test]
+    fn a_copy_counts_with_all_that_is_in_it() {
+        let value = serde_json::json!({ "a": [1, 2, [3]], "b": "x".repeat(640) });
+        assert_eq!(without(100, &value), Some(100 - 7 - 10));
+        assert_eq!((without(17, &value), without(16, &value)), (Some(0), None));
+        let few = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND, copies: 40 };
+        assert_eq!(within(few, || (0..2).for_each(|_| copy(&value, 3))), Ok(()));
+        assert_eq!(within(few, || (0..3).for_each(|_| copy(&value, 3))), Err(Exhausted));
     }
 
     #[test]

@@ -4,15 +4,33 @@ use std::panic::resume_unwind;
 use std::{io, thread};
 
 use jsonschema::{PatternOptions, ValidationOptions, Validator};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::budget::{Cost, CostKeyword, KEYWORD};
-use super::document::Document;
+use super::document::{Document, Node};
 use super::error::{SchemaError, SchemaFault};
+use super::input::MAX_COPIES;
 use super::mismatch::Mismatch;
 
 /// The most patterns in all schemas of one plugin. Each may take [`MAX_PATTERN`] and twice that for its automaton.
 pub(super) const MAX_PATTERNS: usize = 512;
+
+/// The most subschemas that the library looks at to know what is evaluated, in all schemas of one plugin. It compiles each
+/// anew for each schema that asks, references followed, which takes a fifth of a millisecond and some kilobytes.
+pub(super) const MAX_EVALUATIONS: u64 = 4_000;
+
+/// Keywords that name a schema or its base. The library would read them by its own rules.
+const NAMES: [&str; 5] = ["$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor"];
+
+/// The characters of a JSON pointer that are encoded in the fragment of a reference.
+const FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'-').remove(b'_').remove(b'.');
+
+/// Keywords that need to know which parts of a value other subschemas have looked at.
+const UNEVALUATED: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
+
+/// Keywords whose error holds the errors of all subschemas, each with a copy of its value.
+const ALTERNATIVES: [&str; 2] = ["anyOf", "oneOf"];
 
 /// The most memory of one compiled pattern, in bytes: a few letters of any script fit. It also bounds what a match
 /// costs for each byte.
@@ -32,6 +50,7 @@ const COMPILE_STACK: usize = 64 << 20;
 #[derive(Debug, Default)]
 pub struct SchemaCompiler {
     patterns: usize,
+    evaluations: u64,
 }
 
 /// The weights of the patterns of a subschema.
@@ -47,6 +66,8 @@ struct PatternWeights {
 pub(super) struct Compiled {
     pub(super) validator: Validator,
     pub(super) unchecked: Vec<String>,
+    /// The copies of values that errors may hold: without alternatives there is one error, which holds none.
+    pub(super) copies: u64,
 }
 
 impl SchemaCompiler {
@@ -65,7 +86,10 @@ impl SchemaCompiler {
         let mut unchecked = Vec::new();
         let used = |word: &&&str| document.nodes.iter().any(|node| node.schema.contains_key(**word));
         let decides = DECIDES.iter().find(used);
+        let dialect = schema.get("$schema").and_then(Value::as_str);
+        let is_2019 = dialect.is_some_and(|dialect| dialect.contains("/2019-09/"));
         for node in &document.nodes {
+            self.count_evaluations(node)?;
             let weights = self.weigh_patterns(node.schema, &node.pointer)?;
             let is_left_out = weights.value.is_none();
             if let Some(beside) = decides.filter(|_| is_left_out) {
@@ -77,6 +101,7 @@ impl SchemaCompiler {
             }
             let Some(Value::Object(fields)) = counted.pointer_mut(&node.pointer) else { continue };
             fields.shift_remove(KEYWORD);
+            refer_by_pointer(fields, node, is_2019);
             if is_left_out {
                 fields.shift_remove("pattern");
             }
@@ -91,7 +116,10 @@ impl SchemaCompiler {
             *fields = first;
         }
         let validator = options().build(&counted).map_err(|error| invalid(&error))?;
-        Ok(Compiled { validator, unchecked })
+        let has_alternatives =
+            document.nodes.iter().any(|node| ALTERNATIVES.iter().any(|keyword| node.schema.contains_key(*keyword)));
+        let copies = if has_alternatives { MAX_COPIES } else { u64::MAX };
+        Ok(Compiled { validator, unchecked, copies })
     }
 
     /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out;
@@ -113,10 +141,38 @@ impl SchemaCompiler {
         Ok(weights)
     }
 
+    fn count_evaluations(&mut self, node: &Node<'_>) -> Result<(), SchemaError> {
+        let asks = UNEVALUATED.iter().filter(|keyword| node.schema.contains_key(**keyword)).count() as u64;
+        self.evaluations = self.evaluations.saturating_add(asks.saturating_mul(node.width));
+        let is_too_much = self.evaluations > MAX_EVALUATIONS;
+        if is_too_much { Err(SchemaError::at(&node.pointer, SchemaFault::TooManyEvaluations)) } else { Ok(()) }
+    }
+
     fn count_pattern(&mut self, pointer: &str) -> Result<(), SchemaError> {
         self.patterns += 1;
         let is_one_too_many = self.patterns > MAX_PATTERNS;
         if is_one_too_many { Err(SchemaError::at(pointer, SchemaFault::TooManyPatterns)) } else { Ok(()) }
+    }
+}
+
+/// Has each reference of a subschema name its target by the pointer from the root.
+///
+/// The library resolves a reference by base URIs and dialects, and where it found another target than [`Document`] it
+/// would apply subschemas that nothing counts.
+fn refer_by_pointer(fields: &mut Map<String, Value>, node: &Node<'_>, is_2019: bool) {
+    NAMES.iter().for_each(|name| drop(fields.shift_remove(*name)));
+    if !node.pointer.is_empty() {
+        fields.shift_remove("$schema");
+    }
+    for (keyword, pointer) in &node.references {
+        let reference = Value::from(format!("#{}", utf8_percent_encode(pointer, FRAGMENT)));
+        // The library takes `$recursiveRef` for a reference to the root, whatever it says.
+        if *keyword != "$recursiveRef" {
+            fields.insert((*keyword).to_owned(), reference);
+        } else if is_2019 && let Value::Array(all) = fields.entry("allOf").or_insert_with(|| json!([])) {
+            all.push(json!({ "$ref": reference }));
+            fields.shift_remove(*keyword);
+        }
     }
 }
 
@@ -161,7 +217,7 @@ fn cost(schema: &Map<String, Value>, subschemas: usize, weights: PatternWeights)
     let names = length("properties") + length("required") + length("dependentRequired") + length("dependentSchemas");
     let lists = length("allOf") + length("anyOf") + length("oneOf") + length("prefixItems");
     // These look at every entry, and at what all subschemas that were applied to the value say about it.
-    let unevaluated = ["unevaluatedProperties", "unevaluatedItems"].iter().any(|keyword| schema.contains_key(*keyword));
+    let unevaluated = UNEVALUATED.iter().any(|keyword| schema.contains_key(*keyword));
     let walks = ["uniqueItems", "additionalProperties", "items", "contains", "propertyNames", "patternProperties"];
     let walks = walks.iter().filter(|keyword| schema.contains_key(**keyword)).count();
     let entry = walks + if unevaluated { 1 + subschemas / 16 } else { 0 };

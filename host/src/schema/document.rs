@@ -46,6 +46,9 @@ pub(super) struct Document<'s> {
     /// By resource and name.
     anchors: HashMap<(usize, &'s str), usize>,
     dynamic_anchors: HashMap<&'s str, Vec<usize>>,
+    recursive_anchors: usize,
+    /// An `$id` that two resources have.
+    ambiguous: Option<(usize, &'s str)>,
 }
 
 /// A subschema that is an object.
@@ -59,6 +62,10 @@ pub(super) struct Node<'s> {
     resource: usize,
     /// The nodes that are applied to the same value.
     same_value: Vec<usize>,
+    /// The number of subschemas that are applied to one value because of this one, which counts too.
+    pub(super) width: u64,
+    /// The keywords that refer to another place, with the JSON pointer to it.
+    pub(super) references: Vec<(&'static str, String)>,
 }
 
 impl<'s> Document<'s> {
@@ -71,6 +78,8 @@ impl<'s> Document<'s> {
             resources: HashMap::new(),
             anchors: HashMap::new(),
             dynamic_anchors: HashMap::new(),
+            recursive_anchors: 0,
+            ambiguous: None,
         };
         document.add(root, String::new(), None);
         let mut resolved = 0;
@@ -79,7 +88,11 @@ impl<'s> Document<'s> {
             document.follow_references(resolved)?;
             resolved += 1;
         }
-        document.check_widths()?;
+        if let Some((index, id)) = document.ambiguous {
+            let fault = SchemaFault::Ambiguous { id: id.to_owned() };
+            return Err(SchemaError::at(format!("{}/$id", document.nodes[index].pointer), fault));
+        }
+        document.count_widths()?;
         Ok(document)
     }
 
@@ -163,8 +176,10 @@ impl<'s> Document<'s> {
             let id = schema.get("$id").and_then(Value::as_str).map(|id| id.trim_end_matches('#'));
             let id = id.filter(|id| !id.is_empty());
             let resource = if id.is_some() { index } else { resource.unwrap_or(index) };
-            if let Some(id) = id {
-                self.resources.entry(id).or_insert(index);
+            if let Some(id) = id
+                && *self.resources.entry(id).or_insert(index) != index
+            {
+                self.ambiguous.get_or_insert((index, id));
             }
             for keyword in ["$anchor", "$dynamicAnchor"] {
                 if let Some(name) = schema.get(keyword).and_then(Value::as_str) {
@@ -174,11 +189,13 @@ impl<'s> Document<'s> {
             if let Some(name) = schema.get("$dynamicAnchor").and_then(Value::as_str) {
                 self.dynamic_anchors.entry(name).or_default().push(index);
             }
+            self.recursive_anchors += usize::from(schema.get("$recursiveAnchor") == Some(&Value::Bool(true)));
             self.known.insert(address(schema), index);
             for (child, at) in children(schema) {
                 open.push((child, format!("{pointer}{at}"), Some(resource)));
             }
-            self.nodes.push(Node { pointer, schema, value, resource, same_value: Vec::new() });
+            let (same_value, references) = (Vec::new(), Vec::new());
+            self.nodes.push(Node { pointer, schema, value, resource, same_value, references, width: 1 });
         }
     }
 
@@ -189,27 +206,49 @@ impl<'s> Document<'s> {
         for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
             let Some(reference) = schema.get(keyword).and_then(Value::as_str) else { continue };
             let target = self.resolve(index, keyword, reference)?;
-            if self.node(target).is_none() {
-                // Only a pointer leads to a place that no keyword leads to, and it counts from a resource.
-                let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
-                let resource = self.resources.get(base).copied().unwrap_or(self.nodes[index].resource);
-                let fragment = percent_decoded(fragment).unwrap_or_default();
-                self.add(target, format!("{}{fragment}", self.nodes[resource].pointer), Some(resource));
-            }
+            let place = self.place_of(index, reference, target);
+            // Only a pointer leads to a place that no keyword leads to, and it counts from a resource.
+            self.add(target, place.clone(), Some(self.resource_of(index, reference)));
             same_value.extend(self.node(target));
-            // It may lead to any anchor of its name.
-            let name = reference.rsplit_once('#').map_or("", |(_, name)| name);
-            if keyword == "$dynamicRef" {
-                same_value.extend(self.dynamic_anchors.get(name).into_iter().flatten());
-            }
+            self.check_is_static(index, keyword, reference)?;
+            self.nodes[index].references.push((keyword, place));
         }
         same_value.sort_unstable();
         self.nodes[index].same_value = same_value;
         Ok(())
     }
 
+    /// The node of the resource that a reference counts from.
+    fn resource_of(&self, node: usize, reference: &str) -> usize {
+        let base = reference.split_once('#').map_or(reference, |(base, _)| base);
+        self.resources.get(base).copied().unwrap_or(self.nodes[node].resource)
+    }
+
+    /// The JSON pointer to the target of a reference.
+    fn place_of(&self, node: usize, reference: &str, target: &Value) -> String {
+        if let Some(known) = self.node(target) {
+            return self.nodes[known].pointer.clone();
+        }
+        let fragment = reference.split_once('#').map_or("", |(_, fragment)| fragment);
+        let fragment = percent_decoded(fragment).unwrap_or_default();
+        format!("{}{fragment}", self.nodes[self.resource_of(node, reference)].pointer)
+    }
+
+    /// Fails if the target of a reference depends on the schemas that were applied before: what the host counts is not
+    /// what the library would apply.
+    fn check_is_static(&self, node: usize, keyword: &'static str, reference: &str) -> Result<(), SchemaError> {
+        let name = reference.rsplit_once('#').map_or("", |(_, name)| name);
+        let is_static = match keyword {
+            "$dynamicRef" => self.dynamic_anchors.get(name).is_none_or(|anchors| anchors.len() == 1),
+            "$recursiveRef" => self.recursive_anchors <= 1,
+            _ => true,
+        };
+        let fault = || SchemaFault::Dynamic { keyword };
+        if is_static { Ok(()) } else { Err(SchemaError::at(self.nodes[node].pointer.clone(), fault())) }
+    }
+
     /// Counts for each node how many are applied to one value because of it.
-    fn check_widths(&self) -> Result<(), SchemaError> {
+    fn count_widths(&mut self) -> Result<(), SchemaError> {
         let mut parents: Vec<Vec<usize>> = vec![Vec::new(); self.nodes.len()];
         let mut waiting: Vec<usize> = self.nodes.iter().map(|node| node.same_value.len()).collect();
         for (index, node) in self.nodes.iter().enumerate() {
@@ -217,16 +256,16 @@ impl<'s> Document<'s> {
                 parents[*child].push(index);
             }
         }
-        let mut width: Vec<u64> = vec![1; self.nodes.len()];
         let mut ready: Vec<usize> = (0..self.nodes.len()).filter(|index| waiting[*index] == 0).collect();
         let mut done = 0;
         while let Some(index) = ready.pop() {
             done += 1;
-            if width[index] > MAX_WIDTH {
+            let width = self.nodes[index].width;
+            if width > MAX_WIDTH {
                 return Err(SchemaError::at(self.nodes[index].pointer.clone(), SchemaFault::Multiplies));
             }
             for parent in &parents[index] {
-                width[*parent] = width[*parent].saturating_add(width[index]);
+                self.nodes[*parent].width = self.nodes[*parent].width.saturating_add(width);
                 waiting[*parent] -= 1;
                 if waiting[*parent] == 0 {
                     ready.push(*parent);

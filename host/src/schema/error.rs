@@ -4,7 +4,7 @@ use std::fmt;
 
 use coinslot_base::text::excerpt;
 
-use super::compile::MAX_PATTERNS;
+use super::compile::{MAX_EVALUATIONS, MAX_PATTERNS};
 
 /// A schema that cannot be enforced.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,10 @@ pub enum SchemaFault {
         excerpt(reference, 80)
     )]
     Missing { keyword: &'static str, reference: String },
+    #[error("two subschemas have the `$id` `{}`: give each one of its own", excerpt(id, 80))]
+    Ambiguous { id: String },
+    #[error("`{keyword}` leads to one schema or another, by what was applied before: use `$ref`")]
+    Dynamic { keyword: &'static str },
     #[error(
         "the schema refers to itself for the same value, which never ends: put the reference below `properties` or \
          `items`"
@@ -36,6 +40,11 @@ pub enum SchemaFault {
     Circle,
     #[error("its alternatives multiply, so that one value is checked thousands of times: list fewer")]
     Multiplies,
+    #[error(
+        "`unevaluatedProperties` and `unevaluatedItems` look at more than {MAX_EVALUATIONS} subschemas in all schemas of the \
+         plugin: use `additionalProperties`, or list fewer alternatives beside them"
+    )]
+    TooManyEvaluations,
     #[error(
         "`{}` cannot be matched in linear time (look-around, back-references), or is too large: name the fields in \
          `properties`",

@@ -25,11 +25,16 @@ const PARTS: [&str; 3] = ["path", "query", "body"];
 /// The most readings of an input that are checked, where its texts may be of several types.
 const MAX_READINGS: usize = 4;
 
+/// The most values that errors may hold copies of: some tens of megabytes.
+pub(super) const MAX_COPIES: u64 = 100_000;
+
 /// The check of an endpoint's input: its schema, compiled.
 #[derive(Debug)]
 pub struct InputSchema {
     /// None if the plugin checks by the schema itself: then a body has to be readable, and no more.
     validator: Option<Validator>,
+    /// The copies that the errors of an input may hold.
+    copies: u64,
     path: Option<FieldTypes>,
     query: Option<FieldTypes>,
     body: BodyKind,
@@ -111,7 +116,7 @@ impl InputSchema {
     pub fn compile(compiler: &mut SchemaCompiler, schema: &Value) -> Result<(Self, Vec<Unenforced>), SchemaError> {
         let document = Document::read(schema)?;
         check_parts(&document)?;
-        let Compiled { validator, unchecked } = compiler.compile(schema, &document)?;
+        let Compiled { validator, unchecked, copies } = compiler.compile(schema, &document)?;
         let mut reader = TypeReader::new(&document);
         let [path, query, body] = PARTS.map(|name| reader.property(schema, name));
         let [path, query] = [path, query].map(|part| (!part.is_empty()).then(|| reader.fields(&part)));
@@ -119,7 +124,7 @@ impl InputSchema {
         let body = BodyKind::of(&document, &body, &mut reader);
         let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Input, place)).collect();
         let validator = Some(validator);
-        Ok((Self { validator, path, query, body, form, warned: AtomicBool::new(false) }, unchecked))
+        Ok((Self { validator, copies, path, query, body, form, warned: AtomicBool::new(false) }, unchecked))
     }
 
     /// The check of an endpoint whose plugin checks its input by the schema itself. None if it does not take JSON.
@@ -133,7 +138,8 @@ impl InputSchema {
         let body = reader.property(schema, "body");
         let body = BodyKind::of(&document, &body, &mut reader);
         let form = FieldTypes::default();
-        let check = Self { validator: None, path: None, query: None, body, form, warned: AtomicBool::new(false) };
+        let check =
+            Self { validator: None, copies: 0, path: None, query: None, body, form, warned: AtomicBool::new(false) };
         Ok(body.may_be_json().then_some(check))
     }
 
@@ -158,7 +164,9 @@ impl InputSchema {
             }
         }
         // To find the place costs more than to see that there is one.
-        match within(budget, || validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))) {
+        match within(Budget { copies: self.copies, ..budget }, || {
+            validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))
+        }) {
             Ok(Err(mismatch)) => Err(CheckFailure::Refused(mismatch.into())),
             Err(Exhausted) if effort == Effort::Little => Err(CheckFailure::TooComplex),
             // The last reading was made and not tried yet.
@@ -198,6 +206,7 @@ impl InputSchema {
 fn reread(validator: &Validator, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
     let body = if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };
     let pointer = |error: ValidationError<'_>| error.instance_path().as_str().to_owned();
+    let budget = Budget { copies: MAX_COPIES, ..budget };
     let places = within(budget, || validator.iter_errors(&reading.value).map(pointer).collect::<Vec<_>>());
     if let Some(body) = body {
         reading.value["body"] = body;
@@ -272,11 +281,11 @@ impl From<Mismatch> for InputRefusal {
 impl Effort {
     fn budget(self, body: usize) -> Budget {
         match self {
-            Self::Little => Budget { steps: 20_000, stack: 256 << 10, cpu: Duration::from_millis(5) },
+            Self::Little => Budget { steps: 20_000, stack: 256 << 10, cpu: Duration::from_millis(5), copies: u64::MAX },
             Self::Full => {
                 let shares = 1 + (body >> 20) as u64;
                 let cpu = Duration::from_millis(500).saturating_mul(u32::try_from(shares).unwrap_or(u32::MAX));
-                Budget { steps: 1_000_000 * shares, stack: 1 << 20, cpu }
+                Budget { steps: 1_000_000 * shares, stack: 1 << 20, cpu, copies: u64::MAX }
             }
         }
     }

@@ -57,7 +57,7 @@ fn a_check_with_little_effort_gives_up_early() {
 
 #[test]
 fn a_panic_that_is_none_of_the_budget_goes_on() {
-    let budget = Budget { steps: 1, stack: 1 << 20, cpu: Duration::from_secs(1) };
+    let budget = Budget { steps: 1, stack: 1 << 20, cpu: Duration::from_secs(1), copies: u64::MAX };
     assert_eq!(within(budget, || 7), Ok(7));
     let outcome = std::panic::catch_unwind(|| within(budget, || std::panic::resume_unwind(Box::new("other"))));
     assert!(outcome.is_err_and(|panic| panic.is::<&str>()));
@@ -94,6 +94,8 @@ fn texts_of_several_types_cost_a_bounded_time() {
     for (schema, text) in [(list, same), (fields, different)] {
         let begun = Instant::now();
         let form = Sent { media_type: Some("application/x-www-form-urlencoded"), ..body(&text) };
+        let mut schema = schema;
+        schema["contentMediaType"] = "application/x-www-form-urlencoded".into();
         assert!(check(&of_body(schema), form, Effort::Full).is_err());
         assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
     }
@@ -101,8 +103,65 @@ fn texts_of_several_types_cost_a_bounded_time() {
 
 #[test]
 fn a_form_of_too_many_fields_is_too_complex_and_no_broken_form() {
-    let schema = of_body(json!({ "type": "object" }));
+    let schema = of_body(json!({ "contentMediaType": "application/x-www-form-urlencoded" }));
     let form = Sent { media_type: Some("application/x-www-form-urlencoded"), ..Sent::default() };
     let pairs = "a&".repeat(60_000);
     assert_eq!(check(&schema, Sent { body: pairs.as_bytes(), ..form }, Effort::Full), Err(CheckFailure::TooComplex));
+}
+
+/// The library resolved a relative `$id` by its base, and so applied another subschema than the one that was counted: a
+/// body of some hundred bytes kept a thread for ever.
+#[test]
+fn no_identifier_leads_to_a_subschema_that_is_not_counted() {
+    let evil = json!({ "anyOf": [
+        { "required": ["q"], "properties": { "a": { "$ref": "http://b/c#/x-foo" } } },
+        { "required": ["q", "r"], "properties": { "a": { "$ref": "http://b/c#/x-foo" } } },
+    ] });
+    let resource = |id: &str, foo: &Value| json!({ "$id": id, "$defs": { "c": { "$id": "c", "x-foo": foo } } });
+    let of = |a: &str, b: &str| {
+        let body =
+            json!({ "$id": "http://b/", "$ref": "c#/x-foo", "$defs": { "c": resource(b, &evil)["$defs"]["c"] } });
+        compile(&json!({ "properties": { "body": body }, "$defs": { "a": resource(a, &json!({})) } }))
+    };
+    let error = of("http://a/", "http://b/").expect_err("two schemas of one name");
+    assert!(error.to_string().contains("two subschemas have the `$id` `c`"), "{error}");
+
+    // One of them alone is counted, wherever it is.
+    let tree = |target: &str| {
+        let node = |more: &str| json!({ "required": ["q", more], "properties": { "a": { "$ref": target } } });
+        compiled(&json!({ "properties": { "body": { "$ref": target } },
+            "$defs": { "c": { "$id": "http://b/c", "x-foo": { "anyOf": [node("r"), node("s")] } } } }))
+    };
+    for target in ["http://b/c#/x-foo", "#/$defs/c/x-foo"] {
+        let sent = format!("{}1{}", "{\"a\":".repeat(40), "}".repeat(40));
+        let begun = Instant::now();
+        assert!(check(&tree(target), body(&sent), Effort::Full).is_err());
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    }
+}
+
+/// An array of 250,000 numbers for a schema with alternatives took hundreds of megabytes of errors.
+#[test]
+fn errors_of_a_large_input_are_not_kept() {
+    let list = |items: Value| json!({ "type": "array", "items": items });
+    let integers = list(json!({ "type": "integer" }));
+    let schema = of_body(json!({ "anyOf": [{ "type": "string" }, integers.clone(), list(integers)] }));
+    let many = |count: usize| format!("[{}1.5]", "1.5,".repeat(count));
+    refused(&schema, body(&many(200_000)), "", "");
+    refused(&schema, body(&many(1_000)), "/body/1000", "type");
+    // Many alternatives, each of which would hold the whole value.
+    let strings: Vec<Value> = (0..500).map(|length| json!({ "type": "string", "minLength": length })).collect();
+    refused(&of_body(json!({ "anyOf": strings })), body(&many(5_000)), "", "");
+}
+
+#[test]
+fn schemas_that_ask_what_others_looked_at_are_bounded() {
+    let pair = |next: usize| json!({ "allOf": [{ "$ref": format!("#/$defs/d{next}") }, { "$ref": format!("#/$defs/d{next}") }] });
+    let mut defs: serde_json::Map<String, Value> = (0..10).map(|n| (format!("d{n}"), pair(n + 1))).collect();
+    defs.insert("d10".to_owned(), json!({ "type": "object" }));
+    let asks = json!({ "$ref": "#/$defs/d0", "unevaluatedProperties": false });
+    let fields: serde_json::Map<String, Value> = (0..100).map(|n| (format!("f{n}"), asks.clone())).collect();
+    let schema = json!({ "properties": { "body": { "properties": fields } }, "$defs": defs });
+    let error = compile(&schema).expect_err("too much work");
+    assert!(error.to_string().contains("look at more than 4000 subschemas"), "{error}");
 }
