@@ -75,6 +75,7 @@ mod exposure;
 mod failed_settlements;
 mod fair_slots;
 mod free;
+mod held_buffer;
 mod hold_guard;
 mod identity;
 mod input;

@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 
 use super::budget::{Exhausted, HeldBytes};
+use super::held_buffer::HeldBuffer;
 use crate::endpoint::Endpoint;
 use crate::schema;
 
@@ -47,17 +48,13 @@ impl GuestAnswer {
     /// Reads the whole body, as large as the plugin's limit and the budget allow.
     pub(super) async fn read(response: Response<ResponseBody>, mut held: HeldBytes) -> Result<Self, UnreadAnswer> {
         let (head, mut body) = response.into_parts();
-        let mut frames: Vec<Bytes> = Vec::new();
-        let mut length = 0_usize;
-        while let Some(frame) = body.frame().await {
-            let Ok(data) = frame.map_err(UnreadAnswer::Fault)?.into_data() else { continue };
-            length = length.saturating_add(data.len());
-            held.grow_to(length).map_err(|Exhausted| UnreadAnswer::NoRoom)?;
-            frames.push(data);
-        }
-        // Most answers are one frame, which is not copied.
-        let bytes = if let [whole] = &frames[..] { whole.clone() } else { frames.concat().into() };
-        let body = held.counted(bytes);
+        let first = next_piece(&mut body).await?.unwrap_or_default();
+        held.grow_to(first.len()).map_err(|Exhausted| UnreadAnswer::NoRoom)?;
+        let body = match next_piece(&mut body).await? {
+            // Most answers are one piece, which is not copied.
+            None => held.counted(first),
+            Some(second) => read_rest(HeldBuffer::new(held, usize::MAX), [first, second], body).await?,
+        };
         Ok(Self { status: head.status.as_u16(), headers: head.headers, body })
     }
 
@@ -75,6 +72,28 @@ impl GuestAnswer {
         let body = held.counted(stored.body);
         Some(Self { status: stored.status, headers, body })
     }
+}
+
+/// Reads the rest of a body after its first pieces.
+async fn read_rest(mut buffer: HeldBuffer, pieces: [Bytes; 2], mut body: ResponseBody) -> Result<Bytes, UnreadAnswer> {
+    for piece in pieces {
+        buffer.push(&piece).map_err(|Exhausted| UnreadAnswer::NoRoom)?;
+    }
+    while let Some(piece) = next_piece(&mut body).await? {
+        buffer.push(&piece).map_err(|Exhausted| UnreadAnswer::NoRoom)?;
+    }
+    Ok(buffer.whole())
+}
+
+/// The next bytes of a body. None at its end.
+async fn next_piece(body: &mut ResponseBody) -> Result<Option<Bytes>, UnreadAnswer> {
+    while let Some(frame) = body.frame().await {
+        match frame.map_err(UnreadAnswer::Fault)?.into_data() {
+            Ok(piece) if !piece.is_empty() => return Ok(Some(piece)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Header fields as the ledger stores them.

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::{self, HeaderError, PaymentPayload};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use http_body::Frame;
+use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::budget::{Exhausted, HeldBytes};
+use super::held_buffer::HeldBuffer;
 use super::{Payments, Problem};
 
 /// The time over which the least rate of a body is measured. A connection of a phone may pause for some of it.
@@ -34,26 +35,25 @@ pub(super) fn credential(headers: &HeaderMap) -> Result<Option<PaymentPayload>, 
 /// the budget is used up. The body counts for the budget until its last copy is dropped.
 pub(super) async fn read(
     payments: &Payments,
-    mut held: HeldBytes,
+    held: HeldBytes,
     mut body: RequestBody,
     limit: u64,
 ) -> Result<Bytes, Problem> {
     let size = usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut parts = BytesMut::new();
+    let declared = body.size_hint().upper().and_then(|declared| usize::try_from(declared).ok());
+    let mut parts = HeldBuffer::new(held, declared.map_or(size, |declared| declared.min(size)));
     let mut pace = Pace::new(payments.config.min_body_rate, Instant::now());
     loop {
         let frame = match tokio::time::timeout_at(pace.period_ends, body.frame()).await {
             Ok(Some(frame)) => Some(frame.map_err(|_| Problem::BodyBroken)?),
-            Ok(None) => return Ok(held.counted(parts.freeze())),
+            Ok(None) => return Ok(parts.whole()),
             Err(_) => None,
         };
         if let Some(Ok(data)) = frame.map(Frame::into_data) {
-            let length = parts.len().saturating_add(data.len());
-            if length > size {
+            if data.len() > size - parts.len() {
                 return Err(Problem::BodyTooLarge { limit });
             }
-            held.grow_to(length).map_err(|Exhausted| Problem::Overloaded)?;
-            parts.extend_from_slice(&data);
+            parts.push(&data).map_err(|Exhausted| Problem::Overloaded)?;
         }
         // Also after a frame: a client that sends a byte at a time lets no timeout end.
         if pace.is_late(Instant::now(), parts.len()) {

@@ -23,7 +23,7 @@ const SHARE: usize = 4;
 const NEWCOMERS: usize = 2;
 
 /// The unit in which holders grow: fewer, larger steps spare the lock.
-const STEP: usize = 64 << 10;
+pub(super) const STEP: usize = 64 << 10;
 
 /// The budget of a process.
 #[derive(Debug)]
@@ -121,6 +121,12 @@ impl HeldBytes {
             return bytes;
         }
         Bytes::from_owner(CountedBytes { bytes, _held: self })
+    }
+
+    /// The bytes that count.
+    #[cfg(test)]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Makes room for this many bytes in all. On an error the holder keeps what it has.

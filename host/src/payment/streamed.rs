@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use coinslot_ledger::{Retained, Step, StoredAnswer};
 use coinslot_plugin::{Fault, ResponseBody};
 use http::HeaderMap;
@@ -30,7 +30,8 @@ use tokio::sync::oneshot;
 
 use super::Payments;
 use super::answer::stored_headers;
-use super::budget::HeldBytes;
+use super::budget::{Exhausted, HeldBytes};
+use super::held_buffer::HeldBuffer;
 use super::hold_guard::HoldGuard;
 
 const HUNG_UP: &str = "the client hung up before the end of its answer";
@@ -62,8 +63,7 @@ pub(super) struct AnswerCopy {
     status: u16,
     headers: HeaderMap,
     /// The reason why it is not kept, where it is not.
-    body: Result<BytesMut, &'static str>,
-    held: HeldBytes,
+    body: Result<HeldBuffer, &'static str>,
     since: Instant,
 }
 
@@ -179,18 +179,16 @@ impl AnswerCopy {
         since: Instant,
     ) -> Self {
         let payments = Arc::clone(payments);
-        Self { payments, hold, status, headers, body: Ok(BytesMut::new()), held, since }
+        let most = payments.config.keep_answer_bytes;
+        Self { payments, hold, status, headers, body: Ok(HeldBuffer::new(held, most)), since }
     }
 
     fn add(&mut self, data: &Bytes) {
         let Ok(body) = &mut self.body else { return };
-        let length = body.len().saturating_add(data.len());
-        if length > self.payments.config.keep_answer_bytes {
+        if body.len().saturating_add(data.len()) > self.payments.config.keep_answer_bytes {
             self.body = Err("the answer was larger than what is kept");
-        } else if self.held.grow_to(length).is_err() {
+        } else if let Err(Exhausted) = body.push(data) {
             self.body = Err("there was no room for a copy of the answer");
-        } else {
-            body.extend_from_slice(data);
         }
     }
 
@@ -221,12 +219,11 @@ impl AnswerCopy {
     }
 
     async fn write(self, outcome: StreamOutcome, done: oneshot::Sender<()>) {
-        let Self { payments, hold, status, headers, body, held, since } = self;
+        let Self { payments, hold, status, headers, body, since } = self;
         let id = hold.id();
-        let whole = |body: Result<BytesMut, &str>| match body {
+        let whole = |body: Result<HeldBuffer, &str>| match body {
             Ok(body) => {
-                let body = held.counted(body.freeze());
-                Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body })
+                Retained::Answer(StoredAnswer { status, headers: stored_headers(&headers), body: body.whole() })
             }
             Err(why) => Retained::Nothing { why: why.to_owned() },
         };
