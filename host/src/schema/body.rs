@@ -38,9 +38,9 @@ pub(super) enum BodyKind {
     Unread,
     /// The schema sees whether there is one, and not what it is.
     Opaque,
-    /// JSON, or a form.
+    /// JSON.
     Structured,
-    /// A form, also where no media type says so.
+    /// A form, also where no media type says so, or JSON: the schema names the media type of a form.
     Form,
     /// A string: of JSON if the media type says so, else the text of the body.
     Text,
@@ -73,7 +73,7 @@ impl BodyKind {
             (true, Media::None | Media::Json) => Self::Text,
             (true, _) if named.as_deref().is_some_and(text::is_text) => Self::RawText,
             (true, _) => Self::RawBytes,
-            (false, Media::Form) => Self::Form,
+            (false, Media::Form | Media::Multipart) => Self::Form,
             (false, _) => Self::Structured,
         }
     }
@@ -130,8 +130,8 @@ pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Re
     let media = Media::of(&input.media_type.map(essence_of).unwrap_or_default());
     let is_value_if_empty = match (kind, media) {
         (BodyKind::Unread | BodyKind::Opaque, _) | (_, Media::None | Media::Json) => false,
-        (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (_, Media::Form) => true,
-        (BodyKind::Structured | BodyKind::Form, Media::Multipart | Media::Other) => false,
+        (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (BodyKind::Form, Media::Form) => true,
+        (BodyKind::Structured, _) | (BodyKind::Form, Media::Multipart | Media::Other) => false,
     };
     if kind == BodyKind::Unread || (input.body.is_empty() && !is_value_if_empty) {
         return Ok(None);
@@ -147,14 +147,22 @@ pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Re
         (BodyKind::RawText, _) | (BodyKind::Text, Media::Form | Media::Multipart | Media::Other) => {
             string(text::of_text(input.body))
         }
-        (BodyKind::Form, Media::None) | (_, Media::Form) if !begins_as_json => {
+        (BodyKind::Form, Media::None | Media::Form) if !begins_as_json => {
             object(fields, form::fields(input.body).ok_or(NoValue::TooLarge)?)
         }
-        (_, Media::Multipart) => object(fields, multipart::fields(input.media_type, input.body)?),
+        (BodyKind::Form, Media::Multipart) => object(fields, multipart::fields(input.media_type, input.body)?),
+        // A plugin that expects JSON reads something else in a form, or nothing, and would sell that.
+        (BodyKind::Structured, Media::Form) if !begins_as_json => Err(not_json()),
+        (BodyKind::Structured, Media::Multipart) => Err(not_json()),
         (_, Media::None | Media::Json | Media::Form | Media::Other) => {
             json::parse(json, JSON_BOUNDS).map(|value| Some(Coerced::only(value))).map_err(NoValue::from)
         }
     }
+}
+
+fn not_json() -> NoValue {
+    let reason = "it is a form, and this endpoint takes JSON: send it as `content-type: application/json`";
+    NoValue::refused(InputPart::Body, "json", reason.to_owned())
 }
 
 /// Checks that a body of JSON can be read, within bounds and in one way. A form, or no body at all, is not looked at.

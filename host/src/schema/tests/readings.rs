@@ -71,7 +71,7 @@ fn types_are_found_wherever_a_root_names_its_parts() {
     let parts = json!({ "properties": {
         "path": { "properties": { "id": { "type": "integer" } } },
         "query": { "properties": { "exact": { "type": "boolean" } } },
-        "body": { "properties": { "n": { "type": "number" } } },
+        "body": { "contentMediaType": "application/x-www-form-urlencoded", "properties": { "n": { "type": "number" } } },
     } });
     for root in [
         json!({ "$ref": "#/$defs/Input", "$defs": { "Input": parts } }),
