@@ -1,4 +1,4 @@
-//! Writes the log to stderr without waiting for whoever reads it.
+//! Writes the log to stderr without waiting for its reader.
 //!
 //! A line is written at once, by the thread that logs it, as long as stderr takes it without a wait. So the lines of a
 //! host that is killed are out, and an answer never comes before the lines about it. When stderr takes nothing, because
@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::time::{Duration, Instant};
 
-use coinslot_base::text::{printable, printable_lines};
+use coinslot_base::text::{escaped_json, printable, printable_lines};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -137,7 +137,7 @@ impl LogOutput {
     }
 }
 
-/// Writes a text for whoever runs the program, without the form of the log. It may quote a file, a server or a
+/// Writes a text for the person who runs the program, without the form of the log. It may quote a file, a server or a
 /// compiler, so nothing in it may drive the terminal.
 pub fn say(text: &str) {
     STDERR.line(format!("{}\n", printable_lines(text)).as_bytes(), CAPACITY);
@@ -215,6 +215,24 @@ pub fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debu
         name if name.starts_with("log.") => Ok(()),
         "message" => writer.write_str(&printable_lines(&text)),
         name => write!(writer, "{}={}", name.trim_start_matches("r#"), printable(&text)),
+    }
+}
+
+/// Writes events as `F` does, whose lines are JSON, with escapes for what [drives a terminal](escaped_json): such a log is
+/// often read on one.
+#[derive(Clone, Copy, Debug)]
+pub struct EscapedJson<F>(pub F);
+
+impl<S, N, F> FormatEvent<S, N> for EscapedJson<F>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        writer.write_str(&escaped_json(&line))
     }
 }
 
@@ -317,6 +335,23 @@ mod tests {
         output.line(b"the host\n", CAPACITY);
         assert_eq!(output.queue.lock().bytes, queued + 9);
         assert!(read(reader, "the host\n").len() < GUEST_CAPACITY + (128 << 10));
+    }
+
+    #[test]
+    fn json_is_the_same_and_does_not_drive_the_terminal_that_shows_it() {
+        let (mut reader, pipe) = io::pipe().expect("a pipe");
+        let json = tracing_subscriber::fmt()
+            .json()
+            .map_event_format(EscapedJson)
+            .with_writer(move || pipe.try_clone().expect("a pipe"))
+            .finish();
+        let name = "a\u{1b}[2J\u{9b}2J\u{202e}gpj.\"wasm\"\nforged";
+        tracing::subscriber::with_default(json, || tracing::warn!(file = %name, "{name}"));
+        let mut line = String::new();
+        reader.read_to_string(&mut line).expect("a line");
+        assert!(line.trim_end_matches('\n').chars().all(|c| c.is_ascii() && !c.is_control()), "{line}");
+        let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+        assert_eq!((&event["fields"]["file"], &event["fields"]["message"]), (&name.into(), &name.into()));
     }
 
     #[test]

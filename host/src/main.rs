@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
 #[cfg(feature = "dev")]
 use coinslot::logging::GuestLines;
-use coinslot::logging::{self, FlushAtEnd, StderrLog};
+use coinslot::logging::{self, EscapedJson, FlushAtEnd, StderrLog};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
@@ -143,7 +143,7 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     let colours = std::io::stderr().is_terminal() && !plain;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(StderrLog).with_ansi(colours);
     if arguments.log_json {
-        builder.json().init();
+        builder.json().map_event_format(EscapedJson).init();
         return Ok(());
     }
     let builder = builder.compact().with_target(false).fmt_fields(debug_fn(logging::write_field).delimited(" "));
