@@ -68,7 +68,7 @@ async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
 /// A text that comes in pieces, as a terminal may show it.
 #[derive(Default)]
 struct TerminalText {
-    /// The beginning of a character whose end has not come.
+    /// The beginning of a character, or of a line break `\r\n`, whose end has not come.
     rest: Vec<u8>,
     /// True if something was shown after the last line break.
     in_line: bool,
@@ -78,6 +78,7 @@ impl TerminalText {
     fn next(&mut self, piece: &[u8]) -> String {
         self.rest.extend_from_slice(piece);
         let whole = match self.rest.utf8_chunks().last() {
+            Some(last) if last.invalid().is_empty() && last.valid().ends_with('\r') => self.rest.len() - 1,
             // A character has at most four bytes, so a longer invalid end is not the beginning of one.
             Some(last) if (1..4).contains(&last.invalid().len()) && is_cut_off(last.invalid()) => {
                 self.rest.len() - last.invalid().len()
@@ -92,7 +93,7 @@ impl TerminalText {
         shown
     }
 
-    /// The replacement of an unfinished character, and the end of the line, if there are any.
+    /// The replacement of what was not finished, and the end of the line, if there are any.
     fn end(mut self) -> String {
         let cut_off = if std::mem::take(&mut self.rest).is_empty() { "" } else { "\u{fffd}" };
         if self.in_line || !cut_off.is_empty() { format!("{cut_off}\n") } else { String::new() }
@@ -155,6 +156,8 @@ mod tests {
         for (pieces, shown) in [
             (&[&b"plain"[..]][..], "plain\n"),
             (&[b"two\r\nlines\n", b""], "two\nlines\n"),
+            (&[b"two\r", b"\nlines\r", b"", b"\n"], "two\nlines\n"),
+            (&[b"over\r", b"written\r"], "over\u{fffd}written\u{fffd}\n"),
             (&[b"\x1b[1A\x1b]52;c;eA==\x07", b"a\tb"], "\u{fffd}[1A\u{fffd}]52;c;eA==\u{fffd}a\tb\n"),
             (&[b"\xe2", b"\x80", b"\xaegpj", b"\xe2\x82\xac"], "\u{fffd}gpj\u{20ac}\n"),
             (&[b"cut \xe2\x82"], "cut \u{fffd}\n"),
