@@ -11,6 +11,7 @@ mod records;
 mod requests;
 mod sample;
 mod sources;
+mod spinner;
 mod state;
 
 use std::fs::{File, TryLockError};

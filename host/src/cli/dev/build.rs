@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use coinslot_base::text::{printable, printable_lines};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::MultiProgress;
 use parking_lot::Mutex;
 
 use super::records::{SealedRecords, remove_record};
 use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
+use super::spinner::Spinner;
 use crate::cli::build::compile::{self, BuildResult};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use crate::cli::{Failure, LARGEST_WASM, print};
@@ -298,33 +298,4 @@ fn file_name(path: &Path) -> String {
 fn is_same(one: &Path, other: &Path) -> bool {
     let bytes = coinslot_base::file::read_regular(one, LARGEST_WASM);
     bytes.is_ok_and(|bytes| coinslot_base::file::holds(other, &bytes))
-}
-
-/// A spinner on a terminal, a line elsewhere.
-struct Spinner {
-    bar: ProgressBar,
-    name: String,
-}
-
-impl Spinner {
-    fn start(progress: &MultiProgress, name: &str) -> Self {
-        let bar = progress.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_message(printable(&format!("building {name}")));
-        bar.enable_steady_tick(Duration::from_millis(120));
-        if bar.is_hidden() {
-            let _ = print::line(format_args!("building {name}"));
-        }
-        Self { bar, name: name.to_owned() }
-    }
-
-    fn end(self, result: &BuildResult) {
-        let took = self.bar.elapsed();
-        self.bar.finish_and_clear();
-        if *result == BuildResult::Built {
-            let _ = print::line(format_args!("built {} in {:.1} s", self.name, took.as_secs_f64()));
-        }
-    }
 }
