@@ -21,6 +21,7 @@ use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
 use crate::invoke::body::GuestBody;
+use crate::invoke::circuit_report::CircuitReport;
 use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
@@ -43,21 +44,18 @@ pub(crate) async fn invoke(
     };
     let progress = Arc::<RequestProgress>::default();
     let payment = Payment { receipt, is_metered };
-    match run(instances, client, wait, payment, request, &progress, &mut permit).await {
+    let begun = run(instances, client, wait, payment, request, &progress, &mut permit).await;
+    let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
+    match begun {
         Ok((parts, body, None)) => {
-            permit.succeeded(&spec.plugin);
+            report.succeeded();
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Ok((parts, body, Some(guest))) => {
-            permit.responds(&spec.plugin);
-            let body = body.written_by(guest, permit, Arc::clone(&spec.plugin), progress);
-            Ok(Response::from_parts(parts, body.boxed_unsync()))
+            report.responds();
+            Ok(Response::from_parts(parts, body.written_by(guest, report).boxed_unsync()))
         }
-        Err(fault) => {
-            let fault = progress.excuse(fault);
-            permit.failed(&spec.plugin, &fault);
-            Err(fault)
-        }
+        Err(fault) => Err(report.failed(fault)),
     }
 }
 
