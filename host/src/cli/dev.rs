@@ -1,4 +1,4 @@
-//! `coinslot dev`: a host on one machine, for development. Builds the plugins in the background, starts the embedded
+//! `coinslot dev`: runs a host for development. Builds the plugins in the background, starts the embedded
 //! chain with funded accounts, serves from the first plugin on, and rebuilds what is edited.
 
 mod announce;

@@ -1,4 +1,4 @@
-//! `coinslot pay`: one request, paid if it has to be. At most one signature in a run.
+//! `coinslot pay`: sends one request, and pays for it if it has to. Signs at most once in a run.
 //!
 //! Exit codes: 0 answered (paid or free), 1 any other failure, 2 wrong usage, 3 the price is above the limit, 4 the
 //! payment was refused, 5 the outcome is unknown: the signed payment is kept in a file, and `--resume FILE` sends that

@@ -1,5 +1,6 @@
-// The module `coinslot/test`: tests of a plugin in the engine that serves it. `call` runs routing, validation, quote
-// and handler as the host does, with a payment, a configuration and a key-value store that the test chooses.
+// Exports the module `coinslot/test`, for tests of a plugin in the engine that serves it. `call` runs routing,
+// validation, quote and handler as the host does, with a payment, a configuration and a key-value store that the test
+// chooses.
 
 import './coinslot.js';
 

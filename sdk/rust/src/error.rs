@@ -1,4 +1,4 @@
-//! Errors of endpoints: any error passes through `?`, and a refusal among its causes stays a refusal.
+//! Passes errors of endpoints on: `?` takes any error, and a refusal among its causes stays a refusal.
 
 use std::error::Error as StdError;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! Refused requests.
+//! Refuses requests, before payment or in place of an answer.
 
 use std::borrow::Cow;
 use std::fmt;

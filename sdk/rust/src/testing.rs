@@ -1,4 +1,4 @@
-//! Endpoints in a plain `cargo test`, on the developer's own machine.
+//! Runs endpoints in a plain `cargo test`, on the developer's own machine.
 //!
 //! Requests pass the same routing, arguments and answers as in the component, and a path that a host refuses is
 //! refused. No payment is made, and [`network`] answers for other servers: such a test shows that a plugin is right,

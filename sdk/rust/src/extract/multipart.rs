@@ -1,4 +1,4 @@
-//! Forms with files (`multipart/form-data`, RFC 7578), read while they arrive.
+//! Reads forms with files (`multipart/form-data`, RFC 7578) while they arrive.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;

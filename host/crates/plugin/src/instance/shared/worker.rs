@@ -1,4 +1,4 @@
-//! The task that drives a shared instance.
+//! Drives a shared instance, in a task of its own.
 //!
 //! The guest is polled in this task and nowhere else, so that no request waits for the client of another one. The end
 //! of a request is watched outside, by the future that waits for its response: its deadline, its client that goes

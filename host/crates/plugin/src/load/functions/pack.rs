@@ -1,4 +1,4 @@
-//! The file of compiled functions: reading the part of one name, and writing it whole.
+//! Reads the part of one name from the file of compiled functions, and writes the file whole.
 //!
 //! A file is `MAGIC`, the SHA-256 of the rest, the number of functions and the length of each, the number of packs, the
 //! packs, and the functions. A pack is its name, the number of its keys, and for each key the number of its function:
