@@ -15,6 +15,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use coinslot_base::offload::offload;
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::Store;
@@ -28,7 +29,6 @@ use crate::capabilities::egress::LoopGuard;
 use crate::fault::Fault;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::meter::PollTurn;
-use crate::instance::offload::offload;
 use crate::instance::permits::InstanceMemory;
 use crate::instance::spec::InstanceSpec;
 use crate::instance::store::{self, Grant, GuestState, RequestGrant, StoreConfig};
