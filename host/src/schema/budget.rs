@@ -46,7 +46,7 @@ pub(super) struct Budget {
 
 /// The budget was used up, and nothing is known about the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exhausted;
+pub(super) struct CheckExhausted;
 
 #[derive(Clone, Copy)]
 struct Spending {
@@ -62,7 +62,7 @@ struct Spending {
 }
 
 /// Runs a check with a budget. Fails when the budget is used up.
-pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, Exhausted> {
+pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, CheckExhausted> {
     let base = 0_u8;
     BUDGET.set(Some(Spending {
         steps: budget.steps,
@@ -74,7 +74,9 @@ pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, 
     }));
     let checked = catch_unwind(AssertUnwindSafe(check));
     BUDGET.set(None);
-    checked.map_err(|panic: Box<dyn Any + Send>| if panic.is::<Exhausted>() { Exhausted } else { resume_unwind(panic) })
+    checked.map_err(
+        |panic: Box<dyn Any + Send>| if panic.is::<CheckExhausted>() { CheckExhausted } else { resume_unwind(panic) },
+    )
 }
 
 /// Takes steps from the budget of this thread. Unwinds to [`within`] when there are none left.
@@ -103,7 +105,7 @@ fn cpu_time() -> Duration {
 fn exhausted() -> ! {
     BUDGET.set(None);
     // It is no panic: no hook runs, and nothing is printed.
-    resume_unwind(Box::new(Exhausted))
+    resume_unwind(Box::new(CheckExhausted))
 }
 
 /// The cost of one subschema, as [`super::compile`] estimates it.
@@ -206,9 +208,9 @@ mod tests {
     fn each_bound_ends_a_check() {
         let all = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND };
         assert_eq!(within(all, || (0..1_000).for_each(|_| spend(1))), Ok(()));
-        assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(Exhausted));
+        assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(CheckExhausted));
         assert_eq!(within(all, || recursing(1_000)), Ok(1_000));
-        assert_eq!(within(Budget { stack: 4 << 10, ..all }, || recursing(100_000)), Err(Exhausted));
+        assert_eq!(within(Budget { stack: 4 << 10, ..all }, || recursing(100_000)), Err(CheckExhausted));
         let short = Budget { steps: u64::MAX, cpu: Duration::from_millis(20), ..all };
         let begun = Instant::now();
         let endless = || {
@@ -216,7 +218,7 @@ mod tests {
                 spend(1);
             }
         };
-        assert_eq!(within::<()>(short, endless), Err(Exhausted));
+        assert_eq!(within::<()>(short, endless), Err(CheckExhausted));
         assert!(begun.elapsed() < 60 * SECOND);
         assert_eq!(within(all, || spend(1_000)), Ok(()), "an exhausted budget leaves nothing behind");
     }

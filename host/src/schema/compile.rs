@@ -7,7 +7,7 @@ use jsonschema::{PatternOptions, ValidationOptions, Validator};
 use serde_json::{Map, Value, json};
 
 use super::budget::{Cost, CostKeyword, KEYWORD};
-use super::document::Document;
+use super::document::SchemaDocument;
 use super::error::{SchemaError, SchemaFault};
 use super::mismatch::Mismatch;
 
@@ -44,7 +44,7 @@ struct PatternWeights {
 }
 
 /// A compiled schema, and the places of the patterns that it leaves out.
-pub(super) struct Compiled {
+pub(super) struct CompiledSchema {
     pub(super) validator: Validator,
     pub(super) unchecked: Vec<String>,
 }
@@ -60,7 +60,11 @@ impl SchemaCompiler {
     }
 
     /// Compiles one schema, of which `document` is the graph.
-    pub(super) fn compile(&mut self, schema: &Value, document: &Document<'_>) -> Result<Compiled, SchemaError> {
+    pub(super) fn compile(
+        &mut self,
+        schema: &Value,
+        document: &SchemaDocument<'_>,
+    ) -> Result<CompiledSchema, SchemaError> {
         let mut counted = schema.clone();
         let mut unchecked = Vec::new();
         let used = |word: &&&str| document.nodes.iter().any(|node| node.schema.contains_key(**word));
@@ -91,7 +95,7 @@ impl SchemaCompiler {
             *fields = first;
         }
         let validator = options().build(&counted).map_err(|error| invalid(&error))?;
-        Ok(Compiled { validator, unchecked })
+        Ok(CompiledSchema { validator, unchecked })
     }
 
     /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out;
