@@ -35,21 +35,21 @@ pub(super) struct CargoCrate {
 
 /// The parts of the output of `cargo metadata` that are read.
 #[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
+struct CargoMetadata {
+    packages: Vec<CargoPackage>,
     workspace_root: PathBuf,
     target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct CargoPackage {
     name: String,
     manifest_path: PathBuf,
-    targets: Vec<Target>,
+    targets: Vec<CargoTarget>,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct CargoTarget {
     name: String,
     crate_types: Vec<String>,
 }
@@ -68,11 +68,11 @@ impl CargoCrate {
     }
 
     fn parse(manifest: &Path, metadata: &[u8]) -> Option<Self> {
-        let Metadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata).ok()?;
+        let CargoMetadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata).ok()?;
         let package = packages.into_iter().find(|package| package.manifest_path == manifest)?;
         let alone = manifest.parent() == Some(&workspace_root);
         let has_own_target = alone && target_directory == workspace_root.join("target");
-        let is_component = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
+        let is_component = |target: &&CargoTarget| target.crate_types.iter().any(|kind| kind == "cdylib");
         let component = package.targets.iter().find(is_component).map(|target| target.name.replace('-', "_"));
         // cargo tells the name as the manifest has it, also one that leads out of the folder.
         let is_name = |name: &String| name.chars().all(|character| character.is_alphanumeric() || character == '_');

@@ -12,8 +12,8 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
 use super::deadline::{Ticker, limit_evaluation};
 use super::engine::{BINDINGS, CompiledEngine};
 use super::explain;
+use super::guest_output::GuestOutput;
 use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
-use super::printed::Printed;
 use crate::BuildError;
 
 wasmtime::component::bindgen!({
@@ -99,7 +99,7 @@ pub(super) async fn begin(
     modules: &Modules,
     entry: &str,
 ) -> Result<EvaluatedEngine, BuildError> {
-    let printed = Printed::default();
+    let printed = GuestOutput::default();
     let wasi = WasiCtxBuilder::new()
         .stdout(printed.clone())
         .stderr(printed.clone())

@@ -12,7 +12,7 @@ use oxc_parser::Parser;
 use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType, Span};
 
-use super::references::{Context, References};
+use super::references::{EffectContext, References};
 use crate::javascript::source::on_a_large_stack;
 
 /// A module: its statements, and the names of its top level.
@@ -158,7 +158,7 @@ impl Module {
                 Kind::All(name, source)
             }
             Statement::ExportDeclaration(it) => {
-                has_effect = it.declaration.may_have_side_effects(&Context(scoping));
+                has_effect = it.declaration.may_have_side_effects(&EffectContext(scoping));
                 found.visit_declaration(&it.declaration);
                 Kind::Declaration
             }
@@ -167,7 +167,7 @@ impl Module {
                 Kind::Code
             }
             other => {
-                has_effect = other.may_have_side_effects(&Context(scoping));
+                has_effect = other.may_have_side_effects(&EffectContext(scoping));
                 found.visit_statement(other);
                 Kind::Code
             }
@@ -225,8 +225,10 @@ impl Module {
         self.exports.insert("default".to_owned(), export);
         match declaration {
             ExportDefaultDeclarationKind::FunctionDeclaration(_) => false,
-            ExportDefaultDeclarationKind::ClassDeclaration(class) => class.may_have_side_effects(&Context(scoping)),
-            other => other.as_expression().is_none_or(|it| it.may_have_side_effects(&Context(scoping))),
+            ExportDefaultDeclarationKind::ClassDeclaration(class) => {
+                class.may_have_side_effects(&EffectContext(scoping))
+            }
+            other => other.as_expression().is_none_or(|it| it.may_have_side_effects(&EffectContext(scoping))),
         }
     }
 

@@ -81,15 +81,15 @@ impl<'a> Visit<'a> for References<'_> {
 
 /// Takes the annotations of pure calls at their word, and every read of a property and of an unknown global as an
 /// effect.
-pub(super) struct Context<'s>(pub(super) &'s Scoping);
+pub(super) struct EffectContext<'s>(pub(super) &'s Scoping);
 
-impl<'a> GlobalContext<'a> for Context<'_> {
+impl<'a> GlobalContext<'a> for EffectContext<'_> {
     fn is_global_reference(&self, reference: &IdentifierReference<'a>) -> bool {
         reference.reference_id.get().is_some_and(|id| !self.0.has_binding(id))
     }
 }
 
-impl<'a> MayHaveSideEffectsContext<'a> for Context<'_> {
+impl<'a> MayHaveSideEffectsContext<'a> for EffectContext<'_> {
     fn annotations(&self) -> bool {
         true
     }
