@@ -43,7 +43,7 @@ pub(crate) async fn invoke(
         None => circuits.admit(receipt.as_ref().map(|receipt| receipt.payer.as_str()))?,
     };
     let progress = Arc::<RequestProgress>::default();
-    let payment = Payment { receipt, is_metered };
+    let payment = GuestPayment { receipt, is_metered };
     let begun = run(instances, client, wait, payment, request, &progress, &mut permit).await;
     let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
     match begun {
@@ -77,7 +77,7 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut CircuitPermi
 }
 
 /// The payment as a guest may know it, and the right to set its amount.
-struct Payment {
+struct GuestPayment {
     receipt: Option<PaymentReceipt>,
     is_metered: bool,
 }
@@ -89,13 +89,13 @@ async fn run(
     instances: &Arc<Instances>,
     client: Client,
     wait: Duration,
-    payment: Payment,
+    payment: GuestPayment,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut CircuitPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
-    let Payment { receipt, is_metered } = payment;
+    let GuestPayment { receipt, is_metered } = payment;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());

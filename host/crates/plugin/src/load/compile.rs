@@ -28,7 +28,7 @@ pub(crate) use self::process::in_process_of;
 use crate::fault::LoadError;
 use crate::instance::engine::{self, EngineKind};
 use crate::load::component::{self, MAX_WASM};
-use crate::load::functions::{FunctionStore, Reuse, carried};
+use crate::load::functions::{FunctionStore, ReuseCounts, carried};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
 const ADDRESS_SPACE: u64 = 4 << 30;
@@ -141,17 +141,17 @@ fn confine() {
 }
 
 /// A compiled component.
-struct Compiled {
+struct CompiledComponent {
     artifact: Vec<u8>,
     functions: Option<Arc<FunctionStore>>,
 }
 
-impl Compiled {
+impl CompiledComponent {
     /// Keeps its functions for components with the same code, and says how many there were. Functions that cannot be
     /// kept cost time, and nothing else.
     fn keep_functions(&self) -> Option<String> {
         Some(match self.functions.as_ref()?.keep() {
-            Ok(Reuse { reused, carried, compiled }) => {
+            Ok(ReuseCounts { reused, carried, compiled }) => {
                 format!("reused {reused} functions and compiled {compiled}; the program carried {carried}")
             }
             Err(error) => format!("the compiled functions cannot be kept: {error}"),
@@ -166,7 +166,7 @@ fn compile(
     kind: EngineKind,
     functions: Option<&Path>,
     carried: &'static [u8],
-) -> Result<Compiled, String> {
+) -> Result<CompiledComponent, String> {
     let failed = |error: wasmtime::Error| format!("it does not compile: {error:#}");
     let store = match functions {
         Some(dir) => {
@@ -177,7 +177,7 @@ fn compile(
     };
     let engine = engine::compiler(kind, store.clone().map(|store| store as _)).map_err(failed)?;
     let artifact = precompile(&engine, wasm)?;
-    Ok(Compiled { artifact, functions: store })
+    Ok(CompiledComponent { artifact, functions: store })
 }
 
 /// Compiles on all processors. The threads have the priority of this one.
