@@ -53,8 +53,8 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         _ => named(&error),
     };
     let wasm = read_regular(&args.file, LARGEST_WASM).map_err(unread)?;
-    let outside = inspect(&wasm).map_err(|error| named(&error))?;
-    let described = match (&outside.refusal, args.no_run) {
+    let inspection = inspect(&wasm).map_err(|error| named(&error))?;
+    let described = match (&inspection.refusal, args.no_run) {
         (Some(reason), _) => Some(Err(reason.clone())),
         (None, true) => None,
         (None, false) => Some(describe(&args.file, args.config.as_deref(), &wasm, &plugins).await),
@@ -64,10 +64,10 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         Some(Ok(info)) => Some(plugins.get(&info.name).cloned().unwrap_or_default()),
         _ => None,
     };
-    let capabilities = Capability::ALL.map(|capability| CapabilityRow::new(capability, &outside, own.as_ref()));
+    let capabilities = Capability::ALL.map(|capability| CapabilityRow::new(capability, &inspection, own.as_ref()));
     let misfit = own.as_ref().and_then(|own| {
         let (info, file) = (described.as_ref()?.as_ref().ok()?, file_name(&args.file));
-        let misfit = own.pins.check_component(&file, &outside.sha256).err()?;
+        let misfit = own.pins.check_component(&file, &inspection.sha256).err()?;
         Some(format!("plugin.{}: {misfit}", info.name))
     });
     let metered =
@@ -80,7 +80,7 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     let package = Package::read(&wasm);
-    let shown = ShownComponent { file: &args.file, outside, package, capabilities, described, unenforced, misfit };
+    let shown = ShownComponent { file: &args.file, inspection, package, capabilities, described, unenforced, misfit };
     if args.json { print::document(format_args!("{:#}", shown.json())) } else { print::line(shown.text()) }?;
     match (shown.described, shown.misfit, shown.package) {
         (Some(Err(reason)), ..) | (_, Some(reason), _) => Err(named(&reason)),

@@ -14,8 +14,8 @@ pub(super) struct CapabilityRow {
 }
 
 impl CapabilityRow {
-    pub(super) fn new(capability: Capability, outside: &Inspection, own: Option<&PluginConfig>) -> Self {
-        let asked = outside.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
+    pub(super) fn new(capability: Capability, inspection: &Inspection, own: Option<&PluginConfig>) -> Self {
+        let asked = inspection.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
         Self { capability, asked: asked.collect(), granted: own.map(|own| granted(capability, own)) }
     }
 

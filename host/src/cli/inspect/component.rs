@@ -14,7 +14,7 @@ use crate::schema::Unenforced;
 /// A component, as far as it is known.
 pub(super) struct ShownComponent<'f> {
     pub(super) file: &'f Path,
-    pub(super) outside: Inspection,
+    pub(super) inspection: Inspection,
     /// The section that its author packed into it.
     pub(super) package: Result<Option<Package>, PackageError>,
     pub(super) capabilities: [CapabilityRow; 3],
@@ -30,7 +30,7 @@ pub(super) struct ShownComponent<'f> {
 impl ShownComponent<'_> {
     pub(super) fn json(&self) -> serde_json::Value {
         serde_json::json!({
-            "component": self.outside,
+            "component": self.inspection,
             "package": match &self.package {
                 Ok(package) => serde_json::json!(package),
                 Err(error) => serde_json::json!({ "error": error.to_string() }),
@@ -46,31 +46,33 @@ impl ShownComponent<'_> {
 
     /// Lines for people, without a line break at the end.
     pub(super) fn text(&self) -> String {
-        let outside = &self.outside;
-        let tools = outside.toolchain.iter().filter(|tool| tool.role != "language");
+        let inspection = &self.inspection;
+        let tools = inspection.toolchain.iter().filter(|tool| tool.role != "language");
         let tools = tools.map(|tool| format!("{} {}", tool.name, tool.version).trim().to_owned());
         // Several interfaces of WASI stand for one thing; --json has their names.
-        let uses: BTreeSet<String> = outside.uses.iter().map(|import| import.meaning.to_owned()).collect();
-        let quotes = if outside.quotes { "yes: it prices or checks each request" } else { "no" };
+        let uses: BTreeSet<String> = inspection.uses.iter().map(|import| import.meaning.to_owned()).collect();
+        let quotes = if inspection.quotes { "yes: it prices or checks each request" } else { "no" };
         let mut lines = vec![
-            format!("{}: {}, sha256 {}", self.file.display(), print::size(outside.size), outside.sha256),
-            format!("language    {}", outside.language.as_deref().unwrap_or("it does not say")),
+            format!("{}: {}, sha256 {}", self.file.display(), print::size(inspection.size), inspection.sha256),
+            format!("language    {}", inspection.language.as_deref().unwrap_or("it does not say")),
             format!("made with   {}", or_none(tools.collect())),
             format!("packed      {}", packed(&self.package)),
-            format!("handler     {}", or_none(outside.handlers.clone())),
+            format!("handler     {}", or_none(inspection.handlers.clone())),
             format!("quotes      {quotes}"),
             format!("can use     {}", or_none(uses.into_iter().collect())),
         ];
         lines.extend(self.capabilities.iter().map(CapabilityRow::line));
-        if !outside.basics.is_empty() {
-            lines.push(format!("basics      {}", outside.basics.join(", ")));
+        if !inspection.basics.is_empty() {
+            lines.push(format!("basics      {}", inspection.basics.join(", ")));
         }
-        if !outside.inert.is_empty() {
-            lines
-                .push(format!("empty       {}: there, without files, variables and sockets", outside.inert.join(", ")));
+        if !inspection.inert.is_empty() {
+            lines.push(format!(
+                "empty       {}: there, without files, variables and sockets",
+                inspection.inert.join(", ")
+            ));
         }
-        if !outside.unknown.is_empty() {
-            lines.push(format!("unknown     {}", outside.unknown.join(", ")));
+        if !inspection.unknown.is_empty() {
+            lines.push(format!("unknown     {}", inspection.unknown.join(", ")));
         }
         if let Some(Ok(info)) = &self.described {
             lines.push(format!("\n{} {}", info.name, info.version));

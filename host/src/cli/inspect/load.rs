@@ -29,15 +29,15 @@ pub(in crate::cli) async fn describe(
     load(file, config, wasm, plugins).await.map_err(|error| error.to_string())
 }
 
-/// Loads what a build has made as a host would, without a configuration. Gives what its author has to know of it, and
-/// fails with the reason for which no host loads it, as [`run`](super::run) tells it.
+/// Loads a component that was just built as a host would, without a configuration. Returns a warning to its author, if
+/// there is one, and fails with the reason for which no host loads it, as [`run`](super::run) does.
 #[cfg(feature = "dev")]
 pub(in crate::cli) async fn check_built(file: &Path, wasm: &[u8]) -> Result<Option<String>, String> {
-    let outside = inspect(wasm).map_err(|error| error.to_string())?;
-    if let Some(reason) = outside.refusal {
+    let inspection = inspect(wasm).map_err(|error| error.to_string())?;
+    if let Some(reason) = inspection.refusal {
         return Err(reason);
     }
-    let is_configured = outside.asks.iter().any(|ask| ask.capability == Capability::Configuration);
+    let is_configured = inspection.asks.iter().any(|ask| ask.capability == Capability::Configuration);
     let info = match load(file, None, wasm, &BTreeMap::new()).await {
         Ok(info) => info,
         Err(LoadError::Unavailable(reason)) => return Ok(Some(format!("it could not be tried: {reason}"))),
@@ -68,27 +68,27 @@ async fn load(
     let expected = expected_name(&file, None, plugins.iter().map(|(name, own)| (name, &own.pins)));
     let pins = plugins.iter().map(|(name, own)| (name.clone(), own.pins.clone())).collect();
     let shown = shown_policies(&policies, &pins, &file, &digest);
-    let (runtime, keeping) = runtime(config).map_err(LoadError::Unavailable)?;
+    let (runtime, place) = runtime(config).map_err(LoadError::Unavailable)?;
     let plugin = runtime.load_expecting(expected, wasm, &shown).await?;
-    if matches!(keeping, Keeping::Cache) {
+    if matches!(place, ArtifactPlace::UserCache) {
         runtime.forget_others(&HashSet::from([digest]));
     }
     Ok(plugin.info().clone())
 }
 
-/// The place where what is compiled stays.
-enum Keeping {
+/// The place of the compiled component.
+enum ArtifactPlace {
     /// The state of the host of a configuration, which forgets what it does not need.
-    Host,
+    HostState,
     /// This user's cache.
-    Cache,
+    UserCache,
     /// A folder that is removed afterwards.
-    Nowhere(#[expect(dead_code, reason = "dropping it removes it")] tempfile::TempDir),
+    Temporary(#[expect(dead_code, reason = "dropping it removes it")] tempfile::TempDir),
 }
 
 /// A runtime for one component, which keeps what it compiles where a host of this configuration looks for it, if that
 /// host has run and is this user's. Otherwise it keeps it in this user's cache, if there is one.
-fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
+fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, ArtifactPlace), String> {
     let open = |artifacts: &Path| {
         Runtime::new(RuntimeConfig {
             instances: 1,
@@ -99,12 +99,12 @@ fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, Keeping), String> {
     };
     let of_host = config.and_then(|file| Config::read_artifacts(file).ok()).filter(|artifacts| artifacts.is_dir());
     if let Some(runtime) = of_host.and_then(|artifacts| open(&artifacts).ok()) {
-        return Ok((runtime, Keeping::Host));
+        return Ok((runtime, ArtifactPlace::HostState));
     }
     if let Some(runtime) = compiled().and_then(|cache| open(&cache).ok()) {
-        return Ok((runtime, Keeping::Cache));
+        return Ok((runtime, ArtifactPlace::UserCache));
     }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
     let runtime = open(folder.path()).map_err(|error| error.to_string())?;
-    Ok((runtime, Keeping::Nowhere(folder)))
+    Ok((runtime, ArtifactPlace::Temporary(folder)))
 }

@@ -115,14 +115,14 @@ fn with_place(text: &str, modules: &Modules) -> String {
     let (file, line, column) = place;
     let source = modules.of_author().into_iter().find(|(name, _)| name == file);
     let at = source.as_ref().and_then(|(_, source)| place::offset(source, line, column));
-    let mut told = match (source, at) {
+    let mut message = match (source, at) {
         (Some((_, source)), Some(at)) => place::message(file, &source, (at, at + 1), cause),
         _ => format!("{file}:{line}:{column}: {cause}"),
     };
     if frames.len() > 1 {
-        told.extend(frames.iter().flat_map(|frame| ["\n", frame]));
+        message.extend(frames.iter().flat_map(|frame| ["\n", frame]));
     }
-    told
+    message
 }
 
 /// An error's text, with the limit behind it where there is one.
