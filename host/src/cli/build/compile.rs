@@ -31,17 +31,17 @@ pub(in crate::cli) enum BuildResult {
     Skipped(String),
     /// It does not compile: the compiler's messages.
     Failed(String),
-    /// A file cannot be read or written, or a tool failed: nothing that the sources could do about it.
+    /// A file cannot be read or written, or a tool failed: the sources are not the cause.
     Broken(Failure),
 }
 
-/// Builds a plugin with what its source asks for, and places its component. Gives the files outside of its folder that
-/// were read, too, where the compiler tells.
+/// Builds a plugin with the tools of its language, and places its component. Also returns the files outside of its
+/// folder that were read, where the compiler names them.
 pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     build_for(Purpose::Publish, source, out)
 }
 
-/// Builds a plugin as [`build`] does, with what helps its author to find a fault.
+/// Builds a plugin as [`build`] does, and keeps the names that help its author to find a fault.
 pub(in crate::cli) fn build_for_author(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     build_for(Purpose::Develop, source, out)
 }
@@ -59,7 +59,7 @@ fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResul
 }
 
 /// Builds a TypeScript or JavaScript plugin with the embedded engine, and prints what the module prints under its name.
-/// Gives the files that it is made of, too.
+/// Also returns the files that it is made of.
 fn javascript(source: &Path, name: &str, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(module) = javascript::module_at(source) else {
         return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
@@ -109,7 +109,7 @@ fn file_failed(path: &Path, error: &std::io::Error) -> BuildResult {
     BuildResult::Broken(Failure { code: FILE_FAILED, message: format!("{}: {error}", path.display()) })
 }
 
-/// Builds a plugin in C, C++ or Zig with the compiler of this machine. Gives the files that it is made of, too.
+/// Builds a plugin in C, C++ or Zig with the compiler of this machine. Also returns the files that it is made of.
 fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(main) = c::source_at(source) else {
         return (BuildResult::Failed("its source is gone".to_owned()), BTreeSet::new());
@@ -179,7 +179,7 @@ fn run_script(source: &Path, part: &Path, out: &Path) -> BuildResult {
     )
 }
 
-/// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
+/// Puts a component into the output folder in one step, so that a scan never sees a part of it. Equal bytes stay.
 pub(in crate::cli) fn place(made: &Path, out: &Path) -> BuildResult {
     match read_regular(made, LARGEST_WASM) {
         Ok(bytes) => place_bytes(&bytes, out),

@@ -87,7 +87,7 @@ impl Report {
 
     pub(super) fn push(&mut self, result: CheckResult) {
         if !self.is_json {
-            // A reader that left early has seen enough.
+            // A reader that left early wants no more lines.
             let _ = self.lines(&result).iter().try_for_each(print::line);
             self.has_begun = true;
         }

@@ -88,7 +88,7 @@ fn python_tests(plugin: &Path, filter: &str, report: &mut Report) -> Result<(), 
     });
     let end = ended.map_err(|error| Failure { code: 69, message: python::not_there(&error) })?;
     match (end.code, end.is_late) {
-        // A test that ends the process as if all were well hides every test after it.
+        // A test that ends the process with status 0 hides every test after it.
         (Some(0), _) if running.is_none() => Ok(()),
         (Some(NO_TOOLCHAIN), _) => Err(Failure { code: 69, message: end.stderr.trim().to_owned() }),
         (Some(WRONG_SOURCE), _) => Err(Failure { code: 65, message: end.stderr.trim().to_owned() }),

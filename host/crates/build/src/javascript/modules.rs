@@ -66,7 +66,7 @@ impl Modules {
         let options = ResolveOptions {
             condition_names: ["import", "module", "default"].map(Into::into).into(),
             extensions: [".ts", ".mts", ".tsx", ".mjs", ".js", ".jsx", ".json"].map(Into::into).into(),
-            // TypeScript's habit: a file that is written `./lib.ts` is imported as `./lib.js`.
+            // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
             extension_alias: vec![
                 (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
                 (".mjs".into(), vec![".mjs".into(), ".mts".into()]),

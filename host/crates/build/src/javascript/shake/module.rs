@@ -1,4 +1,4 @@
-//! Reads of a module what it declares, imports, exports and refers to, statement by statement.
+//! Reads the declarations, imports, exports and references of a module, statement by statement.
 
 use std::collections::HashMap;
 
@@ -28,7 +28,7 @@ pub(in crate::javascript) struct Module {
     pub(in crate::javascript) declared: HashMap<String, Vec<usize>>,
     /// The specifiers of all its imports.
     pub(in crate::javascript) sources: Vec<String>,
-    /// It evaluates text, or imports what only its evaluation tells.
+    /// The module evaluates text, or imports a module whose name only its evaluation shows.
     pub(in crate::javascript) is_opaque: bool,
 }
 
@@ -97,7 +97,7 @@ pub(in crate::javascript) enum Export {
     From(String, Imported),
 }
 
-/// Reads a module. None if it is no JavaScript, which its evaluation tells better.
+/// Reads a module. None if it is no JavaScript: its evaluation reports the mistake in detail.
 pub(in crate::javascript) fn read(text: &str) -> Option<Module> {
     on_a_large_stack(|| Ok(read_here(text))).ok().flatten()
 }
