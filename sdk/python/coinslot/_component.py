@@ -13,7 +13,7 @@ from componentize_py_types import Err, Ok
 from wit_world.exports import manifest as manifest_types
 from wit_world.imports import monotonic_clock, payment, poll, types, usage
 
-from . import _endpoint, _host, _serve, _trace, _wasi_http
+from . import _endpoint, _host, _plugin, _serve, _trace, _wasi_http
 from ._answer import failure as _failure
 from ._errors import ChargeError, Refusal, StoreError
 from ._host import Receipt
@@ -187,7 +187,7 @@ class Manifest:
     """The export `manifest`."""
 
     def describe(self):
-        check = _endpoint.Plugin.check_config
+        check = _plugin.Plugin.check_config
         if check is not None:
             try:
                 check()
@@ -196,7 +196,7 @@ class Manifest:
             except Exception as error:
                 _serve.log("the check of the configuration failed", error)
                 raise Err(f"the check of the configuration failed: {_trace.headline(error)}") from None
-        info = _endpoint.Plugin
+        info = _plugin.Plugin
         return manifest_types.PluginInfo(
             info.name or _Info.name,
             info.version or _Info.version,
