@@ -146,7 +146,7 @@ async fn first_host(
         chains: Chains::Devnet,
         compiler: super::own_executable(),
         priority: CompilePriority::Normal,
-        functions: super::compiled(),
+        functions: super::compiled_cache(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,
         has_whole_files: true,

@@ -10,7 +10,7 @@ use coinslot_build::rust;
 
 use super::cargo_crate::{CargoCrate, Purpose};
 use super::compile::{BuildResult, FILE_FAILED, failed, place};
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, user_cache};
 use crate::logging;
 
 /// The compilation target of Rust plugins.
@@ -23,7 +23,7 @@ pub(super) fn build(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult
         Ok(arguments) => arguments,
         Err(result) => return (result, BTreeSet::new()),
     };
-    let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
+    let (crate_of, cache) = (CargoCrate::of(source), user_cache().ok());
     // Held until the component is placed.
     let shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
         Ok(shared) => shared.flatten(),
@@ -86,7 +86,7 @@ struct CargoBuild {
 /// Adds the compilation target, and unpacks the SDK. Returns the arguments with which cargo finds the SDK.
 fn prepare_cargo(source: &Path) -> Result<Vec<OsString>, BuildResult> {
     ensure_target().map_err(|failure| BuildResult::Skipped(failure.message))?;
-    let cache = cache().map_err(BuildResult::Broken)?;
+    let cache = user_cache().map_err(BuildResult::Broken)?;
     rust::sdk_arguments(source, &cache).map_err(|error| failed(&error))
 }
 

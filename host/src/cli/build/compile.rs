@@ -11,7 +11,7 @@ use coinslot_build::{BuildError, c, component, javascript, python, sdk};
 use super::cargo;
 use super::cargo_crate::Purpose;
 use super::plugin_source::{PluginSource, SourceKind};
-use crate::cli::{Failure, LARGEST_WASM, cache};
+use crate::cli::{Failure, LARGEST_WASM, user_cache};
 use crate::logging;
 
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
@@ -64,7 +64,7 @@ fn javascript(source: &Path, name: &str, out: &Path) -> (BuildResult, BTreeSet<P
     let Some(module) = javascript::module_at(source) else {
         return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
     };
-    match javascript::build(&module, cache().ok().as_deref()) {
+    match javascript::build(&module, user_cache().ok().as_deref()) {
         Ok(built) => {
             for line in built.output.lines() {
                 logging::say(&format!("{name} | {}", printable(line)));
@@ -89,7 +89,7 @@ pub(in crate::cli) fn starlingmonkey(source: &Path, out: &Path) -> BuildResult {
 /// Builds a Python plugin with the tool of the SDK.
 fn python(source: &Path, out: &Path) -> BuildResult {
     let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
-    let build = |part: &Path| match cache().map(|cache| python::build(&module, part, &cache)) {
+    let build = |part: &Path| match user_cache().map(|cache| python::build(&module, part, &cache)) {
         Ok(Ok(_)) => place(part, out),
         Ok(Err(error)) => failed(&error),
         Err(failure) => BuildResult::Broken(failure),
@@ -114,7 +114,7 @@ fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(main) = c::source_at(source) else {
         return (BuildResult::Failed("its source is gone".to_owned()), BTreeSet::new());
     };
-    match cache().map(|cache| c::build(&main, &cache)) {
+    match user_cache().map(|cache| c::build(&main, &cache)) {
         Ok(Ok(built)) => {
             if !built.output.is_empty() {
                 logging::say(&built.output);
@@ -128,7 +128,7 @@ fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
 
 /// Makes the component of a core module.
 fn module(source: &Path, out: &Path) -> BuildResult {
-    let made = cache().map(|cache| {
+    let made = user_cache().map(|cache| {
         let wit = sdk::unpack(&cache)?.join("wit");
         let bytes =
             read_regular(source, LARGEST_WASM).map_err(|error| BuildError::File { path: source.to_owned(), error })?;

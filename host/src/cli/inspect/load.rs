@@ -15,7 +15,7 @@ use super::file_name;
 #[cfg(feature = "dev")]
 use crate::catalog::{InstallError, unenforced_schemas};
 use crate::catalog::{expected_name, shown_policies};
-use crate::cli::{compiled, own_executable};
+use crate::cli::{compiled_cache, own_executable};
 use crate::config::{Config, PluginConfig};
 use crate::respond::is_host_only;
 
@@ -101,7 +101,7 @@ fn runtime(config: Option<&Path>) -> Result<(Arc<Runtime>, ArtifactPlace), Strin
     if let Some(runtime) = of_host.and_then(|artifacts| open(&artifacts).ok()) {
         return Ok((runtime, ArtifactPlace::HostState));
     }
-    if let Some(runtime) = compiled().and_then(|cache| open(&cache).ok()) {
+    if let Some(runtime) = compiled_cache().and_then(|cache| open(&cache).ok()) {
         return Ok((runtime, ArtifactPlace::UserCache));
     }
     let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
