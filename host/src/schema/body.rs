@@ -53,7 +53,7 @@ pub(super) enum BodyKind {
 /// The media type of a body, as far as it matters for its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum BodyMedia {
-    /// Nothing is said.
+    /// No media type is given.
     None,
     Json,
     Form,

@@ -39,11 +39,11 @@ const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 #[derive(Debug)]
 pub(super) struct SchemaDocument<'s> {
     pub(super) nodes: Vec<SchemaNode<'s>>,
-    /// By the address of the object.
+    /// The nodes by the addresses of their objects.
     known: HashMap<usize, usize>,
     /// The resources by their `$id`, as written.
     resources: HashMap<&'s str, usize>,
-    /// By resource and name.
+    /// The anchors by resource and name.
     anchors: HashMap<(usize, &'s str), usize>,
     dynamic_anchors: HashMap<&'s str, Vec<usize>>,
 }

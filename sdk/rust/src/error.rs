@@ -121,7 +121,7 @@ impl From<Error> for Box<dyn StdError> {
     }
 }
 
-/// So that `check`, `quote` and extractors can use `?` on a result of any error.
+/// Lets `check`, `quote` and extractors use `?` on a result of any error.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         refusal(&*error.0)

@@ -240,7 +240,7 @@ impl TestAnswer {
         serde_json::from_slice(&self.body).expect("the answer is the expected JSON")
     }
 
-    /// Whether a streamed body ended with an error.
+    /// True if a streamed body ended with an error.
     pub fn cut_short(&self) -> bool {
         self.cut_short
     }
