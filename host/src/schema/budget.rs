@@ -1,6 +1,6 @@
 //! Bounds the work of one check: in steps, in stack and in processor time.
 //!
-//! The library has no budget of its own, and an innocent schema can be expensive: alternatives that refer to their own
+//! The library has no budget of its own, and a small schema can be expensive: alternatives that refer to their own
 //! schema are tried for each of the others, level by level, which doubles the work with each level of the input. So
 //! [`super::compile`] puts the keyword [`KEYWORD`] first into each subschema. The keyword fits everything, and counts
 //! what its subschema costs for this value. When the budget is used up it unwinds to [`within`]: no verdict of the

@@ -1,8 +1,8 @@
 //! Tells whether a plugin has to be built again, by the files that it is made of.
 //!
-//! A file is told by its stamp, and not by being newer than the component: a copy may keep an old time. What a build
-//! writes beside its sources is no source: a file that it makes, and one that it writes in two builds, one after the
-//! other. A file that somebody saves while a build runs starts the next one.
+//! A file counts as changed if its stamp is another one, and not if it is newer than the component: a copy may keep an
+//! old time. A file that a build writes beside its sources is no source: one that it makes, and one that it writes in
+//! two builds, one after the other. A file that somebody saves while a build runs starts the next one.
 //!
 //! cargo's lock file is a source that the build itself makes, and changes after the manifest has changed. Then it counts
 //! as it is after the build.
