@@ -112,13 +112,13 @@ fn own_executable() -> Option<PathBuf> {
 
 /// The folder of this user for compiled components and functions. None if nothing names it: they are then kept for one
 /// host alone, or for one command.
-fn compiled() -> Option<PathBuf> {
-    cache().ok().map(|cache| cache.join("compiled"))
+fn compiled_cache() -> Option<PathBuf> {
+    user_cache().ok().map(|cache| cache.join("compiled"))
 }
 
 /// The folder of this user for what can be made again, of this version.
 #[allow(clippy::disallowed_methods, reason = "the folders of a user are told by the environment")]
-fn cache() -> Result<PathBuf, Failure> {
+fn user_cache() -> Result<PathBuf, Failure> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
     let base = base.ok_or_else(|| Failure::new("neither XDG_CACHE_HOME nor HOME names a folder for the cache"))?;

@@ -60,7 +60,7 @@ pub struct PaidAccess {
     pub offer: Offer,
     /// Set if the plugin quotes the price of each request.
     pub quoted: bool,
-    /// When the money moves, as the plugin declares it within the operator's policy.
+    /// The payment flow that the plugin declares, within the operator's policy.
     pub flow: Flow,
     /// The encoded challenge for a request without a payment and without a query. None where the path template has
     /// parameters: then each request's challenge names its own path.

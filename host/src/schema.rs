@@ -1,6 +1,6 @@
 //! Checks requests against the JSON Schemas that plugins declare, before anyone pays.
 //!
-//! A schema comes from a plugin and an input from a stranger, and both may be made to be expensive. So the module takes
+//! A schema comes from a plugin and an input from any client, and both may be made to be expensive. So the module takes
 //! nothing that the library would look up outside of the schema, matches patterns in linear time only, counts the steps
 //! of each check, and gives up at a bound ([`budget`]). At load it finds what can never work: references that lead out
 //! of the schema or in a circle, and alternatives that multiply ([`document`]).

@@ -21,6 +21,7 @@
 //!   became active is wrong. Until then `coinslot plugins rollback` goes back one build too far.
 
 mod activate;
+mod loading_notes;
 mod look;
 mod moves;
 mod reconfigure;
@@ -30,7 +31,7 @@ mod start;
 mod swap;
 mod tracked_file;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,7 +43,6 @@ use coinslot_plugin::{PluginPolicies, Runtime};
 use super::generation::{Catalog, ConflictError};
 use super::history::{History, HistoryFile};
 use super::install::{Installed, SalesPolicy};
-use super::loading::Loading;
 use super::scan_report::ScanReport;
 use super::staging::{Loader, Staging};
 pub use reconfigure::Reconfigured;
@@ -263,28 +263,6 @@ impl Folder {
         active
     }
 
-    /// Notes how far the start is, for the readiness path, and which routes have plugins that are being loaded.
-    fn note_loading(&mut self, report: &mut ScanReport) {
-        let mut missing = Vec::new();
-        if !self.start.is_over() {
-            let is_pending = pending(&self.files, &self.staging, self.start.restoring());
-            let progress = self.start.update(is_pending);
-            self.is_changed |= progress.admits_new_builds;
-            report.unsettled |= progress.admits_new_builds;
-            report.completed = self.start.is_over();
-            missing = progress.loading;
-        }
-        self.show_loading(missing);
-    }
-
-    /// Shows the readiness path these files of the start as missing, and the router the routes whose plugins are being
-    /// loaded. Plugins are also loaded after the start: see [`Start::load_anew`].
-    fn show_loading(&self, missing: Vec<String>) {
-        let is_pending = pending(&self.files, &self.staging, self.start.restoring());
-        let kept: Vec<_> = self.start.kept_routes().into_iter().filter(|kept| is_pending(&kept.file)).collect();
-        self.live.load().set_loading(Loading::new(missing, &kept));
-    }
-
     /// Writes the changes of a scan into the history, and forgets compiled components that it does not name and that
     /// nobody waits to serve. A host that cannot write its history serves all the same.
     fn record(&mut self, report: &ScanReport) {
@@ -305,18 +283,5 @@ impl Folder {
         let named = history.builds().map(|build| &*build.sha256).chain(in_use()).map(str::to_owned).collect();
         let runtime = Arc::clone(&self.loader.runtime);
         tokio::task::spawn_blocking(move || runtime.forget_others(&named));
-    }
-}
-
-/// Returns a function that is true for a file that is being loaded, or that is neither active nor refused.
-fn pending(
-    files: &HashMap<String, TrackedFile>,
-    staging: &Staging,
-    restoring: HashSet<String>,
-) -> impl Fn(&str) -> bool {
-    move |name| {
-        let is_unseen = |file: &TrackedFile| file.stamp.is_none() && file.failure.is_none();
-        let is_open = |file: &TrackedFile| file.active.is_none() && (file.is_retried_soon() || is_unseen(file));
-        restoring.contains(name) || staging.contains(name) || files.get(name).is_some_and(is_open)
     }
 }

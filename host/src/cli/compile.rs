@@ -1,4 +1,4 @@
-//! `coinslot compile`, hidden: the child process that compiles components.
+//! `coinslot compile`, hidden: compiles a component in a child process of the host.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `coinslot dev`: a host on one machine, for development. Builds the plugins in the background, starts the embedded
+//! `coinslot dev`: runs a host for development. Builds the plugins in the background, starts the embedded
 //! chain with funded accounts, serves from the first plugin on, and rebuilds what is edited.
 
 mod announce;
@@ -11,6 +11,7 @@ mod records;
 mod requests;
 mod sample;
 mod sources;
+mod spinner;
 mod state;
 
 use std::fs::{File, TryLockError};
@@ -145,7 +146,7 @@ async fn first_host(
         chains: Chains::Devnet,
         compiler: super::own_executable(),
         priority: CompilePriority::Normal,
-        functions: super::compiled(),
+        functions: super::compiled_cache(),
         ledger: Some(Arc::new(ledger)),
         checks_answers: true,
         has_whole_files: true,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use coinslot_build::new::{self, Language};
 
-use super::{Failure, cache, print};
+use super::{Failure, print, user_cache};
 
 /// Make the folder of a new plugin, with a free and a paid endpoint.
 ///
@@ -30,7 +30,8 @@ pub fn run(args: &NewArgs) -> Result<(), Failure> {
     }
     let language = Language::ALL.into_iter().find(|language| language.word() == args.lang);
     let language = language.ok_or_else(|| Failure::usage(format!("there is no language {}", args.lang)))?;
-    let files = new::create(&args.name, name, language, &cache()?).map_err(|error| Failure::new(error.to_string()))?;
+    let files =
+        new::create(&args.name, name, language, &user_cache()?).map_err(|error| Failure::new(error.to_string()))?;
     for file in files {
         print::line(file.display())?;
     }

@@ -74,7 +74,7 @@ fn out(args: &PackArgs, source: &PluginSource) -> Result<PathBuf, Failure> {
     Ok(out.to_owned())
 }
 
-/// The bytes of the component, built or read, and the files that it was built of, where the compiler tells.
+/// The bytes of the component, built or read, and the files that it was built of, where the compiler names them.
 async fn component(source: &PluginSource) -> Result<(Vec<u8>, BTreeSet<PathBuf>), Failure> {
     let source = source.clone();
     let built = tokio::task::spawn_blocking(move || {

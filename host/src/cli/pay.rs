@@ -1,4 +1,4 @@
-//! `coinslot pay`: one request, paid if it has to be. At most one signature in a run.
+//! `coinslot pay`: sends one request, and pays for it if it has to. Signs at most once in a run.
 //!
 //! Exit codes: 0 answered (paid or free), 1 any other failure, 2 wrong usage, 3 the price is above the limit, 4 the
 //! payment was refused, 5 the outcome is unknown: the signed payment is kept in a file, and `--resume FILE` sends that
@@ -43,7 +43,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
     if let Some(path) = &args.resume {
         let saved = SavedPayment::load(path)?;
-        return finish(&client, output, saved, path, Attempt::Again).await;
+        return finish(&client, output, saved, path, PaymentAttempt::Again).await;
     }
     let request = args::request_of(&args)?;
     let policy = args::policy(&args)?;
@@ -88,13 +88,13 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary);
     let path = store.save(&saved)?;
-    let attempt = if of_dev { Attempt::InDevelopment } else { Attempt::First };
+    let attempt = if of_dev { PaymentAttempt::InDevelopment } else { PaymentAttempt::First };
     finish(&client, output, saved, &path, attempt).await
 }
 
 /// A payment is sent right after it was signed, or again because its outcome is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Attempt {
+enum PaymentAttempt {
     First,
     /// The first to a `coinslot dev`: what is paid there is no money, and another payment costs nothing.
     InDevelopment,
@@ -108,7 +108,7 @@ async fn finish(
     output: PayOutput,
     saved: SavedPayment,
     path: &Path,
-    attempt: Attempt,
+    attempt: PaymentAttempt,
 ) -> Result<(), Failure> {
     let mut answer = match client.send(&saved.request, Some(&saved.payment)).await {
         Ok(answer) => answer,
@@ -122,7 +122,7 @@ async fn finish(
         Err(unanswered) => return Err(unknown(&unanswered.message, path.display())),
     };
     let outcome = match Outcome::of(&mut answer).await {
-        Outcome::TryAgain if attempt == Attempt::InDevelopment => Outcome::NotServed,
+        Outcome::TryAgain if attempt == PaymentAttempt::InDevelopment => Outcome::NotServed,
         outcome => outcome,
     };
     let status = answer.status;
@@ -137,7 +137,7 @@ async fn finish(
         return Err(failure);
     }
     // Only a receipt or the server's word closes what is open: a proxy or a login page may have answered.
-    let is_open = attempt == Attempt::Again && outcome == Outcome::Answered && !paid;
+    let is_open = attempt == PaymentAttempt::Again && outcome == Outcome::Answered && !paid;
     if is_open {
         return Err(unknown(&format!("the server answered {status} without a receipt"), path.display()));
     }

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use coinslot_base::own_key::{KEY, KeyOrigin, OwnKey};
+use coinslot_base::own_key::{KeyOrigin, OwnKey};
 use coinslot_evm::{Key, KeyError};
 
 use super::error::HostError;
@@ -35,7 +35,7 @@ pub(super) fn receipts(config: &PaymentConfig) -> Result<Option<Key>, HostError>
 /// The key that proves quotes, made at the first start and kept, so that a quote outlives a restart. Who knows it can
 /// forge quotes, so one that came along with the state folder is replaced.
 pub(super) fn quotes(file: &Path) -> Result<[u8; 32], HostError> {
-    let opened = OwnKey::open(file, secp256k1::rand::random::<[u8; KEY]>);
+    let opened = OwnKey::open(file);
     let OwnKey { bytes, origin } = opened.map_err(|source| HostError::File { path: file.to_owned(), source })?;
     let file = file.display();
     match origin {

@@ -3,8 +3,9 @@
 
 use alloy::primitives::hex;
 use bytes::Bytes;
+use coinslot_base::offload::offload;
 use coinslot_ledger::{Fingerprint, PaymentId};
-use coinslot_plugin::{PaymentReceipt, offload};
+use coinslot_plugin::PaymentReceipt;
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::price::{Amount, Asset};
 use http::header::CONTENT_TYPE;

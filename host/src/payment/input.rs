@@ -94,7 +94,7 @@ pub(super) async fn check_paid(
     purchase: &Purchase,
     request: &Request<Bytes>,
 ) -> Result<(), Problem> {
-    let Some(check) = Check::of(&purchase.endpoint, &purchase.params, request) else { return Ok(()) };
+    let Some(check) = InputCheck::of(&purchase.endpoint, &purchase.params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
     let checks = &payments.long_checks;
     if !checks.admits_paid(purchase.client.ip) {
@@ -112,7 +112,9 @@ pub(super) async fn check_unpaid(
     purchase: &Purchase,
     request: &Request<Bytes>,
 ) -> Result<UnpaidCheck, Problem> {
-    let Some(check) = Check::of(&purchase.endpoint, &purchase.params, request) else { return Ok(UnpaidCheck::Fits) };
+    let Some(check) = InputCheck::of(&purchase.endpoint, &purchase.params, request) else {
+        return Ok(UnpaidCheck::Fits);
+    };
     let Some(long) = check.begin()? else { return Ok(UnpaidCheck::Fits) };
     let checks = &payments.long_checks;
     if !checks.admits(purchase.client.ip) {
@@ -160,7 +162,7 @@ async fn check_free_parts(
     client: ClientAddress,
     request: &Request<Bytes>,
 ) -> Result<(), Problem> {
-    let Some(check) = Check::of(endpoint, params, request) else { return Ok(()) };
+    let Some(check) = InputCheck::of(endpoint, params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
     match payments.long_checks.free.acquire(client.ip, FREE_WAIT).await {
         Some(slot) => long.run(slot).await,
@@ -169,7 +171,7 @@ async fn check_free_parts(
 }
 
 /// The check of one request.
-struct Check<'r> {
+struct InputCheck<'r> {
     endpoint: &'r Arc<Endpoint>,
     params: &'r [(String, String)],
     request: &'r Request<Bytes>,
@@ -184,7 +186,7 @@ struct LongCheck {
     body: Bytes,
 }
 
-impl<'r> Check<'r> {
+impl<'r> InputCheck<'r> {
     /// None if the endpoint declares no schema.
     fn of(endpoint: &'r Arc<Endpoint>, params: &'r [(String, String)], request: &'r Request<Bytes>) -> Option<Self> {
         endpoint.input.is_some().then_some(Self { endpoint, params, request })

@@ -18,8 +18,8 @@ use serde_json::Value;
 
 use super::body::JSON_BOUNDS;
 use super::budget::{Budget, within};
-use super::compile::{Compiled, SchemaCompiler};
-use super::document::Document;
+use super::compile::{CompiledSchema, SchemaCompiler};
+use super::document::SchemaDocument;
 use super::error::SchemaError;
 use super::mismatch::Mismatch;
 use super::text::essence;
@@ -44,7 +44,8 @@ impl AnswerSchema {
         endpoint: &str,
         schema: &Value,
     ) -> Result<(Self, Vec<Unenforced>), SchemaError> {
-        let Compiled { validator, unchecked, copies } = compiler.compile(schema, &Document::read(schema)?)?;
+        let CompiledSchema { validator, unchecked, copies } =
+            compiler.compile(schema, &SchemaDocument::read(schema)?)?;
         let unchecked = unchecked.into_iter().map(|place| Unenforced::pattern(DeclaredSchema::Output, place)).collect();
         Ok((Self { endpoint: endpoint.to_owned(), validator, copies }, unchecked))
     }

@@ -5,7 +5,7 @@ use http::HeaderValue;
 use serde_json::Value;
 
 use super::coerce::{Coerced, NotEncoded};
-use super::document::Document;
+use super::document::SchemaDocument;
 use super::input::{Input, InputPart, NoValue};
 use super::types::{FieldTypes, TypeReader};
 use super::{form, multipart, text};
@@ -52,8 +52,8 @@ pub(super) enum BodyKind {
 
 /// The media type of a body, as far as it matters for its meaning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Media {
-    /// Nothing is said.
+enum BodyMedia {
+    /// No media type is given.
     None,
     Json,
     Form,
@@ -63,17 +63,21 @@ enum Media {
 
 impl BodyKind {
     /// The meaning of a body that has these schemas, which are those of a root.
-    pub(super) fn of<'s>(document: &Document<'s>, schemas: &[&'s Value], reader: &mut TypeReader<'_, 's>) -> Self {
+    pub(super) fn of<'s>(
+        document: &SchemaDocument<'s>,
+        schemas: &[&'s Value],
+        reader: &mut TypeReader<'_, 's>,
+    ) -> Self {
         if schemas.is_empty() && !sees_content(document) {
             return if sees_presence(document) { Self::Opaque } else { Self::Unread };
         }
         let named = reader.media_type(schemas).map(str::to_ascii_lowercase);
-        let media = named.as_deref().map_or(Media::None, Media::of);
+        let media = named.as_deref().map_or(BodyMedia::None, BodyMedia::of);
         match (reader.types(schemas).is_string(), media) {
-            (true, Media::None | Media::Json) => Self::Text,
+            (true, BodyMedia::None | BodyMedia::Json) => Self::Text,
             (true, _) if named.as_deref().is_some_and(text::is_text) => Self::RawText,
             (true, _) => Self::RawBytes,
-            (false, Media::Form | Media::Multipart) => Self::Form,
+            (false, BodyMedia::Form | BodyMedia::Multipart) => Self::Form,
             (false, _) => Self::Structured,
         }
     }
@@ -85,7 +89,7 @@ impl BodyKind {
 }
 
 /// True if a schema sees that an object has a field `body`.
-fn sees_presence(document: &Document<'_>) -> bool {
+fn sees_presence(document: &SchemaDocument<'_>) -> bool {
     document.of_root_value().any(|node| {
         let mut required = node.schema.get("required").and_then(Value::as_array).into_iter().flatten();
         let sees = |word: &&str| node.schema.get(*word).is_some_and(|value| *value != Value::Bool(true));
@@ -94,7 +98,7 @@ fn sees_presence(document: &Document<'_>) -> bool {
 }
 
 /// True if a schema sees what is in a field `body`, though it names none in `properties` where types are looked for.
-fn sees_content(document: &Document<'_>) -> bool {
+fn sees_content(document: &SchemaDocument<'_>) -> bool {
     let sees = |value: &Value| match value {
         Value::Bool(_) => false,
         Value::Object(schemas) => !schemas.is_empty(),
@@ -106,7 +110,7 @@ fn sees_content(document: &Document<'_>) -> bool {
     })
 }
 
-impl Media {
+impl BodyMedia {
     fn of(essence: &str) -> Self {
         match essence {
             "" => Self::None,
@@ -127,11 +131,11 @@ fn essence_of(media_type: &HeaderValue) -> String {
 /// The body as a value. The fields of a form have these types. None if the request has no body: it is empty, and its
 /// media type does not say that nothing is a value.
 pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Result<Option<Coerced>, NoValue> {
-    let media = Media::of(&input.media_type.map(essence_of).unwrap_or_default());
+    let media = BodyMedia::of(&input.media_type.map(essence_of).unwrap_or_default());
     let is_value_if_empty = match (kind, media) {
-        (BodyKind::Unread | BodyKind::Opaque, _) | (_, Media::None | Media::Json) => false,
-        (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (BodyKind::Form, Media::Form) => true,
-        (BodyKind::Structured, _) | (BodyKind::Form, Media::Multipart | Media::Other) => false,
+        (BodyKind::Unread | BodyKind::Opaque, _) | (_, BodyMedia::None | BodyMedia::Json) => false,
+        (BodyKind::Text | BodyKind::RawText | BodyKind::RawBytes, _) | (BodyKind::Form, BodyMedia::Form) => true,
+        (BodyKind::Structured, _) | (BodyKind::Form, BodyMedia::Multipart | BodyMedia::Other) => false,
     };
     if kind == BodyKind::Unread || (input.body.is_empty() && !is_value_if_empty) {
         return Ok(None);
@@ -144,17 +148,17 @@ pub(super) fn read(kind: BodyKind, fields: &FieldTypes, input: &Input<'_>) -> Re
         (BodyKind::Unread, _) => Ok(None),
         (BodyKind::Opaque, _) => Ok(Some(Coerced::only(Value::Null))),
         (BodyKind::RawBytes, _) => string(text::of_file(input.body)),
-        (BodyKind::RawText, _) | (BodyKind::Text, Media::Form | Media::Multipart | Media::Other) => {
+        (BodyKind::RawText, _) | (BodyKind::Text, BodyMedia::Form | BodyMedia::Multipart | BodyMedia::Other) => {
             string(text::of_text(input.body))
         }
-        (BodyKind::Form, Media::None | Media::Form) if !begins_as_json => {
+        (BodyKind::Form, BodyMedia::None | BodyMedia::Form) if !begins_as_json => {
             object(fields, form::fields(input.body).ok_or(NoValue::TooLarge)?)
         }
-        (BodyKind::Form, Media::Multipart) => object(fields, multipart::fields(input.media_type, input.body)?),
+        (BodyKind::Form, BodyMedia::Multipart) => object(fields, multipart::fields(input.media_type, input.body)?),
         // A plugin that expects JSON reads something else in a form, or nothing, and would sell that.
-        (BodyKind::Structured, Media::Form) if !begins_as_json => Err(not_json()),
-        (BodyKind::Structured, Media::Multipart) => Err(not_json()),
-        (_, Media::None | Media::Json | Media::Form | Media::Other) => {
+        (BodyKind::Structured, BodyMedia::Form) if !begins_as_json => Err(not_json()),
+        (BodyKind::Structured, BodyMedia::Multipart) => Err(not_json()),
+        (_, BodyMedia::None | BodyMedia::Json | BodyMedia::Form | BodyMedia::Other) => {
             json::parse(json, JSON_BOUNDS).map(|value| Some(Coerced::only(value))).map_err(NoValue::from)
         }
     }
@@ -167,13 +171,13 @@ fn not_json() -> NoValue {
 
 /// Checks that a body of JSON can be read, within bounds and in one way. A form, or no body at all, is not looked at.
 pub(super) fn check_json(kind: BodyKind, input: &Input<'_>) -> Result<(), NoValue> {
-    let media = Media::of(&input.media_type.map(essence_of).unwrap_or_default());
+    let media = BodyMedia::of(&input.media_type.map(essence_of).unwrap_or_default());
     let json = input.body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(input.body);
     let first = json.trim_ascii_start().first();
     let is_form = match (kind, media) {
-        (_, Media::Multipart) => true,
-        (_, Media::Form) | (BodyKind::Form, Media::None) => !matches!(first, Some(b'{' | b'[')),
-        (_, Media::None | Media::Json | Media::Other) => false,
+        (_, BodyMedia::Multipart) => true,
+        (_, BodyMedia::Form) | (BodyKind::Form, BodyMedia::None) => !matches!(first, Some(b'{' | b'[')),
+        (_, BodyMedia::None | BodyMedia::Json | BodyMedia::Other) => false,
     };
     if !kind.may_be_json() || is_form || first.is_none() {
         return Ok(());

@@ -1,6 +1,6 @@
 //! Bounds the work of one check: in steps, in stack and in processor time.
 //!
-//! The library has no budget of its own, and an innocent schema can be expensive: alternatives that refer to their own
+//! The library has no budget of its own, and a small schema can be expensive: alternatives that refer to their own
 //! schema are tried for each of the others, level by level, which doubles the work with each level of the input. So
 //! [`super::compile`] puts the keyword [`KEYWORD`] first into each subschema. The keyword fits everything, and counts
 //! what its subschema costs for this value. When the budget is used up it unwinds to [`within`]: no verdict of the
@@ -49,7 +49,7 @@ pub(super) struct Budget {
 
 /// The budget was used up, and nothing is known about the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exhausted;
+pub(super) struct CheckExhausted;
 
 #[derive(Clone, Copy)]
 struct Spending {
@@ -66,7 +66,7 @@ struct Spending {
 }
 
 /// Runs a check with a budget. Fails when the budget is used up.
-pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, Exhausted> {
+pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, CheckExhausted> {
     let base = 0_u8;
     BUDGET.set(Some(Spending {
         steps: budget.steps,
@@ -79,7 +79,9 @@ pub(super) fn within<T>(budget: Budget, check: impl FnOnce() -> T) -> Result<T, 
     }));
     let checked = catch_unwind(AssertUnwindSafe(check));
     BUDGET.set(None);
-    checked.map_err(|panic: Box<dyn Any + Send>| if panic.is::<Exhausted>() { Exhausted } else { resume_unwind(panic) })
+    checked.map_err(
+        |panic: Box<dyn Any + Send>| if panic.is::<CheckExhausted>() { CheckExhausted } else { resume_unwind(panic) },
+    )
 }
 
 /// Takes steps from the budget of this thread. Unwinds to [`within`] when there are none left.
@@ -137,7 +139,7 @@ fn cpu_time() -> Duration {
 fn exhausted() -> ! {
     BUDGET.set(None);
     // It is no panic: no hook runs, and nothing is printed.
-    resume_unwind(Box::new(Exhausted))
+    resume_unwind(Box::new(CheckExhausted))
 }
 
 /// The cost of one subschema, as [`super::compile`] estimates it.
@@ -241,9 +243,9 @@ mod tests {
     fn each_bound_ends_a_check() {
         let all = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND, copies: u64::MAX };
         assert_eq!(within(all, || (0..1_000).for_each(|_| spend(1))), Ok(()));
-        assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(Exhausted));
+        assert_eq!(within(all, || (0..1_001).for_each(|_| spend(1))), Err(CheckExhausted));
         assert_eq!(within(all, || recursing(1_000)), Ok(1_000));
-        assert_eq!(within(Budget { stack: 4 << 10, ..all }, || recursing(100_000)), Err(Exhausted));
+        assert_eq!(within(Budget { stack: 4 << 10, ..all }, || recursing(100_000)), Err(CheckExhausted));
         let short = Budget { steps: u64::MAX, cpu: Duration::from_millis(20), ..all };
         let begun = Instant::now();
         let endless = || {
@@ -251,7 +253,7 @@ mod tests {
                 spend(1);
             }
         };
-        assert_eq!(within::<()>(short, endless), Err(Exhausted));
+        assert_eq!(within::<()>(short, endless), Err(CheckExhausted));
         assert!(begun.elapsed() < 60 * SECOND);
         assert_eq!(within(all, || spend(1_000)), Ok(()), "an exhausted budget leaves nothing behind");
     }
@@ -275,7 +277,7 @@ mod tests {
         assert_eq!((without(17, &value), without(16, &value)), (Some(0), None));
         let few = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND, copies: 40 };
         assert_eq!(within(few, || (0..2).for_each(|_| copy(&value, 3))), Ok(()));
-        assert_eq!(within(few, || (0..3).for_each(|_| copy(&value, 3))), Err(Exhausted));
+        assert_eq!(within(few, || (0..3).for_each(|_| copy(&value, 3))), Err(CheckExhausted));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use super::budget::{Cost, CostKeyword, KEYWORD};
-use super::document::{Document, Node};
+use super::document::{SchemaDocument, SchemaNode};
 use super::error::{SchemaError, SchemaFault};
 use super::input::MAX_COPIES;
 use super::mismatch::Mismatch;
@@ -63,7 +63,7 @@ struct PatternWeights {
 }
 
 /// A compiled schema, and the places of the patterns that it leaves out.
-pub(super) struct Compiled {
+pub(super) struct CompiledSchema {
     pub(super) validator: Validator,
     pub(super) unchecked: Vec<String>,
     /// The copies of values that errors may hold: without alternatives there is one error, which holds none.
@@ -81,7 +81,11 @@ impl SchemaCompiler {
     }
 
     /// Compiles one schema, of which `document` is the graph.
-    pub(super) fn compile(&mut self, schema: &Value, document: &Document<'_>) -> Result<Compiled, SchemaError> {
+    pub(super) fn compile(
+        &mut self,
+        schema: &Value,
+        document: &SchemaDocument<'_>,
+    ) -> Result<CompiledSchema, SchemaError> {
         let mut counted = schema.clone();
         let mut unchecked = Vec::new();
         let used = |word: &&&str| document.nodes.iter().any(|node| node.schema.contains_key(**word));
@@ -119,7 +123,7 @@ impl SchemaCompiler {
         let has_alternatives =
             document.nodes.iter().any(|node| ALTERNATIVES.iter().any(|keyword| node.schema.contains_key(*keyword)));
         let copies = if has_alternatives { MAX_COPIES } else { u64::MAX };
-        Ok(Compiled { validator, unchecked, copies })
+        Ok(CompiledSchema { validator, unchecked, copies })
     }
 
     /// Compiles the patterns of a subschema alone, and weighs them. A `pattern` without a weight has to be left out;
@@ -141,7 +145,7 @@ impl SchemaCompiler {
         Ok(weights)
     }
 
-    fn count_evaluations(&mut self, node: &Node<'_>) -> Result<(), SchemaError> {
+    fn count_evaluations(&mut self, node: &SchemaNode<'_>) -> Result<(), SchemaError> {
         let asks = UNEVALUATED.iter().filter(|keyword| node.schema.contains_key(**keyword)).count() as u64;
         self.evaluations = self.evaluations.saturating_add(asks.saturating_mul(node.width));
         let is_too_much = self.evaluations > MAX_EVALUATIONS;
@@ -157,9 +161,9 @@ impl SchemaCompiler {
 
 /// Has each reference of a subschema name its target by the pointer from the root.
 ///
-/// The library resolves a reference by base URIs and dialects, and where it found another target than [`Document`] it
+/// The library resolves a reference by base URIs and dialects, and where it found another target than [`SchemaDocument`] it
 /// would apply subschemas that nothing counts.
-fn refer_by_pointer(fields: &mut Map<String, Value>, node: &Node<'_>, is_2019: bool) {
+fn refer_by_pointer(fields: &mut Map<String, Value>, node: &SchemaNode<'_>, is_2019: bool) {
     NAMES.iter().for_each(|name| drop(fields.shift_remove(*name)));
     if !node.pointer.is_empty() {
         fields.shift_remove("$schema");

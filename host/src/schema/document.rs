@@ -37,13 +37,13 @@ const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 /// A schema and its subschemas.
 #[derive(Debug)]
-pub(super) struct Document<'s> {
-    pub(super) nodes: Vec<Node<'s>>,
-    /// By the address of the object.
+pub(super) struct SchemaDocument<'s> {
+    pub(super) nodes: Vec<SchemaNode<'s>>,
+    /// The nodes by the addresses of their objects.
     known: HashMap<usize, usize>,
     /// The resources by their `$id`, as written.
     resources: HashMap<&'s str, usize>,
-    /// By resource and name.
+    /// The anchors by resource and name.
     anchors: HashMap<(usize, &'s str), usize>,
     dynamic_anchors: HashMap<&'s str, Vec<usize>>,
     recursive_anchors: usize,
@@ -53,7 +53,7 @@ pub(super) struct Document<'s> {
 
 /// A subschema that is an object.
 #[derive(Debug)]
-pub(super) struct Node<'s> {
+pub(super) struct SchemaNode<'s> {
     /// A JSON pointer into the document.
     pub(super) pointer: String,
     pub(super) schema: &'s Map<String, Value>,
@@ -68,7 +68,7 @@ pub(super) struct Node<'s> {
     pub(super) references: Vec<(&'static str, String)>,
 }
 
-impl<'s> Document<'s> {
+impl<'s> SchemaDocument<'s> {
     /// Reads a schema. Fails on a reference that leads nowhere or out of the schema, on a circle of subschemas of one
     /// value, and on alternatives that multiply.
     pub(super) fn read(root: &'s Value) -> Result<Self, SchemaError> {
@@ -134,12 +134,12 @@ impl<'s> Document<'s> {
     }
 
     /// The nodes that are applied to the value of the root, under whatever condition.
-    pub(super) fn of_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
+    pub(super) fn of_root_value(&self) -> impl Iterator<Item = &SchemaNode<'s>> {
         self.reached(|index| self.nodes[index].same_value.clone())
     }
 
     /// The nodes that are applied to the value of the root, whatever it is: those that every input has to fit.
-    pub(super) fn of_every_root_value(&self) -> impl Iterator<Item = &Node<'s>> {
+    pub(super) fn of_every_root_value(&self) -> impl Iterator<Item = &SchemaNode<'s>> {
         self.reached(|index| {
             let schema = self.nodes[index].schema;
             let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
@@ -150,7 +150,7 @@ impl<'s> Document<'s> {
     }
 
     /// The nodes that are reached from the root, each once.
-    fn reached(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &Node<'s>> {
+    fn reached(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &SchemaNode<'s>> {
         let mut seen = vec![false; self.nodes.len()];
         let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0] };
         std::iter::from_fn(move || {
@@ -195,7 +195,7 @@ impl<'s> Document<'s> {
                 open.push((child, format!("{pointer}{at}"), Some(resource)));
             }
             let (same_value, references) = (Vec::new(), Vec::new());
-            self.nodes.push(Node { pointer, schema, value, resource, same_value, references, width: 1 });
+            self.nodes.push(SchemaNode { pointer, schema, value, resource, same_value, references, width: 1 });
         }
     }
 

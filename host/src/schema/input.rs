@@ -9,10 +9,10 @@ use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
 use super::body::{self, BodyKind};
-use super::budget::{Budget, Exhausted, within};
+use super::budget::{Budget, CheckExhausted, within};
 use super::coerce::{Coerced, NotEncoded};
-use super::compile::{Compiled, SchemaCompiler};
-use super::document::{Document, escaped};
+use super::compile::{CompiledSchema, SchemaCompiler};
+use super::document::{SchemaDocument, escaped};
 use super::error::{SchemaError, SchemaFault};
 use super::form::{self, FormField};
 use super::mismatch::Mismatch;
@@ -105,8 +105,8 @@ impl From<NoValue> for CheckFailure {
     }
 }
 
-impl From<Exhausted> for CheckFailure {
-    fn from(Exhausted: Exhausted) -> Self {
+impl From<CheckExhausted> for CheckFailure {
+    fn from(CheckExhausted: CheckExhausted) -> Self {
         Self::TooComplex
     }
 }
@@ -114,9 +114,9 @@ impl From<Exhausted> for CheckFailure {
 impl InputSchema {
     /// Compiles a schema. Returns it with the patterns that are not enforced.
     pub fn compile(compiler: &mut SchemaCompiler, schema: &Value) -> Result<(Self, Vec<Unenforced>), SchemaError> {
-        let document = Document::read(schema)?;
+        let document = SchemaDocument::read(schema)?;
         check_parts(&document)?;
-        let Compiled { validator, unchecked, copies } = compiler.compile(schema, &document)?;
+        let CompiledSchema { validator, unchecked, copies } = compiler.compile(schema, &document)?;
         let mut reader = TypeReader::new(&document);
         let [path, query, body] = PARTS.map(|name| reader.property(schema, name));
         let [path, query] = [path, query].map(|part| (!part.is_empty()).then(|| reader.fields(&part)));
@@ -133,7 +133,7 @@ impl InputSchema {
     /// of a guest close the endpoints that are paid, too. Of two fields of one name each language takes another one. So
     /// the host looks at the body before a guest does, whoever knows the schema.
     pub fn of_readable_json(schema: &Value) -> Result<Option<Self>, SchemaError> {
-        let document = Document::read(schema)?;
+        let document = SchemaDocument::read(schema)?;
         let mut reader = TypeReader::new(&document);
         let body = reader.property(schema, "body");
         let body = BodyKind::of(&document, &body, &mut reader);
@@ -168,10 +168,10 @@ impl InputSchema {
             validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))
         }) {
             Ok(Err(mismatch)) => Err(CheckFailure::Refused(mismatch.into())),
-            Err(Exhausted) if effort == Effort::Little => Err(CheckFailure::TooComplex),
+            Err(CheckExhausted) if effort == Effort::Little => Err(CheckFailure::TooComplex),
             // The last reading was made and not tried yet.
             Ok(Ok(())) => Ok(()),
-            Err(Exhausted) => Err(CheckFailure::Refused(Mismatch::somewhere().into())),
+            Err(CheckExhausted) => Err(CheckFailure::Refused(Mismatch::somewhere().into())),
         }
     }
 
@@ -203,7 +203,7 @@ impl InputSchema {
 ///
 /// All errors are looked for, and the library holds them in memory. A URL or a form is short enough for that. A body
 /// of JSON may have a million, and has one reading: it stays out of this check.
-fn reread(validator: &Validator, reading: &mut Coerced, budget: Budget) -> Result<bool, Exhausted> {
+fn reread(validator: &Validator, reading: &mut Coerced, budget: Budget) -> Result<bool, CheckExhausted> {
     let body = if reading.has_others_below("/body") { None } else { reading.value.get_mut("body").map(Value::take) };
     let pointer = |error: ValidationError<'_>| error.instance_path().as_str().to_owned();
     let budget = Budget { copies: MAX_COPIES, ..budget };
@@ -293,7 +293,7 @@ impl Effort {
 
 /// Fails if the schema describes something else than `path`, `query` and `body` of every input: no request would ever
 /// fit, or its author means something else.
-fn check_parts(document: &Document<'_>) -> Result<(), SchemaError> {
+fn check_parts(document: &SchemaDocument<'_>) -> Result<(), SchemaError> {
     for node in document.of_every_root_value() {
         let properties = node.schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
         let required = node.schema.get("required").and_then(Value::as_array).into_iter().flatten();

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use super::document::Document;
+use super::document::SchemaDocument;
 
 /// The schemas that are looked at for the types of one input. Others declare nothing: their texts stay texts.
 const MAX_LOOKS: usize = 20_000;
@@ -35,12 +35,12 @@ pub(super) struct FieldTypes {
 
 /// Collects types from a document. The number of its steps is bounded: references may lead to the same schema often.
 pub(super) struct TypeReader<'d, 's> {
-    document: &'d Document<'s>,
+    document: &'d SchemaDocument<'s>,
     looks: usize,
 }
 
 impl<'d, 's> TypeReader<'d, 's> {
-    pub(super) fn new(document: &'d Document<'s>) -> Self {
+    pub(super) fn new(document: &'d SchemaDocument<'s>) -> Self {
         Self { document, looks: 0 }
     }
 

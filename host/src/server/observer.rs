@@ -3,28 +3,26 @@
 //! Without an observer, as in `serve`, no request carries a trace, no clock is read, and no body is wrapped. What the
 //! observer learns is read from the response, as a client sees it, and from the trace.
 
+mod body;
 mod media_type;
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use coinslot_plugin::Fault;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 
+use self::body::WatchedBody;
 use self::media_type::media_type_advice;
 use super::endpoint_call::guest_method;
 use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint};
 use crate::payment::{Charged, RequestTrace, TracedPayment};
-use crate::respond::{CHARGED, FailureNote, Reply, ReplyBody};
+use crate::respond::{CHARGED, FailureNote, Reply};
 use crate::route::RequestPath;
 
 /// Called for each request when its answer has ended. It must not block.
@@ -42,9 +40,6 @@ impl fmt::Debug for RequestObserver {
         f.write_str("RequestObserver(..)")
     }
 }
-
-/// The bytes of an error that are read for its message.
-const MAX_ERROR: usize = 64 << 10;
 
 /// A request, and how it went.
 #[derive(Clone, Debug)]
@@ -206,96 +201,5 @@ impl Drop for WatchedRequest {
 impl fmt::Debug for WatchedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WatchedRequest").field("report", &self.report).finish_non_exhaustive()
-    }
-}
-
-/// The body of an observed answer.
-#[derive(Debug)]
-struct WatchedBody {
-    body: ReplyBody,
-    /// Bytes that are still to come, where their number is known, or the guest has declared it.
-    left: Option<u64>,
-    /// The time of the head of an answer that the guest still writes.
-    streamed: Option<Instant>,
-    /// Set if the body says why the request failed.
-    explains: bool,
-    /// None when the report has been made.
-    request: Option<Box<WatchedRequest>>,
-}
-
-impl WatchedBody {
-    fn took(&mut self, data: &Bytes) {
-        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-        let Some(report) = self.request.as_mut().and_then(|request| request.report.as_mut()) else { return };
-        if std::mem::take(&mut self.explains) && report.reason.is_none() && data.len() <= MAX_ERROR {
-            report.reason = explanation(data);
-        }
-    }
-
-    /// Ends the request. `end` changes the outcome that its head had.
-    fn end(&mut self, end: Option<(RequestOutcome, FailureNote)>) {
-        let Some(mut request) = self.request.take() else { return };
-        if let Some(report) = &mut request.report {
-            report.in_plugin += self.streamed.map(|begun| begun.elapsed()).unwrap_or_default();
-            if let Some((outcome, FailureNote(reason))) = end {
-                (report.outcome, report.reason) = (outcome, Some(reason));
-            }
-        }
-        request.finish();
-    }
-
-    fn failed(&mut self, fault: &Fault) {
-        let report = self.request.as_ref().and_then(|request| request.report.as_ref());
-        let endpoint = report.and_then(|report| report.endpoint.as_ref());
-        let note = endpoint.map_or_else(|| FailureNote(fault.to_string()), |one| FailureNote::of_fault(fault, one));
-        self.end(Some((RequestOutcome::BrokenOff, note)));
-    }
-}
-
-/// The message of an error in the shape that the host and the SDKs give to errors.
-fn explanation(body: &Bytes) -> Option<String> {
-    let document: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let text = |key: &str| document[key].as_str();
-    match (text("error"), text("message")) {
-        (Some(code), Some(message)) => Some(format!("{code}: {message}")),
-        (only, None) | (None, only) => only.map(ToOwned::to_owned),
-    }
-}
-
-impl Body for WatchedBody {
-    type Data = Bytes;
-    type Error = Fault;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Ok(frame))) => {
-                if let Some(data) = frame.data_ref() {
-                    let data = data.clone();
-                    self.took(&data);
-                }
-            }
-            Poll::Ready(Some(Err(fault))) => self.failed(fault),
-            Poll::Ready(None) => self.end(None),
-            Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-impl Drop for WatchedBody {
-    /// hyper does not poll for the end of a body whose length it knows.
-    fn drop(&mut self) {
-        let is_whole = self.left == Some(0) || self.body.is_end_stream();
-        let left = || (RequestOutcome::HungUp, FailureNote("before the end of the answer".to_owned()));
-        self.end((!is_whole).then(left));
     }
 }

@@ -1,4 +1,4 @@
-// The module `coinslot`: what a plugin's author imports.
+// Exports the module `coinslot`, which a plugin's author imports.
 
 import { install } from './web/globals.js';
 

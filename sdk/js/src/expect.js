@@ -1,4 +1,4 @@
-// Assertions of the shape that Jest and Vitest have made usual. A failure says what was expected and what was found.
+// Asserts in the shape that Jest and Vitest have made usual. A failure says what was expected and what was found.
 
 import { inspect } from './web/inspect.js';
 

@@ -1,4 +1,4 @@
-// The exports of the component: the interfaces `manifest` and `quote` of coinslot:plugin, and `handler` of wasi:http.
+// Exports the component's interfaces: `manifest` and `quote` of coinslot:plugin, and `handler` of wasi:http.
 
 // First the global scope, which the plugin's libraries need, then the plugin, which may await at its top level.
 import './coinslot.js';

@@ -1,4 +1,4 @@
-// Tells the two lives of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
+// Tells the two phases of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
 // memory becomes part of the plugin. What an export of the component calls runs later, in the host.
 
 import { authorStack } from './stack.js';

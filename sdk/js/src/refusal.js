@@ -1,4 +1,4 @@
-// Refusals: a request that is answered with a status of 400 or more, and costs its caller nothing.
+// Refuses a request: the answer has a status of 400 or more, and costs its caller nothing.
 
 const CODE = /^[a-z0-9_]{1,64}$/;
 const MESSAGE = 2_000; // characters

@@ -1,5 +1,6 @@
-// Schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema
-// (TypeBox). Validates by them, tells them as JSON Schema, and turns the text of paths, queries and forms into their types.
+// Reads schemas of any kind: Standard Schema (https://standardschema.dev: zod, ArkType, Valibot), or plain JSON Schema
+// (TypeBox). Validates by them, writes them as JSON Schema, and turns the text of paths, queries and forms into their
+// types.
 
 import { validate } from './json-schema.js';
 import { checkSchema, isEqual, pointerTo, resolve, subschemas } from './json-schema-document.js';

@@ -1,4 +1,4 @@
-// The key-value store of this plugin, which outlives requests. The operator grants it, with a quota.
+// Calls the key-value store of this plugin, which outlives requests. The operator grants it, with a quota.
 
 import { host } from './host.js';
 import { refuseOutsideHandler } from './phase.js';

@@ -1,5 +1,5 @@
-// Path templates, by the grammar of `endpoint.path` in wit/plugin.wit: parses them, matches paths, and finds the most
-// specific one. tests/fixtures/path-templates.txt has the cases on which the host and every SDK agree.
+// Parses path templates by the grammar of `endpoint.path` in wit/plugin.wit, matches paths, and finds the most
+// specific template. tests/fixtures/path-templates.txt has the cases on which the host and every SDK agree.
 
 const MAX_BYTES = 512;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;

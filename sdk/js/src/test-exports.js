@@ -1,5 +1,6 @@
-// The exports of a component of tests: the same world as a plugin's. Any request runs the tests, and the answer is one
-// report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text, and `timeout=MS` ends one that waits.
+// Exports the interfaces of a component of tests, whose world is a plugin's. Any request runs the tests, and the
+// answer is one report a line, as JSON. `?only=TEXT` chooses the tests whose names have the text, and `timeout=MS`
+// ends one that waits.
 
 // First the global scope, which the plugin's libraries need, then the plugin, which may await at its top level.
 import './coinslot.js';

@@ -1,17 +1,17 @@
-// The module `coinslot/test`: tests of a plugin in the engine that serves it. `call` runs routing, validation, quote
-// and handler as the host does, with a payment, a configuration and a key-value store that the test chooses.
+// Exports the module `coinslot/test`, for tests of a plugin in the engine that serves it. `call` runs routing,
+// validation, quote and handler as the host does, with a payment, a configuration and a key-value store that the test
+// chooses.
 
 import './coinslot.js';
 
 import { host } from './host.js';
-import { isAmount } from './endpoint.js';
 import { route } from './input.js';
 import { Refusal } from './refusal.js';
 import { refusalResponse } from './answer.js';
 import { price as priceOf, report, serve } from './serve.js';
 import { authorFrames, callSite } from './stack.js';
+import { enter, simulated } from './test-host.js';
 import { Request } from './web/body.js';
-import { decodeUtf8, encodeUtf8 } from './web/encoding.js';
 import { Headers } from './web/headers.js';
 import { URLSearchParams } from './web/url.js';
 
@@ -62,108 +62,18 @@ export function describe(name, declare) {
   }
 }
 
-// What the host would say, as the test sets it. Each test starts with an empty one.
-let world;
-
-function emptyWorld() {
-  return { config: {}, buckets: new Map(), fetch: undefined, receipt: undefined, most: undefined, log: '' };
-}
-
-const NOBODY = () => {
-  throw new TypeError(
-    'a test reaches no network: say what the other side answers with mockFetch((request) => new Response(..))',
-  );
-};
-
-// A bucket of the world of the test that runs: a handle outlives its test.
-function bucketOf(name) {
-  const keys = () => {
-    if (!world.buckets.has(name)) world.buckets.set(name, new Map());
-    return world.buckets.get(name);
-  };
-  return {
-    get: (key) => keys().get(key) ?? null,
-    set: (key, value) => void keys().set(key, value.slice()),
-    delete: (key) => void keys().delete(key),
-    exists: (key) => keys().has(key),
-    listKeys: () => ({ keys: [...keys().keys()].sort(), cursor: null }),
-  };
-}
-
-function increment(bucket, key, by) {
-  const bytes = bucket.get(key);
-  const sum = by + (bytes === null ? 0 : Number(decodeUtf8(bytes)));
-  bucket.set(key, encodeUtf8(String(sum)));
-  return sum;
-}
-
-function compareAndSwap(bucket, key, expected, value) {
-  const held = bucket.get(key);
-  const isSame = held === null || expected === null ? held === expected : String(held) === String(expected);
-  if (!isSame) return false;
-  if (value === null) bucket.delete(key);
-  else bucket.set(key, value);
-  return true;
-}
-
-// True if an amount is more of the same unit. Amounts of two units cannot be compared, and none is read as a
-// floating-point number.
-function isAbove(amount, other) {
-  const [one, two] = [amount, other].map((text) => {
-    const [number, unit] = text.split(' ');
-    const [whole, fraction = ''] = number.split('.');
-    return { whole: whole.replace(/^0+/, ''), fraction: fraction.replace(/0+$/, ''), unit };
-  });
-  if (one.unit !== two.unit) return false;
-  if (one.whole.length !== two.whole.length) return one.whole.length > two.whole.length;
-  return one.whole === two.whole ? one.fraction > two.fraction : one.whole > two.whole;
-}
-
-function charge(amount) {
-  if (!isAmount(amount)) throw new Error("it is not an amount: write digits, and a dot if needed: '0.01'");
-  if (world.most === undefined) throw new Error('the request is not metered: declare its price with `upTo`');
-  if (isAbove(amount, world.most))
-    throw new Error(`${amount} is more than the ${world.most} that the caller has authorised`);
-  world.charged = amount;
-}
-
-// Puts the test's world in the place of the host. Returns a function that puts the host back.
-function enter() {
-  world = emptyWorld();
-  const real = { ...host };
-  const realFetch = globalThis.fetch;
-  Object.assign(host, {
-    receipt: () => world.receipt ?? null,
-    charge,
-    configValue: (key) => world.config[key] ?? null,
-    configValues: () => Object.entries(world.config),
-    openBucket: bucketOf,
-    increment,
-    compareAndSwap,
-    log: (bytes) => {
-      world.log += decodeUtf8(bytes);
-      real.log(bytes);
-    },
-  });
-  globalThis.fetch = async (input, init) => (world.fetch ?? NOBODY)(new Request(input, init));
-  return () => {
-    Object.assign(host, real);
-    globalThis.fetch = realFetch;
-  };
-}
-
 // Sets what `config` reads in this test: configure({ currency: 'EUR' }), or configure('currency', 'EUR').
 export function configure(key, value) {
-  Object.assign(world.config, typeof key === 'object' ? key : { [key]: String(value) });
+  Object.assign(simulated.config, typeof key === 'object' ? key : { [key]: String(value) });
 }
 
 // Answers `fetch` in this test.
 export function mockFetch(answer) {
-  world.fetch = answer;
+  simulated.fetch = answer;
 }
 
 // What the plugin has logged in this test.
-export const logged = () => world.log;
+export const logged = () => simulated.log;
 
 const RECEIPT = {
   payer: '0x00000000000000000000000000000000000a11ce',
@@ -227,20 +137,20 @@ export async function call(target, options = {}) {
   }
   const isFree = found.price === 'free';
   const { price: declared } = found.endpoint;
-  world.charged = undefined;
-  world.most = declared.tag === 'up-to' ? declared.val : undefined;
-  world.receipt = isFree ? undefined : { ...RECEIPT, amount: found.price, ...options.receipt };
+  simulated.charged = undefined;
+  simulated.most = declared.tag === 'up-to' ? declared.val : undefined;
+  simulated.receipt = isFree ? undefined : { ...RECEIPT, amount: found.price, ...options.receipt };
   const { response } = await serve({
     ...raw,
-    receipt: () => world.receipt,
+    receipt: () => simulated.receipt,
     bytes: async () => raw.bytes,
     request: (bytes) => {
       const body = /^(GET|HEAD)$/.test(raw.method) ? undefined : (bytes ?? raw.bytes);
       return new Request(raw.url, { method: raw.method, headers: raw.headers, body });
     },
   });
-  world.receipt = undefined;
-  const due = declared.tag === 'up-to' ? (world.charged ?? '0') : isFree ? '0' : found.price;
+  simulated.receipt = undefined;
+  const due = declared.tag === 'up-to' ? (simulated.charged ?? '0') : isFree ? '0' : found.price;
   return Object.assign(response, { price: found.price, charged: response.status < 400 ? due : '0' });
 }
 

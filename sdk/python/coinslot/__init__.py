@@ -10,9 +10,10 @@ def hello(name: str, times: int = 1) -> str:
 
 from ._answer import Event, Html, Redirect, Response
 from ._constraints import Body, Header, Length, Pattern, Range
-from ._endpoint import check_config, delete, get, patch, plugin, post, put
+from ._endpoint import delete, get, patch, post, put
 from ._errors import ChargeError, DefinitionError, FetchError, Refusal, StoreError
 from ._host import Bucket, Receipt, Reply, charge, config, config_all, fetch, fetch_async, store
+from ._plugin import check_config, plugin
 from ._request import File, Headers, Request
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """Calls the host: payment, charge, configuration, key-value and outgoing HTTP.
 
-The functions here are what authors import. What they call is `backend`: the component's imports (`_component`), a
+The functions here are what authors import. What they call is `backend`: the component's imports (`_imports`), a
 stand-in in memory (`testing`), or nothing while the plugin is built.
 """
 

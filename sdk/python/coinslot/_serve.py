@@ -3,7 +3,7 @@
 import inspect
 import sys
 
-from . import _answer, _endpoint, _host, _route, _trace
+from . import _answer, _declaration, _endpoint, _host, _route, _trace
 from ._answer import Answer, Response
 from ._arguments import read_all
 from ._errors import Refusal
@@ -151,7 +151,7 @@ def price(endpoint, request: Request):
         return endpoint.price
     quoted = _call(endpoint, "quote", arguments)
     asked = _host.amount(quoted, f"the quote of {endpoint.name}")
-    return None if _endpoint.is_zero(asked) else asked
+    return None if _declaration.is_zero(asked) else asked
 
 
 def needs_quote(endpoint) -> bool:

@@ -4,17 +4,15 @@ Import the plugin's module first. Everything that the host gives is in memory he
 reads, `store` keeps its keys until `reset`, and `stub_fetch` answers what `fetch` sends.
 """
 
-import asyncio
 import json as json_module
 import re
-from decimal import Decimal
 
-from . import _endpoint, _host, _loop, _serve
-from ._errors import ChargeError, FetchError, Invalid, Refusal
-from ._fetch import Reply
+from . import _endpoint, _host, _serve
+from ._errors import Invalid, Refusal
 from ._host import Receipt
 from ._json import dump_json
 from ._request import Headers, Request
+from ._simulated_host import NoHost, SimulatedHost, Stub
 
 __all__ = ["Answer", "call", "configure", "manifest", "quote", "reset", "stub_fetch"]
 
@@ -50,138 +48,18 @@ class Answer:
         return f"<{self.status} {self.body[:200]!r}>"
 
 
-class _Bucket:
-    def __init__(self, values: dict):
-        self.values = values
-
-    def get(self, key):
-        return self.values.get(key)
-
-    def set(self, key, value):
-        self.values[key] = value
-
-    def delete(self, key):
-        self.values.pop(key, None)
-
-    def exists(self, key):
-        return key in self.values
-
-    def increment(self, key, by):
-        total = int(self.values.get(key, b"0")) + by
-        self.values[key] = str(total).encode()
-        return total
-
-    def compare_and_swap(self, key, expected, value):
-        if self.values.get(key) != expected:
-            return False
-        if value is None:
-            self.values.pop(key, None)
-        else:
-            self.values[key] = value
-        return True
-
-    def keys(self, cursor):
-        return list(self.values), None
-
-    def get_many(self, keys):
-        return {key: self.values[key] for key in keys if key in self.values}
-
-    def set_many(self, pairs):
-        self.values.update(pairs)
-
-    def delete_many(self, keys):
-        for key in keys:
-            self.values.pop(key, None)
-
-
-class _Memory:
-    """The host's part, in memory."""
-
-    def __init__(self):
-        self.configuration: dict[str, str] = {}
-        self.buckets: dict[str, dict] = {}
-        self.stubs: list[_Stub] = []
-        self.payment, self.charged, self.most = None, None, None
-
-    def receipt(self):
-        return self.payment
-
-    def charge(self, amount):
-        untaken = "the charge was not taken"
-        if self.most is None:
-            raise ChargeError(f"{untaken}: the request is not metered: declare its price with `up_to`")
-        (number, *unit), (most, *other_unit) = amount.split(), self.most.split()
-        # Amounts of two units cannot be compared.
-        if unit == other_unit and Decimal(number) > Decimal(most):
-            raise ChargeError(f"{untaken}: {amount} is more than the {self.most} that the caller has authorised")
-        self.charged = amount
-
-    def config(self, key):
-        return self.configuration.get(key)
-
-    def config_all(self):
-        return dict(self.configuration)
-
-    def open(self, name):
-        return _Bucket(self.buckets.setdefault(name, {}))
-
-    def fetch(self, outgoing):
-        for stub in reversed(self.stubs):
-            if stub.method in (None, outgoing.method) and stub.matches(outgoing.url):
-                return stub.reply(outgoing)
-        raise FetchError(
-            "http_request_denied",
-            f"nothing answers {outgoing.method} {outgoing.url} in this test: write "
-            f'stub_fetch("{outgoing.url}", json=..)',
-        )
-
-    async def fetch_async(self, outgoing):
-        return self.fetch(outgoing)
-
-    def run(self, coroutine):
-        with self.runner() as run:
-            return run(coroutine)
-
-    def runner(self):
-        return _loop.running(asyncio.new_event_loop())
-
-
-class _Stub:
-    """An answer to `fetch`. `requests` has what was sent."""
-
-    def __init__(self, url, method, status, headers, body, error):
-        self.url, self.method, self.status, self.headers, self.body, self.error = (
-            url,
-            method,
-            status,
-            headers,
-            body,
-            error,
-        )
-        self.requests: list = []
-
-    def matches(self, url: str) -> bool:
-        return url == self.url or self.url.endswith("*") and url.startswith(self.url[:-1])
-
-    def reply(self, outgoing):
-        self.requests.append(outgoing)
-        if self.error:
-            raise FetchError(self.error, f"{outgoing.url} got no answer: {self.error}")
-        return Reply(outgoing.url, self.status, Headers(self.headers or ()), [self.body])
-
-
-_memory = _Memory()
+_simulated = SimulatedHost()
 
 
 def reset() -> None:
     """Forgets configuration, keys and stubs."""
-    global _memory
-    _memory = _Memory()
+    global _simulated
+    _simulated = SimulatedHost()
 
 
 def configure(**values: str) -> None:
     """Sets what `config` reads: `configure(currency="EUR")`."""
-    _memory.configuration.update({key: str(value) for key, value in values.items()})
+    _simulated.configuration.update({key: str(value) for key, value in values.items()})
 
 
 def stub_fetch(
@@ -198,8 +76,8 @@ def stub_fetch(
     object whose `requests` has what was sent."""
     if json is not None:
         body, headers = dump_json(json), {"content-type": "application/json", **(headers or {})}
-    stub = _Stub(url, method, status, headers, body.encode() if isinstance(body, str) else body, error)
-    _memory.stubs.append(stub)
+    stub = Stub(url, method, status, headers, body.encode() if isinstance(body, str) else body, error)
+    _simulated.stubs.append(stub)
     return stub
 
 
@@ -222,7 +100,7 @@ def manifest() -> list[dict]:
 
 def quote(method: str, url: str, **request) -> str | None:
     """What the request costs; None if it is free. Raises Refusal."""
-    _host.set_backend(_NoHost())
+    _host.set_backend(NoHost())
     endpoint, seen = _quoted_request(_request(method, url, **request))
     return _serve.price(endpoint, seen)
 
@@ -246,26 +124,19 @@ def call(
     request = {"json": json, "form": form, "body": body, "headers": headers}
     try:
         endpoint, seen = _quoted_request(_request(method, url, **request))
-        _host.set_backend(_NoHost())
+        _host.set_backend(NoHost())
         price = None if endpoint.price_kind == "free" else _serve.price(endpoint, seen)
     except Refusal as refusal:
         answer = _serve._refused(refusal)
         return Answer(answer.status, answer.headers, [answer.body])
-    _memory.payment = receipt or (_receipt(price) if price is not None else None)
-    _memory.charged, _memory.most = None, endpoint.price if endpoint.price_kind == "up_to" else None
-    _host.set_backend(_memory)
+    _simulated.payment = receipt or (_receipt(price) if price is not None else None)
+    _simulated.charged, _simulated.most = None, endpoint.price if endpoint.price_kind == "up_to" else None
+    _host.set_backend(_simulated)
     answer = _serve.respond(_request(method, url, **request), raise_errors=not catch)
     pieces = [answer.body] if answer.pieces is None else list(answer.pieces)
-    out = Answer(answer.status, answer.headers, pieces, price, _memory.charged)
+    out = Answer(answer.status, answer.headers, pieces, price, _simulated.charged)
     _check_type(endpoint, out)
     return out
-
-
-class _NoHost:
-    """The backend of a quote, which has no payment, network, configuration or store."""
-
-    def __getattr__(self, name):
-        raise RuntimeError(f"a quote and a check have no {name}: they depend on nothing but the request")
 
 
 def _endpoints():

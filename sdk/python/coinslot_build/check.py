@@ -5,7 +5,8 @@ frozen in the component.
 plugin's own output goes to stdout and stderr.
 """
 
-import ast
+# Loaded before the folder of the plugin, which may have a module of this name, comes first on the path.
+import ast  # noqa: F401
 import contextlib
 import difflib
 import importlib
@@ -13,46 +14,6 @@ import json
 import os
 import re
 import sys
-
-# Modules that no endpoint needs at run time, and that would make the component larger.
-_NEVER = {
-    "pdb",
-    "doctest",
-    "unittest",
-    "tkinter",
-    "idlelib",
-    "ensurepip",
-    "pip",
-    "venv",
-    "turtle",
-    "test",
-    "pydoc",
-    "multiprocessing",
-    "subprocess",
-    "ctypes",
-    "sqlite3",
-    "curses",
-    "readline",
-    "webbrowser",
-    "ssl",
-    "pytest",
-    "http.server",
-    "socketserver",
-    "distutils",
-    "setuptools",
-    "pkg_resources",
-    "lib2to3",
-    "cProfile",
-    "profile",
-    "tracemalloc",
-    "rlcompleter",
-    "code",
-    "codeop",
-    "IPython",
-    "wsgiref",
-    "xmlrpc",
-    "concurrent.futures.process",
-}
 
 # Lines that only newer Pythons read: `type`, type parameters, nested quotes in f-strings, `except A, B`.
 _NEWER_SYNTAX = re.compile(r"^\s*type\s+\w|(def|class)\s+\w+\s*\[|\b[ft]r?[\"']|except\*?\s+[\w.]+\s*,")
@@ -105,10 +66,12 @@ class Check:
     def run(self) -> dict:
         sys.path[:0] = [self.root, *self.paths]
         from coinslot import _endpoint, _serve, _trace
+        from coinslot_build.late_imports import LateImports
         from coinslot_build.watch import Frozen
 
         _trace.author_root = self.root
         self.trace = _trace
+        self.late_imports = LateImports(self.root, self.module, self.paths[:-1], _trace, self.note)
         watch = Frozen(_trace.is_author)
         try:
             sys.setprofile(watch)
@@ -120,7 +83,7 @@ class Check:
             endpoints = _endpoint.complete()
         except BaseException as error:
             self._fail(error)
-            self.scan()
+            self._scan()
             return self.result
         if not endpoints:
             self.problem(f'{self.module}.py:1: it has no endpoints: write @get("/path", price="0.01") above a function')
@@ -133,7 +96,7 @@ class Check:
         self.result["endpoints"] = len(endpoints)
         self.result["quotes"] = any(_serve.needs_quote(endpoint) for endpoint in endpoints)
         self._note_endpoints(endpoints)
-        self.scan()
+        self._scan()
         return self.result
 
     def problem(self, text: str) -> None:
@@ -141,6 +104,11 @@ class Check:
 
     def note(self, text: str) -> None:
         self.result["notes"].append(text)
+
+    def _scan(self) -> None:
+        found = self.late_imports
+        found.scan()
+        self.result["uses"], self.result["preload"] = sorted(found.uses), sorted(found.reported)
 
     def _note_endpoints(self, endpoints) -> None:
         for endpoint in endpoints:
@@ -158,8 +126,6 @@ class Check:
                     f"{self.trace.short(code.co_filename)}:{code.co_firstlineno}: {endpoint.name} does not say what it "
                     "returns, and is declared as application/json: write `-> str` for text, `-> bytes`, a dataclass, .."
                 )
-
-    # --- an exception of the module ---
 
     def _fail(self, error: BaseException) -> None:
         from coinslot import DefinitionError
@@ -235,91 +201,6 @@ class Check:
     def _may_be_newer(self, name: str) -> None:
         if name.partition(".")[0] in sys.stdlib_module_names and sys.version_info < (3, 14):
             self.result["is_certain"] = False
-
-    # --- imports inside functions ---
-
-    def scan(self) -> None:
-        """Finds late imports in the plugin and in what it imports, and does them now, to find theirs."""
-        seen, reported, uses = set(), {}, set()
-        self._files = {os.path.join(self.root, self.module + ".py"): self.module}
-        while True:
-            self._files |= self._loaded_files()
-            fresh = [item for item in self._files.items() if item[0] not in seen]
-            if not fresh:
-                break
-            for filename, name in fresh:
-                seen.add(filename)
-                found = self._scan_file(filename, name)
-                if found is None:
-                    continue
-                uses |= found.names
-                for late, line in found.late:
-                    if self._import(late, filename, line):
-                        reported.setdefault(late, f"{self.trace.short(filename)}:{line}")
-        self.result["uses"] = sorted(uses)
-        self.result["preload"] = sorted(reported)
-        ours = {
-            late: place for late, place in reported.items() if late.partition(".")[0] not in sys.stdlib_module_names
-        }
-        if ours:
-            shown = ", ".join(f"{late} ({place})" for late, place in list(ours.items())[:8])
-            self.note(
-                f"imported inside functions, and therefore now, when the plugin is built: {shown}"
-                + (f" and {len(ours) - 8} more" if len(ours) > 8 else "")
-            )
-
-    def _loaded_files(self) -> dict[str, str]:
-        out = {}
-        roots = tuple(path + os.sep for path in (self.root, *self.paths[:-1]))
-        for name, module in list(sys.modules.items()):
-            filename = getattr(module, "__file__", None) or ""
-            if filename.startswith(roots) and filename.endswith(".py"):
-                out[filename] = name
-        return out
-
-    def _scan_file(self, filename: str, name: str):
-        try:
-            with open(filename, "rb") as file:
-                tree = ast.parse(file.read())
-        except (OSError, SyntaxError, ValueError, RecursionError):
-            return None
-        package = name if filename.endswith("__init__.py") else name.rpartition(".")[0]
-        from coinslot_build.watch import Scan
-
-        found = Scan(package)
-        found.visit(tree)
-        return found
-
-    def _import(self, name: str, filename: str, line: int) -> bool:
-        """True if the name is a module that was not loaded by itself."""
-        parts = name.split(".")
-        if (
-            parts[0] in _NEVER
-            or name in _NEVER
-            or any(part.startswith("test") for part in parts)
-            or parts[0] == "coinslot"
-        ):
-            return False
-        if name in sys.modules:
-            return name in self._imported
-        if len(parts) > 1 and hasattr(sys.modules.get(".".join(parts[:-1])), parts[-1]):
-            return False
-        try:
-            importlib.import_module(name)
-        except Exception as error:
-            is_module = isinstance(error, ModuleNotFoundError) and error.name == name
-            parent_known = len(parts) > 1 and ".".join(parts[:-1]) in sys.modules
-            if self.trace.is_author(filename) and not (is_module and parent_known):
-                self.note(
-                    f"{self.trace.short(filename)}:{line}: {name} cannot be imported, and will not be there at "
-                    f"run time: {error}"
-                )
-            return False
-        self._imported.add(name)
-        return True
-
-    _imported: set = set()
-
 
 def _empty():
     import inspect

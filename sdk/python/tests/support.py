@@ -10,7 +10,7 @@ SDK = os.path.dirname(HERE)
 ROOT = os.path.dirname(os.path.dirname(SDK))
 sys.path.insert(0, SDK)
 
-from coinslot import _endpoint, testing  # noqa: E402
+from coinslot import _endpoint, _plugin, testing  # noqa: E402
 
 
 def define(source: str, filename: str = "app.py") -> types.ModuleType:
@@ -28,7 +28,7 @@ class PluginTest(unittest.TestCase):
 
     def setUp(self):
         _endpoint.endpoints.clear()
-        _endpoint.Plugin.name = _endpoint.Plugin.version = _endpoint.Plugin.check_config = None
+        _plugin.Plugin.name = _plugin.Plugin.version = _plugin.Plugin.check_config = None
         testing.reset()
 
     def refused(self, answer, status, code, pointer=None, rule=None):

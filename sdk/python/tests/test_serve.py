@@ -481,7 +481,7 @@ async def both() -> list[int]:
     def test_values_are_swapped_in_one_step(self):
         from coinslot import _host, store
 
-        _host.set_backend(testing._memory)
+        _host.set_backend(testing._simulated)
         self.assertTrue(store.compare_and_swap("a", None, "1"))
         self.assertFalse(store.compare_and_swap("a", None, "2"))
         self.assertTrue(store.compare_and_swap("a", b"1", None))

@@ -1,4 +1,4 @@
-//! Amounts of money, as decimal text: never a float, never rounded.
+//! Holds amounts of money as decimal text: never a float, never rounded.
 
 use std::borrow::Cow;
 use std::fmt;

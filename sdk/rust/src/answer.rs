@@ -1,4 +1,4 @@
-//! The answers of an endpoint.
+//! Makes responses of what an endpoint returns.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Bindings generated from the contract.
+//! Holds the bindings that are generated from the contract.
 //!
 //! `wasi:http` comes from the crate `wasip2`, and only what Coinslot adds is generated here: the narrow world.
 

@@ -1,4 +1,4 @@
-//! Bodies of requests and answers, whole or in pieces.
+//! Holds bodies of requests and answers, whole or in pieces.
 //!
 //! The reader of a streamed body polls the writer, so the writer waits while the reader is slow.
 //! Invariant: a body that ends with an error is never passed on as complete.

@@ -1,4 +1,4 @@
-//! The operator's configuration of this plugin.
+//! Reads the operator's configuration of this plugin.
 //!
 //! The values come from `[plugin.NAME.config]` of the host's configuration. It is no place for secrets: the host adds
 //! keys for other servers to outgoing requests, see [`http`](crate::http). In a test the values are those that

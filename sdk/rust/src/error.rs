@@ -1,4 +1,4 @@
-//! Errors of endpoints: any error passes through `?`, and a refusal among its causes stays a refusal.
+//! Passes errors of endpoints on: `?` takes any error, and a refusal among its causes stays a refusal.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -121,7 +121,7 @@ impl From<Error> for Box<dyn StdError> {
     }
 }
 
-/// So that `check`, `quote` and extractors can use `?` on a result of any error.
+/// Lets `check`, `quote` and extractors use `?` on a result of any error.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         refusal(&*error.0)

@@ -1,4 +1,4 @@
-//! The exports of the component beside the `wasi:http` handler: `manifest` and `quote`.
+//! Exports what the component has beside the `wasi:http` handler: `manifest` and `quote`.
 
 use std::sync::Once;
 

@@ -1,4 +1,4 @@
-//! The arguments of an endpoint, and the request that they are read from.
+//! Reads the arguments of an endpoint from a request.
 
 use std::future::Future;
 

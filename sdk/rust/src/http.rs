@@ -1,4 +1,4 @@
-//! Requests to other servers.
+//! Sends requests to other servers.
 //!
 //! A plugin reaches the servers that the operator allows, and no other. The host adds secrets such as API keys, so a
 //! plugin need not hold them. Redirects are not followed. In a unit test, which is not a component, there is no

@@ -1,4 +1,4 @@
-//! JSON as an argument and as an answer.
+//! Reads JSON as an argument, and writes it as an answer.
 
 use std::ops::Deref;
 

@@ -1,4 +1,4 @@
-//! A key-value store that outlives requests, in buckets of this plugin's own.
+//! Keeps values that outlive requests in a key-value store, in buckets of this plugin's own.
 //!
 //! The operator has to grant the store, with a quota. Its contents survive reloads of the plugin. Operations do not
 //! lock: of two requests that each read a value and write it back, one may overwrite the other's write.

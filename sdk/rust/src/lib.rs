@@ -49,7 +49,7 @@
 
 extern crate self as coinslot_sdk;
 
-/// The arguments of an endpoint.
+/// Reads the arguments of an endpoint.
 mod extract;
 pub use extract::{ClientAddress, Extract, Field, Form, Headers, Multipart, Path, Payment, Query, Request};
 
@@ -59,23 +59,23 @@ pub use extract::TypedHeader;
 #[doc(no_inline)]
 pub use headers;
 
-/// JSON as an argument and as an answer.
+/// Reads and writes JSON.
 mod json;
 pub use json::Json;
 
-/// Bodies, whole and streamed.
+/// Holds bodies, whole and streamed.
 mod body;
 pub use body::{Body, BodyError, Sink, Stream};
 
-/// The answers of an endpoint.
+/// Makes the answers of an endpoint.
 mod answer;
 pub use answer::{Answer, Event, EventSink, Html, Media, Redirect, Response, Sse, Text};
 
-/// Refused requests.
+/// Refuses requests.
 mod refusal;
 pub use refusal::Refusal;
 
-/// Errors of endpoints.
+/// Passes errors of endpoints on.
 mod error;
 pub use error::{Context, Error, Failure, Result};
 
@@ -83,18 +83,18 @@ pub use error::{Context, Error, Failure, Result};
 mod join;
 pub use join::join_all;
 
-/// Amounts of money, as text.
+/// Holds amounts of money as text.
 mod amount;
 pub use amount::{Amount, BadAmount};
 
-/// The types of inputs and answers.
+/// Defines the types of inputs and answers.
 mod model;
 pub use model::{Input, Output};
 
 /// Reads path parameters and queries into types.
 mod form;
 
-/// JSON Schemas of an endpoint's input and output.
+/// Makes JSON Schemas of an endpoint's input and output.
 #[cfg_attr(
     target_family = "wasm",
     allow(unreachable_pub, reason = "public through `testing`, which a component has not")
@@ -102,7 +102,7 @@ mod form;
 mod schema;
 pub use schema::Schemas;
 
-/// The registered endpoints, and the manifest.
+/// Collects the registered endpoints, and describes them in the manifest.
 #[cfg_attr(
     target_family = "wasm",
     allow(unreachable_pub, reason = "public through `testing`, which a component has not")
@@ -129,19 +129,19 @@ pub mod log;
 
 pub mod usage;
 
-/// Waiting.
+/// Waits.
 mod time;
 pub use time::sleep;
 
-/// Bindings generated from the contract.
+/// Holds the bindings that are generated from the contract.
 #[cfg(target_family = "wasm")]
 mod bindings;
 
-/// The part of `wasi:http` that differs between versions of WASI.
+/// Implements what differs between versions of `wasi:http`.
 #[cfg(target_family = "wasm")]
 mod wasi;
 
-/// The exports of the component.
+/// Exports the manifest and the quote.
 #[cfg(target_family = "wasm")]
 mod exports;
 

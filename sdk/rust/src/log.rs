@@ -1,4 +1,4 @@
-//! Lines in the operator's log.
+//! Writes lines to the operator's log.
 //!
 //! The lines go to standard error. The host collects them, puts the plugin's name before them, and bounds their number
 //! and length. `println!` works as well. Invariant: one call is one line, whatever control characters its text

@@ -1,4 +1,4 @@
-//! The types of inputs and answers.
+//! Defines the types of inputs and answers.
 
 use schemars::JsonSchema;
 use serde::Serialize;

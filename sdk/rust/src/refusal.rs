@@ -1,4 +1,4 @@
-//! Refused requests.
+//! Refuses requests, before payment or in place of an answer.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -155,7 +155,7 @@ impl Refusal {
         self.rule.as_deref()
     }
 
-    /// What the refusal says beside code and message, by the names that callers read.
+    /// The facts of the refusal beside code and message, by the names that callers read.
     pub(crate) fn facts(&self) -> impl Iterator<Item = (&'static str, &str)> {
         [("pointer", self.pointer()), ("code", self.rule())]
             .into_iter()

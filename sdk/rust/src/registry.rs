@@ -1,4 +1,4 @@
-//! The endpoints that the attribute has registered, and the manifest that describes them.
+//! Collects the endpoints that the attribute has registered, and describes them in the manifest.
 //!
 //! Invariant: the manifest lists endpoints by path and method, so `describe` answers the same each time that it has the
 //! same configuration.

@@ -1,4 +1,4 @@
-//! JSON Schemas (2020-12) of an endpoint's input and output, for the manifest.
+//! Makes the JSON Schemas (2020-12) of an endpoint's input and output, for the manifest.
 
 use http::HeaderName;
 use schemars::generate::SchemaSettings;

@@ -1,4 +1,4 @@
-//! Endpoints in a plain `cargo test`, on the developer's own machine.
+//! Runs endpoints in a plain `cargo test`, on the developer's own machine.
 //!
 //! Requests pass the same routing, arguments and answers as in the component, and a path that a host refuses is
 //! refused. No payment is made, and [`network`] answers for other servers: such a test shows that a plugin is right,
@@ -240,7 +240,7 @@ impl TestAnswer {
         serde_json::from_slice(&self.body).expect("the answer is the expected JSON")
     }
 
-    /// Whether a streamed body ended with an error.
+    /// True if a streamed body ended with an error.
     pub fn cut_short(&self) -> bool {
         self.cut_short
     }

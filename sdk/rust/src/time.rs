@@ -1,4 +1,4 @@
-//! Waiting. The clock itself is `std::time`.
+//! Waits. The clock itself is `std::time`.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The part of `wasi:http` that differs between versions of WASI: the handler, requests to other servers, and the
-//! clock. The feature `wasi3` chooses the version.
+//! Implements what differs between versions of `wasi:http`: the handler, requests to other servers, and the clock. The
+//! feature `wasi3` chooses the version.
 
 use std::error::Error;
 use std::fmt::Display;

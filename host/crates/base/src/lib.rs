@@ -20,6 +20,8 @@ pub mod client;
 pub mod file;
 #[cfg(feature = "json")]
 pub mod json;
+#[cfg(feature = "offload")]
+pub mod offload;
 #[cfg(feature = "private")]
 pub mod own_key;
 #[cfg(feature = "private")]

@@ -52,13 +52,17 @@ impl fmt::Debug for OwnKey {
 }
 
 impl OwnKey {
-    /// Reads the key of a file. Makes the file, with mode 0600 and the key that `fresh` gives, if none is there that was
-    /// made where it is. Of two processes that make it at once, both get the same key.
-    pub fn open(file: &Path, fresh: impl FnOnce() -> [u8; KEY]) -> io::Result<Self> {
+    /// Reads the key of a file. Makes the file, with mode 0600 and a random key, if none is there that was made where it
+    /// is. Of two processes that make it at once, both get the same key.
+    pub fn open(file: &Path) -> io::Result<Self> {
+        Self::open_or_make(file, random)
+    }
+
+    fn open_or_make(file: &Path, new: impl FnOnce() -> [u8; KEY]) -> io::Result<Self> {
         if let Some(bytes) = read(file) {
             return Ok(Self { bytes, origin: KeyOrigin::Kept });
         }
-        let bytes = fresh();
+        let bytes = new();
         let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let mut draft = file::draft(folder, 0o600)?;
         let Some(identity) = identity(&draft.as_file().metadata()?) else {
@@ -84,6 +88,13 @@ impl OwnKey {
             read(file).ok_or_else(|| io::Error::other(format!("{} does not stay as it is made", file.display())))?;
         Ok(Self { bytes, origin })
     }
+}
+
+/// A key from the random numbers of the system.
+fn random() -> [u8; KEY] {
+    let mut key = [0; KEY];
+    aws_lc_rs::rand::fill(&mut key).expect("the system has random numbers");
+    key
 }
 
 /// The key of a file that was made where it is, and that no other user can write to.
@@ -113,8 +124,8 @@ mod tests {
 
     use super::*;
 
-    fn open(file: &Path, fresh: u8) -> (u8, KeyOrigin) {
-        let OwnKey { bytes, origin } = OwnKey::open(file, || [fresh; KEY]).unwrap();
+    fn open(file: &Path, new: u8) -> (u8, KeyOrigin) {
+        let OwnKey { bytes, origin } = OwnKey::open_or_make(file, || [new; KEY]).unwrap();
         (bytes[0], origin)
     }
 
@@ -127,6 +138,13 @@ mod tests {
         assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
         fs::rename(&file, &moved).unwrap();
         assert_eq!(open(&moved, 3), (1, KeyOrigin::Kept));
+    }
+
+    #[test]
+    fn two_new_keys_differ() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, other] = ["one", "other"].map(|name| OwnKey::open(&folder.path().join(name)).unwrap().bytes);
+        assert!(one != other && one != [0; KEY]);
     }
 
     #[test]

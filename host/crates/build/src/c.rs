@@ -1,8 +1,8 @@
 //! Makes a component of sources in C, C++ or Zig, with a compiler of this machine and the SDK in `sdk/c`.
 //!
-//! Each source of the author is compiled by itself, so that the first mistake is told without the rest, and then linked
-//! with the sources of the SDK. Of these, `quote.c` takes part only if the plugin quotes, because its export costs a
-//! call before each payment.
+//! Each source of the author is compiled by itself, so that the first mistake is reported without the rest. The objects
+//! are linked with the sources of the SDK. Of these, `quote.c` takes part only if the plugin quotes, because its export
+//! costs a call before each payment.
 
 mod compiler;
 

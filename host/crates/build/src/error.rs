@@ -1,4 +1,4 @@
-//! The reasons for which a plugin is not built.
+//! Says why a plugin is not built.
 
 use std::path::{Path, PathBuf};
 

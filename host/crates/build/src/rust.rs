@@ -33,12 +33,12 @@ const MARK: &str = "# Written by coinslot, and written again when the place of i
 /// and might find a stranger's package.
 pub fn sdk_arguments(folder: &Path, cache: &Path) -> Result<Vec<OsString>, BuildError> {
     let Ok(text) = manifest_of(folder) else { return Ok(Vec::new()) };
-    // What is wrong with a manifest cargo says better.
+    // cargo explains a wrong manifest better.
     let Ok(manifest) = text.parse::<Table>() else { return Ok(Vec::new()) };
     restore(&manifest, &text, cache)?;
     let Some(asked) = asked_version(folder, &manifest) else { return Ok(Vec::new()) };
     let own = Version::parse(VERSION).map_err(|error| BuildError::Engine(error.to_string()))?;
-    // What is no requirement cargo says better, too.
+    // cargo explains a wrong requirement better, too.
     if VersionReq::parse(&asked).is_ok_and(|asked| !asked.matches(&own)) {
         return Err(BuildError::Source(format!(
             "Cargo.toml:{}: it asks for {PACKAGE} {asked}, and this program has {own}: write {}, or build it with the \

@@ -12,7 +12,6 @@ mod instances;
 mod limiter;
 pub(crate) mod linked;
 pub(crate) mod meter;
-pub(crate) mod offload;
 mod output;
 mod page_faults;
 pub(crate) mod permits;

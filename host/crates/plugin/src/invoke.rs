@@ -6,6 +6,7 @@
 //! drives it, and the future only waits for the end of the request in it ([`shared`](crate::instance::shared)).
 
 mod body;
+mod circuit_report;
 mod head;
 mod quote;
 mod request;

@@ -57,7 +57,6 @@ pub use self::handle::Plugin;
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
-pub use self::instance::offload::offload;
 pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{Ask, Capability, CompilePriority, Import, Inspection, Tool, compile_main, inspect, is_name};
 pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};

@@ -1,4 +1,4 @@
-//! Path templates, parsed by the grammar of `endpoint.path` in `wit/plugin.wit`.
+//! Parses path templates by the grammar of `endpoint.path` in `wit/plugin.wit`.
 //!
 //! The SDK's attribute parses templates too, when a plugin is compiled. The cases on which both agree are in
 //! `tests/fixtures/path-templates.txt`, which the tests of both read.

@@ -10,20 +10,20 @@ use coinslot_build::rust;
 
 use super::cargo_crate::{CargoCrate, Purpose};
 use super::compile::{BuildResult, FILE_FAILED, failed, place};
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, user_cache};
 use crate::logging;
 
 /// The compilation target of Rust plugins.
 pub(super) const TARGET: &str = "wasm32-wasip2";
 
-/// Builds a Rust plugin with cargo and places its component. Gives the files that the compiler read, too: those of path
-/// dependencies, and those that are included.
+/// Builds a Rust plugin with cargo and places its component. Also returns the files that the compiler read: those of
+/// path dependencies, and those that are included.
 pub(super) fn build(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult, BTreeSet<PathBuf>) {
     let mut arguments = match prepare_cargo(source) {
         Ok(arguments) => arguments,
         Err(result) => return (result, BTreeSet::new()),
     };
-    let (crate_of, cache) = (CargoCrate::of(source), cache().ok());
+    let (crate_of, cache) = (CargoCrate::of(source), user_cache().ok());
     // Held until the component is placed.
     let shared = match crate_of.as_ref().map(|one| one.begin(cache.as_deref())).transpose() {
         Ok(shared) => shared.flatten(),
@@ -48,7 +48,7 @@ pub(super) fn build(source: &Path, out: &Path, purpose: Purpose) -> (BuildResult
     }
 }
 
-/// Adds the compilation target of Rust plugins if it is missing. It is looked for once in a process.
+/// Adds the compilation target of Rust plugins if it is missing. A process looks for it once.
 fn ensure_target() -> Result<(), Failure> {
     static IS_THERE: AtomicBool = AtomicBool::new(false);
     if !IS_THERE.load(Ordering::Relaxed) {
@@ -83,10 +83,10 @@ struct CargoBuild {
     messages: Vec<u8>,
 }
 
-/// Sees to the compilation target, and to the SDK. Gives the arguments with which cargo finds it.
+/// Adds the compilation target, and unpacks the SDK. Returns the arguments with which cargo finds the SDK.
 fn prepare_cargo(source: &Path) -> Result<Vec<OsString>, BuildResult> {
     ensure_target().map_err(|failure| BuildResult::Skipped(failure.message))?;
-    let cache = cache().map_err(BuildResult::Broken)?;
+    let cache = user_cache().map_err(BuildResult::Broken)?;
     rust::sdk_arguments(source, &cache).map_err(|error| failed(&error))
 }
 

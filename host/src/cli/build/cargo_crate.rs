@@ -1,4 +1,4 @@
-//! Chooses the folder that cargo compiles a plugin into, and what of its names stays in the component.
+//! Chooses the folder that cargo compiles a plugin into, and which function names stay in the component.
 //!
 //! A plugin's dependencies take a minute and more to compile. A crate on its own has a `target` folder of its own, so
 //! that each new plugin would compile them again: all such crates share a folder in the user's cache. A crate of a
@@ -17,9 +17,9 @@ use super::shared_target::SharedBuild;
 /// The purpose that a component is built for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    /// For operators: as its manifest says.
+    /// For operators, with the names that its manifest keeps.
     Publish,
-    /// For its author, who reads backtraces: the names of its functions stay.
+    /// For its author, who reads backtraces, with the names of all functions.
     Develop,
 }
 
@@ -27,7 +27,8 @@ pub(super) enum Purpose {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct CargoCrate {
     name: String,
-    /// The name of its component, without `.wasm`. None if it makes none, or has one that rustc refuses: the build tells.
+    /// The name of its component, without `.wasm`. None if it makes none, or if rustc refuses the name: the build reports
+    /// why.
     component: Option<String>,
     /// Set if its folder for compiled code is its own, and nobody has named another one.
     has_own_target: bool,
@@ -35,27 +36,27 @@ pub(super) struct CargoCrate {
 
 /// The parts of the output of `cargo metadata` that are read.
 #[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
+struct CargoMetadata {
+    packages: Vec<CargoPackage>,
     workspace_root: PathBuf,
     target_directory: PathBuf,
 }
 
 #[derive(Deserialize)]
-struct Package {
+struct CargoPackage {
     name: String,
     manifest_path: PathBuf,
-    targets: Vec<Target>,
+    targets: Vec<CargoTarget>,
 }
 
 #[derive(Deserialize)]
-struct Target {
+struct CargoTarget {
     name: String,
     crate_types: Vec<String>,
 }
 
 impl CargoCrate {
-    /// Asks cargo about the crate in a folder. None if its manifest is wrong, which the build tells.
+    /// Asks cargo about the crate in a folder. None if its manifest is wrong, which the build reports.
     pub(super) fn of(source: &Path) -> Option<Self> {
         let manifest = source.join("Cargo.toml");
         let output = Command::new("cargo")
@@ -68,13 +69,13 @@ impl CargoCrate {
     }
 
     fn parse(manifest: &Path, metadata: &[u8]) -> Option<Self> {
-        let Metadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata).ok()?;
+        let CargoMetadata { packages, workspace_root, target_directory } = serde_json::from_slice(metadata).ok()?;
         let package = packages.into_iter().find(|package| package.manifest_path == manifest)?;
         let alone = manifest.parent() == Some(&workspace_root);
         let has_own_target = alone && target_directory == workspace_root.join("target");
-        let is_component = |target: &&Target| target.crate_types.iter().any(|kind| kind == "cdylib");
+        let is_component = |target: &&CargoTarget| target.crate_types.iter().any(|kind| kind == "cdylib");
         let component = package.targets.iter().find(is_component).map(|target| target.name.replace('-', "_"));
-        // cargo tells the name as the manifest has it, also one that leads out of the folder.
+        // cargo gives the name as the manifest has it, also one that leads out of the folder.
         let is_name = |name: &String| name.chars().all(|character| character.is_alphanumeric() || character == '_');
         let component = component.filter(is_name);
         Some(Self { name: package.name, component, has_own_target })

@@ -11,7 +11,7 @@ use coinslot_build::{BuildError, c, component, javascript, python, sdk};
 use super::cargo;
 use super::cargo_crate::Purpose;
 use super::plugin_source::{PluginSource, SourceKind};
-use crate::cli::{Failure, LARGEST_WASM, cache};
+use crate::cli::{Failure, LARGEST_WASM, user_cache};
 use crate::logging;
 
 /// `build.sh` ends with this code (EX_UNAVAILABLE) when its toolchain is not installed.
@@ -31,17 +31,17 @@ pub(in crate::cli) enum BuildResult {
     Skipped(String),
     /// It does not compile: the compiler's messages.
     Failed(String),
-    /// A file cannot be read or written, or a tool failed: nothing that the sources could do about it.
+    /// A file cannot be read or written, or a tool failed: the sources are not the cause.
     Broken(Failure),
 }
 
-/// Builds a plugin with what its source asks for, and places its component. Gives the files outside of its folder that
-/// were read, too, where the compiler tells.
+/// Builds a plugin with the tools of its language, and places its component. Also returns the files outside of its
+/// folder that were read, where the compiler names them.
 pub(in crate::cli) fn build(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     build_for(Purpose::Publish, source, out)
 }
 
-/// Builds a plugin as [`build`] does, with what helps its author to find a fault.
+/// Builds a plugin as [`build`] does, and keeps the names that help its author to find a fault.
 pub(in crate::cli) fn build_for_author(source: &PluginSource, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     build_for(Purpose::Develop, source, out)
 }
@@ -59,12 +59,12 @@ fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResul
 }
 
 /// Builds a TypeScript or JavaScript plugin with the embedded engine, and prints what the module prints under its name.
-/// Gives the files that it is made of, too.
+/// Also returns the files that it is made of.
 fn javascript(source: &Path, name: &str, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(module) = javascript::module_at(source) else {
         return (BuildResult::Failed("its module is gone".to_owned()), BTreeSet::new());
     };
-    match javascript::build(&module, cache().ok().as_deref()) {
+    match javascript::build(&module, user_cache().ok().as_deref()) {
         Ok(built) => {
             for line in built.output.lines() {
                 logging::say(&format!("{name} | {}", printable(line)));
@@ -89,7 +89,7 @@ pub(in crate::cli) fn starlingmonkey(source: &Path, out: &Path) -> BuildResult {
 /// Builds a Python plugin with the tool of the SDK.
 fn python(source: &Path, out: &Path) -> BuildResult {
     let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
-    let build = |part: &Path| match cache().map(|cache| python::build(&module, part, &cache)) {
+    let build = |part: &Path| match user_cache().map(|cache| python::build(&module, part, &cache)) {
         Ok(Ok(_)) => place(part, out),
         Ok(Err(error)) => failed(&error),
         Err(failure) => BuildResult::Broken(failure),
@@ -109,12 +109,12 @@ fn file_failed(path: &Path, error: &std::io::Error) -> BuildResult {
     BuildResult::Broken(Failure { code: FILE_FAILED, message: format!("{}: {error}", path.display()) })
 }
 
-/// Builds a plugin in C, C++ or Zig with the compiler of this machine. Gives the files that it is made of, too.
+/// Builds a plugin in C, C++ or Zig with the compiler of this machine. Also returns the files that it is made of.
 fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
     let Some(main) = c::source_at(source) else {
         return (BuildResult::Failed("its source is gone".to_owned()), BTreeSet::new());
     };
-    match cache().map(|cache| c::build(&main, &cache)) {
+    match user_cache().map(|cache| c::build(&main, &cache)) {
         Ok(Ok(built)) => {
             if !built.output.is_empty() {
                 logging::say(&built.output);
@@ -128,7 +128,7 @@ fn c(source: &Path, out: &Path) -> (BuildResult, BTreeSet<PathBuf>) {
 
 /// Makes the component of a core module.
 fn module(source: &Path, out: &Path) -> BuildResult {
-    let made = cache().map(|cache| {
+    let made = user_cache().map(|cache| {
         let wit = sdk::unpack(&cache)?.join("wit");
         let bytes =
             read_regular(source, LARGEST_WASM).map_err(|error| BuildError::File { path: source.to_owned(), error })?;
@@ -179,7 +179,7 @@ fn run_script(source: &Path, part: &Path, out: &Path) -> BuildResult {
     )
 }
 
-/// Puts a component into the output folder in one step, so that a scan never sees half of it. Equal bytes stay.
+/// Puts a component into the output folder in one step, so that a scan never sees a part of it. Equal bytes stay.
 pub(in crate::cli) fn place(made: &Path, out: &Path) -> BuildResult {
     match read_regular(made, LARGEST_WASM) {
         Ok(bytes) => place_bytes(&bytes, out),

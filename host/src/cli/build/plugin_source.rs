@@ -1,4 +1,4 @@
-//! Tells what a folder or a file is built with.
+//! Finds the source of a plugin in a folder or a file, and tells its kind.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

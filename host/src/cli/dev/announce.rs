@@ -38,7 +38,7 @@ pub(super) struct Announcer {
     refused: BTreeSet<String>,
     /// Plugins that are not built, each with the reason that was printed.
     unbuilt: BTreeMap<String, String>,
-    /// The active builds as they were told to the author, by file.
+    /// The active builds as they were announced to the author, by file.
     served: BTreeMap<String, PluginSummary>,
     announced: bool,
     /// The line that pays for an endpoint was printed.

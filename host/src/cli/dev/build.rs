@@ -3,14 +3,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use coinslot_base::text::{printable, printable_lines};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::MultiProgress;
 use parking_lot::Mutex;
 
 use super::records::{SealedRecords, remove_record};
 use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
+use super::spinner::Spinner;
 use crate::cli::build::compile::{self, BuildResult};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
 use crate::cli::{Failure, LARGEST_WASM, print};
@@ -195,8 +195,8 @@ impl PluginBuilder {
     fn is_stale(&self, source: &PluginSource, shared: &Snapshot, linked: &mut LinkedFiles) -> bool {
         let Some(record) = self.record(source) else { return true };
         let own = match linked_folder(source) {
-            None => files_at(&source.path),
-            Some(folder) => linked.entry(folder.clone()).or_insert_with(|| files_at(&folder)).clone(),
+            None => Snapshot::of(&source.path),
+            Some(folder) => linked.entry(folder.clone()).or_insert_with(|| Snapshot::of(&folder)).clone(),
         };
         !record.is_of(&self.with_own(source, shared, own, &record.read))
     }
@@ -219,7 +219,7 @@ impl PluginBuilder {
     /// The files that a plugin is made of, as they are now: those of its folder, those of `shared`, and those that its
     /// compiler read.
     fn files_of(&self, source: &PluginSource, shared: &Snapshot, read: &BTreeSet<PathBuf>) -> Snapshot {
-        let own = files_at(linked_folder(source).as_ref().unwrap_or(&source.path));
+        let own = Snapshot::of(linked_folder(source).as_ref().unwrap_or(&source.path));
         self.with_own(source, shared, own, read)
     }
 
@@ -274,12 +274,6 @@ fn linked_folder(source: &PluginSource) -> Option<PathBuf> {
     is_linked.then(|| source.path.canonicalize().ok()).flatten()
 }
 
-fn files_at(path: &Path) -> Snapshot {
-    let mut files = Snapshot::default();
-    files.add(path);
-    files
-}
-
 /// Adds files that a compiler read, each with the manifest of its package.
 fn add_read<'p>(files: &mut Snapshot, read: impl Iterator<Item = &'p PathBuf>) {
     for path in read {
@@ -294,37 +288,8 @@ fn file_name(path: &Path) -> String {
     printable(&path.file_name().unwrap_or_default().to_string_lossy())
 }
 
-/// By content: a component that is copied may keep an old time.
+/// True if two files have the same content. A component that is copied may keep an old time.
 fn is_same(one: &Path, other: &Path) -> bool {
     let bytes = coinslot_base::file::read_regular(one, LARGEST_WASM);
     bytes.is_ok_and(|bytes| coinslot_base::file::holds(other, &bytes))
-}
-
-/// A spinner on a terminal, a line elsewhere.
-struct Spinner {
-    bar: ProgressBar,
-    name: String,
-}
-
-impl Spinner {
-    fn start(progress: &MultiProgress, name: &str) -> Self {
-        let bar = progress.add(ProgressBar::new_spinner());
-        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {elapsed}") {
-            bar.set_style(style);
-        }
-        bar.set_message(printable(&format!("building {name}")));
-        bar.enable_steady_tick(Duration::from_millis(120));
-        if bar.is_hidden() {
-            let _ = print::line(format_args!("building {name}"));
-        }
-        Self { bar, name: name.to_owned() }
-    }
-
-    fn end(self, result: &BuildResult) {
-        let took = self.bar.elapsed();
-        self.bar.finish_and_clear();
-        if *result == BuildResult::Built {
-            let _ = print::line(format_args!("built {} in {:.1} s", self.name, took.as_secs_f64()));
-        }
-    }
 }

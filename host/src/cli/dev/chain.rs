@@ -1,4 +1,4 @@
-//! The embedded chain of `coinslot dev`: its funded accounts, the configuration for it, and dev.json.
+//! Starts the embedded chain of `coinslot dev`, funds its accounts, configures the host for it, and writes dev.json.
 
 use std::collections::BTreeMap;
 use std::io::Write;

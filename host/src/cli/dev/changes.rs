@@ -13,7 +13,7 @@ use crate::endpoint::{Access, Endpoint};
 pub(super) struct PluginSummary {
     name: String,
     version: String,
-    /// By method and path.
+    /// The endpoints by method and path.
     endpoints: BTreeMap<String, EndpointSummary>,
 }
 

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use aws_lc_rs::hmac;
 use coinslot_base::file::{read_regular, replace};
-use coinslot_base::own_key::{KEY, OwnKey};
+use coinslot_base::own_key::OwnKey;
 use sha2::{Digest, Sha256};
 
 use super::sources::BuildRecord;
@@ -33,7 +33,7 @@ pub(super) struct SealedRecords(hmac::Key);
 impl SealedRecords {
     /// The records of a folder. Where no key can be kept, the records hold for this process only.
     pub(super) fn of(folder: &Path) -> io::Result<Self> {
-        let OwnKey { bytes, .. } = OwnKey::open(&folder.join(KEY_FILE), fresh)?;
+        let OwnKey { bytes, .. } = OwnKey::open(&folder.join(KEY_FILE))?;
         Ok(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
     }
 
@@ -80,12 +80,6 @@ pub(super) fn remove_record(component: &Path) -> bool {
 fn beside(component: &Path) -> PathBuf {
     let name = component.file_stem().unwrap_or_default().to_string_lossy();
     component.with_file_name(format!(".{name}.sources"))
-}
-
-fn fresh() -> [u8; KEY] {
-    let mut key = [0; KEY];
-    aws_lc_rs::rand::fill(&mut key).expect("the system has random numbers");
-    key
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! Tells whether a plugin has to be built again, by the files that it is made of.
 //!
-//! A file is told by its stamp, and not by being newer than the component: a copy may keep an old time. What a build
-//! writes beside its sources is no source: a file that it makes, and one that it writes in two builds, one after the
-//! other. A file that somebody saves while a build runs starts the next one.
+//! A file counts as changed if its stamp is another one, and not if it is newer than the component: a copy may keep an
+//! old time. A file that a build writes beside its sources is no source: one that it makes, and one that it writes in
+//! two builds, one after the other. A file that somebody saves while a build runs starts the next one.
 //!
 //! cargo's lock file is a source that the build itself makes, and changes after the manifest has changed. Then it counts
 //! as it is after the build.
@@ -53,6 +53,13 @@ pub(super) struct BuildRecord {
 }
 
 impl Snapshot {
+    /// The file of this path, or the files of this folder, as [`Snapshot::add`] takes them.
+    pub(super) fn of(path: &Path) -> Self {
+        let mut files = Self::default();
+        files.add(path);
+        files
+    }
+
     /// Adds a file, or the files of a folder but for those that tools put there, and those of the folders that links in
     /// it lead to.
     pub(super) fn add(&mut self, path: &Path) {
@@ -206,12 +213,6 @@ mod tests {
 
     use super::*;
 
-    fn of(dir: &Path) -> Snapshot {
-        let mut snapshot = Snapshot::default();
-        snapshot.add(dir);
-        snapshot
-    }
-
     #[test]
     fn what_tools_install_beside_a_plugin_starts_no_build() {
         for path in
@@ -222,9 +223,9 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         fs::create_dir_all(dir.path().join("venv/lib")).expect("a folder");
         fs::write(dir.path().join("app.py"), "1").expect("written");
-        let before = of(dir.path());
+        let before = Snapshot::of(dir.path());
         fs::write(dir.path().join("venv/lib/six.py"), "1").expect("written");
-        assert_eq!(of(dir.path()), before);
+        assert_eq!(Snapshot::of(dir.path()), before);
     }
 
     /// A build that wrote beside its sources was repeated for ever.
@@ -239,30 +240,31 @@ mod tests {
         let mut builds = 0;
         let mut record = BuildRecord::default();
         let mut build = |record: &mut BuildRecord, saved: bool| {
-            let before = of(dir.path());
+            let before = Snapshot::of(dir.path());
             builds += 1;
             fs::write(&made, format!("{builds} of this build")).expect("written");
             fs::write(&lock, format!("{builds} of this build, too")).expect("written");
             if saved {
                 fs::write(&source, format!("{builds} saved meanwhile")).expect("written");
             }
-            *record = BuildRecord::of(record, &before, &of(dir.path()), BTreeSet::new());
+            *record = BuildRecord::of(record, &before, &Snapshot::of(dir.path()), BTreeSet::new());
         };
         build(&mut record, false);
         // A file that was there may have been saved by somebody: one more build tells.
-        assert!(!record.is_of(&of(dir.path())));
+        assert!(!record.is_of(&Snapshot::of(dir.path())));
         build(&mut record, false);
-        assert!(record.is_of(&of(dir.path())));
+        assert!(record.is_of(&Snapshot::of(dir.path())));
         build(&mut record, true);
-        assert!(!record.is_of(&of(dir.path())), "saved while it was built");
+        assert!(!record.is_of(&Snapshot::of(dir.path())), "saved while it was built");
         build(&mut record, false);
-        assert!(record.is_of(&of(dir.path())));
+        assert!(record.is_of(&Snapshot::of(dir.path())));
         // An older version with its older time.
         fs::write(&source, "an older version").expect("written");
         let file = fs::File::options().append(true).open(&source).expect("a file");
         file.set_modified(std::time::UNIX_EPOCH).expect("a time");
-        assert!(!record.is_of(&of(dir.path())));
+        assert!(!record.is_of(&Snapshot::of(dir.path())));
     }
+
     /// A new crate was built twice: its lock file was taken for one that somebody had saved meanwhile.
     #[test]
     fn a_lock_file_counts_as_cargo_leaves_it_and_as_somebody_changes_it() {
@@ -271,10 +273,10 @@ mod tests {
         fs::write(&manifest, "1").expect("written");
         let mut record = BuildRecord::default();
         let mut build = |locked: Option<&str>| {
-            let before = of(dir.path());
+            let before = Snapshot::of(dir.path());
             locked.into_iter().for_each(|text| fs::write(&lock, text).expect("written"));
-            record = BuildRecord::of(&record, &before, &of(dir.path()), BTreeSet::new());
-            record.is_of(&of(dir.path()))
+            record = BuildRecord::of(&record, &before, &Snapshot::of(dir.path()), BTreeSet::new());
+            record.is_of(&Snapshot::of(dir.path()))
         };
         assert!(build(Some("made")), "cargo makes it");
         assert!(!build(Some("changed")), "the manifest is the same: somebody has changed it");
@@ -282,8 +284,9 @@ mod tests {
         fs::write(&manifest, "more dependencies").expect("written");
         assert!(build(Some("more locked")), "cargo changes it after the manifest");
         fs::write(&lock, "another").expect("written");
-        assert!(!record.is_of(&of(dir.path())));
+        assert!(!record.is_of(&Snapshot::of(dir.path())));
     }
+
     /// A link to the folder above was followed forty times, and one to the whole disk for minutes.
     #[test]
     fn links_to_folders_are_followed_once_and_not_into_too_much() {

@@ -66,11 +66,11 @@ fn make(schema: &Value, optional: bool, choice: usize) -> Option<Value> {
 /// Makes one value of a schema.
 struct ExampleMaker<'s> {
     root: &'s Value,
-    /// Schemas that refer to themselves would multiply.
+    /// Bounds the work: schemas that refer to themselves would multiply.
     steps: &'s Steps,
-    /// Optional properties and items are made, too.
+    /// True if optional properties and items are made, too.
     optional: bool,
-    /// Of alternatives and lists of examples, the one with this index is taken.
+    /// The index of the one that is taken of alternatives, and of a list of examples.
     choice: usize,
 }
 

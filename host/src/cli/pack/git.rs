@@ -9,7 +9,7 @@ use coinslot_build::FILLED_BY_TOOLS;
 use coinslot_plugin::PackedSource;
 use url::Url;
 
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, user_cache};
 
 /// The files that git is asked about at once.
 const ASKED: usize = 200;
@@ -37,7 +37,8 @@ pub(super) fn source(folder: &Path, read: &BTreeSet<PathBuf>, out: &Path) -> Opt
 /// Returns whether the commit that is checked out has each of these files as it is, but for those of tools: packages of
 /// npm, whose versions are what a lock file says, what compilers generate, and the SDK.
 fn has_all(top: &Path, read: &BTreeSet<PathBuf>) -> bool {
-    let cache = cache().and_then(|cache| cache.canonicalize().map_err(|error| Failure::new(error.to_string()))).ok();
+    let cache =
+        user_cache().and_then(|cache| cache.canonicalize().map_err(|error| Failure::new(error.to_string()))).ok();
     let is_of_tools = |path: &Path| {
         let is_filled = |name: &OsStr| FILLED_BY_TOOLS.iter().any(|filled| name == *filled) || name == ".cargo";
         cache.as_ref().is_some_and(|cache| path.starts_with(cache)) || path.iter().any(is_filled)

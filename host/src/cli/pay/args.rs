@@ -1,4 +1,4 @@
-//! The arguments of `coinslot pay`, and the request and the limits that they describe.
+//! Reads the arguments of `coinslot pay`: the request and the limits that they describe.
 
 use std::io::Read;
 use std::path::PathBuf;

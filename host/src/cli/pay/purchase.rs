@@ -1,4 +1,4 @@
-//! The data of a purchase: the request, the payment and the price. Their JSON is the format of saved payments.
+//! Holds the data of a purchase: the request, the payment and the price. Their JSON is the format of saved payments.
 
 use alloy::primitives::Address;
 use base64::Engine;

@@ -48,7 +48,7 @@ impl Buyer {
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
-            // That of `coinslot pay`: a plugin that tells a test apart would be tested for what no customer gets.
+            // The user agent of `coinslot pay`: a plugin that recognized a test could answer it otherwise than customers.
             .user_agent(concat!("coinslot/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| format!("no HTTP client: {error}"))?;

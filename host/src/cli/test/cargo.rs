@@ -9,14 +9,14 @@ use coinslot_build::{BuildError, rust};
 use super::process;
 use super::report::{CheckResult, Outcome, Report, Suite};
 use super::units::LONGEST_RUN;
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, user_cache};
 
 /// The exit code of cargo when it, the compiler or a test fails.
 const FAILED: i32 = 101;
 
 /// Runs the tests of a crate on this machine, and reports them.
 pub(super) fn run(folder: &Path, filter: &str, report: &mut Report) -> Result<(), Failure> {
-    let sdk = match rust::sdk_arguments(folder, &cache()?) {
+    let sdk = match rust::sdk_arguments(folder, &user_cache()?) {
         Ok(arguments) => arguments,
         Err(BuildError::Source(reason)) => {
             report.add(Suite::Unit, "cargo test", "it does not compile", Err(reason));

@@ -23,13 +23,13 @@ pub(super) struct EndpointCheck<'c> {
     pub(super) declared: &'c EndpointInfo,
     /// Inputs are checked: the operator has not disabled it.
     pub(super) is_enforced: bool,
-    /// What the host does not enforce of the schemas.
+    /// The parts of the schemas that the host does not enforce.
     pub(super) unenforced: &'c [Unenforced],
     /// Added to the reason of an answer that is a failure.
     pub(super) advice: &'c str,
 }
 
-/// The result of a check: what was seen, or what is wrong.
+/// The result of a check: the observation, or the fault.
 type Checked = Result<String, String>;
 
 /// The schemas of an endpoint, as far as they can be compiled.

@@ -29,11 +29,11 @@ pub(super) struct ProcessEnd {
     pub(super) code: Option<i32>,
     /// The end of what it wrote to stderr.
     pub(super) stderr: String,
-    /// It was ended because its time was over.
+    /// The tool was ended because its time was over.
     pub(super) is_late: bool,
 }
 
-/// What happens while a tool runs.
+/// An event of a tool that runs.
 enum Event {
     /// A line of stdout.
     Line(Vec<u8>),

@@ -28,9 +28,9 @@ pub(super) struct CheckResult {
     pub(super) group: String,
     pub(super) name: String,
     pub(super) outcome: Outcome,
-    /// What was seen, or what is wrong. A failure may have several lines.
+    /// The observation, or the fault, which may have several lines.
     pub(super) detail: String,
-    /// What the test has printed.
+    /// The output of the test.
     pub(super) output: String,
     pub(super) milliseconds: Option<f64>,
 }
@@ -87,7 +87,7 @@ impl Report {
 
     pub(super) fn push(&mut self, result: CheckResult) {
         if !self.is_json {
-            // A reader that left early has seen enough.
+            // A reader that left early wants no more lines.
             let _ = self.lines(&result).iter().try_for_each(print::line);
             self.has_begun = true;
         }

@@ -10,7 +10,7 @@ use super::cargo;
 use super::process;
 use super::report::{CheckResult, Outcome, Report, Suite};
 use crate::cli::build::plugin_source::{PluginSource, SourceKind};
-use crate::cli::{Failure, cache};
+use crate::cli::{Failure, user_cache};
 
 /// The longest time of a whole run by Python or cargo, which also compiles.
 pub(super) const LONGEST_RUN: Duration = Duration::from_secs(20 * 60);
@@ -47,7 +47,7 @@ pub(super) fn run(
 }
 
 fn javascript_tests(plugin: &Path, filter: &str, timeout: Duration, report: &mut Report) -> Result<(), Failure> {
-    let cache = cache().ok();
+    let cache = user_cache().ok();
     for file in javascript::test_files(plugin) {
         let group = relative(&file, plugin);
         let mut began = false;
@@ -76,7 +76,8 @@ fn python_tests(plugin: &Path, filter: &str, report: &mut Report) -> Result<(), 
     if python::test_files(plugin).is_empty() {
         return Ok(());
     }
-    let command = python::test_command(plugin, filter, &cache()?).map_err(|error| Failure::new(error.to_string()))?;
+    let command =
+        python::test_command(plugin, filter, &user_cache()?).map_err(|error| Failure::new(error.to_string()))?;
     let mut running = None;
     let ended = process::run(command, LONGEST_RUN, |line| match serde_json::from_str(line) {
         Ok(TestReport::Begin { name, .. }) => running = Some(name),
@@ -88,7 +89,7 @@ fn python_tests(plugin: &Path, filter: &str, report: &mut Report) -> Result<(), 
     });
     let end = ended.map_err(|error| Failure { code: 69, message: python::not_there(&error) })?;
     match (end.code, end.is_late) {
-        // A test that ends the process as if all were well hides every test after it.
+        // A test that ends the process with status 0 hides every test after it.
         (Some(0), _) if running.is_none() => Ok(()),
         (Some(NO_TOOLCHAIN), _) => Err(Failure { code: 69, message: end.stderr.trim().to_owned() }),
         (Some(WRONG_SOURCE), _) => Err(Failure { code: 65, message: end.stderr.trim().to_owned() }),

@@ -1,4 +1,4 @@
-// atob and btoa (https://infra.spec.whatwg.org/#forgiving-base64), around the engine's own where it has them.
+// Implements atob and btoa (https://infra.spec.whatwg.org/#forgiving-base64) around the engine's own, where it has any.
 
 import { DOMException } from './events.js';
 

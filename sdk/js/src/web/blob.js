@@ -1,4 +1,4 @@
-// Blob, File and FormData, in memory, and the two encodings of a form.
+// Implements Blob, File and FormData in memory, and the two encodings of a form.
 
 import { bytesOf, decodeUtf8, encodeUtf8 } from './encoding.js';
 import { ReadableStream } from './streams.js';

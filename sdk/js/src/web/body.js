@@ -1,4 +1,4 @@
-// Request and Response (https://fetch.spec.whatwg.org), with streams, text, bytes and forms as bodies.
+// Implements Request and Response (https://fetch.spec.whatwg.org), with streams, text, bytes and forms as bodies.
 
 import { host } from '../host.js';
 import { Blob, encodeMultipart, FormData, join, parseForm } from './blob.js';

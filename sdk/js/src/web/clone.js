@@ -1,4 +1,4 @@
-// structuredClone (https://html.spec.whatwg.org/#structured-cloning), without transfer.
+// Implements structuredClone (https://html.spec.whatwg.org/#structured-cloning), without transfer.
 
 import { Blob } from './blob.js';
 import { DOMException } from './events.js';

@@ -1,4 +1,4 @@
-// console: every line goes to the plugin's stderr, which the host adds to its log.
+// Implements console: every line goes to the plugin's stderr, which the host adds to its log.
 
 import { host } from '../host.js';
 import { stackOf } from '../stack.js';

@@ -1,5 +1,5 @@
-// crypto: random values, digests, and HMAC (https://w3c.github.io/webcrypto). Keys and random values come from the host
-// and are new in each instance: the snapshot of a build never holds one.
+// Implements crypto: random values, digests, and HMAC (https://w3c.github.io/webcrypto). Keys and random values come
+// from the host and are new in each instance: the snapshot of a build never holds one.
 
 import { host } from '../host.js';
 import { refuseInBuild } from '../phase.js';

@@ -1,9 +1,7 @@
-// TextEncoder and TextDecoder (https://encoding.spec.whatwg.org) for UTF-8, UTF-16 and windows-1252, and their streams.
+// Implements TextEncoder and TextDecoder (https://encoding.spec.whatwg.org) for UTF-8, UTF-16 and windows-1252.
 //
 // The engine has no native UTF-8 conversion that JavaScript can reach. Long texts therefore go through native
 // functions that together do the same (escape, encodeURIComponent, base64), and short ones through a loop.
-
-import { TransformStream } from './streams.js';
 
 const SHORT = 64; // code units below which a loop is the quickest
 const CHUNK = 8192; // arguments of one call of String.fromCharCode
@@ -303,57 +301,4 @@ export class TextDecoder {
 // The text of whole UTF-8, as bodies are read: without a byte order mark, ill-formed parts replaced.
 export function decodeUtf8(bytes) {
   return new TextDecoder().decode(bytes);
-}
-
-export class TextDecoderStream extends TransformStream {
-  #decoder;
-
-  constructor(label, options) {
-    const decoder = new TextDecoder(label, options);
-    super({
-      transform(chunk, controller) {
-        const text = decoder.decode(chunk, { stream: true });
-        if (text !== '') controller.enqueue(text);
-      },
-      flush(controller) {
-        const text = decoder.decode();
-        if (text !== '') controller.enqueue(text);
-      },
-    });
-    this.#decoder = decoder;
-  }
-
-  get encoding() {
-    return this.#decoder.encoding;
-  }
-
-  get fatal() {
-    return this.#decoder.fatal;
-  }
-
-  get ignoreBOM() {
-    return this.#decoder.ignoreBOM;
-  }
-}
-
-export class TextEncoderStream extends TransformStream {
-  constructor() {
-    let lead = '';
-    super({
-      transform(chunk, controller) {
-        let text = lead + String(chunk);
-        const last = text.charCodeAt(text.length - 1);
-        lead = last >= 0xd800 && last < 0xdc00 ? text.at(-1) : '';
-        text = lead === '' ? text : text.slice(0, -1);
-        if (text !== '') controller.enqueue(encodeUtf8(text));
-      },
-      flush(controller) {
-        if (lead !== '') controller.enqueue(encodeUtf8(lead));
-      },
-    });
-  }
-
-  get encoding() {
-    return 'utf-8';
-  }
 }

@@ -1,4 +1,5 @@
-// Event, EventTarget, AbortController, AbortSignal and DOMException (https://dom.spec.whatwg.org), without a tree.
+// Implements Event, EventTarget, AbortController, AbortSignal and DOMException without a tree
+// (https://dom.spec.whatwg.org).
 
 import { after } from './timers.js';
 

@@ -1,4 +1,4 @@
-// fetch, over the host's HTTP client. The operator allows origins, and the host adds secrets to requests.
+// Implements fetch over the host's HTTP client. The operator allows origins, and the host adds secrets to requests.
 
 import { host } from '../host.js';
 import { refuseOutsideHandler } from '../phase.js';

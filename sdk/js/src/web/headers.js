@@ -1,4 +1,4 @@
-// Headers (https://fetch.spec.whatwg.org/#headers-class): names in lower case and in their order.
+// Implements Headers (https://fetch.spec.whatwg.org/#headers-class): names in lower case and in their order.
 
 const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 

@@ -1,4 +1,4 @@
-// Percent-encoding, and the sets of characters that each part of a URL encodes
+// Percent-encodes, with the set of characters that each part of a URL encodes
 // (https://url.spec.whatwg.org/#percent-encoded-bytes).
 
 import { encodeUtf8 } from './encoding.js';

@@ -1,4 +1,4 @@
-// Punycode (RFC 3492): labels of international domain names in ASCII.
+// Writes labels of international domain names in ASCII by Punycode (RFC 3492).
 
 const BASE = 36;
 const T_MIN = 1;

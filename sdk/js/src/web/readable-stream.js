@@ -1,4 +1,4 @@
-// ReadableStream (https://streams.spec.whatwg.org/#rs).
+// Implements ReadableStream (https://streams.spec.whatwg.org/#rs).
 
 import { CONTROL, Deferred, highWaterMark } from './stream-queue.js';
 import { FAILED } from './writable-stream.js';

@@ -1,4 +1,4 @@
-// URLSearchParams (https://url.spec.whatwg.org/#interface-urlsearchparams).
+// Implements URLSearchParams (https://url.spec.whatwg.org/#interface-urlsearchparams).
 
 import { decodeUtf8, encodeUtf8 } from './encoding.js';
 import { percentByte, percentDecode } from './percent.js';

@@ -1,4 +1,4 @@
-// SHA-1, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104), over whole messages.
+// Implements SHA-1, SHA-256, SHA-384, SHA-512 (FIPS 180-4) and HMAC (RFC 2104), over whole messages.
 
 // The first 32 bits of the fractional part of a root of a prime, or the next 32 bits, exactly.
 function primes(count) {

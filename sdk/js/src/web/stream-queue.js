@@ -1,4 +1,4 @@
-// What streams of both directions share: promises that are settled from outside, and queuing strategies.
+// Defines what streams of both directions share: promises that are settled from outside, and queuing strategies.
 
 export class Deferred {
   constructor() {

@@ -1,4 +1,4 @@
-// The streams of the web (https://streams.spec.whatwg.org), as bodies and pipelines use them.
+// Exports the streams of the web (https://streams.spec.whatwg.org), as bodies and pipelines use them.
 //
 // Differences: a byte stream (`type: 'bytes'`) has chunks like any other stream, without BYOB readers, and a stream is
 // not transferable.

@@ -1,4 +1,4 @@
-// setTimeout, setInterval and their opposites, on the host's clock.
+// Implements setTimeout, setInterval, clearTimeout and clearInterval on the host's clock.
 //
 // The host ends a request's task only when no wait is left, and a wait cannot be given back. So one loop serves all
 // timers and waits in slices, which grow with the time that it has waited: a timer that is cleared holds the task for

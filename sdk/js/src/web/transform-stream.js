@@ -1,4 +1,4 @@
-// TransformStream (https://streams.spec.whatwg.org/#ts).
+// Implements TransformStream (https://streams.spec.whatwg.org/#ts).
 
 import { ReadableStream } from './readable-stream.js';
 import { CONTROL, Deferred, highWaterMark } from './stream-queue.js';

@@ -1,4 +1,4 @@
-// Hosts of URLs: domains, IPv4 and IPv6 addresses (https://url.spec.whatwg.org/#host-parsing).
+// Parses hosts of URLs: domains, IPv4 and IPv6 addresses (https://url.spec.whatwg.org/#host-parsing).
 
 import { decodeUtf8 } from './encoding.js';
 import { C0, percentDecode, percentEncode } from './percent.js';

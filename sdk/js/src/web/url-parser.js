@@ -1,4 +1,4 @@
-// The state machine that parses URLs (https://url.spec.whatwg.org/#concept-basic-url-parser).
+// Parses URLs by a state machine (https://url.spec.whatwg.org/#concept-basic-url-parser).
 
 import { C0, FRAGMENT, PATH, percentEncode, QUERY, SPECIAL_QUERY, USERINFO } from './percent.js';
 import { trimmed } from './headers.js';

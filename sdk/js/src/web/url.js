@@ -1,4 +1,4 @@
-// URL (https://url.spec.whatwg.org/#url-class).
+// Implements URL (https://url.spec.whatwg.org/#url-class).
 //
 // Difference: international host names are mapped by NFKC and lower case instead of the whole table of UTS 46.
 

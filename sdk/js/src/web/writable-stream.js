@@ -1,4 +1,4 @@
-// WritableStream (https://streams.spec.whatwg.org/#ws).
+// Implements WritableStream (https://streams.spec.whatwg.org/#ws).
 
 import { AbortController } from './events.js';
 import { CONTROL, Deferred, highWaterMark } from './stream-queue.js';

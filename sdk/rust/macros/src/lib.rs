@@ -1,4 +1,4 @@
-//! The attributes of `coinslot-sdk`.
+//! Defines the attributes of `coinslot-sdk`.
 //!
 //! Parses the options in `#[endpoint(..)]` and generates the code of an endpoint; derives what `#[model]` stands for.
 //! The crate has no types of requests and answers: the generated code names the traits of `coinslot-sdk` and leaves

@@ -1,4 +1,4 @@
-//! Answers made of another answer.
+//! Makes answers of another answer.
 
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};

@@ -1,4 +1,4 @@
-//! Redirects.
+//! Answers with a redirect.
 
 use http::StatusCode;
 use http::header::{HeaderValue, LOCATION};

@@ -1,4 +1,4 @@
-//! Server-sent events (WHATWG HTML, section 9.2).
+//! Writes server-sent events (WHATWG HTML, section 9.2).
 //!
 //! Invariant: no text of an author ends an event or starts another field: line breaks in data become further `data`
 //! lines, and those in other fields become spaces.

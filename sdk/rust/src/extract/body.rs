@@ -1,4 +1,4 @@
-//! Bodies that are no JSON: forms, text and bytes.
+//! Reads bodies that are no JSON: forms, text and bytes.
 
 use std::ops::Deref;
 

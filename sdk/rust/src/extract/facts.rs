@@ -1,4 +1,4 @@
-//! Header fields, the client's address and the payment.
+//! Reads header fields, the client's address and the payment.
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Deref;

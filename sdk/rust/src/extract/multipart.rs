@@ -1,9 +1,9 @@
-//! Forms with files (`multipart/form-data`, RFC 7578), read while they arrive.
+//! Reads forms with files (`multipart/form-data`, RFC 7578) while they arrive.
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 
-use self::reader::Reader;
+use self::reader::PartReader;
 use super::{Extract, Request};
 use crate::refusal::Refusal;
 
@@ -43,13 +43,13 @@ const FORM_DATA: &str = "multipart/form-data";
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct Multipart(Reader);
+pub struct Multipart(PartReader);
 
 /// A field of a [`Multipart`] form. What is not read of it is skipped.
 #[derive(Debug)]
 pub struct Field<'m> {
     head: PartHead,
-    reader: &'m mut Reader,
+    reader: &'m mut PartReader,
 }
 
 impl Multipart {
@@ -113,7 +113,7 @@ impl Extract for Multipart {
         let boundary = head::parameters(parameters).find(|(name, _)| name == "boundary").map(|(_, value)| value);
         // RFC 2046, section 5.1.1: from 1 to 70 characters.
         match boundary.filter(|boundary| (1..=70).contains(&boundary.len())) {
-            Some(boundary) => Ok(Self(Reader::new(request.take_body(), &boundary))),
+            Some(boundary) => Ok(Self(PartReader::new(request.take_body(), &boundary))),
             None => Err(malformed(format_args!("`content-type` has no `boundary` of 1 to 70 characters"))),
         }
     }

@@ -1,4 +1,4 @@
-//! Arguments that may be absent or wrong.
+//! Reads arguments that may be absent or wrong.
 
 use super::{Extract, Request};
 use crate::refusal::Refusal;

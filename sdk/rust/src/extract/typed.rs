@@ -1,4 +1,4 @@
-//! Typed header fields.
+//! Reads typed header fields.
 
 use std::ops::Deref;
 

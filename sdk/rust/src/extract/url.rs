@@ -1,4 +1,4 @@
-//! The path's parameters and the query.
+//! Reads the path's parameters and the query.
 
 use std::ops::Deref;
 

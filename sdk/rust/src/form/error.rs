@@ -1,4 +1,4 @@
-//! The error of a form that does not fit its type.
+//! Says why a form does not fit its type.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The imports of the component.
+//! Calls the imports of the component.
 
 use super::Receipt;
 use crate::bindings::coinslot::plugin as contract;

@@ -1,4 +1,4 @@
-//! The simulated host of unit tests: its state belongs to the thread of one test.
+//! Simulates the host in unit tests: its state belongs to the thread of one test.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Values and errors that the host returns.
+//! Defines the values and errors that the host returns.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! The other servers of a test.
+//! Answers for the other servers in a test.
 
 use std::fmt;
 

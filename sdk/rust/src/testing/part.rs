@@ -1,4 +1,4 @@
-//! Forms with files.
+//! Makes forms with files.
 
 use bytes::Bytes;
 

@@ -1,4 +1,4 @@
-//! The paths of requests, by the rules of the host.
+//! Normalizes the paths of requests by the rules of the host.
 //!
 //! A host gives a plugin one spelling of each path, and refuses a path that a proxy could read in another way. The
 //! rules are those of `route/path.rs` of the host. Both sides are tested with `tests/fixtures/request-paths.txt`.

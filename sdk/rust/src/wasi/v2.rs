@@ -1,4 +1,4 @@
-//! WASI 0.2, on the event loop of `wstd`.
+//! Implements the handler, the client and the clock on WASI 0.2, with the event loop of `wstd`.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! WASI 0.3, on the event loop of the host: while one request waits, an instance can answer others.
+//! Implements the handler, the client and the clock on WASI 0.3, with the event loop of the host: while one request
+//! waits, an instance can answer others.
 //!
 //! Each request is a task of the host, with wakers of its own, which also wake it from the task of another request.
 

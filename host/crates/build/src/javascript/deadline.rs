@@ -1,9 +1,9 @@
 //! Ends code of an author that takes too long.
 //!
 //! A store traps when the epoch of its engine has passed its deadline, so a thread increases the epoch in short
-//! intervals, and the store's callback asks at each whether the time is over. What evaluates a module is measured by the
-//! processor's time: on a busy machine an honest module takes many times longer by the clock, and a build that fails
-//! there would succeed when it is repeated. The clock is only the last resort.
+//! intervals, and the store's callback checks at each whether the time is over. The evaluation of a module is measured
+//! by the processor's time: on a busy machine a module takes many times longer by the clock, and a build that fails
+//! there would succeed when it is repeated. The clock bounds an evaluation that waits.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -18,8 +18,8 @@ const TICK: Duration = Duration::from_millis(20);
 
 /// The processor's time that a module's top level may take.
 pub(super) const LONGEST: Duration = Duration::from_secs(10);
-/// The time by the clock after which its evaluation ends in any case: a machine with thirty times the work that it can
-/// do is out of order.
+/// The time by the clock after which its evaluation ends in any case: thirty times as long, for a machine with so much
+/// other work.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// The thread that increases the epoch of an engine. Dropping it ends the thread.

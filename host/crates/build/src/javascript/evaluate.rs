@@ -12,8 +12,8 @@ use wasmtime_wasi_http::{RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView,
 use super::deadline::{Ticker, limit_evaluation};
 use super::engine::{BINDINGS, CompiledEngine};
 use super::explain;
+use super::guest_output::GuestOutput;
 use super::modules::{ENTRY, ENTRY_SOURCE, Modules};
-use super::printed::Printed;
 use crate::BuildError;
 
 wasmtime::component::bindgen!({
@@ -85,7 +85,7 @@ pub(super) fn evaluate(engine: &CompiledEngine, modules: &Modules) -> Result<Eva
     let runtime = runtime.map_err(|error| BuildError::Engine(error.to_string()))?;
     runtime.block_on(async {
         let EvaluatedEngine { mut store, instance, output } = begin(engine, modules, ENTRY_SOURCE).await?;
-        // The snapshot is the host's work, and has no end of its time.
+        // The snapshot is the host's work, and has no deadline.
         store.set_epoch_deadline(u64::MAX / 2);
         let mut memory = super::snapshot::Memory { store: &mut store, instance };
         let component = engine.wizer.snapshot_component(&engine.context, &mut memory).await?;
@@ -99,7 +99,7 @@ pub(super) async fn begin(
     modules: &Modules,
     entry: &str,
 ) -> Result<EvaluatedEngine, BuildError> {
-    let printed = Printed::default();
+    let printed = GuestOutput::default();
     let wasi = WasiCtxBuilder::new()
         .stdout(printed.clone())
         .stderr(printed.clone())
@@ -176,7 +176,7 @@ fn refuse_what_plugins_are_granted(engine: &CompiledEngine, linker: &mut Linker<
     Ok(())
 }
 
-/// A clock that stands still.
+/// A clock whose time never changes.
 struct Constant;
 
 impl HostWallClock for Constant {

@@ -26,7 +26,7 @@ const LISTED: usize = 24;
 /// The most bytes of an error's text that are shown.
 const LONGEST_TEXT: usize = 4 << 10;
 
-/// An error of the engine, with the author's place and line where they are known.
+/// Explains an error of the engine, with the author's place and line where they are known.
 pub(super) fn error(text: &str, modules: &Modules) -> String {
     let text = WRAPPED.iter().fold(text, |text, words| text.strip_prefix(words).unwrap_or(text)).trim_end();
     if let Some(message) = missing_export(text, modules) {
@@ -46,7 +46,8 @@ pub(super) fn error(text: &str, modules: &Modules) -> String {
     with_place(text, modules)
 }
 
-/// A value that is no error, in JavaScript's words. The engine writes its own: `Null"null"`, `Int(5)`, `Object(0x20d620)`.
+/// Names a thrown value that is no error as JavaScript does. The engine writes `Null"null"`, `Int(5)`,
+/// `Object(0x20d620)`.
 fn thrown_value(text: &str) -> String {
     let inside = |prefix: &str| text.strip_prefix(prefix)?.strip_suffix(')');
     let kind = text.split(['(', '"']).next().unwrap_or_default();
@@ -64,7 +65,7 @@ fn thrown_value(text: &str) -> String {
     }
 }
 
-/// An evaluation that the engine did not survive.
+/// Explains a trap, which ended the engine.
 pub(super) fn trap(trap: &wasmtime::Error, modules: &Modules) -> String {
     let files = files(modules);
     match trap.downcast_ref::<wasmtime::Trap>() {
@@ -115,14 +116,14 @@ fn with_place(text: &str, modules: &Modules) -> String {
     let (file, line, column) = place;
     let source = modules.of_author().into_iter().find(|(name, _)| name == file);
     let at = source.as_ref().and_then(|(_, source)| place::offset(source, line, column));
-    let mut told = match (source, at) {
+    let mut message = match (source, at) {
         (Some((_, source)), Some(at)) => place::message(file, &source, (at, at + 1), cause),
         _ => format!("{file}:{line}:{column}: {cause}"),
     };
     if frames.len() > 1 {
-        told.extend(frames.iter().flat_map(|frame| ["\n", frame]));
+        message.extend(frames.iter().flat_map(|frame| ["\n", frame]));
     }
-    told
+    message
 }
 
 /// An error's text, with the limit behind it where there is one.
@@ -136,7 +137,7 @@ fn explained(text: &str) -> String {
     }
 }
 
-/// An import of a name that a module has not, with the names that it has.
+/// Explains an import of a name that a module does not have, with the names that it has.
 fn missing_export(text: &str, modules: &Modules) -> Option<String> {
     let (_, rest) = text.split_once("Could not find export '")?;
     let (name, rest) = rest.split_once("' in module '")?;
@@ -183,7 +184,7 @@ fn exported(modules: &Modules, name: &str) -> Vec<String> {
     names
 }
 
-/// A promise of the top level that nothing settles.
+/// Explains a promise of the top level that nothing settles, with the places of `await`.
 fn endless_wait(modules: &Modules) -> String {
     let cause = "this waits for a promise that nothing settles. The top level runs once, when the plugin is built: \
                  move what waits into the handler, which runs for each request";
@@ -242,8 +243,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_no_error_is_told_in_javascript() {
-        for (engine, told) in [
+    fn a_value_that_is_no_error_is_named_as_javascript_does() {
+        for (engine, named) in [
             (r#"Null"null""#, "null"),
             (r#"Undefined"undefined""#, "undefined"),
             ("Int(5)", "5"),
@@ -253,7 +254,7 @@ mod tests {
             ("Object(0x214b20)", "an object"),
             ("Proxy(0x215ac0)", "an object"),
         ] {
-            assert_eq!(thrown_value(engine), told);
+            assert_eq!(thrown_value(engine), named);
         }
     }
 

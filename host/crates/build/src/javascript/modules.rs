@@ -8,7 +8,7 @@ use std::sync::Arc;
 use coinslot_base::text::excerpt;
 use oxc_resolver::{ResolveOptions, ResolverGeneric};
 
-use super::package::Package;
+use super::package::PackageJson;
 use super::source::on_a_large_stack;
 use super::{source, typescript};
 
@@ -40,12 +40,12 @@ struct ModuleFiles {
     entry: PathBuf,
     package: String,
     resolver: ResolverGeneric<RegularFiles>,
-    found: parking_lot::Mutex<Found>,
+    found: parking_lot::Mutex<FoundModules>,
 }
 
 /// Files by the names that the engine has for them, and the other way round.
 #[derive(Debug, Default)]
-struct Found {
+struct FoundModules {
     files: HashMap<String, PathBuf>,
     names: HashMap<PathBuf, String>,
     read: BTreeSet<PathBuf>,
@@ -62,11 +62,11 @@ struct Found {
 
 impl Modules {
     /// The modules of an entry. `root` is the folder of the plugin.
-    pub(super) fn new(entry: &Path, root: &Path, package: &Package) -> Self {
+    pub(super) fn new(entry: &Path, root: &Path, package: &PackageJson) -> Self {
         let options = ResolveOptions {
             condition_names: ["import", "module", "default"].map(Into::into).into(),
             extensions: [".ts", ".mts", ".tsx", ".mjs", ".js", ".jsx", ".json"].map(Into::into).into(),
-            // TypeScript's habit: a file that is written `./lib.ts` is imported as `./lib.js`.
+            // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
             extension_alias: vec![
                 (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
                 (".mjs".into(), vec![".mjs".into(), ".mts".into()]),

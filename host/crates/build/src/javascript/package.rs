@@ -12,13 +12,13 @@ use crate::{BuildError, plugin_name};
 
 /// The name and the version that a manifest has unless the module sets others.
 #[derive(Debug)]
-pub(super) struct Package {
+pub(super) struct PackageJson {
     pub(super) name: String,
     pub(super) version: String,
 }
 
 /// The package of a module.
-pub(super) fn of(module: &Path) -> Result<Package, BuildError> {
+pub(super) fn of(module: &Path) -> Result<PackageJson, BuildError> {
     let folder = module.parent().unwrap_or(Path::new("."));
     let path = folder.join("package.json");
     let package: Value = match super::source::read(&path) {
@@ -31,7 +31,7 @@ pub(super) fn of(module: &Path) -> Result<Package, BuildError> {
     let text = |key: &str| package[key].as_str().map(str::to_owned);
     let name = text("name").filter(|_| is_main(module, folder, package["main"].as_str()));
     let name = name.map(|name| name.rsplit('/').next().unwrap_or_default().to_owned());
-    Ok(Package {
+    Ok(PackageJson {
         name: plugin_name(&name.unwrap_or_else(|| name_of(module, folder))),
         version: text("version").unwrap_or_else(|| "0.1.0".to_owned()),
     })

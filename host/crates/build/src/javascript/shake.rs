@@ -82,7 +82,8 @@ struct Graph {
 }
 
 impl Graph {
-    /// Reads all modules that are imported, needed or not. None if one evaluates what cannot be foreseen.
+    /// Reads all modules that are imported, needed or not. None if one evaluates text, or imports a module
+    /// whose name is computed.
     fn read(files: &impl Files, entry: &str) -> Option<Self> {
         let mut graph = Self::default();
         let mut known: HashMap<String, Option<usize>> = HashMap::new();
@@ -198,7 +199,7 @@ impl Graph {
             }
             Kind::Import(names, source) => {
                 self.tasks.extend(include(source));
-                // What is read of a name that is used is told by its uses.
+                // The uses of a name have tasks of their own, with the members that they read.
                 let unused = names.iter().filter(|name| !node.used.contains(&name.name));
                 self.tasks.extend(unused.map(|it| Task::Name(index, it.name.clone(), Vec::new())));
             }
@@ -218,7 +219,7 @@ impl Graph {
         if let Some((source, imported)) = node.module.imports.get(name) {
             node.imported.insert(name.to_owned());
             let target = node.targets.get(source).copied();
-            self.tasks.extend(target.map(|target| of(target, imported, path)));
+            self.tasks.extend(target.map(|target| import_task(target, imported, path)));
         } else if let Some(statements) = node.module.declared.get(name) {
             self.tasks.extend(statements.iter().map(|statement| Task::Statement(index, *statement)));
         }
@@ -236,7 +237,7 @@ impl Graph {
             }
             Some(Export::From(source, imported)) => {
                 let target = node.targets.get(source).copied();
-                self.tasks.extend(target.map(|target| of(target, imported, path)));
+                self.tasks.extend(target.map(|target| import_task(target, imported, path)));
             }
             None => return self.export_of_star(index, name, &path),
         }
@@ -283,7 +284,7 @@ impl Graph {
 }
 
 /// The need of what is imported from a module.
-fn of(target: usize, imported: &Imported, path: Vec<String>) -> Task {
+fn import_task(target: usize, imported: &Imported, path: Vec<String>) -> Task {
     match imported {
         Imported::Name(name) => Task::Export(target, name.clone(), path),
         Imported::Namespace => Task::Namespace(target, path),

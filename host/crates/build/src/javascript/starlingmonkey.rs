@@ -39,7 +39,7 @@ pub fn build_with_starlingmonkey(module: &Path, out: &Path) -> Result<(), BuildE
         return Ok(());
     }
     let said = [output.stdout, output.stderr].concat();
-    // The frames of the tool itself tell an author nothing.
+    // The frames of the tool itself do not help an author.
     let is_own = |line: &&str| line.trim_start().starts_with("at ") && line.contains("/@bytecodealliance/");
     let said = String::from_utf8_lossy(&said);
     let lines: Vec<&str> = said.lines().filter(|line| !is_own(line)).collect();

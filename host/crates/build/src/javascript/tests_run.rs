@@ -16,8 +16,8 @@ use wasmtime_wasi_http::{WasiHttpView, p3};
 use super::deadline::{Deadline, Ticker};
 use super::engine::CompiledEngine;
 use super::evaluate::{self, EvaluatedEngine, State};
+use super::guest_output::GuestOutput;
 use super::modules::{Modules, TESTS_SOURCE};
-use super::printed::Printed;
 use super::{EXTENSIONS, package};
 use crate::testing::{TestError, TestOutcome, TestReport, TestResult};
 use crate::{BuildError, files};
@@ -68,7 +68,7 @@ pub fn run_tests(
         };
         modules.close();
         let limit = timeout.saturating_add(GRACE);
-        let mut run = Run { timeout, limit, printed: Printed::default(), running: None, report: &mut report };
+        let mut run = Run { timeout, limit, printed: GuestOutput::default(), running: None, report: &mut report };
         run.printed.write(evaluated.output.as_bytes());
         run.drive(&engine, evaluated, only).await
     })
@@ -80,7 +80,7 @@ struct Run<'r> {
     timeout: Duration,
     /// After this time the engine is stopped: the test computes without end.
     limit: Duration,
-    printed: Printed,
+    printed: GuestOutput,
     /// The name and the place of the test that runs.
     running: Option<(String, Option<String>)>,
     report: &'r mut dyn FnMut(TestReport),

@@ -47,13 +47,19 @@ struct FailingPayer {
 /// A paid call that is at work.
 #[derive(Debug)]
 pub(super) struct PaidCall {
-    pub(super) circuit: Arc<PaidCircuit>,
+    circuit: Arc<PaidCircuit>,
     payer: Arc<str>,
-    /// The permit of the payer's own circuit. None if the payer had no circuit when the call began.
-    own: Option<BreakerPermit>,
-    /// True for a run that has failed before. Its retries have pauses of their own, and its failure counts only if it
-    /// is the trial.
-    is_repeated: bool,
+    run: PaidRun,
+}
+
+/// The run of a paid call.
+#[derive(Debug)]
+enum PaidRun {
+    /// The first run, with the permit of the payer's own circuit. None if the payer had no circuit when the call began.
+    First(Option<BreakerPermit>),
+    /// A run that has failed before. Its retries have pauses of their own, and its failure counts only if it is the
+    /// trial.
+    Repeated,
 }
 
 /// The changes that a failure caused.
@@ -89,22 +95,26 @@ impl PaidCircuit {
             Some(own) => (Some(own.admit()?), self.all_payers.admit_patiently(TRIAL_PATIENCE)?),
             None => (None, self.all_payers.admit()?),
         };
-        Ok(CircuitPermit::paid(permit, self.call(payer, own, false)))
+        Ok(CircuitPermit::paid(permit, self.call(payer, PaidRun::First(own))))
     }
 
     /// Lets a run through that has failed before. It is the trial only if no other call has been for [`TRIAL_PATIENCE`]
     /// after the pause.
     pub(super) fn admit_repeated(self: &Arc<Self>, payer: &str) -> Result<CircuitPermit, BreakerOpen> {
         let permit = self.all_payers.admit_uncounted(TRIAL_PATIENCE)?;
-        Ok(CircuitPermit::paid(permit, self.call(payer, None, true)))
+        Ok(CircuitPermit::paid(permit, self.call(payer, PaidRun::Repeated)))
     }
 
-    fn call(self: &Arc<Self>, payer: &str, own: Option<BreakerPermit>, is_repeated: bool) -> PaidCall {
-        PaidCall { circuit: Arc::clone(self), payer: payer_key(payer), own, is_repeated }
+    fn call(self: &Arc<Self>, payer: &str, run: PaidRun) -> PaidCall {
+        PaidCall { circuit: Arc::clone(self), payer: payer_key(payer), run }
     }
 
     /// Notes an answer. The failures of all payers are no longer in a row, and this payer is no longer one that fails.
-    fn succeeded(&self, permit: BreakerPermit, payer: &str, own: Option<BreakerPermit>) -> Option<BreakerChange> {
+    fn succeeded(&self, permit: BreakerPermit, payer: &str, run: PaidRun) -> Option<BreakerChange> {
+        let own = match run {
+            PaidRun::First(own) => own,
+            PaidRun::Repeated => None,
+        };
         let mut failing = self.failing.lock();
         let change = permit.succeeded();
         // A call from before the circuit opened says nothing about it.
@@ -122,13 +132,11 @@ impl PaidCircuit {
 
     /// Notes a failure of this call. `others` are the payers in its instance, whose calls may be the cause instead.
     fn failed(&self, permit: BreakerPermit, call: PaidCall, others: Vec<Arc<str>>) -> PaidFailure {
-        let PaidCall { payer, own, is_repeated, .. } = call;
+        let PaidCall { payer, run, .. } = call;
         if self.settings.failures == 0 {
             return PaidFailure::default();
         }
-        if is_repeated {
-            return PaidFailure { all_payers: permit.failed(), own: None };
-        }
+        let PaidRun::First(own) = run else { return PaidFailure { all_payers: permit.failed(), own: None } };
         let is_trial = permit.is_trial();
         let mut failing = self.failing.lock();
         let suspects: Vec<_> = others.into_iter().filter(|other| *other != payer).chain([Arc::clone(&payer)]).collect();
@@ -176,14 +184,14 @@ impl PaidCall {
 
     /// Notes that a response has begun: other calls of the payer need not wait for the end of its own trial.
     pub(super) fn responds(&mut self) {
-        if let Some(own) = &mut self.own {
+        if let PaidRun::First(Some(own)) = &mut self.run {
             own.responds();
         }
     }
 
     pub(super) fn succeeded(self, permit: BreakerPermit) -> Option<BreakerChange> {
-        let Self { circuit, payer, own, .. } = self;
-        circuit.succeeded(permit, &payer, own)
+        let Self { circuit, payer, run } = self;
+        circuit.succeeded(permit, &payer, run)
     }
 
     pub(super) fn failed(self, permit: BreakerPermit, others: Vec<Arc<str>>) -> PaidFailure {
@@ -192,8 +200,9 @@ impl PaidCall {
 
     /// Notes a failure that counts for all payers as that of another call in the same instance.
     pub(super) fn failed_with_another(self) -> PaidFailure {
-        let Self { circuit, payer, own, is_repeated } = self;
-        if is_repeated || circuit.settings.failures == 0 {
+        let Self { circuit, payer, run } = self;
+        let PaidRun::First(own) = run else { return PaidFailure::default() };
+        if circuit.settings.failures == 0 {
             return PaidFailure::default();
         }
         let own = circuit.failed_alone(&mut circuit.failing.lock(), &payer, own);

@@ -15,6 +15,7 @@ mod instances;
 mod list;
 mod mailbox;
 mod occupants;
+mod request_task;
 mod slot;
 mod worker;
 

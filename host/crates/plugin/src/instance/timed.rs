@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use coinslot_base::offload::offload;
 use tokio::time::{Instant, Sleep};
 
 use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
 use crate::instance::meter::{GuestMeter, PollTurn};
-use crate::instance::offload::offload;
 
 /// The future of a running guest.
 pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;

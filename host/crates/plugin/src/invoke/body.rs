@@ -13,11 +13,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::breaker::CircuitPermit;
 use crate::fault::Fault;
 use crate::headers::{is_withheld, remove};
-use crate::instance::exchange::{BodyRead, RequestProgress};
+use crate::instance::exchange::BodyRead;
 use crate::instance::meter::GuestMeter;
+use crate::invoke::circuit_report::CircuitReport;
 use crate::invoke::streaming::StreamingGuest;
 
 /// Bytes that are handed out before other tasks of the thread have their turn. A connection of HTTP/1 hands out twice
@@ -36,7 +36,7 @@ pub(super) struct GuestBody {
     /// The guest, until it ends.
     guest: Option<StreamingGuest>,
     /// The report to the plugin's circuits, until it is made.
-    breaker: Option<BreakerReport>,
+    report: Option<CircuitReport>,
     /// Bytes that may still come.
     left: u64,
     /// Bytes that are still to come, if the guest has declared a length.
@@ -49,13 +49,6 @@ pub(super) struct GuestBody {
     meter: Arc<GuestMeter>,
 }
 
-/// The permit of the plugin's circuits for a guest that still writes, and the plugin's name.
-struct BreakerReport {
-    permit: CircuitPermit,
-    plugin: Arc<str>,
-    request: Arc<RequestProgress>,
-}
-
 impl GuestBody {
     /// A body of at most `limit` bytes. `declared` is the length that the head declares.
     pub(super) fn new(
@@ -66,18 +59,12 @@ impl GuestBody {
         meter: Arc<GuestMeter>,
     ) -> Self {
         let (inner, ready) = (Some(inner), VecDeque::new());
-        Self { inner, ready, late_fault: None, guest: None, breaker: None, left: limit, declared, turn: 0, read, meter }
+        Self { inner, ready, late_fault: None, guest: None, report: None, left: limit, declared, turn: 0, read, meter }
     }
 
     /// Adds the guest that is still writing.
-    pub(super) fn written_by(
-        mut self,
-        guest: StreamingGuest,
-        permit: CircuitPermit,
-        plugin: Arc<str>,
-        request: Arc<RequestProgress>,
-    ) -> Self {
-        (self.guest, self.breaker) = (Some(guest), Some(BreakerReport { permit, plugin, request }));
+    pub(super) fn written_by(mut self, guest: StreamingGuest, report: CircuitReport) -> Self {
+        (self.guest, self.report) = (Some(guest), Some(report));
         self
     }
 
@@ -205,8 +192,7 @@ impl GuestBody {
     /// tokio's budget, which could hold back a frame that is there.
     fn poll_remaining(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Fault>>> {
         let frame = tokio::task::unconstrained(std::future::poll_fn(|cx| self.poll_inner(cx)));
-        let frame = std::pin::pin!(frame).poll(cx);
-        match frame {
+        match std::pin::pin!(frame).poll(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(self.count(frame))),
             Poll::Ready(None) => {
                 self.succeed();
@@ -217,8 +203,8 @@ impl GuestBody {
     }
 
     fn succeed(&mut self) {
-        if let Some(BreakerReport { permit, plugin, .. }) = self.breaker.take() {
-            permit.succeeded(&plugin);
+        if let Some(report) = self.report.take() {
+            report.succeeded();
         }
     }
 
@@ -226,10 +212,8 @@ impl GuestBody {
     fn fail(&mut self, fault: Fault) -> Fault {
         self.inner = None;
         self.guest = None;
-        let Some(BreakerReport { permit, plugin, request }) = self.breaker.take() else { return fault };
-        let fault = request.excuse(fault);
-        permit.failed(&plugin, &fault);
-        fault
+        let Some(report) = self.report.take() else { return fault };
+        report.failed(fault)
     }
 
     /// The fault of a guest that gave its body up. Memory that the host refused explains more than the guest's own text.

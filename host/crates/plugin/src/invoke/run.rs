@@ -21,6 +21,7 @@ use crate::instance::permits::{Demand, PermitRequest};
 use crate::instance::timed::TimedGuest;
 use crate::instance::{InstanceReuse, Instances, MeteredAmount};
 use crate::invoke::body::GuestBody;
+use crate::invoke::circuit_report::CircuitReport;
 use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
@@ -42,22 +43,19 @@ pub(crate) async fn invoke(
         None => circuits.admit(receipt.as_ref().map(|receipt| receipt.payer.as_str()))?,
     };
     let progress = Arc::<RequestProgress>::default();
-    let payment = Payment { receipt, is_metered };
-    match run(instances, client, wait, payment, request, &progress, &mut permit).await {
+    let payment = GuestPayment { receipt, is_metered };
+    let begun = run(instances, client, wait, payment, request, &progress, &mut permit).await;
+    let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
+    match begun {
         Ok((parts, body, None)) => {
-            permit.succeeded(&spec.plugin);
+            report.succeeded();
             Ok(Response::from_parts(parts, body.boxed_unsync()))
         }
         Ok((parts, body, Some(guest))) => {
-            permit.responds(&spec.plugin);
-            let body = body.written_by(guest, permit, Arc::clone(&spec.plugin), progress);
-            Ok(Response::from_parts(parts, body.boxed_unsync()))
+            report.responds();
+            Ok(Response::from_parts(parts, body.written_by(guest, report).boxed_unsync()))
         }
-        Err(fault) => {
-            let fault = progress.excuse(fault);
-            permit.failed(&spec.plugin, &fault);
-            Err(fault)
-        }
+        Err(fault) => Err(report.failed(fault)),
     }
 }
 
@@ -79,7 +77,7 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut CircuitPermi
 }
 
 /// The payment as a guest may know it, and the right to set its amount.
-struct Payment {
+struct GuestPayment {
     receipt: Option<PaymentReceipt>,
     is_metered: bool,
 }
@@ -91,13 +89,13 @@ async fn run(
     instances: &Arc<Instances>,
     client: Client,
     wait: Duration,
-    payment: Payment,
+    payment: GuestPayment,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut CircuitPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
-    let Payment { receipt, is_metered } = payment;
+    let GuestPayment { receipt, is_metered } = payment;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let loop_guard = LoopGuard::of(request.headers());

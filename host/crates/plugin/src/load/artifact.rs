@@ -1,4 +1,4 @@
-//! The directory of compiled components.
+//! Keeps compiled components in a directory.
 //!
 //! A file is named by the SHA-256 of the component and the fingerprint of the engine that it was compiled for. It is
 //! written once, under another name first, and never rewritten, because running plugins map it. Its content is native

@@ -9,27 +9,26 @@
 //! (in tests and embedders) a thread compiles.
 
 mod arguments;
+mod process;
 
 use std::ffi::OsString;
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{ExitCode, ExitStatus, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use coinslot_base::text::{bounded, printable};
+use coinslot_base::text::bounded;
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wasmtime::Engine;
 
-use self::arguments::{Arguments, FUNCTIONS, LOW_PRIORITY, ON_DEMAND, Output, WASI};
+use self::arguments::{Arguments, Output};
+pub(crate) use self::process::in_process_of;
 use crate::fault::LoadError;
-use crate::instance::engine::{self, Allocation, EngineKind};
+use crate::instance::engine::{self, EngineKind};
 use crate::load::component::{self, MAX_WASM};
-use crate::load::functions::{FunctionStore, Reuse, carried};
+use crate::load::functions::{FunctionStore, ReuseCounts, carried};
 
 /// Address space of the compiling process, in bytes. A Python component of 18 MB needs under 2 GiB.
 const ADDRESS_SPACE: u64 = 4 << 30;
@@ -37,15 +36,8 @@ const ADDRESS_SPACE: u64 = 4 << 30;
 const CPU_SECONDS: u64 = 180;
 /// The time from the signal of that limit to the end by force, in seconds.
 const CPU_LEEWAY: u64 = 5;
-/// Signals that end a compilation from outside: the host is stopped (HUP, INT, QUIT, TERM), or the kernel is out of
-/// memory (KILL).
-const OUTSIDE_SIGNALS: [i32; 5] = [1, 2, 3, 9, 15];
-/// Wall time of the compiling process.
-const COMPILE_TIMEOUT: Duration = Duration::from_secs(600);
 /// The most threads of one compilation: its address space has no room for more.
 const MOST_THREADS: usize = 16;
-/// Bytes of its error output that are read.
-const EXPLANATION: u64 = 4 << 10;
 
 /// The priority of compilations among the processes of the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -149,17 +141,17 @@ fn confine() {
 }
 
 /// A compiled component.
-struct Compiled {
+struct CompiledComponent {
     artifact: Vec<u8>,
     functions: Option<Arc<FunctionStore>>,
 }
 
-impl Compiled {
+impl CompiledComponent {
     /// Keeps its functions for components with the same code, and says how many there were. Functions that cannot be
     /// kept cost time, and nothing else.
     fn keep_functions(&self) -> Option<String> {
         Some(match self.functions.as_ref()?.keep() {
-            Ok(Reuse { reused, carried, compiled }) => {
+            Ok(ReuseCounts { reused, carried, compiled }) => {
                 format!("reused {reused} functions and compiled {compiled}; the program carried {carried}")
             }
             Err(error) => format!("the compiled functions cannot be kept: {error}"),
@@ -174,7 +166,7 @@ fn compile(
     kind: EngineKind,
     functions: Option<&Path>,
     carried: &'static [u8],
-) -> Result<Compiled, String> {
+) -> Result<CompiledComponent, String> {
     let failed = |error: wasmtime::Error| format!("it does not compile: {error:#}");
     let store = match functions {
         Some(dir) => {
@@ -185,7 +177,7 @@ fn compile(
     };
     let engine = engine::compiler(kind, store.clone().map(|store| store as _)).map_err(failed)?;
     let artifact = precompile(&engine, wasm)?;
-    Ok(Compiled { artifact, functions: store })
+    Ok(CompiledComponent { artifact, functions: store })
 }
 
 /// Compiles on all processors. The threads have the priority of this one.
@@ -201,84 +193,6 @@ fn precompile(engine: &Engine, wasm: &[u8]) -> Result<Vec<u8>, String> {
     threads.install(|| engine.precompile_component(wasm)).map_err(|error| {
         let damage = component::validate(wasm).err();
         damage.map_or_else(|| failed(&error), |damage| damage.to_string())
-    })
-}
-
-/// Compiles in a child process of `executable`, whose path is absolute, into `draft`. `functions` is the directory of
-/// compiled functions.
-pub(crate) async fn in_process_of(
-    executable: &Path,
-    priority: CompilePriority,
-    wasm: &[u8],
-    kind: EngineKind,
-    functions: &Path,
-    draft: &NamedTempFile,
-) -> Result<(), LoadError> {
-    let failed =
-        |error: io::Error| LoadError::Unavailable(format!("cannot run the compiler {}: {error}", executable.display()));
-    let mut child = tokio::process::Command::new(executable)
-        .args(["compile", WASI, kind.wasi.version()])
-        .args((kind.allocation == Allocation::OnDemand).then_some(ON_DEMAND))
-        .args((priority == CompilePriority::Low).then_some(LOW_PRIORITY))
-        // A path of this process, such as one below `/proc/self/fd`, leads there only until the child is started.
-        .current_dir(functions)
-        .args([FUNCTIONS, "."])
-        // The executable may be `/proc/self/exe`, which is no name for a list of processes.
-        .arg0("coinslot")
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::from(draft.as_file().try_clone().map_err(failed)?))
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        // Else a Ctrl-C for the host, which finishes its work first, would end it at once.
-        .process_group(0)
-        .spawn()
-        .map_err(failed)?;
-    let (mut stdin, stderr) = (child.stdin.take(), child.stderr.take());
-    let feed = async {
-        if let Some(stdin) = &mut stdin {
-            // A child that gave up early closes the pipe, and its exit status reports the failure.
-            let _ = stdin.write_all(wasm).await;
-        }
-        drop(stdin.take());
-    };
-    let listen = async {
-        let mut text = Vec::new();
-        if let Some(stderr) = stderr {
-            let _ = stderr.take(EXPLANATION).read_to_end(&mut text).await;
-        }
-        text
-    };
-    let finished = async { tokio::join!(feed, listen, child.wait()) };
-    let Ok(((), text, status)) = tokio::time::timeout(COMPILE_TIMEOUT, finished).await else {
-        return Err(LoadError::Invalid(format!(
-            "it did not compile within {} seconds: make it smaller",
-            COMPILE_TIMEOUT.as_secs()
-        )));
-    };
-    let status = status.map_err(failed)?;
-    if status.success() {
-        tracing::debug!(functions = %printable(String::from_utf8_lossy(&text).trim()), "a component is compiled");
-        return Ok(());
-    }
-    Err(failure(status, &text))
-}
-
-/// The reason of a compilation that ended with this status, and wrote this explanation.
-fn failure(status: ExitStatus, text: &[u8]) -> LoadError {
-    let text = printable(String::from_utf8_lossy(text).trim());
-    if status.code() == Some(i32::from(OUTSIDE)) {
-        return LoadError::Unavailable(text);
-    }
-    if status.signal().is_some_and(|signal| OUTSIDE_SIGNALS.contains(&signal)) {
-        return LoadError::Unavailable(format!("its compilation was stopped from outside ({status})"));
-    }
-    LoadError::Invalid(if status.code().is_some() && !text.is_empty() {
-        text
-    } else {
-        format!(
-            "its compilation was stopped ({status}), most likely at its limit of memory or CPU time: make it smaller"
-        )
     })
 }
 

@@ -90,7 +90,7 @@ pub(super) struct FunctionStore {
 /// The functions of a component that has been compiled: how many were found, how many of these among what the program
 /// carries, and how many were not found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Reuse {
+pub(super) struct ReuseCounts {
     pub(super) reused: usize,
     pub(super) carried: usize,
     pub(super) compiled: usize,
@@ -130,10 +130,10 @@ impl FunctionStore {
     /// for the next one of the same thread, clears it, and forgets the exception tables (`DataFlowGraph::clear`). Those of
     /// the last trampoline are then a part of the key. Their code is the same and is in the file once, so that another key
     /// adds little to it; but a few of them are no reason to write it.
-    pub(super) fn keep(&self) -> io::Result<Reuse> {
+    pub(super) fn keep(&self) -> io::Result<ReuseCounts> {
         let mut functions = mem::take(&mut *self.compiled.lock());
         let [reused, carried] = [&self.reused, &self.reused_of_carried].map(|count| count.load(Ordering::Relaxed));
-        let reuse = Reuse { reused, carried, compiled: functions.len() };
+        let reuse = ReuseCounts { reused, carried, compiled: functions.len() };
         if functions.len() <= reuse.reused / MANY {
             return Ok(reuse);
         }

@@ -9,7 +9,7 @@ use crate::fault::LoadError;
 use crate::load::component::{ComponentInfo, VERSION, shown};
 use crate::load::interface_name::InterfaceName;
 
-/// The outside of a component. All of it is read from its bytes; no code of it has run.
+/// The facts that the bytes of a component show. No code of it has run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Inspection {

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use aws_lc_rs::hmac;
 use coinslot_base::file;
-use coinslot_base::own_key::{KEY, KeyOrigin, OwnKey};
+use coinslot_base::own_key::{KeyOrigin, OwnKey};
 
 /// Bytes of a MAC.
 pub(super) const MAC: usize = 32;
@@ -28,7 +28,7 @@ pub(super) struct Seal(hmac::Key);
 impl Seal {
     /// The seal of a directory, which is reached by `dir`, and known to people by `name`.
     pub(super) fn of(dir: &Path, name: &Path) -> io::Result<Self> {
-        let OwnKey { bytes, origin } = OwnKey::open(&dir.join(FILE), fresh)?;
+        let OwnKey { bytes, origin } = OwnKey::open(&dir.join(FILE))?;
         let folder = name.display();
         match origin {
             KeyOrigin::Kept | KeyOrigin::Made => {}
@@ -104,12 +104,6 @@ impl Seal {
 
 fn is_equal(found: &[u8], mac: &[u8]) -> bool {
     aws_lc_rs::constant_time::verify_slices_are_equal(found, mac).is_ok()
-}
-
-fn fresh() -> [u8; KEY] {
-    let mut key = [0; KEY];
-    aws_lc_rs::rand::fill(&mut key).expect("the system has random numbers");
-    key
 }
 
 #[cfg(test)]

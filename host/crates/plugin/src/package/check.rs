@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The longest value in a message, in characters.
 const SHOWN: usize = 80;
 
-/// The members of an endpoint, in the order in which a difference is told.
+/// The members of an endpoint, in the order in which a difference is reported.
 const MEMBERS: [(&str, &str); 8] = [
     ("price", "price"),
     ("mimeType", "media type"),

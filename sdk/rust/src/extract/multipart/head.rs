@@ -1,4 +1,4 @@
-//! The header fields of a part.
+//! Parses the header fields of a part.
 
 use super::malformed;
 use crate::refusal::Refusal;

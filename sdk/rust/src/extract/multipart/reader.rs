@@ -16,17 +16,17 @@ const MAX_HEAD: usize = 8 * 1024;
 const MAX_PADDING: usize = 128;
 
 #[derive(Debug)]
-pub(super) struct Reader {
+pub(super) struct PartReader {
     body: Body,
     buffer: BytesMut,
     /// The line break that belongs to the delimiter, two hyphens and the boundary.
     delimiter: Vec<u8>,
-    place: Place,
+    place: ReadPosition,
 }
 
 /// The place in the body up to which it has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ReadPosition {
     /// In the contents of a part, or before the first part, which is read alike.
     Contents,
     /// Behind a delimiter.
@@ -35,17 +35,17 @@ enum Place {
     End,
 }
 
-impl Reader {
+impl PartReader {
     pub(super) fn new(body: Body, boundary: &str) -> Self {
         // The first delimiter may stand at the very beginning, where no line has ended.
         let buffer = BytesMut::from(&b"\r\n"[..]);
-        Self { body, buffer, delimiter: format!("\r\n--{boundary}").into_bytes(), place: Place::Contents }
+        Self { body, buffer, delimiter: format!("\r\n--{boundary}").into_bytes(), place: ReadPosition::Contents }
     }
 
     /// Skips the rest of this part, and returns the header fields of the next one; none at the end.
     pub(super) async fn next_part(&mut self) -> Result<Option<Bytes>, Refusal> {
         while self.chunk().await?.is_some() {}
-        if self.place == Place::End || self.is_last().await? {
+        if self.place == ReadPosition::End || self.is_last().await? {
             return Ok(None);
         }
         let padding = self.until(b"\r\n", MAX_PADDING, "a delimiter").await?;
@@ -59,20 +59,20 @@ impl Reader {
         } else {
             self.until(b"\r\n\r\n", MAX_HEAD, "the header fields of a part").await?
         };
-        self.place = Place::Contents;
+        self.place = ReadPosition::Contents;
         Ok(Some(head))
     }
 
     /// The next chunk of this part; none at its end.
     pub(super) async fn chunk(&mut self) -> Result<Option<Bytes>, Refusal> {
-        if self.place != Place::Contents {
+        if self.place != ReadPosition::Contents {
             return Ok(None);
         }
         loop {
             let safe = match memmem::find(&self.buffer, &self.delimiter) {
                 Some(0) => {
                     let _ = self.buffer.split_to(self.delimiter.len());
-                    self.place = Place::Delimiter;
+                    self.place = ReadPosition::Delimiter;
                     return Ok(None);
                 }
                 Some(at) => at,
@@ -92,7 +92,7 @@ impl Reader {
         if !self.buffer.starts_with(b"--") {
             return Ok(false);
         }
-        self.place = Place::End;
+        self.place = ReadPosition::End;
         Ok(true)
     }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 
 use super::head::PartHead;
-use super::reader::Reader;
+use super::reader::PartReader;
 use super::{Multipart, Refusal};
 use crate::body::{Body, BodyError};
 use crate::testing::block_on;
@@ -27,7 +27,7 @@ type FieldParts = (String, Option<String>, Option<String>, String);
 /// The fields of a body that arrives in pieces of this size.
 fn fields(body: &str, size: usize) -> Result<Vec<FieldParts>, Refusal> {
     let pieces = body.as_bytes().chunks(size).map(Bytes::copy_from_slice).collect();
-    let mut form = Multipart(Reader::new(Body::chunks(Pieces(pieces)), "XyZ"));
+    let mut form = Multipart(PartReader::new(Body::chunks(Pieces(pieces)), "XyZ"));
     block_on(async {
         let mut fields = Vec::new();
         while let Some(field) = form.next_field().await? {
@@ -87,7 +87,7 @@ fn a_field_that_is_not_read_is_skipped() {
          content-disposition: form-data; name=b\r\n\r\nx\r\n--XyZ--",
         "long ".repeat(1_000)
     );
-    let mut form = Multipart(Reader::new(Body::from(body), "XyZ"));
+    let mut form = Multipart(PartReader::new(Body::from(body), "XyZ"));
     block_on(async {
         form.next_field().await.expect("a form").expect("a field");
         let field = form.next_field().await.expect("a form").expect("a field");

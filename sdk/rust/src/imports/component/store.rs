@@ -1,4 +1,4 @@
-//! The key-value store of `wasi:keyvalue`, with the atomic steps of `coinslot:keyvalue`.
+//! Calls the key-value store of `wasi:keyvalue`, with the atomic steps of `coinslot:keyvalue`.
 
 use crate::bindings::coinslot::keyvalue::atomics as own_atomics;
 use crate::bindings::wasi::keyvalue::{atomics, batch, store};

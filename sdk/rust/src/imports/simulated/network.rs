@@ -1,4 +1,4 @@
-//! The other servers of a unit test: a function that answers requests.
+//! Simulates the other servers in a unit test by a function that answers requests.
 
 use std::cell::RefCell;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! A key-value store in memory, for the thread of one test. It has no quota.
+//! Simulates the key-value store in memory, for the thread of one test and without a quota.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Outgoing HTTP of `wasi:http`.
+//! Sends requests to other servers by the outgoing handler of `wasi:http`.
 //!
 //! The request's body is sent while the answer is awaited, and also while the answer's body is read: another server may
 //! answer before it has read all.

@@ -1,4 +1,4 @@
-//! The exported `wasi:http/incoming-handler`.
+//! Exports `wasi:http/incoming-handler`.
 
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 

@@ -1,4 +1,4 @@
-//! Bodies that the plugin sends.
+//! Sends bodies to the host.
 //!
 //! Invariant: the host learns from the future behind a body whether the body is complete. [`BodyWriter`] reports a body
 //! whose writer is dropped as cut short, also one whose request was given up.

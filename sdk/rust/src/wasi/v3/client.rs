@@ -1,4 +1,4 @@
-//! Requests to other servers, by `wasi:http/client`.
+//! Sends requests to other servers by `wasi:http/client`.
 //!
 //! The request's body is sent while the answer is awaited, and also while the answer's body is read: another server may
 //! answer before it has read all.

@@ -1,4 +1,4 @@
-//! The exported `wasi:http/handler`.
+//! Exports `wasi:http/handler`.
 
 use wasip3::http::types::{ErrorCode, Fields, Request, Response as WasiResponse};
 use wasip3::http_compat::{BodyWriter, http_from_wasi_request};

@@ -1,4 +1,4 @@
-//! Writes a module without what is not needed of it. Lines stay where they are.
+//! Writes a module without the parts that are not needed. Lines stay where they are.
 
 use super::ModuleNode;
 use super::module::{Kind, Name, Source};

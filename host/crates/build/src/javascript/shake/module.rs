@@ -1,4 +1,4 @@
-//! Reads of a module what it declares, imports, exports and refers to, statement by statement.
+//! Reads the declarations, imports, exports and references of a module, statement by statement.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use oxc_parser::Parser;
 use oxc_semantic::{Scoping, SemanticBuilder};
 use oxc_span::{GetSpan, SourceType, Span};
 
-use super::references::{Context, References};
+use super::references::{EffectContext, References};
 use crate::javascript::source::on_a_large_stack;
 
 /// A module: its statements, and the names of its top level.
@@ -28,7 +28,7 @@ pub(in crate::javascript) struct Module {
     pub(in crate::javascript) declared: HashMap<String, Vec<usize>>,
     /// The specifiers of all its imports.
     pub(in crate::javascript) sources: Vec<String>,
-    /// It evaluates text, or imports what only its evaluation tells.
+    /// The module evaluates text, or imports a module whose name only its evaluation shows.
     pub(in crate::javascript) is_opaque: bool,
 }
 
@@ -97,7 +97,7 @@ pub(in crate::javascript) enum Export {
     From(String, Imported),
 }
 
-/// Reads a module. None if it is no JavaScript, which its evaluation tells better.
+/// Reads a module. None if it is no JavaScript: its evaluation reports the mistake in detail.
 pub(in crate::javascript) fn read(text: &str) -> Option<Module> {
     on_a_large_stack(|| Ok(read_here(text))).ok().flatten()
 }
@@ -158,7 +158,7 @@ impl Module {
                 Kind::All(name, source)
             }
             Statement::ExportDeclaration(it) => {
-                has_effect = it.declaration.may_have_side_effects(&Context(scoping));
+                has_effect = it.declaration.may_have_side_effects(&EffectContext(scoping));
                 found.visit_declaration(&it.declaration);
                 Kind::Declaration
             }
@@ -167,7 +167,7 @@ impl Module {
                 Kind::Code
             }
             other => {
-                has_effect = other.may_have_side_effects(&Context(scoping));
+                has_effect = other.may_have_side_effects(&EffectContext(scoping));
                 found.visit_statement(other);
                 Kind::Code
             }
@@ -225,8 +225,10 @@ impl Module {
         self.exports.insert("default".to_owned(), export);
         match declaration {
             ExportDefaultDeclarationKind::FunctionDeclaration(_) => false,
-            ExportDefaultDeclarationKind::ClassDeclaration(class) => class.may_have_side_effects(&Context(scoping)),
-            other => other.as_expression().is_none_or(|it| it.may_have_side_effects(&Context(scoping))),
+            ExportDefaultDeclarationKind::ClassDeclaration(class) => {
+                class.may_have_side_effects(&EffectContext(scoping))
+            }
+            other => other.as_expression().is_none_or(|it| it.may_have_side_effects(&EffectContext(scoping))),
         }
     }
 

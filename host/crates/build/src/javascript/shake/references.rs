@@ -10,7 +10,7 @@ use oxc_semantic::Scoping;
 
 use super::module::Use;
 
-/// Members of a member that are told apart: `z.coerce.number` has two.
+/// The levels of members that are distinguished: `z.coerce.number` has two.
 const LONGEST_PATH: usize = 4;
 
 /// Collects the references of a statement to names of the top level.
@@ -20,7 +20,7 @@ pub(super) struct References<'s> {
     seen: HashSet<Use>,
     /// Specifiers of `import()`.
     pub(super) dynamic: Vec<String>,
-    /// The statement evaluates text, or imports what only its evaluation tells.
+    /// The statement evaluates text, or imports a module whose name only its evaluation shows.
     pub(super) is_opaque: bool,
 }
 
@@ -79,17 +79,16 @@ impl<'a> Visit<'a> for References<'_> {
     }
 }
 
-/// Takes the annotations of pure calls at their word, and every read of a property and of an unknown global as an
-/// effect.
-pub(super) struct Context<'s>(pub(super) &'s Scoping);
+/// Trusts the annotations of pure calls, and counts every read of a property and of an unknown global as an effect.
+pub(super) struct EffectContext<'s>(pub(super) &'s Scoping);
 
-impl<'a> GlobalContext<'a> for Context<'_> {
+impl<'a> GlobalContext<'a> for EffectContext<'_> {
     fn is_global_reference(&self, reference: &IdentifierReference<'a>) -> bool {
         reference.reference_id.get().is_some_and(|id| !self.0.has_binding(id))
     }
 }
 
-impl<'a> MayHaveSideEffectsContext<'a> for Context<'_> {
+impl<'a> MayHaveSideEffectsContext<'a> for EffectContext<'_> {
     fn annotations(&self) -> bool {
         true
     }

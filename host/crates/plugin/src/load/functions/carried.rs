@@ -25,7 +25,7 @@ use crate::instance::processor_kind::Processor;
 const ROUNDS: usize = 8;
 const LACKING: usize = 64;
 
-/// The functions of a component, and what is told of them.
+/// The functions of a component, and the report about them.
 pub(crate) struct Carried {
     /// The file.
     pub(crate) bytes: Vec<u8>,

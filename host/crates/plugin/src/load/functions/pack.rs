@@ -1,4 +1,4 @@
-//! The file of compiled functions: reading the part of one name, and writing it whole.
+//! Reads the part of one name from the file of compiled functions, and writes the file whole.
 //!
 //! A file is `MAGIC`, the SHA-256 of the rest, the number of functions and the length of each, the number of packs, the
 //! packs, and the functions. A pack is its name, the number of its keys, and for each key the number of its function:
@@ -19,16 +19,16 @@ const HEAD: usize = MAGIC.len() + DIGEST;
 const NUMBER: usize = 4;
 
 /// The key by which wasmtime asks for a function: a hash of its code before compilation, and of all settings.
-pub(crate) type Key = [u8; DIGEST];
+pub(crate) type FunctionKey = [u8; DIGEST];
 
 /// Functions by their keys.
-pub(crate) type Functions = BTreeMap<Key, Vec<u8>>;
+pub(crate) type Functions = BTreeMap<FunctionKey, Vec<u8>>;
 
 /// The functions of one name in a file.
 #[derive(Debug, Default)]
 pub(super) struct Pack {
     bytes: Cow<'static, [u8]>,
-    index: HashMap<Key, Range<usize>>,
+    index: HashMap<FunctionKey, Range<usize>>,
 }
 
 impl Pack {
@@ -47,13 +47,13 @@ impl Pack {
         self.bytes.get(self.index.get(key)?.clone())
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&Key, &[u8])> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&FunctionKey, &[u8])> {
         self.index.iter().filter_map(|(key, range)| Some((key, self.bytes.get(range.clone())?)))
     }
 }
 
 /// The places, in the file that has this body, of the functions of this name.
-fn index(name: &str, body: &[u8]) -> Option<HashMap<Key, Range<usize>>> {
+fn index(name: &str, body: &[u8]) -> Option<HashMap<FunctionKey, Range<usize>>> {
     let mut rest = body;
     let count = number(&mut rest)?;
     let mut lengths = split(&mut rest, count.checked_mul(NUMBER)?)?;

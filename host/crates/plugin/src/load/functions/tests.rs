@@ -39,7 +39,7 @@ fn find(dir: &Path, wasm: &[u8], fingerprint: &str) -> Option<Vec<u8>> {
     }
     let reuse = store.keep().expect("kept");
     let (reused, compiled) = (usize::from(found.is_some()), usize::from(found.is_none()));
-    assert_eq!(reuse, Reuse { reused, carried: 0, compiled });
+    assert_eq!(reuse, ReuseCounts { reused, carried: 0, compiled });
     found
 }
 
@@ -155,7 +155,7 @@ fn what_a_program_carries_is_found_where_the_directory_has_nothing_and_the_direc
     let first = open(&large(), "one");
     assert_eq!(first.get(&[1; 32]).as_deref(), Some(b"carried".as_slice()));
     assert_eq!(first.get(&[9; 32]), None);
-    assert_eq!((first.keep().expect("kept"), files()), (Reuse { reused: 1, carried: 1, compiled: 0 }, 0));
+    assert_eq!((first.keep().expect("kept"), files()), (ReuseCounts { reused: 1, carried: 1, compiled: 0 }, 0));
     assert_eq!(open(&module(SMALL as u32, 0x0c), "one").get(&[1; 32]), None, "other code");
     assert_eq!(open(&large(), "two").get(&[1; 32]), None, "another engine");
 
@@ -165,7 +165,7 @@ fn what_a_program_carries_is_found_where_the_directory_has_nothing_and_the_direc
     let both = open(&large(), "one");
     assert_eq!(both.get(&[2; 32]).as_deref(), Some(b"carried".as_slice()));
     assert_eq!(both.get(&[9; 32]).as_deref(), Some(b"compiled".as_slice()));
-    assert_eq!(both.keep().expect("kept"), Reuse { reused: 2, carried: 1, compiled: 0 });
+    assert_eq!(both.keep().expect("kept"), ReuseCounts { reused: 2, carried: 1, compiled: 0 });
 }
 
 /// A program that carries what is damaged works as one that carries nothing.

@@ -1,9 +1,9 @@
-//! Runs work that cannot be pre-empted off the async worker threads, a bounded amount at once.
+//! Runs work that cannot be interrupted off the async worker threads, a bounded amount at once.
 //!
-//! An epoch cannot interrupt two things that a guest with much memory does: one instruction may fill a hundred
-//! megabytes, and at the guest's end one system call gives them back. The host's hash of a large body takes as long. On
-//! a worker thread each of them would hold up every connection of that thread. `block_in_place` makes tokio hand those
-//! connections to another thread, and the kernel shares the processors between the threads.
+//! Some work takes milliseconds without an await: a guest's instruction that fills a hundred megabytes, the system call
+//! that gives them back at the guest's end, the hash of a large body. On a worker thread each of them would hold up
+//! every connection of that thread. `block_in_place` makes tokio hand those connections to another thread, and the
+//! kernel shares the processors between the threads.
 //!
 //! The number of threads that work so at once is bounded by half of the processors, because they would take all of
 //! them otherwise. Work that is offloaded within offloaded work (a guest that is dropped while it is polled) runs

@@ -15,9 +15,9 @@ const KEPT: usize = 64 << 10;
 
 /// The output of a guest. Clones share it.
 #[derive(Clone, Default)]
-pub(super) struct Printed(Arc<Mutex<VecDeque<u8>>>);
+pub(super) struct GuestOutput(Arc<Mutex<VecDeque<u8>>>);
 
-impl Printed {
+impl GuestOutput {
     pub(super) fn write(&self, bytes: &[u8]) {
         let mut kept = self.0.lock();
         kept.extend(bytes);
@@ -32,19 +32,19 @@ impl Printed {
     }
 }
 
-impl IsTerminal for Printed {
+impl IsTerminal for GuestOutput {
     fn is_terminal(&self) -> bool {
         false
     }
 }
 
-impl StdoutStream for Printed {
+impl StdoutStream for GuestOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
         Box::new(self.clone())
     }
 }
 
-impl AsyncWrite for Printed {
+impl AsyncWrite for GuestOutput {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.write(bytes);
         Poll::Ready(Ok(bytes.len()))

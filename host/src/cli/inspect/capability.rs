@@ -1,0 +1,58 @@
+//! Shows what a component asks for, and what it is granted of that.
+
+use coinslot_plugin::{Capability, Inspection};
+
+use super::or_none;
+use crate::config::{KeySource, PluginConfig};
+
+/// One capability: the imports that ask for it, and the grants.
+pub(super) struct CapabilityRow {
+    capability: Capability,
+    asked: Vec<String>,
+    /// None if the plugin's name is not known.
+    granted: Option<Vec<String>>,
+}
+
+impl CapabilityRow {
+    pub(super) fn new(capability: Capability, inspection: &Inspection, own: Option<&PluginConfig>) -> Self {
+        let asked = inspection.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
+        Self { capability, asked: asked.collect(), granted: own.map(|own| granted(capability, own)) }
+    }
+
+    pub(super) fn line(&self) -> String {
+        let asked =
+            if self.asked.is_empty() { "not asked".to_owned() } else { format!("asked ({})", self.asked.join(", ")) };
+        let granted = match &self.granted {
+            None => "not known without its name".to_owned(),
+            Some(list) => or_none(list.clone()),
+        };
+        format!("{:<16}{asked}; granted: {granted}", self.capability.name())
+    }
+
+    pub(super) fn json(&self) -> serde_json::Value {
+        serde_json::json!({ "name": self.capability, "asked": self.asked, "granted": self.granted })
+    }
+}
+
+/// The grants as names and numbers, without the values of secrets and of the configuration.
+fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
+    match capability {
+        Capability::OutgoingHttp => {
+            let secrets = own.secrets.iter().map(|secret| {
+                let from = match &secret.value {
+                    KeySource::Env(name) => format!("the variable {name}"),
+                    KeySource::File(file) => file.display().to_string(),
+                };
+                format!("the host adds {} to {} from {from}", secret.place, secret.origin)
+            });
+            own.http.iter().map(ToString::to_string).chain(secrets).collect()
+        }
+        Capability::Configuration => own.config.iter().map(|(key, _)| key.clone()).collect(),
+        Capability::KeyValue => {
+            let quota = own.keyvalue.iter();
+            quota
+                .map(|quota| format!("{} KiB, {} keys, {} KiB each", quota.bytes >> 10, quota.keys, quota.value >> 10))
+                .collect()
+        }
+    }
+}
