@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::budget::{Exhausted, HeldBytes};
+use super::budget::{Exhausted, HeldBytes, STEP};
 
 /// Bytes that arrive in pieces.
 ///
@@ -35,12 +35,12 @@ impl HeldBuffer {
         Ok(())
     }
 
-    /// Grows as a vector does, or by less if the budget has no room for that.
+    /// Grows ahead of what is needed, so that few pieces have the bytes copied: within the unit in which the budget counts,
+    /// and by a quarter beyond it. If the budget has no room for that, the buffer grows by as much as is needed.
     fn grow_for(&mut self, length: usize) -> Result<(), Exhausted> {
-        let ahead = |capacity: usize| capacity.min(self.most).max(length);
-        let doubled = ahead(self.bytes.capacity().saturating_mul(2));
-        let by_a_quarter = ahead(length.saturating_add(length / 4));
-        for capacity in [doubled, by_a_quarter, length] {
+        let capacity = self.bytes.capacity();
+        let ahead = if length <= STEP { STEP.min(2 * capacity) } else { capacity.saturating_add(capacity / 4) };
+        for capacity in [ahead.min(self.most).max(length), length] {
             if self.held.grow_to(capacity).is_ok() {
                 self.bytes.reserve_exact(capacity - self.bytes.len());
                 return Ok(());
@@ -59,7 +59,7 @@ impl HeldBuffer {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
-    use super::super::budget::{ByteBudget, STEP};
+    use super::super::budget::ByteBudget;
     use super::*;
 
     const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(93, 184, 216, 34));
@@ -75,17 +75,18 @@ mod tests {
     fn a_buffer_takes_no_more_memory_than_is_counted() {
         let budget = ByteBudget::new(1_000 * STEP);
         let mut buffer = HeldBuffer::new(budget.client(CLIENT), usize::MAX);
-        for _ in 0..9 {
-            buffer.push(&[b'x'; STEP]).expect("room");
-            assert_eq!(buffer.bytes.capacity(), buffer.held.bytes());
+        for _ in 0..90 {
+            buffer.push(&[b'x'; STEP / 10]).expect("room");
+            assert!(buffer.bytes.capacity() <= buffer.held.bytes());
         }
     }
 
     #[test]
     fn a_declared_length_bounds_the_room_that_is_kept() {
         let budget = ByteBudget::new(1_000 * STEP);
-        let mut buffer = HeldBuffer::new(budget.client(CLIENT), 10 * STEP);
-        assert_eq!(fill(&mut buffer, &[b'x'; STEP], 9), (9, 10 * STEP));
+        let mut buffer = HeldBuffer::new(budget.client(CLIENT), 9 * STEP);
+        assert_eq!(fill(&mut buffer, &[b'x'; 4 * STEP], 2), (2, 8 * STEP));
+        assert_eq!(fill(&mut buffer, &[b'x'; STEP], 1), (1, 9 * STEP), "and not a quarter more");
         assert_eq!(buffer.whole(), vec![b'x'; 9 * STEP]);
     }
 

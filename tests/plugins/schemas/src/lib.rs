@@ -18,7 +18,7 @@ const ITEM: &str = r##"{"$ref":"#/$defs/Get","$defs":{"Get":{"type":"object","re
 
 /// A form with a box that may be unchecked, and a file of three bytes at most.
 const FORM: &str = r#"{"type":"object","required":["body"],"properties":{"body":{"type":"object",
-"properties":{"box":{"const":"on"},"file":{"type":"string","maxLength":3}}}}}"#;
+"contentMediaType":"multipart/form-data","properties":{"box":{"const":"on"},"file":{"type":"string","maxLength":3}}}}}"#;
 
 const FIND: &str = r#"{"type":"object","x-order":["q"],"required":["query"],"properties":{"query":{"type":"object","required":["q"],
 "properties":{"q":{"type":"string"},"limit":{"type":"integer","maximum":100},"tag":{"type":"array"}}}}}"#;
