@@ -18,8 +18,8 @@ pub enum Language {
     Zig,
 }
 
-/// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name, and `{{sdk}}`
-/// the version of the SDK.
+/// A file of a template: its path in the folder, and its text, in which `{{name}}` is the plugin's name,
+/// `{{version}}` the version of the SDK, and `{{sdk}}` the folder with the SDKs in the cache.
 type TemplateFile = (&'static str, &'static str);
 
 const TYPESCRIPT: &[TemplateFile] = &[
@@ -98,8 +98,11 @@ impl Language {
 /// is unpacked into the cache.
 pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let mut files: Vec<(PathBuf, String)> = Vec::new();
+    let is_clangs = matches!(language, Language::C | Language::Cpp);
+    let sdk = if is_clangs { sdk::unpack(cache)?.join("sdk") } else { PathBuf::new() };
     for (path, text) in language.template() {
-        let text = text.replace("{{name}}", name).replace("{{sdk}}", rust::VERSION);
+        let text = text.replace("{{name}}", name).replace("{{version}}", rust::VERSION);
+        let text = text.replace("{{sdk}}", &sdk.to_string_lossy());
         files.push((folder.join(path), text));
     }
     if language == Language::TypeScript {
@@ -127,6 +130,19 @@ pub fn create(folder: &Path, name: &str, language: Language, cache: &Path) -> Re
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The flags named a folder `0.1.0/c`, which is nowhere, and clangd found no `coinslot.h`.
+    #[test]
+    fn an_editor_finds_the_header_by_the_flags_of_a_new_plugin() {
+        let (folder, cache) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+        for (name, language) in [("c", Language::C), ("cpp", Language::Cpp)] {
+            let shop = folder.path().join(name);
+            create(&shop, "shop", language, cache.path()).expect("a plugin");
+            let flags = std::fs::read_to_string(shop.join("compile_flags.txt")).expect("flags");
+            let include = flags.lines().find_map(|line| line.strip_prefix("-I")).expect("a folder");
+            assert!(Path::new(include).join("coinslot.h").is_file(), "{flags}");
+        }
+    }
 
     #[test]
     fn a_link_that_leads_nowhere_is_not_written_through() {
