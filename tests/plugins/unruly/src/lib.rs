@@ -1,6 +1,6 @@
-//! Exhausts a resource, as the query says: `recurse` without end, `leak` handles, answer with `headers` or
-//! `trailers` without end, `chatter` into the log, `newlines` into the log, `forget` to answer, leave an answer
-//! `unfinished`, `hoard-bodies` of requests that are never sent, or `hoard-texts` of such requests.
+//! Exhausts a resource, as the query says: `recurse` without end, `overflow` the stack in its memory, `leak` handles,
+//! answer with `headers` or `trailers` without end, `chatter` into the log, `newlines` into the log, `forget` to answer,
+//! leave an answer `unfinished`, `hoard-bodies` of requests that are never sent, or `hoard-texts` of such requests.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,6 +17,10 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
         "recurse" => {
             let depth = recurse(1);
             answer(out, 200, &depth.to_string());
+        }
+        "overflow" => {
+            let sum = overflow(1);
+            answer(out, 200, &sum.to_string());
         }
         "leak" => {
             let mut held = Vec::new();
@@ -93,9 +97,20 @@ fn fill(body: &OutgoingBody) {
     }
 }
 
+/// The depth at which a recursion would end.
+static END: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// Recurses on the stack in linear memory, on which each call keeps a page.
+fn overflow(depth: u64) -> u64 {
+    let kept = std::hint::black_box([depth; 512]);
+    if depth == END.load(Relaxed) {
+        return depth;
+    }
+    overflow(depth + 1).rotate_left(3).wrapping_add(kept[depth as usize % 512])
+}
+
 /// Recurses on the host's stack, not on the guest's own, which would end sooner.
 fn recurse(depth: u64) -> u64 {
-    static END: AtomicU64 = AtomicU64::new(u64::MAX);
     if depth == END.load(Relaxed) {
         return depth;
     }

@@ -325,7 +325,12 @@ async fn memory_that_the_host_keeps_for_a_guest_is_limited() {
 #[tokio::test]
 async fn recursion_handles_and_header_fields_are_limited() {
     let plugin = load("unruly").await;
-    for (how, expected) in [("recurse", "512 KiB of stack, which no setting changes"), ("leak", ""), ("headers", "")] {
+    for (how, expected) in [
+        ("recurse", "512 KiB of stack, which no setting changes"),
+        ("overflow", "call each other again and again, and so used up the stack"),
+        ("leak", ""),
+        ("headers", ""),
+    ] {
         let fault = call(&plugin, get(&format!("/?{how}"))).await.unwrap_err();
         assert!(matches!(&fault, Fault::Trap(text) if text.contains(expected)), "{how}: {fault:?}");
     }

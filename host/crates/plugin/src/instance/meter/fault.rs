@@ -1,9 +1,10 @@
 //! Explains why a guest ended, by what its meter has noted.
 
+use std::collections::HashSet;
 use std::sync::atomic::Ordering::Relaxed;
 
 use coinslot_base::text::bounded;
-use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime::{FrameInfo, PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::GuestMeter;
@@ -73,15 +74,28 @@ impl GuestMeter {
 /// backtrace. wasmtime puts the backtrace first, and so the cause would be what is cut off.
 fn trap_text(error: &wasmtime::Error, panic: Option<&str>) -> String {
     let panic = panic.map(|panic| format!(": it panicked at {panic}")).unwrap_or_default();
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
     let advice = match error.downcast_ref::<Trap>() {
         Some(Trap::StackOverflow) => format!(
             ": its calls may take {} KiB of stack, which no setting changes: nest calls less deeply, or write a loop",
             STACK >> 10
         ),
+        // The stack that compilers put into linear memory ends there, or where other data begins.
+        Some(Trap::MemoryOutOfBounds) if backtrace.is_some_and(is_recursion) => {
+            ": its functions call each other again and again, and so used up the stack that its compiler has given it (1 MiB in \
+             Rust and C): nest calls less deeply, or write a loop"
+                .to_owned()
+        }
         Some(_) | None => String::new(),
     };
-    match error.downcast_ref::<WasmBacktrace>() {
+    match backtrace {
         Some(backtrace) => format!("{}{advice}{panic}\n{backtrace}", error.root_cause()),
         None => format!("{error:#}{panic}"),
     }
+}
+
+/// True if the innermost calls are those of a few functions. wasmtime keeps some twenty frames.
+fn is_recursion(backtrace: &WasmBacktrace) -> bool {
+    let functions: HashSet<u32> = backtrace.frames().iter().map(FrameInfo::func_index).collect();
+    backtrace.frames().len() >= 4 * functions.len() && functions.len() <= 4
 }
