@@ -3,12 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { atob as ourAtob, btoa as ourBtoa } from '../src/web/base64.js';
-import {
-  TextDecoder as Ours,
-  TextDecoderStream,
-  TextEncoder as OurEncoder,
-  TextEncoderStream,
-} from '../src/web/encoding.js';
+import { TextDecoder as Ours, TextEncoder as OurEncoder } from '../src/web/encoding.js';
+import { TextDecoderStream, TextEncoderStream } from '../src/web/encoding-streams.js';
 import { ReadableStream } from '../src/web/streams.js';
 import { generator } from './support/random.js';
 
