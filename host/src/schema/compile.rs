@@ -161,8 +161,8 @@ impl SchemaCompiler {
 
 /// Has each reference of a subschema name its target by the pointer from the root.
 ///
-/// The library resolves a reference by base URIs and dialects, and where it found another target than [`SchemaDocument`] it
-/// would apply subschemas that nothing counts.
+/// The library resolves a reference by base URIs and dialects, and where it found another target than
+/// [`SchemaDocument`] it would apply subschemas that nothing counts.
 fn refer_by_pointer(fields: &mut Map<String, Value>, node: &SchemaNode<'_>, is_2019: bool) {
     NAMES.iter().for_each(|name| drop(fields.shift_remove(*name)));
     if !node.pointer.is_empty() {
