@@ -4,36 +4,18 @@
 //! under `properties`. Only the latter makes the value smaller. So a circle of the former never ends, and a subschema
 //! that is reached in many such ways is applied as many times to one value.
 
+mod subschemas;
+
 use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
+use self::subschemas::{children, same_value};
 use super::error::{SchemaError, SchemaFault};
 use super::form::percent_decoded;
 
 /// The most subschemas that may be applied to one value because of one of them.
 const MAX_WIDTH: u64 = 10_000;
-
-/// Keywords whose subschema is applied to the same value.
-const SAME_VALUE: [&str; 4] = ["not", "if", "then", "else"];
-const SAME_VALUE_LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
-const SAME_VALUE_MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
-
-/// Keywords whose subschema is applied to parts of the value. `items` is a list in older drafts.
-const PARTS: [&str; 7] = [
-    "items",
-    "additionalItems",
-    "additionalProperties",
-    "contains",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-];
-const PARTS_LISTS: [&str; 2] = ["prefixItems", "items"];
-const PARTS_MAPS: [&str; 2] = ["properties", "patternProperties"];
-
-/// Keywords whose subschemas are applied only where a reference leads to them.
-const DEFINITIONS: [&str; 2] = ["$defs", "definitions"];
 
 /// A schema and its subschemas.
 #[derive(Debug)]
@@ -284,31 +266,6 @@ impl<'s> SchemaDocument<'s> {
 
 fn address(schema: &Map<String, Value>) -> usize {
     std::ptr::from_ref(schema).addr()
-}
-
-/// All subschemas directly below a schema, with the pointers from it to them.
-fn children(schema: &Map<String, Value>) -> Vec<(&Value, String)> {
-    let mut children = Vec::new();
-    for keyword in SAME_VALUE.iter().chain(&PARTS).chain(&["contentSchema"]) {
-        children.extend(schema.get(*keyword).map(|child| (child, format!("/{keyword}"))));
-    }
-    for keyword in SAME_VALUE_LISTS.iter().chain(&PARTS_LISTS) {
-        let list = schema.get(*keyword).and_then(Value::as_array).into_iter().flatten();
-        children.extend(list.enumerate().map(|(index, child)| (child, format!("/{keyword}/{index}"))));
-    }
-    for keyword in SAME_VALUE_MAPS.iter().chain(&PARTS_MAPS).chain(&DEFINITIONS) {
-        let map = schema.get(*keyword).and_then(Value::as_object).into_iter().flatten();
-        children.extend(map.map(|(name, child)| (child, format!("/{keyword}/{}", escaped(name)))));
-    }
-    children
-}
-
-/// The subschemas directly below a schema that are applied to its own value.
-fn same_value(schema: &Map<String, Value>) -> impl Iterator<Item = &Value> {
-    let single = SAME_VALUE.iter().filter_map(|keyword| schema.get(*keyword));
-    let lists = SAME_VALUE_LISTS.iter().filter_map(|keyword| schema.get(*keyword)?.as_array()).flatten();
-    let maps = SAME_VALUE_MAPS.iter().filter_map(|keyword| schema.get(*keyword)?.as_object());
-    single.chain(lists).chain(maps.flat_map(Map::values))
 }
 
 /// A name as a segment of a JSON pointer (RFC 6901).

@@ -1,13 +1,16 @@
 //! Checks the input of a request: its path parameters, its query and its body as one value.
 
+mod failure;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use coinslot_base::json::JsonError;
 use http::HeaderValue;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
 
+pub(in crate::schema) use self::failure::NoValue;
+pub use self::failure::{CheckFailure, InputPart, InputRefusal};
 use super::body::{self, BodyKind};
 use super::budget::{Budget, CheckExhausted, within};
 use super::coerce::{Coerced, NotEncoded};
@@ -63,52 +66,6 @@ pub enum Effort {
     /// As much as a quote for each pass: a million steps, some 50 milliseconds, and as many more for each MiB of the
     /// body. JSON takes two passes, and text that can be read in several ways up to nine.
     Full,
-}
-
-/// A part of the input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum InputPart {
-    Path,
-    Query,
-    Body,
-    /// The input as a whole.
-    Whole,
-}
-
-/// A request whose input does not fit its schema.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct InputRefusal {
-    pub part: InputPart,
-    /// A JSON pointer to the field, such as `/query/limit`.
-    pub pointer: String,
-    /// The keyword of the schema, such as `maximum`; or `json`, `duplicate_name`, `encoding` or `form`. Empty if the
-    /// place was too expensive to find.
-    pub keyword: String,
-    /// A part of a sentence.
-    pub reason: String,
-}
-
-/// The reason why an input was not found to fit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CheckFailure {
-    Refused(InputRefusal),
-    /// The effort was not enough to tell.
-    TooComplex,
-}
-
-impl From<NoValue> for CheckFailure {
-    fn from(failure: NoValue) -> Self {
-        match failure {
-            NoValue::Refused(refusal) => Self::Refused(refusal),
-            NoValue::TooLarge => Self::TooComplex,
-        }
-    }
-}
-
-impl From<CheckExhausted> for CheckFailure {
-    fn from(CheckExhausted: CheckExhausted) -> Self {
-        Self::TooComplex
-    }
 }
 
 impl InputSchema {
@@ -221,61 +178,6 @@ fn fields(part: InputPart, types: Option<&FieldTypes>, fields: Vec<FormField>) -
     }
     let object = types.unwrap_or(&FieldTypes::default()).object(fields);
     object.map(Some).map_err(|NotEncoded(name)| NoValue::not_encoded(part, &name))
-}
-
-/// The reason why an input is not a value.
-#[derive(Debug)]
-pub(super) enum NoValue {
-    Refused(InputRefusal),
-    TooLarge,
-}
-
-impl NoValue {
-    pub(super) fn refused(part: InputPart, keyword: &str, reason: String) -> Self {
-        Self::Refused(InputRefusal { part, pointer: part.pointer().to_owned(), keyword: keyword.to_owned(), reason })
-    }
-
-    pub(super) fn not_encoded(part: InputPart, name: &str) -> Self {
-        let pointer = format!("{}/{}", part.pointer(), escaped(name));
-        let reason = "it is not percent-encoded UTF-8: write %25 for a percent sign".to_owned();
-        Self::Refused(InputRefusal { part, pointer, keyword: "encoding".to_owned(), reason })
-    }
-}
-
-impl InputPart {
-    fn pointer(self) -> &'static str {
-        match self {
-            Self::Path => "/path",
-            Self::Query => "/query",
-            Self::Body => "/body",
-            Self::Whole => "",
-        }
-    }
-}
-
-impl From<JsonError> for NoValue {
-    fn from(error: JsonError) -> Self {
-        match error {
-            JsonError::TooLarge { .. } => Self::TooLarge,
-            JsonError::DuplicateKey { .. } => Self::refused(InputPart::Body, "duplicate_name", error.to_string()),
-            JsonError::Syntax { .. } | JsonError::TooDeep { .. } => {
-                Self::refused(InputPart::Body, "json", format!("it is not JSON: {error}"))
-            }
-        }
-    }
-}
-
-impl From<Mismatch> for InputRefusal {
-    fn from(mismatch: Mismatch) -> Self {
-        let Mismatch { pointer, keyword, reason } = mismatch;
-        let part = match pointer.split('/').nth(1) {
-            Some("path") => InputPart::Path,
-            Some("query") => InputPart::Query,
-            Some("body") => InputPart::Body,
-            _ => InputPart::Whole,
-        };
-        Self { part, pointer, keyword, reason }
-    }
 }
 
 impl Effort {
