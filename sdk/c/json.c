@@ -35,6 +35,9 @@ const coinslot_json *coinslot_json_parse(const char *text, size_t size) {
 const coinslot_json *coinslot_json_body(coinslot_request *request) {
   size_t size;
   const char *body = coinslot_body(request, &size);
+  /* RFC 8259, section 8.1: a byte order mark may be ignored. The host ignores one before it takes a payment. */
+  const cs_slice mark = {"\xef\xbb\xbf", 3};
+  if (body != NULL && size >= 3 && cs_equal((cs_slice){body, 3}, mark)) body += 3, size -= 3;
   return coinslot_json_parse(body, size);
 }
 

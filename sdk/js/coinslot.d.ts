@@ -241,7 +241,7 @@ declare module 'coinslot' {
      * @param status From 400 to 599, and not 402. `quote` and `check` refuse with 400 to 499.
      * @param code A stable word for programs, such as `unknown_author`.
      * @param message A sentence that says what to do instead.
-     * @param more Further fields of the answer.
+     * @param more Further fields of the answer, beside `error`, `message` and the host's `charged`.
      */
     constructor(status: number, code: string, message: string, more?: Record<string, unknown>);
     readonly status: number;

@@ -55,6 +55,7 @@ mod schemas;
 mod sdk;
 mod sdk_examples;
 mod security;
+mod sellers;
 mod settlement_faults;
 mod shared_instances;
 mod shared_target;

@@ -1,7 +1,8 @@
 //! Pays prices that a plugin quotes for each request, as stock clients do: they ask once, and repeat the request.
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, FacilitatorMode, TestChain, altered, decode, guest};
+use coinslot_tests::{DevHost, FacilitatorMode, TestChain, altered, decode, guest, run};
+use serde_json::json;
 
 async fn price(challenge: &reqwest::Response) -> String {
     assert_eq!(challenge.status(), 402);
@@ -186,4 +187,47 @@ async fn a_request_that_is_quoted_as_free_needs_no_facilitator() {
         assert_eq!(refused.status(), 503, "{}", host.log());
     }
     assert_eq!(status("?free").await, 200);
+}
+
+/// A module in TypeScript whose quote reads a default of one of two forms, and whose schema refers to itself.
+const FORMS: &str = r##"import { post } from "coinslot";
+const one = (kind: string, size: object) => ({ properties: { kind: { const: kind }, size }, required: ["kind"] });
+const body = { type: "object", anyOf: [one("pro", { default: "large" }), one("basic", { type: "string" })] };
+const quote = ({ body }: any) => (body.size === "large" ? "0.9" : "0.1");
+post("/forms", { quoted: "0.9", quote, body }, ({ body }: any) => body);
+const node = { properties: { next: { anyOf: [{ allOf: [{ $ref: "#" }], required: ["x"] }, { $ref: "#" }] } } };
+post("/nodes", { quoted: "0.9", quote: () => "0.1", body: { type: "object", ...node } }, () => "ok");
+"##;
+
+/// A request for the small form cost the price of the large one, because the form that it did not fit had left its default.
+#[tokio::test]
+async fn a_quote_in_javascript_reads_the_defaults_of_the_form_that_was_sent() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("shop.ts"), FORMS).expect("a module");
+    let built = run(dir.path(), &["build", "shop.ts"]);
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+    let host = DevHost::builder().plugin("shop.wasm", &dir.path().join("shop.wasm")).start().await;
+    let ask = |body: &serde_json::Value| host.client().post(host.url("/forms")).json(body);
+    for (sent, cost, received) in [
+        (json!({"kind": "basic"}), 100_000, json!({"kind": "basic"})),
+        (json!({"kind": "pro"}), 900_000, json!({"kind": "pro", "size": "large"})),
+    ] {
+        let before = host.chain().balance(host.seller()).await;
+        let challenge = ask(&sent).send().await.expect("an answer");
+        assert_eq!(price(&challenge).await, cost.to_string(), "{sent}");
+        let payment = host.payer(0).pay(&challenge).header();
+        let paid = ask(&sent).header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+        assert_eq!(paid.json::<serde_json::Value>().await.expect("JSON"), received);
+        assert_eq!(host.chain().balance(host.seller()).await - before, U256::from(cost));
+    }
+    // Two alternatives took time that doubled with each level, and a deep body used up the stack.
+    for (depth, answer) in [(30, 402), (120, 400)] {
+        let body = (0..depth).fold(json!({}), |inner, _| json!({ "next": inner }));
+        let asked = host.client().post(host.url("/nodes")).json(&body).send().await.expect("an answer");
+        assert_eq!(asked.status(), answer, "{depth} levels: {}", host.log());
+        if answer == 400 {
+            let refusal: serde_json::Value = asked.json().await.expect("JSON");
+            assert_eq!((&refusal["error"], &refusal["charged"]), (&"input_too_complex".into(), &"no".into()));
+        }
+    }
 }

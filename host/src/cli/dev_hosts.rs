@@ -63,11 +63,17 @@ impl DevHost {
     }
 }
 
-/// The dev.json of a host that serves this URL, the nearest first.
+/// The dev.json of the running host that serves this URL, the nearest first.
 pub(super) fn serving(url: &Url) -> Option<PathBuf> {
-    let near = nearby().find(|host| host.url.origin() == url.origin());
-    let host = near.or_else(|| noted().into_iter().find(|host| host.url.origin() == url.origin() && host.is_running()));
+    // The file of a host that has ended must not decide which key pays what serves at its address now.
+    let is_it = |host: &DevHost| host.url.origin() == url.origin() && host.is_running();
+    let host = nearby().find(is_it).or_else(|| noted().into_iter().find(is_it));
     host.map(|host| host.file)
+}
+
+/// True if a host of this user runs in the current folder.
+pub(super) fn is_running_here() -> bool {
+    DevHost::of(Path::new(DEV_FILE)).is_some_and(|host| host.is_running())
 }
 
 /// The running host that a path alone means: the nearest, or the only one of this user.

@@ -19,6 +19,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use coinslot_base::text::excerpt;
 use coinslot_x402::{UnixTime, header};
 
 use super::Failure;
@@ -128,6 +129,7 @@ async fn finish(
     let status = answer.status;
     let receipt = answer.receipt();
     let why = receipt.as_ref().and_then(|receipt| receipt.error_reason.clone()).or_else(|| answer.challenge_error());
+    let why = why.map(|why| excerpt(&why, http::MOST_SHOWN));
     let purchase = saved.purchase.settled(receipt.as_ref());
     let paid = receipt.is_some_and(|receipt| receipt.success);
     let shown = output.answer(answer, paid.then_some(&purchase)).await;

@@ -9,8 +9,7 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::dev_hosts::DEV_FILE;
-use super::{Failure, print};
+use super::{Failure, dev_hosts, print};
 use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, NOT_ANEW, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
@@ -54,7 +53,7 @@ pub enum PluginsCommand {
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let is_default = args.config == Path::new("coinslot.toml") && !args.config.exists();
     let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
-    let is_dev_running = Path::new(DEV_FILE).exists();
+    let is_dev_running = dev_hosts::is_running_here();
     if args.command.is_none() && is_default && (is_dev_running || dev.exists()) {
         show(&read(&dev)?, args.json)?;
         if args.json || is_dev_running {

@@ -10,7 +10,7 @@ use super::{Failure, print};
 /// Ends with 74 if a file cannot be written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct WitArgs {
-    /// The folder. Files of these names in it are overwritten.
+    /// The folder. Files of these names in it are replaced; folders that are links are refused.
     #[arg(default_value = "wit", value_name = "DIR")]
     pub dir: PathBuf,
 }

@@ -6,6 +6,9 @@ use coinslot_x402::price::{Amount, AmountError, Asset, Decimal};
 
 use super::{PaymentOption, ReceivedChallenge};
 
+/// The most ways to pay that a reason names.
+const SHOWN: usize = 5;
+
 /// The limits of a payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpendingPolicy {
@@ -49,7 +52,10 @@ impl SpendingPolicy {
                 max: self.max.digits.clone(),
             });
         }
-        let mut reasons = challenge.unusable.clone();
+        let mut reasons: Vec<String> = challenge.unusable.iter().take(SHOWN).cloned().collect();
+        if challenge.unusable.len() > SHOWN {
+            reasons.push(format!("and {} more", challenge.unusable.len() - SHOWN));
+        }
         if let Some(network) = &self.network
             && !challenge.options.is_empty()
         {

@@ -50,8 +50,24 @@ static void damage(void) {
   CHECK(coinslot_json_parse(deep + 1, 256) != NULL);
 }
 
+static const coinslot_json *body(const char *text, size_t size) {
+  coinslot_request request = {0};
+  cs_append(&request.body, text, size);
+  return coinslot_json_body(&request);
+}
+
+/* The host ignores a byte order mark, so such a body was paid for, and was no JSON to the plugin. */
+static void marked(void) {
+  const coinslot_json *json = body("\xef\xbb\xbf{\"a\":1}", 10);
+  CHECK(coinslot_json_integer(json, "/a", 0) == 1);
+  CHECK(coinslot_json_integer(body("{\"a\":2}", 7), "/a", 0) == 2);
+  CHECK(body("\xef\xbb\xbf\xef\xbb\xbf{}", 8) == NULL);
+  CHECK(body("\xef\xbb\xbf", 3) == NULL && body("\xef\xbb", 2) == NULL && body("", 0) == NULL);
+}
+
 void test_json(void) {
   damage();
+  marked();
   const coinslot_json *json = parse(
       " { \"a\" : [ 1, {\"b\" : \"x\\ny\\u00e9\\ud83d\\ude00\\u0000\\ud800\"} , -2.5e1 ] , "
       "\"\" : true, \"a/b~c\": null, \"n\": 1e3, \"twice\": 1, \"tw\\u0069ce\": 2 } ");

@@ -5,6 +5,10 @@ export const pointerTo = (path) =>
 
 export const isObject = (value) => value !== null && typeof value === 'object' && !Array.isArray(value);
 
+// A field of an object of JSON, which may be missing. What objects inherit is none: callers and schemas choose names such
+// as `constructor`.
+export const own = (object, key) => (object && Object.hasOwn(object, key) ? object[key] : undefined);
+
 export function isEqual(a, b) {
   if (a === b) return true;
   if (Array.isArray(a)) return Array.isArray(b) && a.length === b.length && a.every((item, i) => isEqual(item, b[i]));
@@ -13,17 +17,19 @@ export function isEqual(a, b) {
   return keys.length === Object.keys(b).length && keys.every((key) => Object.hasOwn(b, key) && isEqual(a[key], b[key]));
 }
 
-// A text that is the same for equal values of JSON.
-function canonical(value) {
-  if (Array.isArray(value)) return `[${value.map(canonical).join()}]`;
+// A text that is the same for equal values of JSON. Calls `step` for each part of the value.
+function canonical(value, step) {
+  step();
+  if (Array.isArray(value)) return `[${value.map((item) => canonical(item, step)).join()}]`;
   if (!isObject(value)) return JSON.stringify(value) ?? '';
-  const field = (key) => `${JSON.stringify(key)}:${canonical(value[key])}`;
+  const field = (key) => `${JSON.stringify(key)}:${canonical(value[key], step)}`;
   return `{${Object.keys(value).sort().map(field).join()}}`;
 }
 
 // Whether an item equals another one. Callers choose the number of items, so no item is compared with all others.
-export function hasTwice(items) {
-  return new Set(items.map((item) => (typeof item === 'string' ? `"${item}` : canonical(item)))).size < items.length;
+export function hasTwice(items, step) {
+  const texts = items.map((item) => (typeof item === 'string' ? `"${item}` : canonical(item, step)));
+  return new Set(texts).size < items.length;
 }
 
 // The subschema that a reference within the schema names. Undefined if there is none.
@@ -32,7 +38,7 @@ export function resolve(root, reference) {
   if (reference.startsWith('#/')) {
     let at = root;
     for (const part of decodeURIComponent(reference.slice(2)).split('/')) {
-      at = at?.[part.replaceAll('~1', '/').replaceAll('~0', '~')];
+      at = own(at, part.replaceAll('~1', '/').replaceAll('~0', '~'));
     }
     return at;
   }

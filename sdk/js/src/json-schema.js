@@ -1,23 +1,34 @@
 // Validates values by JSON Schema (2020-12), for schemas that are plain JSON such as TypeBox makes: every keyword of
 // the validation and applicator vocabularies, and references within the schema. `format` is an annotation, as the
-// standard has it. Fills in the `default` of a property that is missing.
+// standard has it. A value is checked as it came; then its missing properties get the `default` of the subschemas that
+// it fits.
 
-import { hasTwice, isEqual, isObject, resolve } from './json-schema-document.js';
+import { hasTwice, isObject, own, resolve } from './json-schema-document.js';
+import { article, checkAny, checkNumber, isType, partsOf, typeOf, unknown } from './json-schema-values.js';
 
-export function typeOf(value) {
-  if (value === null) return 'null';
-  if (Array.isArray(value)) return 'array';
-  if (typeof value === 'number') return Number.isInteger(value) ? 'integer' : 'number';
-  return typeof value;
-}
+// Thrown for a value that takes more stack or steps than there are. Nothing is known about the value.
+export class TooComplex extends Error {}
 
-const isType = (type, actual) => type === actual || (type === 'number' && actual === 'integer');
+// Subschemas within one another. The stack of an instance holds some 380, by whatever keywords.
+const MOST_DEPTH = 300;
 
-// One validation: collects problems, and which properties and items a schema has looked at.
+// Subschemas applied, problems and defaults: of a small value, and more for each part of a large one.
+const MOST_STEPS = 2_000;
+const STEPS_OF_PART = 50;
+
+// One validation: collects problems, defaults, and which properties and items a schema has looked at.
+//
+// Callers choose the value, so depth and steps are bounded. A schema that refers to itself in two alternatives would take
+// time that doubles with each level: what a reference found in an object or array is kept. The functions that call each
+// other for each level are few, and use no callbacks, because all of their frames lie on the stack.
 class Validation {
-  constructor(root) {
+  constructor(root, value) {
     this.root = root;
     this.patterns = new Map();
+    this.defaults = []; // { object, key, value }, of the subschemas that fit so far
+    this.referred = new Map(); // by schema and value: the problems, defaults and keys that were found
+    this.depth = 0;
+    this.steps = MOST_STEPS + STEPS_OF_PART * partsOf(value);
   }
 
   pattern(text) {
@@ -25,17 +36,24 @@ class Validation {
     return this.patterns.get(text);
   }
 
-  // Whether a value fits a schema. The problems go to `out`, the keys and indices looked at to `seen`.
+  step() {
+    if (--this.steps < 0) throw new TooComplex();
+  }
+
+  // Whether a value fits a schema. The problems go to `out`, the keys and indices looked at to `seen`. The defaults of a
+  // schema that does not fit are forgotten by its caller, unless that does not fit either.
   check(schema, value, path, out, seen = new Set()) {
+    this.step();
     if (schema === true || schema === undefined) return true;
-    const before = out.length;
-    const add = (rule, message, at = path) => out.push({ path: at, message, rule });
     if (schema === false) {
-      add('false', 'is not allowed');
+      out.push({ path, message: 'is not allowed', rule: 'false' });
       return false;
     }
+    if (++this.depth > MOST_DEPTH) throw new TooComplex();
+    const before = out.length;
+    const add = (rule, message, at = path) => out.push({ path: at, message, rule });
     const context = { schema, value, path, out, seen, add };
-    if (schema.$ref !== undefined) this.check(resolve(this.root, schema.$ref), value, path, out, seen);
+    if (schema.$ref !== undefined) this.checkReference(context);
     if (this.checkType(context)) {
       checkAny(context);
       if (typeof value === 'string') this.checkString(context);
@@ -43,10 +61,42 @@ class Validation {
       if (Array.isArray(value)) this.checkArray(context);
       if (isObject(value)) this.checkObject(context);
     }
-    this.checkCombined(context);
-    if (Array.isArray(value)) this.checkUnevaluatedItems(context);
-    if (isObject(value)) this.checkUnevaluatedProperties(context);
+    for (const one of schema.allOf ?? []) this.check(one, value, path, out, seen);
+    if (schema.anyOf) this.checkAlternatives(context, 'anyOf', (hits) => hits >= 1);
+    if (schema.oneOf) this.checkAlternatives(context, 'oneOf', (hits) => hits === 1);
+    if (schema.not !== undefined || schema.if !== undefined) this.checkConditions(context);
+    if (schema.unevaluatedItems !== undefined && Array.isArray(value)) this.checkUnevaluatedItems(context);
+    if (schema.unevaluatedProperties !== undefined && isObject(value)) this.checkUnevaluatedProperties(context);
+    this.depth--;
     return out.length === before;
+  }
+
+  checkReference({ schema, value, path, out, seen }) {
+    const target = resolve(this.root, schema.$ref);
+    if (value === null || typeof value !== 'object') {
+      this.check(target, value, path, out, seen);
+      return;
+    }
+    if (!this.referred.has(target)) this.referred.set(target, new Map());
+    const ofTarget = this.referred.get(target);
+    let found = ofTarget.get(value);
+    if (found === undefined) {
+      found = { problems: [], looked: new Set() };
+      const before = this.defaults.length;
+      this.check(target, value, path, found.problems, found.looked);
+      found.defaults = this.defaults.slice(before);
+      ofTarget.set(value, found);
+    } else {
+      for (const one of found.defaults) {
+        this.step();
+        this.defaults.push(one);
+      }
+    }
+    for (const problem of found.problems) {
+      this.step();
+      out.push(problem);
+    }
+    for (const key of found.looked) seen.add(key);
   }
 
   checkType({ schema, value, add }) {
@@ -75,21 +125,25 @@ class Validation {
     const count = value.length;
     if (count < schema.minItems) add('minItems', `has ${count} items; at least ${schema.minItems} are needed`);
     if (count > schema.maxItems) add('maxItems', `has ${count} items; at most ${schema.maxItems} are allowed`);
-    if (schema.uniqueItems && hasTwice(value)) {
+    if (schema.uniqueItems && hasTwice(value, () => this.step())) {
       add('uniqueItems', 'has the same item twice');
     }
     const prefix = schema.prefixItems ?? [];
-    value.forEach((item, i) => {
+    for (let i = 0; i < count; i++) {
       const of = i < prefix.length ? prefix[i] : schema.items;
-      if (of === undefined) return;
+      if (of === undefined) break;
       seen.add(i);
-      this.check(of, item, [...path, i], out);
-    });
+      this.check(of, value[i], [...path, i], out);
+    }
     if (schema.contains === undefined) return;
-    const hits = value
-      .map((item, i) => this.check(schema.contains, item, [...path, i], []))
-      .map((fits, i) => (fits ? i : -1));
-    const found = hits.filter((i) => i >= 0 && seen.add(i)).length;
+    const before = this.defaults.length;
+    let found = 0;
+    for (let i = 0; i < count; i++) {
+      if (!this.check(schema.contains, value[i], [...path, i], [])) continue;
+      seen.add(i);
+      found++;
+    }
+    this.defaults.length = before;
     if (found < (schema.minContains ?? 1)) {
       add(schema.minContains === undefined ? 'contains' : 'minContains', 'does not contain an item that it needs');
     }
@@ -98,17 +152,15 @@ class Validation {
   }
 
   checkObject({ schema, value, path, out, seen, add }) {
-    const { properties = {}, patternProperties = {} } = schema;
+    const { properties = {} } = schema;
     for (const key of schema.required ?? [])
       if (!Object.hasOwn(value, key)) add('required', 'is missing', [...path, key]);
     for (const [key, of] of Object.entries(properties)) {
       if (!Object.hasOwn(value, key) && isObject(of) && of.default !== undefined) {
-        Object.defineProperty(value, key, {
-          value: structuredClone(of.default),
-          writable: true,
-          enumerable: true,
-          configurable: true,
-        });
+        const filled = structuredClone(of.default);
+        this.defaults.push({ object: value, key, value: filled });
+        seen.add(key);
+        this.check(of, filled, [...path, key], out);
       }
     }
     const keys = Object.keys(value);
@@ -117,41 +169,47 @@ class Validation {
     if (keys.length > schema.maxProperties)
       add('maxProperties', `has ${keys.length} fields; at most ${schema.maxProperties} are allowed`);
     for (const key of keys) {
-      let isKnown = false;
-      const visit = (of) => {
-        isKnown = true;
-        seen.add(key);
-        this.check(of, value[key], [...path, key], out);
-      };
-      if (Object.hasOwn(properties, key)) visit(properties[key]);
-      for (const [pattern, of] of Object.entries(patternProperties)) if (this.pattern(pattern).test(key)) visit(of);
-      if (!isKnown && schema.additionalProperties === false) {
+      const rules = this.rulesOf(schema, key);
+      if (rules.length === 0 && schema.additionalProperties === false) {
         add('additionalProperties', unknown(Object.keys(properties)), [...path, key]);
         seen.add(key);
-      } else if (!isKnown && schema.additionalProperties !== undefined) {
-        visit(schema.additionalProperties);
+      } else if (rules.length === 0 && schema.additionalProperties !== undefined) {
+        rules.push(schema.additionalProperties);
       }
+      if (rules.length > 0) seen.add(key);
+      for (const of of rules) this.check(of, value[key], [...path, key], out);
       if (schema.propertyNames !== undefined) this.check(schema.propertyNames, key, [...path, key], out);
-      for (const needed of schema.dependentRequired?.[key] ?? []) {
+      for (const needed of own(schema.dependentRequired, key) ?? []) {
         if (!Object.hasOwn(value, needed)) {
           add('dependentRequired', `is needed beside ${key}`, [...path, needed]);
         }
       }
-      const dependent = schema.dependentSchemas?.[key];
+      const dependent = own(schema.dependentSchemas, key);
       if (dependent !== undefined) this.check(dependent, value, path, out, seen);
     }
   }
 
-  checkCombined(context) {
-    const { schema, value, path, out, seen, add } = context;
-    for (const one of schema.allOf ?? []) this.check(one, value, path, out, seen);
-    if (schema.anyOf) this.checkAlternatives(context, 'anyOf', (hits) => hits >= 1);
-    if (schema.oneOf) this.checkAlternatives(context, 'oneOf', (hits) => hits === 1);
+  // The subschemas for a field of this name.
+  rulesOf({ properties, patternProperties = {} }, key) {
+    const rules = [];
+    const named = own(properties, key);
+    if (named !== undefined) rules.push(named);
+    for (const [pattern, of] of Object.entries(patternProperties)) if (this.pattern(pattern).test(key)) rules.push(of);
+    return rules;
+  }
+
+  // Checks `not` and `if`. They ask about a value, and give it no defaults.
+  checkConditions({ schema, value, path, out, seen, add }) {
+    const before = this.defaults.length;
     if (schema.not !== undefined && this.check(schema.not, value, path, [])) {
       add('not', 'has a form that is excluded');
     }
+    this.defaults.length = before;
     if (schema.if === undefined) return;
-    const fits = this.check(schema.if, value, path, [], seen);
+    const looked = new Set();
+    const fits = this.check(schema.if, value, path, [], looked);
+    this.defaults.length = before;
+    if (fits) for (const key of looked) seen.add(key);
     this.check(fits ? schema.then : schema.else, value, path, out, seen);
   }
 
@@ -162,29 +220,29 @@ class Validation {
     for (const one of alternatives) {
       const problems = [];
       const looked = new Set();
+      const before = this.defaults.length;
       if (this.check(one, value, path, problems, looked)) {
         hits++;
         for (const key of looked) seen.add(key);
-      } else if (!closest || problems[0].path.length > closest[0].path.length) {
-        closest = problems;
+        continue;
       }
+      this.defaults.length = before;
+      if (!closest || problems[0].path.length > closest[0].path.length) closest = problems;
     }
     if (isEnough(hits)) return;
     if (hits > 1) add(rule, 'has more than one of the forms of which it should have one');
-    else if (closest && closest[0].path.length > path.length) out.push(...closest);
+    else if (closest && closest[0].path.length > path.length) for (const problem of closest) out.push(problem);
     else add(rule, `fits none of the ${alternatives.length} forms that are allowed`);
   }
 
   checkUnevaluatedItems({ schema, value, path, out, seen }) {
-    if (schema.unevaluatedItems === undefined) return;
-    value.forEach((item, i) => {
-      if (!seen.has(i)) this.check(schema.unevaluatedItems, item, [...path, i], out);
+    for (let i = 0; i < value.length; i++) {
+      if (!seen.has(i)) this.check(schema.unevaluatedItems, value[i], [...path, i], out);
       seen.add(i);
-    });
+    }
   }
 
   checkUnevaluatedProperties({ schema, value, path, out, seen }) {
-    if (schema.unevaluatedProperties === undefined) return;
     for (const key of Object.keys(value)) {
       if (!seen.has(key)) this.check(schema.unevaluatedProperties, value[key], [...path, key], out);
       seen.add(key);
@@ -192,50 +250,16 @@ class Validation {
   }
 }
 
-const article = (type) => {
-  const names = {
-    array: 'an array',
-    object: 'an object',
-    integer: 'an integer',
-    null: 'null',
-    undefined: 'missing',
-  };
-  return names[type] ?? `a ${type}`;
-};
-
-const unknown = (known) =>
-  known.length === 0 ? 'is not known here' : `is not known here: there are ${known.join(', ')}`;
-
-function checkAny({ schema, value, add }) {
-  if (schema.enum !== undefined && !schema.enum.some((one) => isEqual(one, value))) {
-    add('enum', `is none of ${schema.enum.map((one) => JSON.stringify(one)).join(', ')}`);
-  }
-  if (schema.const !== undefined && !isEqual(schema.const, value)) {
-    add('const', `is not ${JSON.stringify(schema.const)}`);
-  }
-}
-
-function checkNumber({ schema, value, add }) {
-  if (value < schema.minimum) add('minimum', `is ${value}; at least ${schema.minimum} is allowed`);
-  if (value > schema.maximum) add('maximum', `is ${value}; at most ${schema.maximum} is allowed`);
-  if (value <= schema.exclusiveMinimum) {
-    add('exclusiveMinimum', `is ${value}; it should be above ${schema.exclusiveMinimum}`);
-  }
-  if (value >= schema.exclusiveMaximum) {
-    add('exclusiveMaximum', `is ${value}; it should be below ${schema.exclusiveMaximum}`);
-  }
-  if (schema.multipleOf !== undefined) {
-    const times = value / schema.multipleOf;
-    if (Math.abs(times - Math.round(times)) > 1e-9 * Math.max(1, Math.abs(times))) {
-      add('multipleOf', `is ${value}, which is not a multiple of ${schema.multipleOf}`);
-    }
-  }
-}
-
-// Validates a value. It is changed in place: missing properties get their defaults. Each issue has the keyword that is
-// not met as its `rule`.
+// Validates a value. One that fits is changed in place: missing properties get their defaults. Each issue has the keyword
+// that is not met as its `rule`. Throws TooComplex.
 export function validate(schema, value) {
   const issues = [];
-  new Validation(schema).check(schema, value, [], issues);
-  return issues.length === 0 ? { value } : { issues };
+  const validation = new Validation(schema, value);
+  validation.check(schema, value, [], issues);
+  if (issues.length > 0) return { issues };
+  for (const { object, key, value } of validation.defaults) {
+    if (Object.hasOwn(object, key)) continue; // of a subschema before
+    Object.defineProperty(object, key, { value, writable: true, enumerable: true, configurable: true });
+  }
+  return { value };
 }

@@ -32,8 +32,10 @@ export class Refusal extends Error {
     return 'Refusal';
   }
 
-  // The answer's body, in the one shape that refusals of the host and of every SDK have.
+  // The answer's body, in the one shape that refusals of the host and of every SDK have. Whether money was charged is
+  // the host's to say.
   body() {
-    return { error: this.code, message: this.message, ...this.more };
+    const { error, message, charged, ...more } = this.more;
+    return { error: this.code, message: this.message, ...more };
   }
 }

@@ -2,8 +2,8 @@
 // (TypeBox). Validates by them, writes them as JSON Schema, and turns the text of paths, queries and forms into their
 // types.
 
-import { validate } from './json-schema.js';
-import { checkSchema, isEqual, pointerTo, resolve, subschemas } from './json-schema-document.js';
+import { TooComplex, validate } from './json-schema.js';
+import { checkSchema, isEqual, own, pointerTo, resolve, subschemas } from './json-schema-document.js';
 import { Refusal } from './refusal.js';
 
 const TARGET = 'draft-2020-12';
@@ -64,7 +64,7 @@ export function prepare(schema, side = 'input') {
 // body. `at` names the endpoint for a mistake of its author.
 export function check(prepared, value, part, at) {
   const { schema, json } = prepared;
-  const result = isStandard(schema) ? schema['~standard'].validate(value) : validate(json, value);
+  const result = isStandard(schema) ? schema['~standard'].validate(value) : validated(json, value, part);
   if (typeof result?.then === 'function') {
     throw new TypeError(`${at}: the schema of its ${part} is asynchronous: check that in the handler`);
   }
@@ -81,6 +81,16 @@ export function check(prepared, value, part, at) {
     pointer,
     ...(code && { code }),
   });
+}
+
+function validated(json, value, part) {
+  try {
+    return validate(json, value);
+  } catch (error) {
+    if (!(error instanceof TooComplex)) throw error;
+    const message = `the ${part} takes too much work to check: send less at once, and nest it less deeply`;
+    throw new Refusal(400, 'input_too_complex', message, { pointer: `/${part}` });
+  }
 }
 
 // The keyword of the JSON Schema that a value does not meet at this place. Libraries have codes of their own, and
@@ -102,12 +112,13 @@ const joined = (message) => {
 };
 
 // The schemas that a value may have by one schema: through references and alternatives.
-function* alternatives(root, schema, depth = 0) {
-  if (schema === null || typeof schema !== 'object' || depth > 16) return;
+function* alternatives(root, schema, seen = new Set()) {
+  if (schema === null || typeof schema !== 'object' || seen.has(schema)) return;
+  seen.add(schema);
   yield schema;
-  if (typeof schema.$ref === 'string') yield* alternatives(root, resolve(root, schema.$ref), depth + 1);
+  if (typeof schema.$ref === 'string') yield* alternatives(root, resolve(root, schema.$ref), seen);
   for (const key of ['allOf', 'anyOf', 'oneOf']) {
-    for (const one of schema[key] ?? []) yield* alternatives(root, one, depth + 1);
+    for (const one of schema[key] ?? []) yield* alternatives(root, one, seen);
   }
 }
 
@@ -191,8 +202,8 @@ function embedded(json, prefix) {
 }
 
 function pathSchema(names, json) {
-  const properties = { ...json?.properties };
-  for (const name of names) properties[name] ??= { type: 'string' };
+  const named = names.map((name) => [name, own(json?.properties, name) ?? { type: 'string' }]);
+  const properties = Object.fromEntries([...Object.entries(json?.properties ?? {}), ...named]);
   const required = [...new Set([...(json?.required ?? []), ...names])];
   return { type: 'object', ...json, properties, required };
 }

@@ -137,4 +137,7 @@ test('a refusal has a status, a code and a sentence', () => {
   assert.throws(() => new Refusal(400, 'Not A Word', 'b'), /of lower-case letters, digits and _/);
   assert.throws(() => new Refusal(400, 'a'), /say in a sentence/);
   assert.deepEqual(new Refusal(404, 'no_such', 'ask', { see: 1 }).body(), { error: 'no_such', message: 'ask', see: 1 });
+  // Callers act on these three, and only the host knows whether money was charged.
+  const more = { error: 'x', message: 'y', charged: 'yes', see: 1 };
+  assert.deepEqual(new Refusal(400, 'no', 'ask', more).body(), { error: 'no', message: 'ask', see: 1 });
 });

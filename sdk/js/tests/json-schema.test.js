@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { validate } from '../src/json-schema.js';
+import { TooComplex, validate } from '../src/json-schema.js';
 import { checkSchema } from '../src/json-schema-document.js';
 import { check, fields, inputSchema, prepare } from '../src/schema.js';
 
@@ -134,6 +134,119 @@ test('a missing property gets its default', () => {
     properties: { lang: { default: 'en' }, deep: { properties: { x: { default: [1] } }, default: {} } },
   };
   assert.deepEqual(validate(schema, {}).value, { lang: 'en', deep: { x: [1] } });
+});
+
+// A quote read `large` of a branch that did not fit, and asked for the price of a large one.
+test('the defaults of a subschema are for a value that fits it', () => {
+  const pro = { properties: { kind: { const: 'pro' }, size: { default: 'large' } }, required: ['kind'] };
+  const basic = { properties: { kind: { const: 'basic' }, size: { type: 'string' } }, required: ['kind'] };
+  for (const rule of ['anyOf', 'oneOf']) {
+    const schema = { [rule]: [pro, basic] };
+    assert.deepEqual(validate(schema, { kind: 'basic' }).value, { kind: 'basic' }, rule);
+    assert.deepEqual(validate(schema, { kind: 'pro' }).value, { kind: 'pro', size: 'large' }, rule);
+  }
+  const closed = (one) => ({ ...one, additionalProperties: false });
+  const other = closed({ properties: { kind: { const: 'basic' } } });
+  assert.deepEqual(validate({ oneOf: [closed(pro), other] }, { kind: 'basic' }).value, { kind: 'basic' });
+  const nested = {
+    oneOf: [{ allOf: [{ properties: { a: { default: 1 } } }, { required: ['b'] }] }, { required: ['c'] }],
+  };
+  assert.deepEqual(validate(nested, { c: 1 }).value, { c: 1 });
+  assert.deepEqual(validate(nested, { b: 1 }).value, { b: 1, a: 1 });
+  const both = {
+    anyOf: [{ properties: { a: { default: 1 } } }, { properties: { a: { default: 2 }, b: { default: 3 } } }],
+  };
+  assert.deepEqual(validate(both, {}).value, { a: 1, b: 3 });
+  const referred = { $defs: { pro }, anyOf: [{ $ref: '#/$defs/pro' }, basic] };
+  assert.deepEqual(validate(referred, { kind: 'basic' }).value, { kind: 'basic' });
+  assert.deepEqual(validate(referred, { kind: 'pro' }).value, { kind: 'pro', size: 'large' });
+});
+
+test('a subschema that only asks about a value adds nothing to it', () => {
+  const a = { properties: { a: { default: 1 } } };
+  for (const [schema, value] of [
+    [{ not: { ...a, required: ['b'] } }, {}],
+    [{ not: { not: a } }, {}],
+    [{ if: a }, {}],
+    [{ if: { ...a, required: ['b'] }, else: true }, {}],
+    [{ contains: a }, [{}]],
+    [{ dependentSchemas: { b: a }, properties: { c: { default: 1 } } }, { c: 2 }],
+    [{ properties: { a: { default: 1 } }, required: ['b'] }, {}],
+  ]) {
+    const found = structuredClone(value);
+    validate(schema, found);
+    assert.deepEqual(found, value, JSON.stringify(schema));
+  }
+  assert.deepEqual(validate({ if: { required: ['b'] }, then: a }, { b: 2 }).value, { b: 2, a: 1 });
+  assert.deepEqual(validate({ dependentSchemas: { b: a } }, { b: 2 }).value, { b: 2, a: 1 });
+  // A value is checked as it came, as the host does.
+  assert.deepEqual(problems({ ...a, minProperties: 1 }, {}), [': has 0 fields; at least 1 are needed']);
+  fits({ if: { properties: { a: { type: 'string' } } }, unevaluatedProperties: false }, [{ a: '' }], [{ a: 1 }]);
+});
+
+const nest = (depth, inner = {}) => {
+  let value = inner;
+  for (let i = 0; i < depth; i++) value = { next: value };
+  return value;
+};
+
+// The deepest JSON that the host lets through used up the stack of the instance; alternatives that refer to their own
+// schema took time that doubled with each level.
+test('a value that is nested too deeply for its schema is refused', () => {
+  const node = { type: 'object', properties: { next: { $ref: '#' } } };
+  assert.deepEqual(problems(node, nest(127)), []);
+  const either = { properties: { next: { anyOf: [{ allOf: [{ $ref: '#' }] }, { type: 'null' }] } } };
+  assert.deepEqual(problems(either, nest(50)), []);
+  assert.throws(() => validate(either, nest(100)), TooComplex);
+  try {
+    check(prepare(either), nest(100), 'body', 'POST /x');
+    assert.fail();
+  } catch (error) {
+    assert.deepEqual([error.status, error.code], [400, 'input_too_complex']);
+    assert.deepEqual(error.body().pointer, '/body');
+  }
+  assert.throws(() => validate({ $ref: '#' }, {}), TooComplex);
+});
+
+test('a reference is followed once for a value', () => {
+  for (const rule of ['anyOf', 'oneOf', 'allOf']) {
+    const two = { properties: { next: { [rule]: [{ $ref: '#/$defs/one' }, { $ref: '#/$defs/other' }] } } };
+    const schema = { ...two, $defs: { one: { ...two, maxProperties: 1 }, other: two } };
+    const started = performance.now();
+    validate(schema, nest(60));
+    assert.ok(performance.now() - started < 1000, `${rule}: ${performance.now() - started} ms`);
+  }
+  // Each level would have all problems of the next one twice.
+  const same = {
+    allOf: [{ properties: { next: { $ref: '#' } } }, { properties: { next: { $ref: '#' } } }],
+    type: 'object',
+  };
+  assert.throws(() => validate(same, nest(30, 1)), TooComplex);
+  assert.deepEqual(problems(same, nest(2, 1))[0], 'next.next: is an integer, and should be an object');
+});
+
+test('the types of a field are found in alternatives that refer to themselves', () => {
+  const list = Array.from({ length: 12 }, () => ({ $ref: '#/$defs/value' }));
+  const json = {
+    properties: { n: { $ref: '#/$defs/value' } },
+    $defs: { value: { anyOf: [...list, { type: 'integer' }] } },
+  };
+  assert.deepEqual(fields([['n', '3']], json), { n: 3 });
+});
+
+test('a name that every object inherits is a name like any other', () => {
+  const names = ['constructor', 'toString', '__proto__', 'valueOf'];
+  for (const name of names) {
+    const value = JSON.parse(`{"${name}":1}`);
+    assert.deepEqual(problems({ dependentRequired: { a: ['b'] }, dependentSchemas: { a: false } }, value), [], name);
+    assert.deepEqual(problems(JSON.parse(`{"dependentRequired":{"${name}":["b"]}}`), value), [
+      `b: is needed beside ${name}`,
+    ]);
+    assert.deepEqual(problems({ properties: { a: {} }, additionalProperties: false }, value).length, 1);
+    assert.throws(() => checkSchema({ $defs: {}, properties: { a: { $ref: `#/$defs/${name}` } } }), /leads to nothing/);
+    const { path } = inputSchema({ names: [name] }).properties;
+    assert.deepEqual(Object.entries(path.properties), [[name, { type: 'string' }]]);
+  }
 });
 
 test('a schema that cannot be followed is refused', () => {

@@ -276,6 +276,9 @@ test('structuredClone copies what Node copies', () => {
   assert.equal(copy.shared, copy.again);
   assert.notEqual(copy.shared, shared);
   assert.equal(copy.bytes.buffer, copy.view.buffer);
+  // What clients send may have this name, and would be inherited by the copy.
+  const named = ours(JSON.parse('{"__proto__":{"admin":true},"constructor":1}'));
+  assert.deepEqual([Object.keys(named), named.admin], [['__proto__', 'constructor'], undefined]);
   for (const bad of [() => {}, Symbol('s'), { f() {} }, Promise.resolve(), new WeakMap()]) {
     assert.throws(() => ours(bad), { name: 'DataCloneError' });
   }

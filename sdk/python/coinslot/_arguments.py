@@ -48,15 +48,10 @@ class Argument:
         return _text_value(self.node, values[0], "query", self.name)
 
     def _read_many(self, values):
-        out, path = [], [self.name]
         try:
-            for value in values:
-                path = [len(out), self.name]
-                out.append(self.node.text(value))
-            path = [self.name]
-            return self.node.read(out)
+            return self.node.read(self.node.texts(values))
         except Invalid as problem:
-            problem.path += path
+            problem.path.append(self.name)
             raise _refusal("query", problem) from None
 
     def _read_header(self, request: Request):

@@ -13,7 +13,7 @@ class Union(Node):
         self.is_optional = len(others) < len(members)
         self.others = others
         self.is_text = all(node.is_text for node in others)
-        self.is_many = len(others) == 1 and others[0].is_many
+        self.is_many = any(node.is_many for node in others)
         self.is_structured = any(node.is_structured for node in others)
         kinds = {node.kind for node in others}
         self.kind = kinds.pop() if len(kinds) == 1 else "any"
@@ -54,10 +54,24 @@ class Union(Node):
         return fitting
 
     def text(self, text):
+        return self._first((node, node.text, text) for node in self.others)
+
+    def texts(self, texts):
+        if len(self.others) == 1:
+            return self.others[0].texts(texts)
+        is_single = len(texts) == 1 and isinstance(texts[0], str)
+        return self._first(
+            (node, node.texts, texts) if node.is_many else (node, node.text, texts[0])
+            for node in self.others
+            if node.is_many or is_single
+        )
+
+    def _first(self, ways):
+        """The value of the first member that fits. `ways` has members, each with what reads its text, and the text."""
         problems = []
-        for node in self.others:
+        for node, read_text, text in ways:
             try:
-                value = node.text(text)
+                value = read_text(text)
                 node.read(value)
                 return value
             except Invalid as problem:
@@ -104,8 +118,15 @@ class List(Node):
             raise Invalid("must not have an item twice", rule="uniqueItems")
         return made
 
-    def text(self, text):
-        return self.item.text(text)
+    def texts(self, texts):
+        out = []
+        try:
+            for text in texts:
+                out.append(self.item.text(text) if isinstance(text, str) else text)
+        except Invalid as problem:
+            problem.path.append(len(out))
+            raise
+        return out
 
 
 class Tuple(Node):

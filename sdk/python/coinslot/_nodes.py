@@ -84,6 +84,11 @@ class Node:
         """The JSON value that a text in a path or query stands for. Raises Invalid."""
         return text
 
+    def texts(self, texts: list):
+        """The JSON value that the texts of a repeated key stand for, where `is_many`. What a form has beside text, as
+        files, stays as it is. Raises Invalid."""
+        return texts
+
 
 class Anything(Node):
     is_structured = True

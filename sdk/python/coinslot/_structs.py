@@ -100,7 +100,7 @@ class Struct(Node):
             node = self.by_name[name].node if name in self.by_name else None
             try:
                 if node is not None and node.is_many:
-                    out[name] = [node.text(item) for item in (value if isinstance(value, list) else [value])]
+                    out[name] = node.texts(value if isinstance(value, list) else [value])
                 elif node is not None and node.is_text and isinstance(value, str):
                     out[name] = node.text(value)
                 else:
@@ -168,6 +168,9 @@ class Alias(Node):
     def text(self, text):
         return self.node.text(text)
 
+    def texts(self, texts):
+        return self.node.texts(texts)
+
 
 class Constrained(Node):
     """A type with the keywords of its `Annotated`."""
@@ -198,3 +201,6 @@ class Constrained(Node):
 
     def text(self, text):
         return self.node.text(text)
+
+    def texts(self, texts):
+        return self.node.texts(texts)

@@ -106,6 +106,58 @@ class Reading(PluginTest):
             with self.subTest(url=url, body=body[:20]):
                 self.assertIn(message, self.refused(call(method, url, body=body), 400, code, pointer))
 
+    def test_a_list_may_be_optional_or_one_of_several_types(self):
+        """Each value was checked as if it were the whole list, so every query that had it was refused."""
+        define(
+            '''
+from dataclasses import dataclass
+from typing import Annotated
+from coinslot import *
+
+@dataclass
+class Lists:
+    n: list[int] | None = None
+    few: Annotated[list[int], Length(1, 2)] | None = None
+    any: Annotated[list[int] | None, "numbers"] = None
+    either: list[int] | str = ""
+
+@get("/lists", free=True)
+def lists(
+    n: list[int] | None = None,
+    few: Annotated[list[int], Length(1, 2)] | None = None,
+    any: Annotated[list[int] | None, "numbers"] = None,
+    either: list[int] | str = "",
+) -> list:
+    return [n, few, any, either]
+
+@post("/lists", free=True)
+def sent(body: Lists) -> list:
+    return [body.n, body.few, body.any, body.either]
+'''
+        )
+        for text, answer in (
+            ("", [None, None, None, ""]),
+            ("n=1", [[1], None, None, ""]),
+            ("n=1&n=2&few=3&any=4&any=5&either=6", [[1, 2], [3], [4, 5], [6]]),
+            ("either=x", [None, None, None, "x"]),
+        ):
+            form = {"content-type": "application/x-www-form-urlencoded"}
+            with self.subTest(text=text):
+                self.assertEqual(call("GET", f"/lists?{text}").json(), answer)
+                self.assertEqual(call("POST", "/lists", body=text or "{}", headers=form).json(), answer)
+        for text, pointer, message in (
+            ("n=1&n=x", "/n/1", "must be a whole number"),
+            ("few=1&few=2&few=3", "/few", "must have at most 2 items"),
+            ("any=x", "/any/0", "must be a whole number"),
+            ("either=x&either=y", "/either/0", "must be a whole number"),
+        ):
+            with self.subTest(text=text):
+                query = self.refused(call("GET", f"/lists?{text}"), 400, "invalid_query", f"/query{pointer}")
+                sent = call("POST", "/lists", body=text, headers=form)
+                body = self.refused(sent, 400, "invalid_body", f"/body{pointer}")
+                self.assertIn(message, query)
+                self.assertIn(message, body)
+
     def test_json_that_programs_read_differently_is_refused(self):
         """A component's stack ends before Python raises RecursionError, so the depth is looked at before the parser."""
         deep = b'{"text": "]]", "in": ' + b"[" * 127

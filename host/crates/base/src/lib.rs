@@ -28,5 +28,7 @@ pub mod own_key;
 pub mod private;
 #[cfg(feature = "recent-use")]
 pub mod recent_use;
+#[cfg(feature = "seal")]
+pub mod seal;
 pub mod text;
 pub mod units;

@@ -66,14 +66,39 @@ pub(crate) fn folder_name() -> String {
     format!("sdk-{}", &hex::encode(hash.finalize())[..12])
 }
 
-/// Writes the WIT of the contract, with that of WASI, into a folder. Files that are there are overwritten.
+/// Writes the WIT of the contract, with that of WASI, into a folder. What has the name of a file is replaced, and never
+/// written through: the folder may come out of a repository, with links that lead out of it, or pipes.
 pub fn write_wit(folder: &Path) -> Result<(), BuildError> {
+    // Without a slash at its end, behind which a link is followed.
+    let folder: PathBuf = folder.components().collect();
+    let above = folder.parent().unwrap_or(&folder);
+    std::fs::create_dir_all(above).map_err(BuildError::file(above))?;
+    make_folder(&folder).map_err(BuildError::file(&folder))?;
     for (path, bytes) in UNPACKED {
-        if let Some(path) = path.strip_prefix("wit/") {
-            write(&folder.join(path), bytes)?;
+        let Some(path) = path.strip_prefix("wit/").map(Path::new) else { continue };
+        let mut inner = folder.clone();
+        for part in path.parent().into_iter().flat_map(Path::components) {
+            inner.push(part);
+            make_folder(&inner).map_err(BuildError::file(&inner))?;
         }
+        let path = folder.join(path);
+        coinslot_base::file::replace(&path, 0o666, bytes).map_err(BuildError::file(&path))?;
     }
     Ok(())
+}
+
+/// Makes a folder that is not there. Refuses a link in its place.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    let refused = |text: &str| Err(std::io::Error::new(std::io::ErrorKind::NotADirectory, text));
+    match std::fs::symlink_metadata(folder) {
+        Ok(metadata) if metadata.is_dir() => Ok(()),
+        Ok(metadata) if metadata.is_symlink() => {
+            refused("it is a link, and may lead anywhere: remove it, or name the folder that it leads to")
+        }
+        Ok(_) => refused("it is no folder: remove it, or name another one"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => std::fs::create_dir(folder),
+        Err(error) => Err(error),
+    }
 }
 
 /// The declarations of the JavaScript SDK for editors, by the names that they have beside a module.
@@ -113,6 +138,39 @@ mod tests {
         assert_eq!((fs::read(&gone).expect("a file"), fs::read(&changed).expect("a file")), (manifest, wit));
         assert!(sdk.join("sdk/rust/macros/Cargo.toml").is_file());
         assert_eq!(time(&untouched), before, "a compiler would compile it again");
+    }
+
+    /// A link in a cloned repository had a file outside of it overwritten, and a pipe had the program wait for ever.
+    #[test]
+    fn the_contract_is_written_into_its_folder_and_nowhere_else() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| dir.path().join(name);
+        let (wit, victim) = (path("wit"), path("victim"));
+        fs::create_dir(&wit).expect("a folder");
+        fs::write(&victim, "precious").expect("written");
+        symlink("../victim", wit.join("plugin.wit")).expect("a link");
+        let pipe = std::process::Command::new("mkfifo").arg(wit.join("endpoint.wit")).status().expect("mkfifo");
+        assert!(pipe.success());
+        write_wit(&wit).expect("written");
+        assert_eq!(fs::read_to_string(&victim).expect("a file"), "precious");
+        let whole = path("whole/wit");
+        write_wit(&whole).expect("written");
+        let text = |folder: &Path, name: &str| fs::read_to_string(folder.join(name)).expect("a file");
+        assert_eq!(text(&wit, "plugin.wit"), text(&whole, "plugin.wit"));
+        assert!(!fs::symlink_metadata(wit.join("plugin.wit")).expect("a file").is_symlink());
+        write_wit(&whole).expect("written again");
+
+        fs::create_dir(path("outside")).expect("a folder");
+        fs::remove_dir_all(wit.join("deps")).expect("removed");
+        symlink("../outside", wit.join("deps")).expect("a link");
+        symlink("outside", path("linked")).expect("a link");
+        for (folder, named) in [("wit", "wit/deps"), ("linked", "linked"), ("linked/", "linked"), ("victim", "victim")]
+        {
+            let error = write_wit(&path(folder)).expect_err("what is no folder").to_string();
+            assert!(error.contains(&format!("{named}: it is ")) && error.contains("remove it"), "{error}");
+        }
+        assert_eq!(fs::read_dir(path("outside")).expect("a folder").count(), 0, "nothing is written there");
     }
 
     #[test]

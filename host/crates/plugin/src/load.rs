@@ -14,7 +14,6 @@ mod inspect;
 mod interface_name;
 mod link;
 pub(crate) mod manifest;
-mod seal;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use coinslot_base::text::printable;
+use coinslot_base::text::excerpt;
 use coinslot_x402::{Reason, SettlementResponse, header};
 use reqwest::header::HeaderValue;
 
@@ -19,6 +19,9 @@ const MAX_CHALLENGE: usize = 1024 * 1024;
 
 /// The part of an error's body that is read to learn whether something was charged, in bytes.
 const MAX_ERROR: usize = 64 * 1024;
+
+/// The most characters of a text that a server has chosen and that stands in a line of this command.
+pub(super) const MOST_SHOWN: usize = 500;
 
 /// The error of a request that has no answer.
 #[derive(Debug)]
@@ -153,13 +156,13 @@ impl SellerAnswer {
     /// The target of a redirect, as the server writes it.
     pub(super) fn redirect(&self) -> Option<String> {
         let location = self.header("location").filter(|_| matches!(self.status, 301 | 302 | 303 | 307 | 308))?;
-        Some(printable(&String::from_utf8_lossy(location)))
+        Some(excerpt(&String::from_utf8_lossy(location), MOST_SHOWN))
     }
 
     /// The methods that a server names which refuses the one of the request.
     pub(super) fn methods(&self) -> Option<String> {
         let methods = self.header("allow").filter(|_| self.status == 405)?;
-        Some(printable(&String::from_utf8_lossy(methods)))
+        Some(excerpt(&String::from_utf8_lossy(methods), MOST_SHOWN))
     }
 
     /// The server's word about the charge: in a header of Coinslot, or in the field `charged` of a JSON body.

@@ -3,11 +3,13 @@
 use alloy::primitives::Address;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use coinslot_base::text::excerpt;
 use coinslot_x402::{SettlementResponse, Version};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
+use super::http::MOST_SHOWN;
 use crate::cli::Failure;
 use crate::wallet::PaymentOption;
 
@@ -117,7 +119,7 @@ impl PurchaseSummary {
 
     /// The receipt in one line.
     pub(super) fn receipt_line(&self) -> String {
-        let transaction = self.transaction.as_deref().unwrap_or("unknown");
-        format!("paid {}, transaction {transaction}", self.offer_line())
+        let transaction = self.transaction.as_deref().map(|text| excerpt(text, MOST_SHOWN));
+        format!("paid {}, transaction {}", self.offer_line(), transaction.as_deref().unwrap_or("unknown"))
     }
 }

@@ -13,6 +13,9 @@ use crate::cli::Failure;
 use crate::logging;
 use crate::wallet::PaymentOption;
 
+/// The most bytes of a body that are held in memory, for an object with the whole body: 64 MiB.
+const MOST_JSON: usize = 64 << 20;
+
 /// The output of the command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PayOutput {
@@ -105,7 +108,7 @@ fn is_cut_off(bytes: &[u8]) -> bool {
     std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_none())
 }
 
-/// Prints one JSON object. A body that breaks off is printed as far as it came, and is an error.
+/// Prints one JSON object. A body that breaks off, or has more than [`MOST_JSON`] bytes, is printed so far, and is an error.
 async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
     let mut object = json!({
         "status": answer.status,
@@ -115,7 +118,13 @@ async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
     let mut broken = None;
     loop {
         match chunk(&mut answer).await {
-            Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) if chunk.len() <= MOST_JSON - body.len() => body.extend_from_slice(&chunk),
+            Ok(Some(chunk)) => {
+                body.extend_from_slice(&chunk[..MOST_JSON - body.len()]);
+                broken =
+                    Some(Failure::new("the answer has more than 64 MiB and was cut: leave out --json to print all"));
+                break;
+            }
             Ok(None) => break,
             Err(failure) => {
                 broken = Some(failure);

@@ -69,7 +69,11 @@ function clone(value, known) {
       Object.defineProperty(copy, 'cause', { value: clone(value.cause, known), writable: true, configurable: true });
     }
   } else if (Array.isArray(value) || Object.prototype.toString.call(copy) === '[object Object]') {
-    for (const key of Object.keys(value)) copy[key] = clone(value[key], known);
+    for (const key of Object.keys(value)) {
+      // An assignment would make a field that is named __proto__ the prototype.
+      const field = { value: clone(value[key], known), writable: true, enumerable: true, configurable: true };
+      Object.defineProperty(copy, key, field);
+    }
   }
   return copy;
 }

@@ -7,7 +7,7 @@ static bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 static void count(coinslot_request *request) {
   const char *at = coinslot_json_string(coinslot_json_body(request), "/text"), *longest = at;
   int words = 0, most = 0;
-  while (*at) {
+  while (at && *at) {
     const char *word = at;
     while (*at && !is_space(*at)) at++;
     if (at > word) words++;

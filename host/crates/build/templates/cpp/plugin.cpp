@@ -6,7 +6,8 @@
 static void describe(coinslot_request *request) { coinslot_text(request, "POST a text to /{{name}}/count\n"); }
 
 static void count(coinslot_request *request) {
-  std::istringstream text(coinslot_json_string(coinslot_json_body(request), "/text"));
+  const char *sent = coinslot_json_string(coinslot_json_body(request), "/text");
+  std::istringstream text(sent ? sent : "");
   std::string word, longest;
   int words = 0;
   while (text >> word) {

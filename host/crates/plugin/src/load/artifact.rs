@@ -18,9 +18,8 @@ use std::time::{Duration, SystemTime};
 
 use coinslot_base::file;
 use coinslot_base::private::PrivateFolder;
+use coinslot_base::seal::Seal;
 use tempfile::NamedTempFile;
-
-use super::seal::Seal;
 
 /// Artifacts that are kept although nothing names them, the last used first, and how long after their last use.
 const UNNAMED: usize = 16;

@@ -25,7 +25,7 @@
 //! A file is written whole, under another name first, by the process that compiled, and never changed. It is not
 //! synced: what a crash leaves of it does not fit its MAC, and is compiled and written again. The directory and each
 //! file belong to this user, and no other can write to them: see [`super::artifact`]. A file that was not written in its
-//! directory is not read: see [`super::seal`]. Their number and sizes are bounded; those that were used last are kept.
+//! directory is not read: see [`coinslot_base::seal`]. Their number and sizes are bounded; those that were used last are kept.
 
 pub(super) mod carried;
 mod code;
@@ -46,13 +46,13 @@ use std::time::Duration;
 
 use coinslot_base::file;
 use coinslot_base::private::is_ours;
+use coinslot_base::seal::{MAC, Seal};
 use parking_lot::Mutex;
 use wasmtime::CacheStore;
 
 use self::code::Code;
 use self::pack::{Functions, Pack};
 use super::artifact::{DRAFT_AGE, USE_PRECISION, age, now};
-use super::seal::{MAC, Seal};
 
 /// A component with less code than this, in bytes, compiles as quickly as it would be found.
 const SMALL: usize = 512 << 10;

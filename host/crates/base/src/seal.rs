@@ -9,11 +9,12 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
 use aws_lc_rs::hmac;
-use coinslot_base::file;
-use coinslot_base::own_key::{KeyOrigin, OwnKey};
+
+use crate::file;
+use crate::own_key::{KeyOrigin, OwnKey};
 
 /// Bytes of a MAC.
-pub(super) const MAC: usize = 32;
+pub const MAC: usize = 32;
 
 /// The file of the key.
 const FILE: &str = ".seal.key";
@@ -23,11 +24,11 @@ const CHUNK: usize = 1 << 16;
 
 /// Makes and checks the MACs of the files of one directory.
 #[derive(Clone, Debug)]
-pub(super) struct Seal(hmac::Key);
+pub struct Seal(hmac::Key);
 
 impl Seal {
     /// The seal of a directory, which is reached by `dir`, and known to people by `name`.
-    pub(super) fn of(dir: &Path, name: &Path) -> io::Result<Self> {
+    pub fn of(dir: &Path, name: &Path) -> io::Result<Self> {
         let OwnKey { bytes, origin } = OwnKey::open(&dir.join(FILE))?;
         let folder = name.display();
         match origin {
@@ -46,7 +47,7 @@ impl Seal {
     }
 
     /// Adds the MAC to a file that is written, and that will have this name.
-    pub(super) fn close(&self, name: &str, mut file: &File) -> io::Result<()> {
+    pub fn close(&self, name: &str, mut file: &File) -> io::Result<()> {
         file.seek(SeekFrom::Start(0))?;
         let len = file.metadata()?.len();
         let mac = self.mac_of(name, file, len)?;
@@ -55,7 +56,7 @@ impl Seal {
     }
 
     /// True if the file was closed by [`Seal::close`] under its name. Reads all of it.
-    pub(super) fn is_on(&self, path: &Path) -> io::Result<bool> {
+    pub fn is_on(&self, path: &Path) -> io::Result<bool> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut file = file::open_regular(path)?;
         let Some(len) = file.metadata()?.len().checked_sub(MAC as u64) else { return Ok(false) };
@@ -66,7 +67,7 @@ impl Seal {
     }
 
     /// The MAC of bytes that belong to this name.
-    pub(super) fn mac(&self, name: &str, bytes: &[u8]) -> [u8; MAC] {
+    pub fn mac(&self, name: &str, bytes: &[u8]) -> [u8; MAC] {
         let mut mac = self.begin(name);
         mac.update(bytes);
         let mut result = [0; MAC];
@@ -75,7 +76,7 @@ impl Seal {
     }
 
     /// The bytes that belong to this name, without the MAC at their end. None if another one is there.
-    pub(super) fn open(&self, name: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+    pub fn open(&self, name: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
         let found = bytes.split_off(bytes.len().checked_sub(MAC)?);
         is_equal(&found, &self.mac(name, &bytes)).then_some(bytes)
     }
