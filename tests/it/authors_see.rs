@@ -357,8 +357,8 @@ async fn pay_says_that_nothing_was_charged_and_keeps_nothing_for_a_failure_in_de
 /// A call of an endpoint that is paid first, and fails.
 const OWED: &[&str] = &["-X", "POST", "/upfront", "-H", "x-do: trap"];
 
-/// A payment that was kept outlived the chain of its `coinslot dev`: another one on the same port warned of it for ever, and
-/// to send it again ended with a refusal, or with the advice not to pay again.
+/// A payment that was kept outlived the chain of its `coinslot dev`: another one on the same port warned of it for
+/// ever, and to send it again ended with a refusal, or with the advice not to pay again.
 #[tokio::test]
 async fn a_payment_on_a_chain_that_has_ended_is_forgotten() {
     let home = tempfile::tempdir().expect("a directory");

@@ -210,8 +210,8 @@ fn an_example_that_the_author_gives_is_sent() {
     assert_eq!(code, Some(0), "{document:#}");
 }
 
-/// A plugin of forms: one with a file, as zod describes it, one of parts, one whose handler reads the form itself, and one
-/// that takes nothing that is made up.
+/// A plugin of forms: one with a file, as zod describes it, one of parts, one whose handler reads the form itself, and
+/// one that takes nothing that is made up.
 const FORMS: &str = r#"
 import { post, Refusal, withJsonSchema } from 'coinslot';
 

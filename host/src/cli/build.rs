@@ -24,9 +24,10 @@ use crate::logging;
 ///
 /// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10 or newer, Rust
 /// needs rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a
-/// component. A component that no host would load, because of a price or a schema that is wrong, is not written; one with
-/// a metered price, which hosts of later versions may take, is written with a warning. Exits with 2 if there is no plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a
-/// tool failed, and with 74 if a file cannot be read or written.
+/// component. A component that no host would load, because of a price or a schema that is wrong, is not written; one
+/// with a metered price, which hosts of later versions may take, is written with a warning. Exits with 2 if there is no
+/// plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and
+/// with 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a

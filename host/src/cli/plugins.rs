@@ -57,8 +57,8 @@ pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     rollback(&read(&config.state.history())?, &config, name, args.json).await
 }
 
-/// Prints the plugins of the host, or of `coinslot dev` in this folder. Of a configuration only its state counts: one that
-/// grants something to the plugins of `dev`, and sells nothing, belongs to no host that has served.
+/// Prints the plugins of the host, or of `coinslot dev` in this folder. Of a configuration only its state counts: one
+/// that grants something to the plugins of `dev`, and sells nothing, belongs to no host that has served.
 fn list(args: &PluginsArgs) -> Result<(), Failure> {
     let is_default = args.config == Path::new(DEFAULT_CONFIG);
     let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();

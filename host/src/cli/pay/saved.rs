@@ -50,8 +50,8 @@ impl SavedPayment {
         }
     }
 
-    /// True if the payment was made on the chain of a `coinslot dev` that has ended. `running` is the one that serves its
-    /// URL now.
+    /// True if the payment was made on the chain of a `coinslot dev` that has ended. `running` is the one that serves
+    /// its URL now.
     pub(super) fn has_lost_its_chain(&self, running: Option<&str>) -> bool {
         self.dev_chain.as_deref().is_some_and(|chain| running != Some(chain))
     }
@@ -95,8 +95,8 @@ impl PaymentStore {
         Ok(Self(folder))
     }
 
-    /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot dev`
-    /// that has ended is removed: nobody could take it or answer it any more.
+    /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot
+    /// dev` that has ended is removed: no host could take it or answer it any more.
     pub(super) fn kept_for(&self, request: &RequestSpec, dev_chain: Option<&str>) -> Option<PathBuf> {
         let files = fs::read_dir(&self.0).ok()?.filter_map(Result::ok).map(|entry| entry.path());
         files.into_iter().find(|path| {

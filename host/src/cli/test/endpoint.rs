@@ -116,8 +116,8 @@ impl EndpointCheck<'_> {
         }
     }
 
-    /// The request with a form as its body, for an endpoint that declares nothing of its body, and that has not taken the
-    /// text that is made up for it.
+    /// The request with a form as its body, for an endpoint that declares nothing of its body, and that has not taken
+    /// the text that is made up for it.
     fn as_form(&self, example: &ExampleRequest, answer: &ReadAnswer) -> Option<ExampleRequest> {
         let may_want_form = matches!(answer.status, 400 | 415 | 422 | 500) && answer.receipt().is_none();
         example.as_form(self.declared).filter(|_| may_want_form)
