@@ -51,6 +51,9 @@ use tokio::net::TcpListener;
 use crate::config::Problems;
 use crate::host::HostError;
 
+/// The configuration that a command reads if none is named.
+const DEFAULT_CONFIG: &str = "coinslot.toml";
+
 /// Bytes of a component or a core module that a command reads, at most: more than a host loads, so that a file that is a
 /// little too large gets the message that says so.
 const LARGEST_WASM: u64 = 256 << 20;

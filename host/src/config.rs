@@ -93,13 +93,19 @@ impl Config {
         })
     }
 
-    /// Reads only where the compiled components are. The rest of the file is not looked at, and may be missing or wrong.
-    pub(crate) fn read_artifacts(file: &Path) -> Result<PathBuf, Problems> {
+    /// Reads only where a host keeps its state; the other keys of that have their defaults. The rest of the file is not
+    /// looked at, and may be missing or wrong.
+    pub(crate) fn read_state(file: &Path) -> Result<StateConfig, Problems> {
         read(file, |root, base| {
             let folder = document::state_folder(root, base);
             root.ignore_the_rest();
-            StateConfig { folder, ..StateConfig::default() }.artifacts()
+            StateConfig { folder, ..StateConfig::default() }
         })
+    }
+
+    /// Reads only where the compiled components are. The rest of the file is not looked at, and may be missing or wrong.
+    pub(crate) fn read_artifacts(file: &Path) -> Result<PathBuf, Problems> {
+        Self::read_state(file).map(|state| state.artifacts())
     }
 }
 
@@ -112,7 +118,9 @@ fn read<T>(file: &Path, take: impl FnOnce(&mut Section<'_, '_>, &Path) -> T) -> 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file: name one with --config, or begin with host/coinslot.example.toml".to_owned()
+            "there is no such file: name one with --config, or write one: configuration.md of the documentation has every \
+             key, and `coinslot check` reads what you write"
+                .to_owned()
         }
         _ => error.to_string(),
     }

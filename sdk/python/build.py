@@ -31,6 +31,7 @@ def arguments(argv):
     parser.add_argument("--cache", required=True, help="the folder for the tool and for requirements")
     parser.add_argument("--name", help="the plugin's name, if pyproject.toml does not say it")
     parser.add_argument("--version", help="the plugin's version, if pyproject.toml does not say it")
+    parser.add_argument("--brief", action="store_true", help="print no progress but for what is installed")
     return parser.parse_args(argv)
 
 
@@ -41,6 +42,10 @@ def build(options) -> None:
     from coinslot_build.project import Project
     from coinslot_build.toolchain import requirements, tool
 
+    def progress(text: str) -> None:
+        if not options.brief:
+            say(text)
+
     started = time.monotonic()
     options.cache, options.sdk = os.path.abspath(options.cache), os.path.abspath(options.sdk)
     project = Project(options.source, options.name, options.version)
@@ -48,13 +53,13 @@ def build(options) -> None:
     with tempfile.TemporaryDirectory(prefix="coinslot-build-") as work:
         found = check(project, options.sdk, packages, work)
         count, seconds = found["endpoints"], time.monotonic() - started
-        say(f"checked {project.module}.py: {count} endpoint{'s' if count != 1 else ''} ({seconds:.1f} s)")
+        progress(f"checked {project.module}.py: {count} endpoint{'s' if count != 1 else ''} ({seconds:.1f} s)")
         tool(options.cache)
-        say("building the component (some seconds)")
+        progress("building the component (some seconds)")
         built = componentize(project, options, packages, found, work)
         write_out(built, options.out)
     size = os.path.getsize(options.out) / 1e6
-    say(f"built {project.name} {project.version}: {size:.1f} MB in {time.monotonic() - started:.1f} s")
+    progress(f"built {project.name} {project.version}: {size:.1f} MB in {time.monotonic() - started:.1f} s")
 
 
 def main(argv) -> int:

@@ -56,9 +56,12 @@ impl DevHostBuilder {
     /// Starts the host and waits until it serves.
     pub async fn start(self) -> DevHost {
         let log = std::fs::File::create(self.dir.path().join("log")).expect("a log file");
+        let is_named = self.arguments.iter().any(|argument| argument == "--listen");
+        let any_port: &[&str] = if is_named { &[] } else { &["--listen", "127.0.0.1:0"] };
         let child = Command::new(binary())
             .current_dir(self.dir.path())
-            .args(["dev", "--listen", "127.0.0.1:0"])
+            .arg("dev")
+            .args(any_port)
             .args(&self.arguments)
             // A test is not a host that the user runs.
             .env("XDG_STATE_HOME", self.dir.path().join("state"))

@@ -231,6 +231,26 @@ const PYTHON: &[Mistake] = &[
         &["app.py:3: SyntaxError: '(' was never closed", "\n    @get('/a', price='0.01'\n"],
     ),
     (
+        "parameter of another framework",
+        "from coinslot import get\n\n@get('/a/:id', price='0.01')\ndef a(id: str) -> str:\n    return id\n",
+        &["app.py:3: a (GET /a/:id): the path has :id, which is taken letter by letter: a parameter is {id}"],
+    ),
+    (
+        "price that no token has",
+        "from coinslot import get\n\n@get('/a', price='0.00000001')\ndef a() -> str:\n    return 'a'\n",
+        &["app.py:3: a (GET /a): price='0.00000001' is finer than the smallest unit of USDC"],
+    ),
+    (
+        "variable of the environment",
+        "import os\nHOME = os.environ['HOME']\n",
+        &["app.py:2: there is no HOME in os.environ: a plugin has no environment variables", "config(\"name\")"],
+    ),
+    (
+        "client that opens sockets",
+        "import requests\n",
+        &["app.py:1: requests opens sockets, and a plugin has none: write `from coinslot import fetch`"],
+    ),
+    (
         "clock at the top level",
         "import time\nNOW = time.time()\n",
         &["app.py:2: the clock is used while the module is imported", "Move it into the endpoint"],

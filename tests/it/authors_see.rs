@@ -354,6 +354,47 @@ async fn pay_says_that_nothing_was_charged_and_keeps_nothing_for_a_failure_in_de
     assert_eq!(kept, 0, "another payment costs nothing here");
 }
 
+/// A call of an endpoint that is paid first, and fails.
+const OWED: &[&str] = &["-X", "POST", "/upfront", "-H", "x-do: trap"];
+
+/// A payment that was kept outlived the chain of its `coinslot dev`: another one on the same port warned of it for
+/// ever, and to send it again ended with a refusal, or with the advice not to pay again.
+#[tokio::test]
+async fn a_payment_on_a_chain_that_has_ended_is_forgotten() {
+    let home = tempfile::tempdir().expect("a directory");
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let address = format!("127.0.0.1:{port}");
+    let start = || {
+        let builder = DevHost::builder().plugin("upfront.wasm", &guest("upfront")).arguments(&["--listen", &address]);
+        builder.environment("XDG_STATE_HOME", home.path().to_str().expect("a path")).start()
+    };
+    let kept = || -> Vec<_> {
+        let files = std::fs::read_dir(home.path().join("coinslot/payments")).into_iter().flatten();
+        files.flatten().map(|entry| entry.path().display().to_string()).collect()
+    };
+    let mut host = start().await;
+    let pay = |host: &DevHost, arguments: &[&str]| pay_in(&host.path("."), home.path(), arguments);
+    let owed = pay(&host, OWED);
+    assert!(text(&owed.stderr).contains("it owes the answer"), "{}", text(&owed.stderr));
+    let first = kept();
+    assert_eq!(first.len(), 1);
+    let again = pay(&host, &["--resume", &first[0]]);
+    assert!(text(&again.stderr).contains("it owes the answer") && kept() == first, "{}", text(&again.stderr));
+    host.stop().await;
+
+    let mut host = start().await;
+    let other = pay(&host, OWED);
+    assert!(!text(&other.stderr).contains("warning: a payment"), "{}", text(&other.stderr));
+    let second = kept();
+    assert!(second.len() == 1 && second != first, "{second:?}");
+    host.stop().await;
+    let gone = pay(&host, &["--resume", &second[0]]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(text(&gone.stderr).contains("on the chain of a `coinslot dev` that has ended"), "{}", text(&gone.stderr));
+    assert!(kept().is_empty());
+}
+
 /// Output of a module that is only evaluated could clear the author's terminal, or forge a line of `dev`.
 #[test]
 fn what_a_module_prints_while_it_is_built_drives_no_terminal() {

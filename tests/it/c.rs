@@ -412,6 +412,10 @@ fn what_no_host_loads_is_refused_by_its_build() {
     let cases = [
         ("coinslot_get(\"/a\", \"1e3\", \"A\", a);", "1e3"),
         ("coinslot_get(\"/a\", NULL, \"A\", a);", "it has no price: write"),
+        (
+            "coinslot_get(\"/a\", \"0.00000001\", \"A\", a);",
+            "is finer than the smallest unit of USDC, which has 6 decimals",
+        ),
         ("coinslot_get(\"a\", \"0.01\", \"A\", a);", "start it with a slash"),
         ("(void)a;", "it declares no endpoint: call coinslot_get("),
     ];

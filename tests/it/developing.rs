@@ -19,10 +19,16 @@ impl Dev {
     }
 
     fn start_with(dir: tempfile::TempDir, variables: &[(&str, &str)]) -> Self {
+        Self::start_in(dir, "", &[], variables)
+    }
+
+    /// Starts it in a folder of the directory.
+    fn start_in(dir: tempfile::TempDir, folder: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let log = std::fs::File::create(dir.path().join("log")).expect("a log file");
         let child = Command::new(binary())
-            .current_dir(dir.path())
+            .current_dir(dir.path().join(folder))
             .args(["dev", "--listen", "127.0.0.1:0"])
+            .args(arguments)
             .env("XDG_STATE_HOME", dir.path().join("state"))
             .envs(variables.iter().copied())
             .stdin(Stdio::null())
@@ -154,6 +160,91 @@ fn dev_in_the_folder_of_a_plugin_says_how_it_is_served() {
         said.contains("there is no folder `plugins`: this folder is the plugin shop, which `--plugins ..`"),
         "{said}"
     );
+}
+
+/// The component that `coinslot build` had put beside its source was served in its place, and hid every edit.
+#[tokio::test]
+async fn a_component_beside_its_source_hides_no_edit_of_it() {
+    let module = |price: &str| {
+        format!("import {{ get }} from 'coinslot';\nget('/a', {{ price: '{price}', summary: 'A' }}, () => 'a');\n")
+    };
+    let build = format!("cp '{}' \"$1\"\n", guest("echo").display());
+    for (file, first, broken, edited) in [
+        ("plugin.ts", module("0.001"), "get(", module("0.005")),
+        ("build.sh", build.clone(), "exit 1\n", format!("# edited\n{build}")),
+    ] {
+        let dir = tempfile::tempdir().expect("a directory");
+        let shop = dir.path().join("shop");
+        std::fs::create_dir(&shop).expect("a folder");
+        std::fs::write(shop.join(file), first).expect("a source");
+        assert!(run(&shop, &["build"]).status.success());
+        assert!(shop.join("shop.wasm").is_file());
+        std::fs::write(shop.join(file), broken).expect("a source");
+        let dev = Dev::start_in(dir, "shop", &["--plugins", ".", "--state", "../.coinslot"], &[]);
+        let facts = dev.becomes("complete", |facts| facts["complete"] == true).await;
+        assert_eq!(facts["routes"], serde_json::json!([]), "nothing old is served: {}", dev.log());
+        assert!(dev.log().contains("shop.wasm is left out: "), "{}", dev.log());
+        assert!(dev.log().contains(" does not build:"), "{}", dev.log());
+        std::fs::write(shop.join(file), edited).expect("a source");
+        let facts = dev.becomes("served", |facts| facts["routes"].as_array().is_some_and(|all| !all.is_empty())).await;
+        if file == "plugin.ts" {
+            assert_eq!(facts["routes"][0]["amount"], "5000", "{facts}");
+        }
+        assert!(!dev.log().contains("is not served: another file"), "{}", dev.log());
+    }
+}
+
+#[tokio::test]
+async fn what_plugins_share_is_no_plugin_and_a_helper_is_told_its_place() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let plugins = dir.path().join("plugins");
+    std::fs::create_dir_all(plugins.join("_lib")).expect("folders");
+    let shop = "import { get } from 'coinslot';\nimport { a } from './_shared.ts';\nimport { b } from './words.ts';\n\
+                get('/a', { price: '0.01', summary: 'A' }, () => a + b);\n";
+    for (file, text) in [
+        ("shop.ts", shop),
+        ("_shared.ts", "export const a = 'a';\n"),
+        ("words.ts", "export const b = 'b';\n"),
+        ("_lib/readme", "text"),
+    ] {
+        std::fs::write(plugins.join(file), text).expect("a file");
+    }
+    std::fs::write(dir.path().join("coinslot.toml"), "[plugin.shop]\nkeyvalue = true\n").expect("a configuration");
+    let dev = Dev::start(dir);
+    let facts = dev.becomes("complete", |facts| facts["complete"] == true).await;
+    assert_eq!(facts["routes"].as_array().map(Vec::len), Some(1), "{}", dev.log());
+    let log = dev.log();
+    assert!(!log.contains("_shared") && !log.contains("_lib"), "{log}");
+    assert!(log.contains("if words.ts is for other modules to import, call it _words.ts"), "{log}");
+    assert!(log.contains("coinslot.toml of this folder is not read: add --config coinslot.toml"), "{log}");
+    assert!(!log.contains("INFO active"), "dev has lines of its own: {log}");
+    // A configuration that only grants something is no host's: `plugins` shows those of this `dev`.
+    let listed = run(dev.dir.path(), &["plugins"]);
+    let said = String::from_utf8_lossy(&listed.stdout);
+    assert!(listed.status.success() && said.contains("shop.wasm"), "{said}{}", String::from_utf8_lossy(&listed.stderr));
+}
+
+#[test]
+fn a_folder_of_plugins_an_empty_one_and_a_missing_file_are_told_with_what_to_do() {
+    let dir = tempfile::tempdir().expect("a directory");
+    std::fs::write(dir.path().join("a.ts"), "export const a = 'a';\n").expect("a module");
+    std::fs::write(dir.path().join("b.py"), "").expect("a module");
+    std::fs::write(dir.path().join("_c.ts"), "").expect("a module");
+    for (arguments, code, expected) in [
+        (&["build", "."][..], 2, "name one of the plugins in it: a.ts, b.py\n"),
+        (
+            &["inspect", "a.ts"][..],
+            1,
+            "it is not WebAssembly: of a plugin's source, `coinslot build` makes a component",
+        ),
+        (&["dev", "-c", "nope.toml"][..], 2, "name one with --config, or write one"),
+        (&["dev", "--plugins", "none"][..], 2, "or make one: coinslot new none/shop"),
+    ] {
+        let output = run(dir.path(), arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
 }
 
 /// A build that wrote into a folder beside its sources was repeated without end, and once at each start.

@@ -210,6 +210,44 @@ fn an_example_that_the_author_gives_is_sent() {
     assert_eq!(code, Some(0), "{document:#}");
 }
 
+/// A plugin of forms: one with a file, as zod describes it, one of parts, one whose handler reads the form itself, and
+/// one that takes nothing that is made up.
+const FORMS: &str = r#"
+import { post, Refusal, withJsonSchema } from 'coinslot';
+
+const file = { type: 'string', format: 'binary', contentMediaType: 'image/png' };
+const form = (properties, more) => ({ type: 'object', properties, required: Object.keys(properties), ...more });
+const validate = (value) =>
+  value.picture instanceof File ? { value } : { issues: [{ message: 'expected file', path: ['picture'] }] };
+const Picture = withJsonSchema({ '~standard': { version: 1, vendor: 'test', validate } }, form({ picture: file }));
+const Parts = form({ a: { type: 'string' } }, { contentMediaType: 'multipart/form-data' });
+
+post('/file', { price: '0.01', body: Picture }, ({ body }) => `${body.picture.name} ${body.picture.type}`);
+post('/parts', { price: '0.01', body: Parts }, ({ request, body }) => {
+  if (!request.headers.get('content-type').startsWith('multipart/')) throw new Error('expected parts');
+  return body.a;
+});
+post('/own', { price: '0.01' }, async ({ request }) => [...(await request.formData()).keys()].join());
+post('/picky', { price: '0.01' }, () => { throw new Refusal(415, 'not_a_picture', 'send a picture'); });
+"#;
+
+/// An endpoint of a form got JSON or a text, and answered `415 not_a_form` or `expected file`.
+#[test]
+fn an_endpoint_that_reads_a_form_or_a_file_gets_one() {
+    let (document, code) = tested(&[("plugin.ts", FORMS)], &["--only", "contract"]);
+    assert_eq!(code, Some(1), "{document:#}");
+    let lines = lines(&document);
+    for path in ["/file", "/parts", "/own"] {
+        for check in ["paid", "again"] {
+            assert!(lines.contains(&format!("contract POST {path}: {check} passed")), "{path}: {document:#}");
+        }
+    }
+    let failed = lines.iter().position(|line| line == "contract POST /picky: paid failed");
+    let said = document["checks"][failed.expect("it fails")]["detail"].as_str().expect("text");
+    assert!(said.contains("it declares nothing of its body, and neither a text nor a form"), "{said}");
+    assert_eq!(document["failed"], 1, "{document:#}");
+}
+
 /// A test that waits was given ten seconds, whatever `--timeout` said.
 #[test]
 fn a_test_that_waits_has_the_time_of_the_command_line_and_those_after_it_run() {

@@ -5,15 +5,18 @@ use std::sync::Arc;
 
 use coinslot_base::text::printable;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin};
-use coinslot_x402::Flow;
 use coinslot_x402::header::is_payment_header;
-use coinslot_x402::price::{Accept, Amount, AmountError, Challenge, Decimal, Offer, Price, Resource, TooLarge};
+use coinslot_x402::price::{Accept, Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource, TooLarge};
+use coinslot_x402::{Flow, Network};
 use http::HeaderName;
 use http::header::CONTENT_TYPE;
 
 use super::pins::{PinError, PluginPins};
 use super::schemas::{self, EndpointSchemas};
 use crate::endpoint::{Access, Endpoint, PaidAccess};
+
+/// The chain ID of Base. The tokens that hosts know by their symbols have the decimals of its USDC.
+const BASE: u64 = 8453;
 
 /// The most header fields that a price may depend on.
 const MAX_QUOTE_HEADERS: usize = 16;
@@ -86,6 +89,25 @@ impl InstallError {
     pub fn of_metered(endpoints: &[EndpointInfo]) -> Option<Self> {
         let metered = endpoints.iter().find(|declared| matches!(declared.price, DeclaredPrice::UpTo(_)))?;
         Some(Self::Metered { endpoint: format!("{} {}", metered.method, metered.path) })
+    }
+
+    /// The error of the first endpoint with a price that is none in the dollars which hosts know, such as one that is
+    /// finer than their smallest unit. None if there is no such endpoint.
+    pub fn of_price(endpoints: &[EndpointInfo]) -> Option<Self> {
+        let usual = Asset::known(&Network::eip155(BASE), None)?;
+        endpoints.iter().find_map(|declared| {
+            let (DeclaredPrice::Exact(amount) | DeclaredPrice::Quoted(amount) | DeclaredPrice::UpTo(amount)) =
+                &declared.price
+            else {
+                return None;
+            };
+            let amount = Decimal::parse(amount).and_then(|decimal| match decimal.may_be_in(&usual) {
+                true => Amount::of(&decimal, &usual).map(drop),
+                false => Ok(()),
+            });
+            let endpoint = format!("{} {}", declared.method, declared.path);
+            amount.err().map(|source| Self::Price { endpoint, source })
+        })
     }
 }
 

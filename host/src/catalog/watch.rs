@@ -31,7 +31,7 @@ const WATCHED_INTERVAL: Duration = Duration::from_secs(300);
 
 /// The target of the log's lines about files that the host took, refused or lost. `dev` switches them off, and prints
 /// such changes itself.
-const CHANGES: &str = "coinslot::catalog::changes";
+pub(super) const CHANGES: &str = "coinslot::catalog::changes";
 
 /// A request to serve all plugins together under other policies.
 #[derive(Debug)]

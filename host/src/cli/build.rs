@@ -16,7 +16,7 @@ use coinslot_build::component::WasmKind;
 use sha2::{Digest, Sha256};
 
 use self::compile::BuildResult;
-use self::plugin_source::{COMPONENT, PluginSource, SourceKind, WHAT_IS_BUILT};
+use self::plugin_source::{COMPONENT, PluginSource, SourceKind};
 use super::{Failure, LARGEST_WASM, inspect, print};
 use crate::logging;
 
@@ -24,9 +24,10 @@ use crate::logging;
 ///
 /// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10 or newer, Rust
 /// needs rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a
-/// component. A component that no host would load, because of a price or a schema that is wrong, is not written. Exits
-/// with 2 if there is no plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a
-/// tool failed, and with 74 if a file cannot be read or written.
+/// component. A component that no host would load, because of a price or a schema that is wrong, is not written; one
+/// with a metered price, which hosts of later versions may take, is written with a warning. Exits with 2 if there is no
+/// plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and
+/// with 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a
@@ -60,8 +61,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
     let begun = Instant::now();
     let shown = args.source.display();
     let path = args.source.canonicalize().map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
-    let source = PluginSource::at(&path)
-        .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
+    let source = PluginSource::named(&path, &shown)?;
     let folder = if args.source.is_dir() { &args.source } else { args.source.parent().unwrap_or(Path::new("")) };
     if source.kind == SourceKind::Finished && !is_component(&path) {
         return Err(Failure {

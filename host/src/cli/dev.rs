@@ -5,6 +5,8 @@ mod announce;
 mod build;
 pub(super) mod chain;
 mod changes;
+mod compiled_files;
+mod left_out;
 mod note;
 mod rebuild;
 mod records;
@@ -33,7 +35,7 @@ use self::note::DevNote;
 use self::rebuild::DevEvent;
 use super::dev_hosts;
 use super::signals::Shutdown;
-use super::{Failure, listen};
+use super::{DEFAULT_CONFIG, Failure, listen};
 use crate::config::{Config, PluginsConfig};
 use crate::host::{Chains, Host, HostOptions};
 use crate::logging;
@@ -55,7 +57,8 @@ pub struct DevArgs {
     #[arg(long, value_name = "URL")]
     pub public_url: Option<Url>,
     /// Sources of plugins: folders with a Cargo.toml, a plugin.ts, a plugin.js, an app.py, a plugin.c, a plugin.cpp, a
-    /// plugin.zig or a build.sh, modules (.ts, .js, .py, .c, .cpp, .zig), and finished .wasm files.
+    /// plugin.zig or a build.sh, modules (.ts, .js, .py, .c, .cpp, .zig), and finished .wasm files. Names that begin
+    /// with `_` are left out: they hold what plugins share.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
     /// A coinslot.toml whose [limits], [health] and [plugin.NAME] hold here too; the rest of it is not read.
@@ -81,6 +84,12 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let block_time = block_time(&args)?;
     let policies = args.config.as_deref().map(Config::read_plugins).transpose()?;
+    if args.config.is_none() && Path::new(DEFAULT_CONFIG).is_file() {
+        logging::say(&format!(
+            "{DEFAULT_CONFIG} of this folder is not read: add --config {DEFAULT_CONFIG}, and its [limits], [health] and \
+             [plugin.NAME] hold here, too"
+        ));
+    }
     let (listener, address) = listen_for_dev(args.listen, args.expose).await?;
     let _lock = lock(&args.state)?;
     // The file of an earlier run that was killed would send scripts to a host that is gone.
@@ -109,8 +118,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let (events, received) = mpsc::unbounded_channel();
     let (observer, requests) = requests::observe();
     let progress = builder.progress();
-    let mut announcer =
-        Announcer::new(config.origin(address), args.state.clone(), Arc::clone(&chain), progress.clone(), received);
+    let folders = [args.state.clone(), args.plugins.clone(), builder.output().to_owned()];
+    let mut announcer = Announcer::new(config.origin(address), folders, Arc::clone(&chain), progress.clone(), received);
     let mut tasks = JoinSet::new();
     tasks.spawn(rebuild::follow(builder, events.clone()));
     tasks.spawn(requests.follow(progress));
@@ -155,7 +164,15 @@ async fn first_host(
         })),
         ..options
     };
-    Ok(Host::build(config, options).await?)
+    let mut building = Box::pin(Host::build(config, options));
+    let built = match tokio::time::timeout(compiled_files::SILENCE, &mut building).await {
+        Ok(built) => built,
+        Err(_) => {
+            announcer.compiling();
+            building.await
+        }
+    };
+    Ok(built?)
 }
 
 fn block_time(args: &DevArgs) -> Result<Option<Duration>, Failure> {

@@ -76,6 +76,20 @@ pub(super) fn is_running_here() -> bool {
     DevHost::of(Path::new(DEV_FILE)).is_some_and(|host| host.is_running())
 }
 
+/// The chain of the host that serves this URL, as its dev.json names it: the file that the user has named, or the one
+/// that is found. Each start of `coinslot dev` has another chain. None if no such host is known.
+pub(super) fn chain_run(named: Option<&Path>, url: &Url) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct DevFile {
+        url: Url,
+        chain_run: String,
+    }
+    let file = named.map(Path::to_owned).or_else(|| serving(url))?;
+    let dev: DevFile = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    (dev.url.origin() == url.origin()).then_some(dev.chain_run)
+}
+
 /// The running host that a path alone means: the nearest, or the only one of this user.
 pub(super) fn running() -> Result<DevHost, Failure> {
     if let Some(near) = nearby().find(DevHost::is_running) {

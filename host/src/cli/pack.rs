@@ -12,7 +12,7 @@ use coinslot_plugin::{Package, PackageFacts, PackedSource, PluginInfo};
 use sha2::{Digest, Sha256};
 
 use super::build::compile::{self, BuildResult};
-use super::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
+use super::build::plugin_source::{PluginSource, SourceKind};
 use super::{Failure, LARGEST_WASM, inspect, print};
 use crate::logging;
 
@@ -41,8 +41,7 @@ pub struct PackArgs {
 pub async fn run(args: PackArgs) -> Result<(), Failure> {
     let shown = args.source.display();
     let path = args.source.canonicalize().map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
-    let source = PluginSource::at(&path)
-        .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
+    let source = PluginSource::named(&path, &shown)?;
     let out = out(&args, &source)?;
     if args.license.as_ref().is_some_and(|license| !is_license(license)) {
         return Err(Failure::usage(

@@ -22,7 +22,7 @@ use std::time::{Duration, SystemTime};
 use coinslot_base::text::excerpt;
 use coinslot_x402::{UnixTime, header};
 
-use super::Failure;
+use super::{Failure, dev_hosts};
 use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
 #[cfg(feature = "dev")]
@@ -44,6 +44,14 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
     if let Some(path) = &args.resume {
         let saved = SavedPayment::load(path)?;
+        if saved.has_lost_its_chain(dev_hosts::chain_run(args.dev_json.as_deref(), &saved.request.url).as_deref()) {
+            saved::discard(path);
+            return Err(Failure::new(format!(
+                "{} is removed: it was a payment on the chain of a `coinslot dev` that has ended, and no host can answer \
+                 it. Nothing there was money: send the request anew",
+                path.display()
+            )));
+        }
         return finish(&client, output, saved, path, PaymentAttempt::Again).await;
     }
     let request = args::request_of(&args)?;
@@ -76,7 +84,8 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     }
     let PayerKey { key, of_dev } = key::key(&args, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
-    if let Some(kept) = store.kept_for(&request) {
+    let dev_chain = dev_hosts::chain_run(args.dev_json.as_deref(), &request.url);
+    if let Some(kept) = store.kept_for(&request, dev_chain.as_deref()) {
         logging::say(&format!(
             "warning: a payment for this request is kept, and this one pays anew: coinslot pay --resume {} sends that one",
             kept.display()
@@ -87,7 +96,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
         logging::say(&format!("warning: {} is not encrypted: every network on the way may change it", request.url));
     }
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
-    let saved = SavedPayment::new(request, &payment, summary);
+    let saved = SavedPayment::new(request, &payment, summary, dev_chain);
     let path = store.save(&saved)?;
     let attempt = if of_dev { PaymentAttempt::InDevelopment } else { PaymentAttempt::First };
     finish(&client, output, saved, &path, attempt).await

@@ -9,7 +9,7 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
-use super::{Failure, dev_hosts, print};
+use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
 use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, NOT_ANEW, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
@@ -29,7 +29,7 @@ pub struct PluginsArgs {
     #[command(subcommand)]
     pub command: Option<PluginsCommand>,
     /// The configuration of the host.
-    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE", global = true)]
+    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE", global = true)]
     pub config: PathBuf,
     /// Print JSON.
     #[arg(long, global = true)]
@@ -51,28 +51,32 @@ pub enum PluginsCommand {
 
 /// Prints the plugins, or rolls one back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
-    let is_default = args.config == Path::new("coinslot.toml") && !args.config.exists();
+    let Some(PluginsCommand::Rollback { name }) = &args.command else { return list(&args) };
+    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    rollback(&read(&config.state.history())?, &config, name, args.json).await
+}
+
+/// Prints the plugins of the host, or of `coinslot dev` in this folder. Of a configuration only its state counts: one
+/// that grants something to the plugins of `dev`, and sells nothing, belongs to no host that has served.
+fn list(args: &PluginsArgs) -> Result<(), Failure> {
+    let is_default = args.config == Path::new(DEFAULT_CONFIG);
     let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
     let is_dev_running = dev_hosts::is_running_here();
-    if args.command.is_none() && is_default && (is_dev_running || dev.exists()) {
+    let state = Config::read_state(&args.config);
+    let has_served = state.as_ref().is_ok_and(|state| state.history().exists());
+    if is_default && (state.is_ok() || !args.config.exists()) && !has_served && (is_dev_running || dev.exists()) {
         show(&read(&dev)?, args.json)?;
         if args.json || is_dev_running {
             return Ok(());
         }
         return print::line("no `coinslot dev` is running: this is what the last one wrote");
     }
-    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    let history = read(&config.state.history())?;
-    match &args.command {
-        None => {
-            show(&history, args.json)?;
-            if args.json || is_running(&config) {
-                return Ok(());
-            }
-            print::line("no host is running: this is what the last one wrote")
-        }
-        Some(PluginsCommand::Rollback { name }) => rollback(&history, &config, name, args.json).await,
+    let state = state.map_err(|problems| Failure::usage(problems.to_string()))?;
+    show(&read(&state.history())?, args.json)?;
+    if args.json || is_running(&state) {
+        return Ok(());
     }
+    print::line("no host is running: this is what the last one wrote")
 }
 
 fn read(dir: &Path) -> Result<HistoryFile, Failure> {

@@ -15,7 +15,7 @@ use self::contract::ContractOptions;
 use self::report::Report;
 use super::Failure;
 use super::build::compile::{self, BuildResult};
-use super::build::plugin_source::{PluginSource, SourceKind, WHAT_IS_BUILT};
+use super::build::plugin_source::{PluginSource, SourceKind};
 use crate::config::Config;
 
 pub use self::report::Suite;
@@ -59,8 +59,7 @@ pub async fn run(args: TestArgs) -> Result<(), Failure> {
     let begun = Instant::now();
     let shown = args.source.display();
     let path = args.source.canonicalize().map_err(|error| Failure::usage(format!("{shown}: {error}")))?;
-    let source = PluginSource::at(&path)
-        .ok_or_else(|| Failure::usage(format!("there is no plugin at `{shown}`: {WHAT_IS_BUILT}")))?;
+    let source = PluginSource::named(&path, &shown)?;
     let timeout = Duration::try_from_secs_f64(args.timeout).ok().filter(|timeout| !timeout.is_zero());
     let timeout = timeout.ok_or_else(|| Failure::usage("--timeout is a number of seconds above zero"))?;
     let policies = args.config.as_deref().map(Config::read_plugins).transpose()?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use coinslot_ledger::{Ledger, SqliteLedger};
 
 use super::error::HostError;
-use crate::config::Config;
+use crate::config::{Config, StateConfig};
 
 /// The time between two tries.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -19,7 +19,7 @@ const REST: Duration = Duration::from_secs(10);
 /// Waits until no other process holds the ledger, for as long as a host with this configuration may take to shut down.
 /// Opening the ledger takes its lock, and fails if another process still holds it.
 pub(super) async fn wait(config: &Config) {
-    if !is_running(config) {
+    if !is_running(&config.state) {
         return;
     }
     let most = config.server.shutdown_delay + config.server.drain_timeout + REST;
@@ -27,7 +27,7 @@ pub(super) async fn wait(config: &Config) {
     let ledger = ledger.display();
     tracing::warn!(%ledger, "in use by another Coinslot: waiting at most {seconds} s for its end");
     let until = Instant::now() + most;
-    while is_running(config) && Instant::now() < until {
+    while is_running(&config.state) && Instant::now() < until {
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -38,9 +38,9 @@ pub(super) async fn open(config: &Config) -> Result<Arc<dyn Ledger>, HostError> 
     Ok(Arc::new(SqliteLedger::open(&config.state.ledger()).map_err(HostError::ledger)?))
 }
 
-/// True if another process holds the ledger of this configuration, as a host does while it runs.
-pub(crate) fn is_running(config: &Config) -> bool {
-    is_held(&config.state.ledger().with_extension("lock"))
+/// True if another process holds the ledger of this state, as a host does while it runs.
+pub(crate) fn is_running(state: &StateConfig) -> bool {
+    is_held(&state.ledger().with_extension("lock"))
 }
 
 /// True if another process holds a lock. A lock file that is missing, or cannot be opened, counts as free.

@@ -69,6 +69,12 @@ class Endpoint(Declaration):
                     f"the path has {{{name}}}, and the function takes no `{name}`: write "
                     f"`def {self.name}({name}: str, ..)`"
                 )
+        for name in parameters:
+            if name not in in_path and f":{name}" in self.path.split("/"):
+                self.fail(
+                    f'the path has :{name}, which is taken letter by letter: a parameter is {{{name}}}, so write '
+                    f'"{self.path.replace(f":{name}", f"{{{name}}}")}"'
+                )
         for name, parameter in parameters.items():
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
                 self.fail(f"`{parameter}` is no argument of an endpoint: write each argument with its name and type")

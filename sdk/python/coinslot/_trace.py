@@ -1,5 +1,6 @@
 """Reports an uncaught exception in the author's words: files and lines of the plugin, without frames of libraries."""
 
+import itertools
 import os
 import sys
 
@@ -8,6 +9,11 @@ _STDLIB = os.path.dirname(os.path.abspath(os.__file__))
 
 # The folder of the plugin's source; None where it is not known, as in a test.
 author_root: str | None = None
+
+# Equal frames that are shown before the others are counted, as Python itself does it.
+_REPEATED = 3
+# The most frames that are shown: the log of a request is bounded, and has the request's own lines, too.
+_MOST_FRAMES = 40
 
 # The source lines of the plugin's files. A component has no files at run time, so the build fills it.
 sources: dict[str, list[str]] = {}
@@ -38,6 +44,19 @@ def remember(filename: str) -> None:
             sources[filename] = file.read().splitlines()
     except (OSError, UnicodeDecodeError):
         pass
+
+
+# The advice for a variable that is not there.
+NO_ENVIRONMENT = (
+    'a plugin has no environment variables: read what operators set with config("name") inside an endpoint; secrets are '
+    "added by the host to outgoing requests"
+)
+
+
+def is_environment(error: BaseException) -> bool:
+    """True for the KeyError of `os.environ["NAME"]`."""
+    last = frames(error)[-1:]
+    return isinstance(error, KeyError) and bool(last) and last[0][0] in ("<frozen os>", os.__file__)
 
 
 def frames(error: BaseException) -> list[tuple[str, int, str]]:
@@ -74,20 +93,28 @@ def report(title: str, error: BaseException) -> str:
 
 
 def _frame_lines(error: BaseException) -> list[str]:
-    every = frames(error)
-    mine = [frame for frame in every if is_author(frame[0])]
-    shown = mine or [frame for frame in every if not frame[0].startswith("<")]
-    if mine and every[-1] != mine[-1] and not every[-1][0].startswith((_SDK, "<")):
-        shown = [*mine, every[-1]]
+    """The lines of the author's frames. Those of libraries are left out: the headline has their message."""
     out = []
-    for filename, line, name in shown:
-        out.append(f"  {short(filename)}:{line} in {name}")
-        if filename not in sources:
-            remember(filename)
-        lines = sources.get(filename, ())
-        if 0 < line <= len(lines):
-            out.append(f"    {lines[line - 1].strip()}")
+    for frame, group in itertools.groupby(frame for frame in frames(error) if is_author(frame[0])):
+        times = sum(1 for _ in group)
+        out += [_frame_text(frame)] * min(times, _REPEATED)
+        if times > _REPEATED:
+            more = times - _REPEATED
+            out.append(f"  [Previous line repeated {more} more time{'s' if more > 1 else ''}]")
+    if len(out) > _MOST_FRAMES:
+        # Two functions that call each other are no repetition of one line.
+        half = _MOST_FRAMES // 2
+        out[half:-half] = [f"  [{len(out) - 2 * half} frames left out]"]
     return out
+
+
+def _frame_text(frame: tuple[str, int, str]) -> str:
+    filename, line, name = frame
+    text = f"  {short(filename)}:{line} in {name}"
+    if filename not in sources:
+        remember(filename)
+    lines = sources.get(filename, ())
+    return f"{text}\n    {lines[line - 1].strip()}" if 0 < line <= len(lines) else text
 
 
 def _advice(error: BaseException) -> list[str]:
@@ -96,6 +123,8 @@ def _advice(error: BaseException) -> list[str]:
             f"  a plugin has the modules that were imported when it was built: write `import {error.name}` at the "
             "top of the module"
         ]
+    if is_environment(error):
+        return [f"  {NO_ENVIRONMENT}"]
     if isinstance(error, (FileNotFoundError, PermissionError)) and author_root is not None:
         return ["  a plugin has no files: read them at the top of the module, when the plugin is built"]
     return []

@@ -66,13 +66,16 @@ class Check:
     def run(self) -> dict:
         sys.path[:0] = [self.root, *self.paths]
         from coinslot import _endpoint, _serve, _trace
+        from coinslot_build import hints
         from coinslot_build.late_imports import LateImports
         from coinslot_build.watch import Frozen
 
         _trace.author_root = self.root
-        self.trace = _trace
+        self.trace, self.hints = _trace, hints
         self.late_imports = LateImports(self.root, self.module, self.paths[:-1], _trace, self.note)
         watch = Frozen(_trace.is_author)
+        # A component has none, and the build would fail later.
+        os.environ.clear()
         try:
             sys.setprofile(watch)
             try:
@@ -120,6 +123,14 @@ class Check:
                     "hosts of this version sell nothing at a metered price (up_to=), and refuse the plugin when they load "
                     'it: write price="0.01", or quoted="0.50" with quote='
                 )
+            if self.hints.is_too_fine(endpoint.price):
+                code = endpoint.function.__code__
+                self.problem(
+                    f"{self.trace.short(code.co_filename)}:{code.co_firstlineno}: {endpoint.name} ({endpoint.method} "
+                    f"{endpoint.path}): {endpoint.price_kind}={endpoint.price!r} is finer than the smallest unit of USDC "
+                    f"and the other dollars that hosts take, which have {self.hints.DECIMALS} decimals: write at least "
+                    '"0.000001"'
+                )
             if endpoint.returns_hint is _empty() and not endpoint.is_stream and not endpoint.option("mime_type"):
                 code = endpoint.function.__code__
                 self.note(
@@ -147,6 +158,8 @@ class Check:
         elif isinstance(error, ImportError):
             self._missing_name(error, place)
             self._may_be_newer(error.name or "")
+        elif self.trace.is_environment(error):
+            self.problem(f"{place}there is no {error.args[0]} in os.environ: {self.trace.NO_ENVIRONMENT}")
         elif isinstance(error, FileNotFoundError) and not os.path.isabs(str(error.filename or "/")):
             self.problem(
                 f"{place}there is no {error.filename}: the build runs elsewhere. Write the path from the module's own, "
@@ -164,7 +177,8 @@ class Check:
             lines += ["    " + line.lstrip(), "    " + " " * max(0, (error.offset or 1) - 1 - indent) + "^"]
         self.problem("\n".join(lines))
         # The plugin runs on Python 3.14, which may know what this Python does not.
-        self.result["is_certain"] = sys.version_info >= (3, 14) or not _NEWER_SYNTAX.search(error.text or "")
+        is_newer = not isinstance(error, IndentationError) and _NEWER_SYNTAX.search(error.text or "")
+        self.result["is_certain"] = sys.version_info >= (3, 14) or not is_newer
 
     def _missing_module(self, error, place: str) -> None:
         top = error.name.partition(".")[0]
@@ -180,6 +194,8 @@ class Check:
                 f"{place}there is no module {error.name}: the package has native code, and no build for WASI. Plugins "
                 "take packages that are pure Python"
             )
+        elif top in self.hints.CLIENTS:
+            self.problem(f"{place}{self.hints.CLIENTS[top]}")
         else:
             self.problem(
                 f"{place}there is no module {error.name}: write its package into requirements.txt beside "
@@ -201,6 +217,7 @@ class Check:
     def _may_be_newer(self, name: str) -> None:
         if name.partition(".")[0] in sys.stdlib_module_names and sys.version_info < (3, 14):
             self.result["is_certain"] = False
+
 
 def _empty():
     import inspect

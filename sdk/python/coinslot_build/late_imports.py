@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 
+from .hints import CLIENTS, clients
 from .watch import Scan
 
 # Modules that no endpoint needs at run time, and that would make the component larger.
@@ -111,6 +112,9 @@ class LateImports:
         package = name if filename.endswith("__init__.py") else name.rpartition(".")[0]
         found = Scan(package)
         found.visit(tree)
+        if self.trace.is_author(filename):
+            for client, line in clients(tree):
+                self.note(f"{self.trace.short(filename)}:{line}: {CLIENTS[client]}")
         return found
 
     def _import(self, name: str, filename: str, line: int) -> bool:

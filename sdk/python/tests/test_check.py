@@ -87,6 +87,29 @@ class Problems(CheckTest):
                 'Path(__file__).with_name("data.csv")',
             ),
             ("import sys\nsys.exit(3)\n", "app.py:2: SystemExit: 3"),
+            (
+                "import os\nA = os.environ['PATH']\n",
+                "app.py:2: there is no PATH in os.environ: a plugin has no environment variables: read what operators "
+                'set with config("name")',
+            ),
+            (
+                "from coinslot import get\n@get('/a/:id', price='0.01')\ndef a(id: str) -> str: ...\n",
+                "app.py:2: a (GET /a/:id): the path has :id, which is taken letter by letter: a parameter is {id}, so "
+                'write "/a/{id}"',
+            ),
+            (
+                "from coinslot import get\n@get('/a', price='0.00000001')\ndef a() -> str: ...\n",
+                "app.py:2: a (GET /a): price='0.00000001' is finer than the smallest unit of USDC",
+            ),
+            (
+                "import httpx\n",
+                "app.py:1: httpx opens sockets, and a plugin has none: write `from coinslot import fetch`",
+            ),
+            (
+                "def f():\nreturn 1\n",
+                "app.py:2: IndentationError: expected an indented block after function definition on line 1\n"
+                "    return 1\n    ^",
+            ),
             ("import os\nos._exit(3)\n", "app.py: it ended Python while it was imported"),
         ):
             with self.subTest(source):
@@ -100,6 +123,12 @@ class Problems(CheckTest):
             "app.py:1: NameError: name 'Y' is not defined\n  app.py:1 in <module>\n"
             "    import shapes\n  shapes.py:3 in <module>\n    X = Y".replace("app.py:1: N", "shapes.py:3: N"),
         )
+
+    def test_a_line_of_a_mistake_is_shown_once(self):
+        # Newer Pythons read other f-strings, but no other indentation: the build went on for a second message.
+        for source in ("def f():\nreturn f'1'\n", "def f(:\n    pass\n"):
+            lines = self.problem(source).splitlines()
+            self.assertEqual(len(lines), 3, lines)
 
     @unittest.skipIf(sys.version_info >= (3, 12), "this Python reads it")
     def test_newer_syntax_is_left_to_the_build(self):
@@ -185,6 +214,11 @@ class Imports(CheckTest):
         self.assertTrue(
             self.check(f"from coinslot import get\n{HELLO.replace('hello()', 'hello(n: int = 1)')}")["quotes"]
         )
+
+    def test_a_client_that_opens_sockets_is_noted_where_it_is_installed(self):
+        self.write("requests.py", "", self.packages)
+        found = self.check(f"from coinslot import get\nfrom requests import __name__ as n\n{HELLO}")
+        self.assertIn("app.py:2: requests opens sockets, and a plugin has none", found["notes"][0])
 
     def test_a_function_without_a_return_type_is_noted(self):
         found = self.check(f"from coinslot import get\n{HELLO.replace(' -> str', '')}")

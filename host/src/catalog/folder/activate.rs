@@ -7,6 +7,7 @@ use super::Folder;
 use super::swap::{self, PlannedSwap, SwapInput};
 use crate::catalog::install::Installed;
 use crate::catalog::scan_report::{NOT_ANEW, ScanReport};
+use crate::catalog::watch::CHANGES;
 
 impl Folder {
     /// Makes the staged plugins that fit active, and takes out those whose files are gone.
@@ -58,7 +59,7 @@ impl Folder {
         }
         for installed in planned.admitted {
             let (name, info, sha256) = (installed.file.clone(), installed.plugin.info(), installed.plugin.sha256());
-            tracing::info!(file = %name, plugin = %info.name, version = %info.version, sha256, "active");
+            tracing::info!(target: CHANGES, file = %name, plugin = %info.name, version = %info.version, sha256, "active");
             self.staged.remove(&name);
             self.start.note_active(&name);
             let file = self.files.entry(name.clone()).or_default();

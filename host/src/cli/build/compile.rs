@@ -51,7 +51,7 @@ fn build_for(purpose: Purpose, source: &PluginSource, out: &Path) -> (BuildResul
         SourceKind::Cargo => cargo::build(&source.path, out, purpose),
         SourceKind::JavaScript => javascript(&source.path, &source.name, out),
         SourceKind::Script => (script(&source.path, out), BTreeSet::new()),
-        SourceKind::Python => (python(&source.path, out), BTreeSet::new()),
+        SourceKind::Python => (python(&source.path, &source.name, out), BTreeSet::new()),
         SourceKind::C => c(&source.path, out),
         SourceKind::Module => (module(&source.path, out), BTreeSet::new()),
         SourceKind::Finished => (place(&source.path, out), BTreeSet::new()),
@@ -86,11 +86,12 @@ pub(in crate::cli) fn starlingmonkey(source: &Path, out: &Path) -> BuildResult {
     })
 }
 
-/// Builds a Python plugin with the tool of the SDK.
-fn python(source: &Path, out: &Path) -> BuildResult {
+/// Builds a Python plugin with the tool of the SDK, and prints what that tells its author under the plugin's name.
+fn python(source: &Path, name: &str, out: &Path) -> BuildResult {
     let Some(module) = python::module_at(source) else { return BuildResult::Failed("its module is gone".to_owned()) };
-    let build = |part: &Path| match user_cache().map(|cache| python::build(&module, part, &cache)) {
-        Ok(Ok(_)) => place(part, out),
+    let told = |line: &str| logging::say(&format!("{name} | {}", printable(line)));
+    let build = |part: &Path| match user_cache().map(|cache| python::build(&module, part, &cache, told)) {
+        Ok(Ok(())) => place(part, out),
         Ok(Err(error)) => failed(&error),
         Err(failure) => BuildResult::Broken(failure),
     };

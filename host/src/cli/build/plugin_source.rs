@@ -1,16 +1,23 @@
 //! Finds the source of a plugin in a folder or a file, and tells its kind.
 
+use std::fmt::Display;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file::open_regular;
+use coinslot_base::text::printable;
 use coinslot_build::component::WasmKind;
 use coinslot_build::{c, javascript, python};
+
+use crate::cli::Failure;
 
 /// The sources that [`PluginSource::at`] takes, for messages.
 pub(in crate::cli) const WHAT_IS_BUILT: &str = "a plugin is a folder with a Cargo.toml, a plugin.ts, a plugin.js, an \
                                                 app.py, a plugin.c, a plugin.cpp, a plugin.zig or a build.sh, or a \
                                                 .ts, .js, .py, .c, .cpp, .zig or .wasm file";
+
+/// The most plugins of a folder that a message names.
+const MOST_NAMED: usize = 5;
 
 /// The source of one plugin.
 #[derive(Clone, Debug)]
@@ -41,6 +48,27 @@ pub(in crate::cli) enum SourceKind {
 }
 
 impl PluginSource {
+    /// The plugin at a path that the user has named as `shown`, or a message that says what could be named.
+    pub(in crate::cli) fn named(path: &Path, shown: impl Display) -> Result<Self, Failure> {
+        Self::at(path).ok_or_else(|| {
+            let mut modules: Vec<String> = std::fs::read_dir(path)
+                .into_iter()
+                .flatten()
+                .filter_map(|entry| Some(Self::at(&entry.ok()?.path())?.path.file_name()?.to_str()?.to_owned()))
+                .filter(|name| !name.starts_with(['.', '_']))
+                .collect();
+            modules.sort();
+            let more = modules.len().saturating_sub(MOST_NAMED);
+            modules.truncate(MOST_NAMED);
+            let others = if more > 0 { format!(" and {more} more") } else { String::new() };
+            let advice = match modules.is_empty() {
+                true => WHAT_IS_BUILT.to_owned(),
+                false => format!("name one of the plugins in it: {}{others}", printable(&modules.join(", "))),
+            };
+            Failure::usage(format!("there is no plugin at `{shown}`: {advice}"))
+        })
+    }
+
     /// The plugin at a path, if there is one. What a folder says of itself comes before the modules in it.
     pub(in crate::cli) fn at(path: &Path) -> Option<Self> {
         // A folder's name has no extension: `shop.v2` is all of it.

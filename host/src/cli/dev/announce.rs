@@ -5,11 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coinslot_base::text::printable;
 use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
 use super::chain::{self, DevChain};
 use super::changes::PluginSummary;
+use super::compiled_files::CompiledFiles;
 use super::rebuild::DevEvent;
 use super::sample;
 use crate::catalog::{Catalog, ScanReport};
@@ -23,6 +25,8 @@ use crate::host::{Host, unknown_plugin};
 pub(super) struct Announcer {
     url: String,
     state: PathBuf,
+    /// The folder of the sources, as the author has named it.
+    plugins: PathBuf,
     chain: Arc<DevChain>,
     /// The spinner of a build stands below what is printed.
     progress: MultiProgress,
@@ -34,6 +38,8 @@ pub(super) struct Announcer {
     finished: bool,
     /// Files of the first round that are built, and neither active nor refused yet.
     pending: BTreeSet<String>,
+    /// Files that are built, and that the host has neither loaded nor refused since.
+    compiled: CompiledFiles,
     /// Files that could not be loaded.
     refused: BTreeSet<String>,
     /// Plugins that are not built, each with the reason that was printed.
@@ -50,7 +56,7 @@ pub(super) struct Announcer {
 impl Announcer {
     pub(super) fn new(
         url: String,
-        state: PathBuf,
+        [state, plugins, components]: [PathBuf; 3],
         chain: Arc<DevChain>,
         progress: MultiProgress,
         events: mpsc::UnboundedReceiver<DevEvent>,
@@ -59,12 +65,14 @@ impl Announcer {
             catalog: Arc::new(ArcSwap::from_pointee(Catalog::empty(&url))),
             url,
             state,
+            plugins,
             chain,
             progress,
             events,
             unknown_plugins: Vec::new(),
             finished: false,
             pending: BTreeSet::new(),
+            compiled: CompiledFiles::of(components),
             refused: BTreeSet::new(),
             unbuilt: BTreeMap::new(),
             served: BTreeMap::new(),
@@ -104,6 +112,7 @@ impl Announcer {
         for (file, reason) in &host.report().failed {
             self.print(&format!("{file} is not served: {reason}"));
             self.pending.remove(file);
+            self.compiled.remove(file);
             self.refused.insert(file.clone());
         }
         // What was built while the host was, so that a folder without sources is announced as a whole.
@@ -112,6 +121,7 @@ impl Announcer {
         }
         for installed in self.catalog.load().installed() {
             self.pending.remove(&installed.file);
+            self.compiled.remove(&installed.file);
             self.served.insert(installed.file.clone(), PluginSummary::of(installed));
         }
         self.announce_if_due().await
@@ -119,7 +129,7 @@ impl Announcer {
 
     /// Follows the events until the task is aborted.
     pub(super) async fn follow(mut self) {
-        while let Some(event) = self.events.recv().await {
+        while let Some(event) = self.next_event().await {
             let rewrite = self.announced && matches!(event, DevEvent::Changed(_));
             self.take(event);
             let written = if rewrite { self.write() } else { Ok(()) };
@@ -129,6 +139,31 @@ impl Announcer {
             } {
                 tracing::warn!(error = %failure, "dev.json could not be written");
             }
+        }
+    }
+
+    /// The next event. Meanwhile says of each component that the host compiles it, if that takes long.
+    async fn next_event(&mut self) -> Option<DevEvent> {
+        loop {
+            let Some(deadline) = self.compiled.deadline() else { return self.events.recv().await };
+            if let Ok(event) = tokio::time::timeout_at(deadline, self.events.recv()).await {
+                return event;
+            }
+            let Some((file, digest)) = self.compiled.take_overdue().await else { continue };
+            let catalog = self.catalog.load();
+            let is_active = catalog.installed().iter().any(|one| one.file == file && one.plugin.sha256() == digest);
+            // A build that gave the same bytes as the one before, active or refused, is not loaded.
+            if !is_active && !self.refused.contains(&file) {
+                self.print(&format!("compiling {file} .."));
+            }
+        }
+    }
+
+    /// Says which components the host compiles before it serves.
+    pub(super) fn compiling(&self) {
+        let files: Vec<&str> = self.pending.iter().map(String::as_str).collect();
+        if !files.is_empty() {
+            self.print(&format!("compiling {} ..", files.join(", ")));
         }
     }
 
@@ -144,6 +179,9 @@ impl Announcer {
 
     fn built(&mut self, name: String, result: BuildResult) {
         let file = format!("{name}.wasm");
+        if result == BuildResult::Built {
+            self.compiled.add(&file);
+        }
         let serves = self.catalog.load().installed().iter().any(|installed| installed.file == file);
         let former = match &result {
             BuildResult::Skipped(why)
@@ -169,6 +207,10 @@ impl Announcer {
     }
 
     fn changed(&mut self, report: &ScanReport) {
+        let failed = report.failed.iter().map(|(name, _)| name);
+        for name in report.loaded.iter().chain(&report.removed).chain(&report.forgotten).chain(failed) {
+            self.compiled.remove(name);
+        }
         for name in &report.loaded {
             let line = self.active(name);
             self.print(&line);
@@ -260,7 +302,11 @@ impl Announcer {
         if !self.complete {
             self.print("the other plugins follow as they are built");
         } else if paid(&catalog).is_empty() {
-            self.print("\nno paid endpoint is served yet: put a plugin into the plugins folder\n");
+            let example = self.plugins.join("shop");
+            self.print(&format!(
+                "\nno paid endpoint is served yet: put a plugin into the plugins folder, as `coinslot new {}` does\n",
+                printable(&example.to_string_lossy())
+            ));
         }
     }
 

@@ -8,6 +8,7 @@ use coinslot_base::text::{printable, printable_lines};
 use indicatif::MultiProgress;
 use parking_lot::Mutex;
 
+use super::left_out;
 use super::records::{SealedRecords, remove_record};
 use super::sources::{BuildRecord, MOST_ENTRIES, Snapshot, is_generated};
 use super::spinner::Spinner;
@@ -38,7 +39,13 @@ impl PluginBuilder {
             // The folder of the folder of one plugin, which is where most authors are.
             let advice = match Path::new(".").canonicalize().ok().and_then(|folder| PluginSource::at(&folder)) {
                 Some(plugin) => format!("this folder is the plugin {}, which `--plugins ..` serves", plugin.name),
-                None => "name your plugins' folder with --plugins".to_owned(),
+                None => {
+                    let example = sources.join("shop");
+                    format!(
+                        "name your plugins' folder with --plugins, or make one: coinslot new {}",
+                        printable(&example.to_string_lossy())
+                    )
+                }
             };
             return Err(Failure::usage(format!("there is no folder `{}`: {advice}", sources.display())));
         }
@@ -128,16 +135,18 @@ impl PluginBuilder {
             paths.push(entry.map_err(unreadable)?.path());
         }
         paths.sort();
-        let mut sources = Vec::new();
-        let is_hidden = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        for path in paths.into_iter().filter(|path| !is_hidden(path)) {
+        let (mut sources, mut others) = (Vec::new(), Vec::new());
+        for path in paths.into_iter().filter(|path| !left_out::is_left_out(path)) {
             match PluginSource::at(&path) {
                 Some(source) => sources.push(source),
                 None if path.is_dir() && !is_generated(Path::new(path.file_name().unwrap_or_default())) => {
-                    self.name_ignored(&path, WHAT_IS_BUILT);
+                    others.push(path);
                 }
                 None => {}
             }
+        }
+        if !self.find_project(&mut sources) {
+            others.iter().for_each(|path| self.name_ignored(path, WHAT_IS_BUILT));
         }
         // A component beside its source, as `coinslot build` puts it, is no second plugin.
         sources.sort_by_key(|source: &PluginSource| (source.name.clone(), source.kind == SourceKind::Finished));
@@ -150,6 +159,23 @@ impl PluginBuilder {
             is_second
         });
         Ok(sources)
+    }
+
+    /// Leaves out the component that `coinslot build` has made of this folder, if the folder itself is a plugin. A
+    /// folder whose source is no file in it, such as a crate, is added as a whole, unless there are other plugins in it.
+    /// True if it was.
+    fn find_project(&self, sources: &mut Vec<PluginSource>) -> bool {
+        let Some(project) = PluginSource::at(&self.sources) else { return false };
+        for path in left_out::take_outputs(&project, sources) {
+            let text = "is left out: `coinslot build` makes it of this folder, whose source is built";
+            self.name_once(&path, &format!("{} {text}", file_name(&path)));
+        }
+        let is_added = matches!(project.kind, SourceKind::Cargo | SourceKind::Script)
+            && sources.iter().all(|source| source.kind == SourceKind::Finished);
+        if is_added {
+            sources.push(project);
+        }
+        is_added
     }
 
     /// Says once that a path is not built, and why.
@@ -173,6 +199,7 @@ impl PluginBuilder {
         tracing::debug!(name = %source.name, "a build begins");
         let spinner = Spinner::start(&self.progress, &source.name);
         let (result, read) = compile::build_for_author(source, &out);
+        let result = left_out::with_place_of_helpers(source, result);
         spinner.end(&result);
         tracing::debug!(name = %source.name, "a build has ended");
         let read = if result == BuildResult::Built { read } else { former.read.clone() };

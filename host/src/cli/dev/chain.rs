@@ -41,12 +41,15 @@ pub(in crate::cli) struct DevChain {
     gas_key: tempfile::NamedTempFile,
     asset: Arc<Asset>,
     seed: String,
+    /// Tells this chain from those of other starts with the same seed.
+    run: String,
 }
 
 /// The chain as dev.json describes it.
 #[derive(Clone)]
 pub(super) struct ChainFacts {
     rpc: String,
+    run: String,
     asset: String,
     pay_to: Address,
     payers: Vec<(Address, String)>,
@@ -101,7 +104,8 @@ pub(in crate::cli) async fn start(
         Ok(file)
     });
     let gas_key = key.map_err(|error| Failure::new(format!("a key file cannot be written: {error}")))?;
-    Ok(DevChain { devnet, payers, seller, gas_key, asset: Arc::new(asset), seed: seed.to_owned() })
+    let run = hex::encode(&PrivateKeySigner::random().to_bytes()[..8]);
+    Ok(DevChain { devnet, payers, seller, gas_key, asset: Arc::new(asset), seed: seed.to_owned(), run })
 }
 
 fn hex_key(signer: &PrivateKeySigner) -> String {
@@ -125,6 +129,7 @@ impl DevChain {
     pub(super) fn facts(&self) -> ChainFacts {
         ChainFacts {
             rpc: self.rpc(),
+            run: self.run.clone(),
             asset: self.asset.address.clone(),
             pay_to: self.seller,
             payers: self.payers.iter().map(|payer| (payer.address(), hex_key(payer))).collect(),
@@ -219,6 +224,7 @@ pub(super) fn write(
         "url": url,
         "rpc": facts.rpc,
         "chainId": CHAIN_ID,
+        "chainRun": facts.run,
         "network": Network::eip155(CHAIN_ID),
         "asset": facts.asset,
         "payTo": facts.pay_to.to_checksum(None),

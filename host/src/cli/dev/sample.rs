@@ -49,6 +49,8 @@ struct Sample {
 /// made up, for a rule that its schema does not say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum ValueOrigin {
+    /// The endpoint declares nothing of its body: it may be a form, or bytes of any kind.
+    Undeclared,
     MadeUp,
     /// The request has none.
     None,
@@ -134,6 +136,9 @@ fn values(declared: &EndpointInfo, request: &ExampleRequest) -> ValueOrigin {
     if parameters.is_empty() && request.body.is_empty() && !request.target.contains('?') {
         return ValueOrigin::None;
     }
+    if ExampleRequest::makes_up_body(declared) && schema.get("examples").is_none() {
+        return ValueOrigin::Undeclared;
+    }
     let path = parameters.iter().all(|name| is_written(&part("path")["properties"][name]));
     let query = !request.target.contains('?') || is_written(part("query"));
     let body = request.body.is_empty() || is_written(part("body"));
@@ -210,7 +215,7 @@ mod tests {
                            "required": ["n", "yes"] });
         let of = |schema: Value| json!({ "properties": { "stack": schema }, "required": ["stack"] });
         let optional = json!({ "properties": { "query": { "properties": { "stack": stack } } } });
-        let cases: [Case; 10] = [
+        let cases: [Case; 11] = [
             (Method::GET, "/a", None, &["http://h/a"], ValueOrigin::None),
             (Method::GET, "/a/{n}", None, &["http://h/a/example"], ValueOrigin::MadeUp),
             (
@@ -251,6 +256,7 @@ mod tests {
                 ValueOrigin::Written,
             ),
             (Method::DELETE, "/a", None, &["-X", "DELETE", "http://h/a"], ValueOrigin::None),
+            (Method::POST, "/a", None, &["http://h/a", "-d", "example"], ValueOrigin::Undeclared),
         ];
         for (method, path, schema, expected, values) in cases {
             let (words, is) = sample(method, path, schema.clone());
@@ -260,5 +266,7 @@ mod tests {
         let parts = json!({ "type": "object", "contentMediaType": "multipart/form-data", "properties": { "a": word },
                             "required": ["a"] });
         assert_eq!(sample(Method::POST, "/a", Some(part("body", parts))).0, None, "its lines end with CR");
+        let file = of(json!({ "type": "string", "format": "binary" }));
+        assert_eq!(sample(Method::POST, "/a", Some(part("body", file))).0, None, "it is a form with a file");
     }
 }

@@ -5,14 +5,11 @@ use http::{HeaderValue, Method};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
-use super::values;
+use super::{form, values};
 use crate::schema::{CheckFailure, Effort, Input, InputRefusal, InputSchema};
 
 /// The most values within an input that are made wrong.
 const MAX_PLACES: usize = 100;
-/// The boundary of a form of parts; no value that is made contains it.
-const BOUNDARY: &str = "----coinslot4f1d7c1f2b90d4";
-
 /// The schema of the body in the schema of an input.
 const BODY: &str = "/properties/body";
 /// The methods of requests that have bodies.
@@ -95,15 +92,33 @@ impl ExampleRequest {
         if !query.is_empty() {
             target = format!("{target}?{query}");
         }
-        let is_described = endpoint.input_schema.as_ref().is_some_and(|schema| schema.pointer(BODY).is_some());
         let (media_type, body) = match input.get("body") {
             Some(body) => body_of(endpoint, body),
             // Where nothing is said of the body, it may be a text or anything.
-            None if TAKE_BODIES.contains(&endpoint.method) && !is_described => body_of(endpoint, &json!("example")),
+            None if Self::makes_up_body(endpoint) => body_of(endpoint, &json!("example")),
             None => (None, Vec::new()),
         };
         let media_type = media_type.and_then(|media| HeaderValue::from_str(&media).ok());
         Ok(Self { method: endpoint.method.clone(), target, media_type, body, params })
+    }
+
+    /// True if requests of this endpoint have a body of which its schema says nothing.
+    pub(in crate::cli) fn makes_up_body(endpoint: &EndpointInfo) -> bool {
+        let is_described = endpoint.input_schema.as_ref().is_some_and(|schema| schema.pointer(BODY).is_some());
+        TAKE_BODIES.contains(&endpoint.method) && !is_described
+    }
+
+    /// The same request with its body as a form: the fields of its body, or a text and a file that are made up. None if
+    /// the endpoint declares another body.
+    pub(in crate::cli) fn as_form(&self, endpoint: &EndpointInfo) -> Option<Self> {
+        if !Self::makes_up_body(endpoint) {
+            return None;
+        }
+        let (media, body) = match serde_json::from_slice(&self.body) {
+            Ok(Value::Object(fields)) => form::multipart(&fields, None),
+            Ok(_) | Err(_) => form::example(),
+        };
+        Some(Self { media_type: HeaderValue::from_str(&media?).ok(), body, ..self.clone() })
     }
 
     /// True if it has neither parameters of a path nor a query nor a body: it may only ask for the price.
@@ -181,25 +196,14 @@ fn query(fields: Option<&Map<String, Value>>) -> String {
     pairs.finish()
 }
 
-/// The media type and the bytes of a body: JSON, unless its schema names another media type or it is a text.
+/// The media type and the bytes of a body: JSON, unless its schema names another media type or a file, or it is a text.
 fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
     let schema = endpoint.input_schema.as_ref().and_then(|schema| schema.pointer(BODY));
     let media = schema.and_then(|schema| schema.get("contentMediaType")).and_then(Value::as_str);
     match (body, media) {
-        (Value::Object(fields), Some("application/x-www-form-urlencoded")) => {
-            (media.map(str::to_owned), query(Some(fields)).into_bytes())
-        }
-        (Value::Object(fields), Some("multipart/form-data")) => {
-            let part = |(name, value): (&String, &Value)| {
-                let name = name.replace(['"', '\r', '\n'], "_");
-                format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{}\r\n", plain(value))
-            };
-            let parts: String = fields.iter().map(part).collect();
-            (
-                Some(format!("multipart/form-data; boundary={BOUNDARY}")),
-                format!("{parts}--{BOUNDARY}--\r\n").into_bytes(),
-            )
-        }
+        (Value::Object(fields), Some(form::URLENCODED)) => (media.map(str::to_owned), query(Some(fields)).into_bytes()),
+        (Value::Object(fields), Some(form::MULTIPART)) => form::multipart(fields, schema),
+        (Value::Object(fields), _) if form::has_files(schema) => form::multipart(fields, schema),
         (Value::String(text), Some(media)) if media != "application/json" => {
             (Some(media.to_owned()), text.clone().into_bytes())
         }
@@ -209,7 +213,7 @@ fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
 }
 
 /// A value as the text that a URL or a form has for it.
-fn plain(value: &Value) -> String {
+pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 

@@ -47,6 +47,9 @@ pub(in crate::cli) async fn check_built(file: &Path, wasm: &[u8]) -> Result<Opti
         }
         Err(error) => return Err(error.to_string()),
     };
+    if let Some(error) = InstallError::of_price(&info.endpoints) {
+        return Err(error.to_string());
+    }
     if let Some(error) = InstallError::of_metered(&info.endpoints) {
         return Ok(Some(error.to_string()));
     }

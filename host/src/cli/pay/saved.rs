@@ -24,20 +24,36 @@ pub(super) struct SavedPayment {
     pub(super) payment: PaymentHeader,
     #[serde(rename = "bought")]
     pub(super) purchase: PurchaseSummary,
+    /// The chain of the `coinslot dev` that was paid, which ends with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dev_chain: Option<String>,
     /// The time until which the seller can take the money, in Unix seconds.
     expires: u64,
     nonce: String,
 }
 
 impl SavedPayment {
-    pub(super) fn new(request: RequestSpec, payment: &SignedPayment, purchase: PurchaseSummary) -> Self {
+    /// `dev_chain` is the chain of the `coinslot dev` that is paid, if it is one.
+    pub(super) fn new(
+        request: RequestSpec,
+        payment: &SignedPayment,
+        purchase: PurchaseSummary,
+        dev_chain: Option<String>,
+    ) -> Self {
         Self {
             request,
             payment: PaymentHeader { header: payment.header.to_owned(), value: payment.value.clone() },
             purchase,
+            dev_chain,
             expires: payment.expires.0,
             nonce: payment.nonce.to_string(),
         }
+    }
+
+    /// True if the payment was made on the chain of a `coinslot dev` that has ended. `running` is the one that serves
+    /// its URL now.
+    pub(super) fn has_lost_its_chain(&self, running: Option<&str>) -> bool {
+        self.dev_chain.as_deref().is_some_and(|chain| running != Some(chain))
     }
 
     /// Reads a file that [`PaymentStore::save`] wrote.
@@ -79,10 +95,18 @@ impl PaymentStore {
         Ok(Self(folder))
     }
 
-    /// The file of a payment for the same request whose outcome was left open.
-    pub(super) fn kept_for(&self, request: &RequestSpec) -> Option<PathBuf> {
+    /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot
+    /// dev` that has ended is removed: no host could take it or answer it any more.
+    pub(super) fn kept_for(&self, request: &RequestSpec, dev_chain: Option<&str>) -> Option<PathBuf> {
         let files = fs::read_dir(&self.0).ok()?.filter_map(Result::ok).map(|entry| entry.path());
-        files.into_iter().find(|path| SavedPayment::load(path).is_ok_and(|saved| saved.request == *request))
+        files.into_iter().find(|path| {
+            let kept = SavedPayment::load(path).ok().filter(|saved| saved.request == *request);
+            let is_lost = kept.as_ref().is_some_and(|saved| saved.has_lost_its_chain(dev_chain));
+            if is_lost {
+                discard(path);
+            }
+            kept.is_some() && !is_lost
+        })
     }
 
     /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could

@@ -13,6 +13,12 @@ use crate::wallet::{ReceivedChallenge, SignedPayment};
 const GIVE_EXAMPLES: &str = "give an input that it accepts as `examples` in its input schema: of a field, or of the \
                              whole input as { \"path\": .., \"query\": .., \"body\": .. }";
 
+/// The advice for an endpoint that declares nothing of its body.
+const DECLARE_BODY: &str = "it declares nothing of its body, and neither a text nor a form that are made up suit it: \
+                            declare the body with a schema that has `examples`, and for a form with files \
+                            `contentMediaType` as \"multipart/form-data\", or test the endpoint itself and leave it out \
+                            here with --filter";
+
 /// Advice on an answer of another media type.
 const DECLARE_TYPE: &str = "declare the one that it sends, by `returns` or `mimeType` in JavaScript, `mime_type` in \
                             Python and Rust";
@@ -51,16 +57,22 @@ impl EndpointCheck<'_> {
         }
         let mut add = |name: &str, checked: Checked| report.add(Suite::Contract, &group, name, checked);
         let schemas = self.schemas();
-        let example = match ExampleRequest::of(self.declared, schemas.input.as_ref()) {
+        let mut example = match ExampleRequest::of(self.declared, schemas.input.as_ref()) {
             Ok(example) => example,
             Err(reason) => return add("example", Err(format!("{reason}: {GIVE_EXAMPLES}"))),
         };
         let forbidden = schemas.input.as_ref().filter(|_| self.is_enforced);
         let forbidden = forbidden.and_then(|input| ExampleRequest::forbidden(self.declared, input));
-        let answer = match self.buyer.send(&example, None).await {
+        let mut answer = match self.buyer.send(&example, None).await {
             Ok(answer) => answer,
             Err(reason) => return add("unpaid", Err(reason)),
         };
+        if let Some(form) = self.as_form(&example, &answer)
+            && let Ok(answered) = self.buyer.send(&form, None).await
+            && (answered.status < 400 || answered.status == 402)
+        {
+            (example, answer) = (form, answered);
+        }
         let is_free = match self.declared.price {
             DeclaredPrice::Free => true,
             // A quote may say that this very request costs nothing.
@@ -84,7 +96,15 @@ impl EndpointCheck<'_> {
         if let Some(forbidden) = &forbidden {
             add("forbidden", self.refused(forbidden, Some(&challenge)).await);
         }
-        match self.paid(&example, &challenge, &schemas).await {
+        let mut paid = self.paid(&example, &challenge, &schemas).await;
+        if let Ok(first) = &paid
+            && let Some(form) = self.as_form(&example, &first.answer)
+            && let Ok(second) = self.paid(&form, &challenge, &schemas).await
+            && second.answer.status < 400
+        {
+            (paid, example) = (Ok(second), form);
+        }
+        match paid {
             Ok(paid) => {
                 add("paid", paid.checked.clone());
                 // What was charged without an answer is the first fault: a second one would only repeat it.
@@ -93,6 +113,22 @@ impl EndpointCheck<'_> {
                 }
             }
             Err(reason) => add("paid", Err(reason)),
+        }
+    }
+
+    /// The request with a form as its body, for an endpoint that declares nothing of its body, and that has not taken
+    /// the text that is made up for it.
+    fn as_form(&self, example: &ExampleRequest, answer: &ReadAnswer) -> Option<ExampleRequest> {
+        let may_want_form = matches!(answer.status, 400 | 415 | 422 | 500) && answer.receipt().is_none();
+        example.as_form(self.declared).filter(|_| may_want_form)
+    }
+
+    /// The advice for an answer of 400 or above.
+    fn advice_on(&self, status: u16) -> &str {
+        match status {
+            400 | 415 | 422 if ExampleRequest::makes_up_body(self.declared) => DECLARE_BODY,
+            400..500 => GIVE_EXAMPLES,
+            _ => self.advice,
         }
     }
 
@@ -108,7 +144,7 @@ impl EndpointCheck<'_> {
     /// Checks the 402: valid requirements, to the seller, with the declared price.
     fn challenge(&self, answer: &ReadAnswer) -> Result<(ReceivedChallenge, String), String> {
         if answer.status != 402 {
-            let advice = if (400..500).contains(&answer.status) { GIVE_EXAMPLES } else { self.advice };
+            let advice = self.advice_on(answer.status);
             let what = if answer.status < 400 { "it was answered without a payment" } else { "no price was asked" };
             return Err(format!("{what}: {}: {advice}", answer.summary()));
         }
@@ -225,7 +261,7 @@ impl EndpointCheck<'_> {
     /// Checks an answer against what is declared: its status, its media type, its schema.
     fn answer(&self, answer: &ReadAnswer, schemas: &Schemas) -> Checked {
         if answer.status >= 400 {
-            let advice = if answer.status < 500 { GIVE_EXAMPLES } else { self.advice };
+            let advice = self.advice_on(answer.status);
             return Err(format!("{}: {advice}", answer.summary()));
         }
         let essence = crate::schema::essence;

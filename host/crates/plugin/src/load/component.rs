@@ -251,9 +251,7 @@ fn check_header(wasm: &[u8]) -> Result<(), LoadError> {
         return Err(invalid("the file is empty: copy it again"));
     }
     if !wasm.starts_with(b"\0asm") {
-        return Err(invalid(
-            "it is not WebAssembly: build a component, for example with `cargo build --target wasm32-wasip2`",
-        ));
+        return Err(invalid("it is not WebAssembly: of a plugin's source, `coinslot build` makes a component"));
     }
     match Parser::new(0).parse_all(wasm).next() {
         Some(Ok(Payload::Version { encoding: Encoding::Component, .. })) => Ok(()),
