@@ -1,21 +1,27 @@
 //! Finds and reads the modules that an evaluation asks for: the SDK, the author's files, and packages in
 //! `node_modules`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use coinslot_base::text::excerpt;
-use oxc_resolver::{ResolveOptions, ResolverGeneric};
+use coinslot_base::file::read_regular_text;
+use oxc_resolver::{Resolution, ResolveError, ResolveOptions, ResolverGeneric};
 
 use super::package::PackageJson;
 use super::source::on_a_large_stack;
 use super::{source, typescript};
 
+mod absent;
+mod bundle;
 mod regular_files;
 mod shaken;
+mod syntax;
 
-use self::regular_files::RegularFiles;
+pub(super) use self::bundle::BEFORE;
+use self::bundle::Between;
+use self::regular_files::{MOST as MOST_OF_PACKAGE, RegularFiles};
+use self::syntax::Goal;
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
@@ -26,8 +32,15 @@ pub(super) const ENTRY: &str = "/@coinslot/entry";
 pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
 /// The same of a component that runs tests.
 pub(super) const TESTS_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:test-exports';";
-/// The most characters of an import's specifier that a message shows.
-const LONGEST_SHOWN: usize = 200;
+/// The module in the place of one that a package leaves out of browsers: it has no exports.
+const IGNORED: &str = "/@coinslot/ignored.js";
+
+/// By what a module asks for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Import,
+    Require,
+}
 
 /// The modules of one plugin. Clones share what was read.
 #[derive(Clone, Debug)]
@@ -39,7 +52,8 @@ struct ModuleFiles {
     root: PathBuf,
     entry: PathBuf,
     package: String,
-    resolver: ResolverGeneric<RegularFiles>,
+    imported: ResolverGeneric<RegularFiles>,
+    required: ResolverGeneric<RegularFiles>,
     found: parking_lot::Mutex<FoundModules>,
 }
 
@@ -51,6 +65,13 @@ struct FoundModules {
     read: BTreeSet<PathBuf>,
     /// The JavaScript of the files that were read, or why it cannot be.
     texts: HashMap<String, Result<String, String>>,
+    /// Those of them that are CommonJS, and their texts for the engine.
+    commonjs: HashMap<String, Option<Result<String, String>>>,
+    /// Folders of which the nearest `package.json` says `"type": "module"`, or does not.
+    module_folders: HashMap<PathBuf, bool>,
+    /// The names that modules import, by specifiers.
+    imports: HashMap<String, BTreeMap<String, BTreeSet<String>>>,
+    between: HashMap<String, Between>,
     /// Modules that packages allow to leave out, and the texts of those that became shorter.
     without_effects: HashSet<String>,
     shorter: HashMap<String, String>,
@@ -63,42 +84,51 @@ struct FoundModules {
 impl Modules {
     /// The modules of an entry. `root` is the folder of the plugin.
     pub(super) fn new(entry: &Path, root: &Path, package: &PackageJson) -> Self {
-        let options = ResolveOptions {
-            condition_names: ["import", "module", "default"].map(Into::into).into(),
-            extensions: [".ts", ".mts", ".tsx", ".mjs", ".js", ".jsx", ".json"].map(Into::into).into(),
-            // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
-            extension_alias: vec![
-                (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
-                (".mjs".into(), vec![".mjs".into(), ".mts".into()]),
-            ],
-            main_fields: ["module", "main"].map(Into::into).into(),
-            node_path: false,
-            builtin_modules: true,
-            ..ResolveOptions::default()
-        };
         let package = serde_json::json!({ "name": package.name, "version": package.version });
         Self(Arc::new(ModuleFiles {
             root: root.to_owned(),
             entry: entry.to_owned(),
             package: format!("export default {package};"),
-            resolver: ResolverGeneric::new(options),
+            imported: ResolverGeneric::new(options(How::Import)),
+            required: ResolverGeneric::new(options(How::Require)),
             found: parking_lot::Mutex::default(),
         }))
     }
 
     /// The name of the module that another one imports.
     pub(super) fn resolve(&self, referrer: &str, specifier: &str) -> Result<String, String> {
-        let sdk = |file: &str| Ok(format!("{SDK}{file}"));
         if self.0.found.lock().closed {
             return Err(format!("modules are loaded when a plugin is built: import `{specifier}` at the top level"));
         }
+        if let Some(name) = specifier.strip_prefix(bundle::BY_NAME) {
+            return Ok(name.to_owned());
+        }
+        let (plain, how) = match specifier.strip_prefix(bundle::DYNAMIC) {
+            Some(plain) => (plain, How::Import),
+            None if self.is_commonjs(referrer) => (specifier, How::Require),
+            None => (specifier, How::Import),
+        };
+        let (target, _) = self.find(referrer, plain, how).map_err(|cause| {
+            let importer = self.0.found.lock().files.get(referrer).cloned();
+            importer.map_or_else(|| cause.clone(), |importer| self.0.not_found(&importer, plain, &cause))
+        })?;
+        if how == How::Require || !self.is_commonjs(&target) {
+            return Ok(target);
+        }
+        Ok(self.between(referrer, specifier, target))
+    }
+
+    /// What a module asks for, as the name of a module, and as a file unless it is the SDK's. Fails with the cause.
+    fn find(&self, referrer: &str, specifier: &str, how: How) -> Result<(String, Option<Resolution>), String> {
+        let sdk = |file: &str| Ok((format!("{SDK}{file}"), None));
         match specifier {
             "coinslot" => return sdk("coinslot.js"),
             "coinslot/test" => return sdk("test.js"),
+            "coinslot:commonjs" => return sdk("commonjs.js"),
             "coinslot:exports" => return sdk("exports.js"),
             "coinslot:test-exports" => return sdk("test-exports.js"),
             "coinslot:package" => return sdk("package"),
-            "coinslot:entry" => return Ok(self.0.name(&self.0.entry)),
+            "coinslot:entry" => return Ok((self.0.name(&self.0.entry), None)),
             _ => {}
         }
         if let Some(file) = referrer.strip_prefix(SDK) {
@@ -107,14 +137,49 @@ impl Modules {
         }
         let importer = self.0.found.lock().files.get(referrer).cloned();
         let importer = importer.ok_or_else(|| format!("{referrer} was never read"))?;
-        match self.0.resolver.resolve_file(&importer, specifier) {
-            Ok(found) => Ok(self.0.name(found.path())),
-            Err(error) => Err(self.0.not_found(&importer, specifier, &error)),
+        let resolver = if how == How::Require { &self.0.required } else { &self.0.imported };
+        let found = match resolver.resolve_file(&importer, specifier) {
+            // A package may leave a module of Node.js out, or have another one in its place.
+            Err(builtin @ ResolveError::Builtin { .. }) => {
+                let others = resolver.clone_with_options(ResolveOptions { builtin_modules: false, ..options(how) });
+                match others.resolve_file(&importer, specifier) {
+                    Err(ResolveError::Ignored(path)) => Err(ResolveError::Ignored(path)),
+                    other => other.map_err(|_| builtin),
+                }
+            }
+            found => found,
+        };
+        match found {
+            Ok(found) => Ok((self.0.name(found.path()), Some(found))),
+            Err(ResolveError::Ignored(_)) => Ok((IGNORED.to_owned(), None)),
+            Err(error) => Err(absent::advice(specifier, &error)),
         }
     }
 
-    /// The JavaScript of a module.
+    /// The name of the module between an importer and CommonJS.
+    fn between(&self, referrer: &str, specifier: &str, target: String) -> String {
+        let name = format!("{SDK}commonjs/{referrer}/{specifier}");
+        let importer = self.0.found.lock().files.get(referrer).cloned();
+        let is_as_in_node = importer.is_some_and(|importer| self.0.is_as_in_node(&importer));
+        let known = self.0.found.lock().imports.get(referrer).and_then(|imports| imports.get(specifier)).cloned();
+        // An `import()` that is left to the engine may read any name.
+        let names = known.unwrap_or_else(|| {
+            let mut names = self.exports_of(&target, &mut BTreeSet::new());
+            names.insert("default".to_owned());
+            names
+        });
+        let is_of_author = !referrer.contains("node_modules/");
+        let between = Between { target, names, is_of_author, is_as_in_node };
+        self.0.found.lock().between.insert(name.clone(), between);
+        name
+    }
+
+    /// The JavaScript of a module, for the engine.
     pub(super) fn load(&self, name: &str) -> Result<String, String> {
+        let between = self.0.found.lock().between.get(name).cloned();
+        if let Some(between) = between {
+            return Ok(bundle::between(name, &between));
+        }
         if let Some(file) = name.strip_prefix(SDK) {
             let source = SDK_FILES.iter().find(|(other, _)| *other == file).map(|(_, text)| (*text).to_owned());
             return match file {
@@ -122,10 +187,10 @@ impl Modules {
                 _ => source.ok_or_else(|| format!("the SDK has no module {file}")),
             };
         }
-        if let Some(shorter) = self.0.found.lock().shorter.get(name) {
-            return Ok(shorter.clone());
-        }
-        self.whole(name).inspect_err(|message| {
+        let shorter = self.0.found.lock().shorter.get(name).cloned();
+        let text = shorter.map_or_else(|| self.whole(name), Ok);
+        let text = if self.is_commonjs(name) { self.wrapped(name) } else { text.and_then(|it| self.link(name, it)) };
+        text.inspect_err(|message| {
             self.0.found.lock().failed.get_or_insert_with(|| message.clone());
         })
     }
@@ -140,13 +205,42 @@ impl Modules {
         text
     }
 
+    /// True for a module of CommonJS, which is read for that.
+    pub(super) fn is_commonjs(&self, name: &str) -> bool {
+        if name.starts_with(SDK) {
+            return name == IGNORED;
+        }
+        self.whole(name).is_ok() && self.0.found.lock().commonjs.contains_key(name)
+    }
+
+    /// The text of a module of CommonJS as the engine evaluates it.
+    fn wrapped(&self, name: &str) -> Result<String, String> {
+        if let Some(Some(known)) = self.0.found.lock().commonjs.get(name) {
+            return known.clone();
+        }
+        let text = self.whole(name).and_then(|source| self.wrap(name, &source));
+        self.0.found.lock().commonjs.insert(name.to_owned(), Some(text.clone()));
+        text
+    }
+
     fn read(&self, name: &str) -> Result<String, String> {
         let path = self.0.found.lock().files.get(name).cloned().ok_or_else(|| format!("{name} was never found"))?;
         let source = source::read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
         self.0.found.lock().read.insert(path.clone());
         let shown = self.0.shown(&path);
         source::check_nesting(&shown, &source)?;
-        on_a_large_stack(|| match path.extension().and_then(|extension| extension.to_str()) {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let is_commonjs = match extension {
+            Some("json" | "ts" | "mts" | "tsx" | "jsx" | "mjs") => false,
+            Some("cjs") => true,
+            _ => !self.0.is_as_in_node(&path) && on_a_large_stack(|| Ok(is_script(&shown, &source)))?,
+        };
+        if is_commonjs {
+            on_a_large_stack(|| syntax::read(&shown, &source, Goal::CommonJs).map(drop))?;
+            self.0.found.lock().commonjs.insert(name.to_owned(), None);
+            return Ok(source);
+        }
+        on_a_large_stack(|| match extension {
             Some("json") => source::json(&shown, &source),
             Some("ts" | "mts" | "tsx" | "jsx") => typescript::to_javascript(&shown, &source),
             _ => typescript::check_javascript(&shown, source),
@@ -182,6 +276,32 @@ impl Modules {
 }
 
 impl ModuleFiles {
+    /// True for a module that is ECMAScript by its name or by the nearest `package.json`, and so imports CommonJS as
+    /// Node.js does.
+    fn is_as_in_node(&self, path: &Path) -> bool {
+        let by_name = path.extension().and_then(|extension| extension.to_str());
+        match by_name {
+            Some("mjs" | "mts") => true,
+            Some("cjs") => false,
+            _ => path.parent().is_some_and(|folder| self.is_module_folder(folder)),
+        }
+    }
+
+    fn is_module_folder(&self, folder: &Path) -> bool {
+        if let Some(known) = self.found.lock().module_folders.get(folder) {
+            return *known;
+        }
+        let package = read_regular_text(&folder.join("package.json"), MOST_OF_PACKAGE).ok();
+        let package = package.and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok());
+        let above = folder.parent().filter(|_| !folder.ends_with("node_modules"));
+        let is_module = match package {
+            Some(package) => package["type"] == "module",
+            None => above.is_some_and(|above| self.is_module_folder(above)),
+        };
+        self.found.lock().module_folders.insert(folder.to_owned(), is_module);
+        is_module
+    }
+
     /// The name of a file for the engine, which is what stack traces show. It is the same wherever the folder is.
     fn name(&self, path: &Path) -> String {
         let mut found = self.found.lock();
@@ -211,46 +331,43 @@ impl ModuleFiles {
         let up: PathBuf = std::iter::repeat_n("..", if package.is_some() { 0 } else { up }).collect();
         up.join(rest).display().to_string()
     }
+}
 
-    fn not_found(&self, importer: &Path, specifier: &str, error: &oxc_resolver::ResolveError) -> String {
-        let shown = self.shown(importer);
-        let place = std::fs::read_to_string(importer).ok().and_then(|source| {
-            let at = [format!("'{specifier}'"), format!("\"{specifier}\"")].iter().find_map(|q| source.find(q))?;
-            Some(super::place::message(&shown, &source, (at, at + specifier.len() + 2), &advice(specifier, error)))
-        });
-        let message = place.unwrap_or_else(|| format!("{shown}: {}", advice(specifier, error)));
-        self.found.lock().failed.get_or_insert_with(|| message.clone());
-        message
+/// Where modules are looked for. Of the conditions of a package, those of browsers and of workers are a plugin's: it has
+/// the web platform, and neither Node.js nor the interfaces of one provider.
+fn options(how: How) -> ResolveOptions {
+    let (condition, main_fields, extensions): (_, &[&str], &[&str]) = match how {
+        How::Import => {
+            ("import", &["browser", "module", "main"], &[".ts", ".mts", ".tsx", ".mjs", ".js", ".cjs", ".jsx", ".json"])
+        }
+        How::Require => {
+            ("require", &["browser", "main"], &[".js", ".cjs", ".json", ".mjs", ".ts", ".mts", ".tsx", ".jsx"])
+        }
+    };
+    let module = (how == How::Import).then_some("module");
+    let conditions = ["worker", "browser", condition, "default"].into_iter().chain(module);
+    ResolveOptions {
+        condition_names: conditions.map(Into::into).collect(),
+        alias_fields: vec![vec!["browser".into()]],
+        extensions: extensions.iter().map(|it| (*it).into()).collect(),
+        // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
+        extension_alias: vec![
+            (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
+            (".mjs".into(), vec![".mjs".into(), ".mts".into()]),
+        ],
+        main_fields: main_fields.iter().map(|it| (*it).into()).collect(),
+        node_path: false,
+        builtin_modules: true,
+        ..ResolveOptions::default()
     }
 }
 
-/// The fault of an import, with advice.
-fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
-    let is_builtin = matches!(error, oxc_resolver::ResolveError::Builtin { .. });
-    if is_builtin || specifier.starts_with("node:") {
-        return format!("`{specifier}` is part of Node.js, and a plugin runs without it: use the web platform instead");
-    }
-    if specifier.starts_with("wasi:") || specifier.starts_with("coinslot:") {
-        return format!("there is no `{specifier}`: plugins import 'coinslot', and WASI by the versions that it has");
-    }
-    let specifier = &excerpt(specifier, LONGEST_SHOWN);
-    if specifier.contains(':') {
-        return format!("`{specifier}` cannot be imported: imports are files and packages, and nothing is downloaded");
-    }
-    if specifier.starts_with('.') || specifier.starts_with('/') {
-        return format!("there is no file `{specifier}`");
-    }
-    let mut parts = specifier.split('/');
-    let package = match (parts.next(), parts.next()) {
-        (Some(scope), Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-        (name, _) => name.unwrap_or_default().to_owned(),
-    };
-    match error {
-        oxc_resolver::ResolveError::NotFound(_) => {
-            format!("the package `{package}` is not installed: npm install {package}")
-        }
-        other => format!("`{specifier}` cannot be imported: {other}"),
-    }
+/// True for a module that says neither `import` nor `export`, and is one of CommonJS by what it refers to, or by being a
+/// package's.
+fn is_script(file: &str, source: &str) -> bool {
+    let is_package = file.contains("node_modules/");
+    !syntax::is_module(source)
+        && syntax::read(file, source, Goal::CommonJs).is_ok_and(|read| is_package || read.is_commonjs)
 }
 
 /// A relative path without `.` and `..`.
