@@ -78,6 +78,10 @@ fn trap_text(error: &wasmtime::Error, panic: Option<&str>) -> String {
             ": its calls may take {} KiB of stack, which no setting changes: nest calls less deeply, or write a loop",
             STACK >> 10
         ),
+        Some(Trap::NoAsyncResult) => {
+            return "its handler waits for what never comes: nothing else is at work, and so no answer can follow"
+                .to_owned();
+        }
         Some(_) | None => String::new(),
     };
     match error.downcast_ref::<WasmBacktrace>() {
