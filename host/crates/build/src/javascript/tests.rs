@@ -179,3 +179,9 @@ fn a_plugin_with_commonjs_has_the_same_bytes_each_time() {
     ];
     assert!(built(&files).expect("a component").0 == built(&files).expect("a component").0, "the bytes differ");
 }
+
+#[test]
+fn what_a_module_prints_stands_below_the_error_that_ends_it() {
+    let told = printed("console.log('hi');\nthrow new Error('boom');", &[]).expect_err("it throws");
+    assert!(told.starts_with("plugin.ts:2:") && told.ends_with("\nbefore that, the module printed:\n  hi"), "{told}");
+}
