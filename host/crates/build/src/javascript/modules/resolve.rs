@@ -141,7 +141,7 @@ pub(super) fn options(how: How) -> ResolveOptions {
         condition_names: conditions.map(Into::into).collect(),
         alias_fields: vec![vec!["browser".into()]],
         extensions: extensions.iter().map(|it| (*it).into()).collect(),
-        // TypeScript's habit: a file that is written `./lib.ts` is imported as `./lib.js`.
+        // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
         extension_alias: vec![
             (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
             (".mjs".into(), vec![".mjs".into(), ".mts".into()]),
