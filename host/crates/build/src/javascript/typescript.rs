@@ -151,7 +151,7 @@ mod tests {
         let made = javascript(
             "enum Size { Small = 1 }\nclass A { constructor(private x: number) {} get y() { return this.x } }\nexport { Size, A };",
         );
-        assert!(made.contains("this.x = x") && made.contains("Small"), "{made}");
+        assert!(made.contains("this.x=x") && made.contains("Small"), "{made}");
         let made = javascript("export const f = (a: number): {\n  b: number\n} => ({ b: a });");
         assert!(made.contains("=>"), "{made}");
     }
