@@ -490,6 +490,24 @@ async fn a_failure_of_a_handler_is_logged_with_its_line() {
     assert!(log.contains("GET /a failed: TypeError: cannot read property '0' of undefined at plugin.ts:4:"), "{log}");
 }
 
+/// The request's line had the engine's panic, which names no file of the author's.
+#[tokio::test]
+async fn a_quote_that_fails_and_a_handler_that_waits_for_ever_are_told_in_the_authors_words() {
+    let dir = plugin(
+        "get('/a', { quoted: '1', quote: () => {\n  throw new TypeError('no rates');\n} }, () => 'a');\n\
+         get('/b', { free: true }, () => new Promise(() => {}));\n",
+    );
+    assert!(run(dir.path(), &["build", "-o", "failing.wasm"]).status.success());
+    let host = DevHost::builder().plugin("failing.wasm", &dir.path().join("failing.wasm")).start().await;
+    for path in ["/a", "/b"] {
+        assert!(reqwest::get(host.url(path)).await.expect("an answer").status().is_server_error(), "{path}");
+    }
+    let log = host.log();
+    assert!(log.contains("its quote failed: TypeError: no rates at "), "{log}");
+    assert!(log.contains("plugin.ts:3:") && !log.contains("interpreter.rs"), "{log}");
+    assert!(log.contains("its handler waits for what never comes"), "{log}");
+}
+
 /// A folder with a `plugin.ts` that imports `get`.
 fn plugin(source: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().expect("a folder");

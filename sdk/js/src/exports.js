@@ -11,6 +11,7 @@ import { makeManifest } from './manifest.js';
 import { leaveBuild } from './phase.js';
 import { Refusal } from './refusal.js';
 import { failed, price, report, serve } from './serve.js';
+import { failureText } from './stack.js';
 import { latin1, makeResponse, readBody, readFields, readMethod } from './wasi-http.js';
 import { join } from './web/blob.js';
 import { Request, WHOLE } from './web/body.js';
@@ -48,7 +49,8 @@ export const quote = {
     } catch (error) {
       if (error instanceof Refusal && error.status < 500) throw new QuoteRefused(error);
       report(`the quote of ${method} ${route}`, error);
-      throw error;
+      // The contract has no other failure than a trap, whose text is the engine's. The host reads this one's first line.
+      throw new QuoteRefused({ status: 500, code: 'plugin_failed', message: failureText(error), more: {} });
     }
   },
 };

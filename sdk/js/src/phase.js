@@ -1,7 +1,7 @@
 // Tells the two phases of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
 // memory becomes part of the plugin. What an export of the component calls runs later, in the host.
 
-import { authorStack } from './stack.js';
+import { authorStack, isLoadingPackage } from './stack.js';
 
 let building = true;
 let quoting = false;
@@ -32,6 +32,14 @@ export function refuseInBuild(what) {
   );
   error.stack = authorStack(error);
   throw error;
+}
+
+// Refuses a clock while the plugin is built, except to a package that reads it while it is loaded: an author cannot move
+// that code. Returns whether the clock stands still.
+export function refuseClockInBuild(what) {
+  if (!building) return false;
+  if (!isLoadingPackage()) refuseInBuild(what);
+  return true;
 }
 
 // Refuses what the host grants to a running handler only.

@@ -3,22 +3,37 @@
 // A frame is `    at name (/plugin.ts:41:9)`, or `    at /plugin.ts:41:9`.
 const FRAME = /^\s*at (?:(.*?) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/;
 
+// Modules of CommonJS, with the columns of the wrapper that stand before their first line.
+const wrappers = new Map();
+
+export const markCommonJs = (file, before) => wrappers.set(file, before);
+
 function frames(stack) {
   return String(stack ?? '')
     .split('\n')
     .map((line) => FRAME.exec(line))
     .filter(Boolean)
-    .map(([, name, file, line, column]) => ({ name, file, line, column }));
+    .map(([, name, file, line, column]) => ({ name, file, line, column: inFile(file, line, column) }));
 }
+
+function inFile(file, line, column) {
+  return line === '1' && column && wrappers.has(file) ? String(Math.max(column - wrappers.get(file), 1)) : column;
+}
+
+const MOST_FRAMES = 1000;
 
 // The folder of the SDK, as the engine names its modules.
 const sdk = (frames(new Error().stack)[0]?.file ?? '').replace(/[^/]*$/, '');
 
-const isOwn = ({ file }) => (sdk !== '' && file.startsWith(sdk)) || file.startsWith('coinslot:');
+// The builder adds functions to modules of CommonJS, and puts the module itself into this one.
+const BODY = '$coinslot_body';
+
+const isOwn = ({ name, file }) =>
+  (sdk !== '' && file.startsWith(sdk)) || file.startsWith('coinslot:') || (/^\$coinslot_/.test(name) && name !== BODY);
 
 function text({ name, file, line, column }) {
   const place = [file.replace(/^file:\/\//, ''), line, column].filter(Boolean).join(':');
-  return name && !/^<.*>$/.test(name) ? `at ${name} (${place})` : `at ${place}`;
+  return name && !/^<.*>$/.test(name) && name !== BODY ? `at ${name} (${place})` : `at ${place}`;
 }
 
 // The frames of the author, the innermost first, as `at handler (plugin.ts:41:9)`.
@@ -33,6 +48,18 @@ export function authorStack(error) {
   return authorFrames(error)
     .map((frame) => `    ${frame}\n`)
     .join('');
+}
+
+// True while a package is evaluated, and no function of the author's calls it: the author cannot move what it calls.
+// Modules of ECMAScript are evaluated one after another, and those of CommonJS within the one that requires them.
+export function isLoadingPackage() {
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = MOST_FRAMES;
+  const all = frames(new Error().stack);
+  Error.stackTraceLimit = stackTraceLimit;
+  const end = all.findIndex(({ name }) => name === '$coinslot_evaluate');
+  const inner = all.slice(0, end < 0 ? undefined : end).filter((frame) => frame.line !== undefined && !isOwn(frame));
+  return inner.length > 0 && all.length < MOST_FRAMES && inner.every(({ file }) => file.includes('node_modules/'));
 }
 
 // The author's place of the call that is being made, as `plugin.ts:41:9`.

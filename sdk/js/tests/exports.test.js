@@ -265,7 +265,7 @@ test('a quote that fails is reported, and is no refusal', () => {
   assert.match(lines[0], /^the quote of GET \/bad-quote failed: TypeError: quote of GET \/bad-quote returned/);
   assert.match(
     price('GET', '/number-quote').message,
-    /returned the number 0\.5: return text, as \(0\.5\)\.toFixed\(6\)$/,
+    /returned the number 0\.5: return text, as \(0\.5\)\.toFixed\(6\)/,
   );
   assert.match(price('GET', '/late-quote').message, /is asynchronous: the host asks before the payment/);
   assert.match(price('GET', '/greedy-quote').message, /asynchronous/);

@@ -84,3 +84,6 @@ fn language(module: &Path) -> &'static str {
         module.extension().is_some_and(|extension| ["ts", "mts", "tsx"].iter().any(|ts| extension == *ts));
     if is_typescript { "TypeScript" } else { "JavaScript" }
 }
+
+#[cfg(test)]
+mod tests;

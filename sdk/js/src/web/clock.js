@@ -1,19 +1,19 @@
-// Guards what a snapshot would freeze: the clock and random numbers. While the plugin is built they are refused. Later
+// Guards what a snapshot would freeze: the clock and random numbers. While the plugin is built they are refused, and a
+// package that reads the clock while it is loaded reads the beginning of 1970. Later
 // `Date` is the engine's, and `Math.random` starts from the host's random numbers once in each instance.
 
 import { host } from '../host.js';
-import { refuseInBuild } from '../phase.js';
+import { refuseClockInBuild, refuseInBuild } from '../phase.js';
 import { asBytes } from './encoding.js';
 
 const NativeDate = globalThis.Date;
 
 function GuardedDate(...args) {
   if (!new.target) {
-    refuseInBuild('Date()');
-    return NativeDate();
+    return refuseClockInBuild('Date()') ? new NativeDate(0).toString() : NativeDate();
   }
-  if (args.length === 0) refuseInBuild('new Date() without an argument');
-  return Reflect.construct(NativeDate, args, new.target === GuardedDate ? NativeDate : new.target);
+  const given = args.length === 0 && refuseClockInBuild('new Date() without an argument') ? [0] : args;
+  return Reflect.construct(NativeDate, given, new.target === GuardedDate ? NativeDate : new.target);
 }
 GuardedDate.prototype = NativeDate.prototype;
 Object.defineProperties(GuardedDate, {
@@ -23,8 +23,7 @@ Object.defineProperties(GuardedDate, {
   parse: { value: NativeDate.parse, writable: true, configurable: true },
   now: {
     value: function now() {
-      refuseInBuild('Date.now()');
-      return NativeDate.now();
+      return refuseClockInBuild('Date.now()') ? 0 : NativeDate.now();
     },
     writable: true,
     configurable: true,
@@ -75,11 +74,10 @@ function sinceOrigin() {
 
 export const performance = {
   now() {
-    refuseInBuild('performance.now()');
-    return sinceOrigin();
+    return refuseClockInBuild('performance.now()') ? 0 : sinceOrigin();
   },
   get timeOrigin() {
-    refuseInBuild('performance.timeOrigin');
+    if (refuseClockInBuild('performance.timeOrigin')) return 0;
     sinceOrigin();
     return origin.wall;
   },

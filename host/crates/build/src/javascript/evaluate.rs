@@ -131,9 +131,13 @@ pub(super) async fn begin(
     }
 }
 
-/// The output of the module comes first: it was printed before the failure.
+/// An error, and below it what the module had printed.
 fn with_output(error: String, output: &str) -> String {
-    if output.is_empty() { error } else { format!("{output}\n{error}") }
+    if output.is_empty() {
+        return error;
+    }
+    let lines: String = output.lines().map(|line| format!("\n  {line}")).collect();
+    format!("{error}\nbefore that, the module printed:{lines}")
 }
 
 /// The host of an evaluation: WASI without files, network, arguments and environment, and the modules.

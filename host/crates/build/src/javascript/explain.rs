@@ -10,7 +10,7 @@ use oxc_syntax::scope::ScopeFlags;
 
 use super::deadline::{LONGEST, LONGEST_WAIT};
 use super::evaluate::MOST_MEMORY;
-use super::modules::Modules;
+use super::modules::{BEFORE, Modules};
 use super::place;
 use super::shake::module::{self, Export, Imported, Kind, Module};
 use super::source::on_a_large_stack;
@@ -102,6 +102,7 @@ fn frame(line: &str) -> Option<(&str, usize, usize)> {
 
 /// An error with the author's innermost place before it, and that line of the source below.
 fn with_place(text: &str, modules: &Modules) -> String {
+    let text = &without_wrappers(text, modules);
     let lines = text.lines().filter(|line| frame(line).is_none_or(|(file, ..)| !file.contains("/@coinslot/")));
     let lines: Vec<&str> = lines.collect();
     let (frames, message): (Vec<&str>, Vec<&str>) = lines.into_iter().partition(|line| frame(line).is_some());
@@ -126,6 +127,25 @@ fn with_place(text: &str, modules: &Modules) -> String {
     message
 }
 
+/// A stack without what the build has put around modules of CommonJS.
+fn without_wrappers(text: &str, modules: &Modules) -> String {
+    let lines = text.lines().filter_map(|line| {
+        if line.trim_start().starts_with("at ") && line.ends_with(" (native)") {
+            return None;
+        }
+        let Some((file, number, column)) = frame(line).filter(|(file, ..)| modules.is_commonjs(file)) else {
+            return Some(line.to_owned());
+        };
+        let column = if number == 1 { column.saturating_sub(BEFORE.len()).max(1) } else { column };
+        match line.trim_start().trim_start_matches("at ").rsplit_once(" (").map(|(name, _)| name) {
+            None | Some("$coinslot_body") => Some(format!("    at {file}:{number}:{column}")),
+            Some(name) if name.starts_with("$coinslot_") => None,
+            Some(name) => Some(format!("    at {name} ({file}:{number}:{column})")),
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// An error's text, with the limit behind it where there is one.
 fn explained(text: &str) -> String {
     match text {
@@ -141,7 +161,9 @@ fn explained(text: &str) -> String {
 fn missing_export(text: &str, modules: &Modules) -> Option<String> {
     let (_, rest) = text.split_once("Could not find export '")?;
     let (name, rest) = rest.split_once("' in module '")?;
-    let target = rest.split_once('\'')?.0;
+    let (target, rest) = rest.split_once('\'')?;
+    // CommonJS has its names once it is evaluated, and the SDK tells them.
+    let told = rest.lines().next().filter(|told| told.starts_with(": it has "));
     for (file, source) in modules.of_author() {
         let Some(read) = module::read(&source) else { continue };
         let Some((specifier, span)) =
@@ -150,7 +172,11 @@ fn missing_export(text: &str, modules: &Modules) -> Option<String> {
             continue;
         };
         let names = exported(modules, target);
-        let has = if names.is_empty() { String::new() } else { format!(": it has {}", names.join(", ")) };
+        let has = match told {
+            Some(told) => told.to_owned(),
+            None if names.is_empty() || target.starts_with("/@coinslot/commonjs/") => String::new(),
+            None => format!(": it has {}", names.join(", ")),
+        };
         return Some(place::message(&file, &source, span, &format!("`{specifier}` has no `{name}`{has}")));
     }
     Some(format!("{target} has no export `{name}`, which another module imports"))

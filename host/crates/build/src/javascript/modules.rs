@@ -1,21 +1,28 @@
 //! Finds and reads the modules that an evaluation asks for: the SDK, the author's files, and packages in
 //! `node_modules`.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use coinslot_base::text::excerpt;
-use oxc_resolver::{ResolveOptions, ResolverGeneric};
+use oxc_resolver::ResolverGeneric;
 
 use super::package::PackageJson;
 use super::source::on_a_large_stack;
 use super::{source, typescript};
 
+mod absent;
+mod bundle;
 mod regular_files;
+mod resolve;
 mod shaken;
+mod syntax;
 
+pub(super) use self::bundle::BEFORE;
+use self::bundle::Between;
 use self::regular_files::RegularFiles;
+use self::resolve::options;
+use self::syntax::Goal;
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
@@ -26,8 +33,15 @@ pub(super) const ENTRY: &str = "/@coinslot/entry";
 pub(super) const ENTRY_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:exports';";
 /// The same of a component that runs tests.
 pub(super) const TESTS_SOURCE: &str = "export { manifest, quote, handler } from 'coinslot:test-exports';";
-/// The most characters of an import's specifier that a message shows.
-const LONGEST_SHOWN: usize = 200;
+/// The module in the place of one that a package leaves out of browsers: it has no exports.
+const IGNORED: &str = "/@coinslot/ignored.js";
+
+/// By what a module asks for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum How {
+    Import,
+    Require,
+}
 
 /// The modules of one plugin. Clones share what was read.
 #[derive(Clone, Debug)]
@@ -39,7 +53,8 @@ struct ModuleFiles {
     root: PathBuf,
     entry: PathBuf,
     package: String,
-    resolver: ResolverGeneric<RegularFiles>,
+    imported: ResolverGeneric<RegularFiles>,
+    required: ResolverGeneric<RegularFiles>,
     found: parking_lot::Mutex<FoundModules>,
 }
 
@@ -51,6 +66,13 @@ struct FoundModules {
     read: BTreeSet<PathBuf>,
     /// The JavaScript of the files that were read, or why it cannot be.
     texts: HashMap<String, Result<String, String>>,
+    /// Those of them that are CommonJS, and their texts for the engine.
+    commonjs: HashMap<String, Option<Result<String, String>>>,
+    /// Folders of which the nearest `package.json` says `"type": "module"`, or does not.
+    module_folders: HashMap<PathBuf, bool>,
+    /// The names that modules import, by specifiers.
+    imports: HashMap<String, BTreeMap<String, BTreeSet<String>>>,
+    between: HashMap<String, Between>,
     /// Modules that packages allow to leave out, and the texts of those that became shorter.
     without_effects: HashSet<String>,
     shorter: HashMap<String, String>,
@@ -63,58 +85,23 @@ struct FoundModules {
 impl Modules {
     /// The modules of an entry. `root` is the folder of the plugin.
     pub(super) fn new(entry: &Path, root: &Path, package: &PackageJson) -> Self {
-        let options = ResolveOptions {
-            condition_names: ["import", "module", "default"].map(Into::into).into(),
-            extensions: [".ts", ".mts", ".tsx", ".mjs", ".js", ".jsx", ".json"].map(Into::into).into(),
-            // As TypeScript does: a file that is written `./lib.ts` is imported as `./lib.js`.
-            extension_alias: vec![
-                (".js".into(), vec![".js".into(), ".ts".into(), ".tsx".into()]),
-                (".mjs".into(), vec![".mjs".into(), ".mts".into()]),
-            ],
-            main_fields: ["module", "main"].map(Into::into).into(),
-            node_path: false,
-            builtin_modules: true,
-            ..ResolveOptions::default()
-        };
         let package = serde_json::json!({ "name": package.name, "version": package.version });
         Self(Arc::new(ModuleFiles {
             root: root.to_owned(),
             entry: entry.to_owned(),
             package: format!("export default {package};"),
-            resolver: ResolverGeneric::new(options),
+            imported: ResolverGeneric::new(options(How::Import)),
+            required: ResolverGeneric::new(options(How::Require)),
             found: parking_lot::Mutex::default(),
         }))
     }
 
-    /// The name of the module that another one imports.
-    pub(super) fn resolve(&self, referrer: &str, specifier: &str) -> Result<String, String> {
-        let sdk = |file: &str| Ok(format!("{SDK}{file}"));
-        if self.0.found.lock().closed {
-            return Err(format!("modules are loaded when a plugin is built: import `{specifier}` at the top level"));
-        }
-        match specifier {
-            "coinslot" => return sdk("coinslot.js"),
-            "coinslot/test" => return sdk("test.js"),
-            "coinslot:exports" => return sdk("exports.js"),
-            "coinslot:test-exports" => return sdk("test-exports.js"),
-            "coinslot:package" => return sdk("package"),
-            "coinslot:entry" => return Ok(self.0.name(&self.0.entry)),
-            _ => {}
-        }
-        if let Some(file) = referrer.strip_prefix(SDK) {
-            let folder = Path::new(file).parent().unwrap_or(Path::new(""));
-            return sdk(&normal(&folder.join(specifier)));
-        }
-        let importer = self.0.found.lock().files.get(referrer).cloned();
-        let importer = importer.ok_or_else(|| format!("{referrer} was never read"))?;
-        match self.0.resolver.resolve_file(&importer, specifier) {
-            Ok(found) => Ok(self.0.name(found.path())),
-            Err(error) => Err(self.0.not_found(&importer, specifier, &error)),
-        }
-    }
-
-    /// The JavaScript of a module.
+    /// The JavaScript of a module, for the engine.
     pub(super) fn load(&self, name: &str) -> Result<String, String> {
+        let between = self.0.found.lock().between.get(name).cloned();
+        if let Some(between) = between {
+            return Ok(bundle::between(name, &between));
+        }
         if let Some(file) = name.strip_prefix(SDK) {
             let source = SDK_FILES.iter().find(|(other, _)| *other == file).map(|(_, text)| (*text).to_owned());
             return match file {
@@ -122,10 +109,10 @@ impl Modules {
                 _ => source.ok_or_else(|| format!("the SDK has no module {file}")),
             };
         }
-        if let Some(shorter) = self.0.found.lock().shorter.get(name) {
-            return Ok(shorter.clone());
-        }
-        self.whole(name).inspect_err(|message| {
+        let shorter = self.0.found.lock().shorter.get(name).cloned();
+        let text = shorter.map_or_else(|| self.whole(name), Ok);
+        let text = if self.is_commonjs(name) { self.wrapped(name) } else { text.and_then(|it| self.link(name, it)) };
+        text.inspect_err(|message| {
             self.0.found.lock().failed.get_or_insert_with(|| message.clone());
         })
     }
@@ -140,13 +127,42 @@ impl Modules {
         text
     }
 
+    /// True for a module of CommonJS, which is read for that.
+    pub(super) fn is_commonjs(&self, name: &str) -> bool {
+        if name.starts_with(SDK) {
+            return name == IGNORED;
+        }
+        self.whole(name).is_ok() && self.0.found.lock().commonjs.contains_key(name)
+    }
+
+    /// The text of a module of CommonJS as the engine evaluates it.
+    fn wrapped(&self, name: &str) -> Result<String, String> {
+        if let Some(Some(known)) = self.0.found.lock().commonjs.get(name) {
+            return known.clone();
+        }
+        let text = self.whole(name).and_then(|source| self.wrap(name, &source));
+        self.0.found.lock().commonjs.insert(name.to_owned(), Some(text.clone()));
+        text
+    }
+
     fn read(&self, name: &str) -> Result<String, String> {
         let path = self.0.found.lock().files.get(name).cloned().ok_or_else(|| format!("{name} was never found"))?;
         let source = source::read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
         self.0.found.lock().read.insert(path.clone());
         let shown = self.0.shown(&path);
         source::check_nesting(&shown, &source)?;
-        on_a_large_stack(|| match path.extension().and_then(|extension| extension.to_str()) {
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        let is_commonjs = match extension {
+            Some("json" | "ts" | "mts" | "tsx" | "jsx" | "mjs") => false,
+            Some("cjs") => true,
+            _ => !self.0.is_as_in_node(&path) && on_a_large_stack(|| Ok(is_script(&shown, &source)))?,
+        };
+        if is_commonjs {
+            on_a_large_stack(|| syntax::read(&shown, &source, Goal::CommonJs).map(drop))?;
+            self.0.found.lock().commonjs.insert(name.to_owned(), None);
+            return Ok(source);
+        }
+        on_a_large_stack(|| match extension {
             Some("json") => source::json(&shown, &source),
             Some("ts" | "mts" | "tsx" | "jsx") => typescript::to_javascript(&shown, &source),
             _ => typescript::check_javascript(&shown, source),
@@ -211,59 +227,12 @@ impl ModuleFiles {
         let up: PathBuf = std::iter::repeat_n("..", if package.is_some() { 0 } else { up }).collect();
         up.join(rest).display().to_string()
     }
-
-    fn not_found(&self, importer: &Path, specifier: &str, error: &oxc_resolver::ResolveError) -> String {
-        let shown = self.shown(importer);
-        let place = std::fs::read_to_string(importer).ok().and_then(|source| {
-            let at = [format!("'{specifier}'"), format!("\"{specifier}\"")].iter().find_map(|q| source.find(q))?;
-            Some(super::place::message(&shown, &source, (at, at + specifier.len() + 2), &advice(specifier, error)))
-        });
-        let message = place.unwrap_or_else(|| format!("{shown}: {}", advice(specifier, error)));
-        self.found.lock().failed.get_or_insert_with(|| message.clone());
-        message
-    }
 }
 
-/// The fault of an import, with advice.
-fn advice(specifier: &str, error: &oxc_resolver::ResolveError) -> String {
-    let is_builtin = matches!(error, oxc_resolver::ResolveError::Builtin { .. });
-    if is_builtin || specifier.starts_with("node:") {
-        return format!("`{specifier}` is part of Node.js, and a plugin runs without it: use the web platform instead");
-    }
-    if specifier.starts_with("wasi:") || specifier.starts_with("coinslot:") {
-        return format!("there is no `{specifier}`: plugins import 'coinslot', and WASI by the versions that it has");
-    }
-    let specifier = &excerpt(specifier, LONGEST_SHOWN);
-    if specifier.contains(':') {
-        return format!("`{specifier}` cannot be imported: imports are files and packages, and nothing is downloaded");
-    }
-    if specifier.starts_with('.') || specifier.starts_with('/') {
-        return format!("there is no file `{specifier}`");
-    }
-    let mut parts = specifier.split('/');
-    let package = match (parts.next(), parts.next()) {
-        (Some(scope), Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-        (name, _) => name.unwrap_or_default().to_owned(),
-    };
-    match error {
-        oxc_resolver::ResolveError::NotFound(_) => {
-            format!("the package `{package}` is not installed: npm install {package}")
-        }
-        other => format!("`{specifier}` cannot be imported: {other}"),
-    }
-}
-
-/// A relative path without `.` and `..`.
-fn normal(path: &Path) -> String {
-    let mut parts = Vec::new();
-    for part in path.components() {
-        match part {
-            Component::Normal(part) => parts.push(part.to_string_lossy().into_owned()),
-            Component::ParentDir => {
-                parts.pop();
-            }
-            Component::CurDir | Component::RootDir | Component::Prefix(_) => {}
-        }
-    }
-    parts.join("/")
+/// True for a module that says neither `import` nor `export`, and is one of CommonJS by what it refers to, or by being a
+/// package's.
+fn is_script(file: &str, source: &str) -> bool {
+    let is_package = file.contains("node_modules/");
+    !syntax::is_module(source)
+        && syntax::read(file, source, Goal::CommonJs).is_ok_and(|read| is_package || read.is_commonjs)
 }

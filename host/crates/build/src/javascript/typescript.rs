@@ -3,10 +3,11 @@
 //! Types are overwritten with spaces, so that each line and column of the author's file stays what it is, in stack
 //! traces, too. Some syntax of TypeScript is more than types (enums, namespaces, parameter properties, JSX), and some
 //! types cannot be overwritten in their place. Which ones that are need not be known: the result must print as what
-//! oxc's transformer makes of the file, and where it does not, the transformer's output is taken, with lines of its
-//! own.
+//! oxc's transformer makes of the file, and where it does not, the transformer's output is taken, and laid out on the
+//! lines of the file.
 
 mod blank;
+mod lines;
 
 use std::path::Path;
 
@@ -39,12 +40,19 @@ pub(super) fn to_javascript(file: &str, source: &str) -> Result<String, String> 
         return Err(message(file, source, &error));
     }
     let laid_out = Codegen::new().build(&program).code;
+    let placed = lines::with_lines(file, &program);
     let transformed = print(program);
-    let is_same = blanked.as_ref().is_some_and(|blanked| {
-        let parsed = Parser::new(&allocator, allocator.alloc_str(blanked), SourceType::mjs()).parse();
-        parsed.diagnostics.is_empty() && print(parsed.program) == transformed
-    });
-    Ok(blanked.filter(|_| is_same).unwrap_or(laid_out))
+    // The transformer marks as a module what has lost its last import.
+    let transformed = transformed.strip_suffix("export{};").unwrap_or(&transformed);
+    let is_same = |text: &String| {
+        let parsed = Parser::new(&allocator, allocator.alloc_str(text), SourceType::mjs()).parse();
+        if !parsed.diagnostics.is_empty() {
+            return false;
+        }
+        let printed = print(parsed.program);
+        printed.strip_suffix("export{};").unwrap_or(&printed) == transformed
+    };
+    Ok(blanked.filter(is_same).or_else(|| Some(placed).filter(is_same)).unwrap_or(laid_out))
 }
 
 /// A JavaScript module as it is, if it can be parsed: the messages of the parser say more than those of the engine.
@@ -77,7 +85,7 @@ impl<'a> VisitMut<'a> for WithoutEmptyStatements {
     }
 }
 
-fn message(file: &str, source: &str, error: &OxcDiagnostic) -> String {
+pub(super) fn message(file: &str, source: &str, error: &OxcDiagnostic) -> String {
     let label = error.labels.first();
     let span = label.map_or((0, 1), |label| (label.offset() as usize, (label.offset() + label.len()) as usize));
     let help = error.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
@@ -143,9 +151,27 @@ mod tests {
         let made = javascript(
             "enum Size { Small = 1 }\nclass A { constructor(private x: number) {} get y() { return this.x } }\nexport { Size, A };",
         );
-        assert!(made.contains("this.x = x") && made.contains("Small"), "{made}");
+        assert!(made.contains("this.x=x") && made.contains("Small"), "{made}");
         let made = javascript("export const f = (a: number): {\n  b: number\n} => ({ b: a });");
         assert!(made.contains("=>"), "{made}");
+    }
+
+    #[test]
+    fn what_is_transformed_keeps_its_lines() {
+        let source = "import { get, Refusal } from 'coinslot';\n\nexport enum Size {\n  Small = 1,\n  Large,\n}\n\n\
+            class A {\n  constructor(private x: number) {}\n  f(): string {\n    // why\n    throw new Error(`a\n${this.x}\n`);\n  }\n}\n\n\
+            get(new A(Size.Large).f());\n";
+        let made = javascript(source);
+        for part in ["class A", "throw new Error", "get(new A"] {
+            let line = |text: &str| text.lines().position(|line| line.contains(part));
+            assert_eq!(line(&made), line(source), "{part}: {made}");
+        }
+    }
+
+    #[test]
+    fn a_module_that_loses_its_last_import_keeps_its_lines() {
+        let made = javascript("import { A } from './a';\n\n\nthrow new Error('boom');\n");
+        assert_eq!(made.lines().nth(3), Some("throw new Error('boom');"), "{made}");
     }
 
     #[test]

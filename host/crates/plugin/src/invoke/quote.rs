@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_base::text::printable;
+use coinslot_base::text::{excerpt, printable};
 use wasmtime::Store;
 
 use crate::bindings::{is_amount, quote as wit};
@@ -25,6 +25,8 @@ const CPU: Duration = Duration::from_millis(50);
 const WALL: Duration = Duration::from_millis(250);
 /// The longest message of a refusal, in characters.
 const MESSAGE: usize = 2_000;
+/// The longest text of a failure, in characters.
+const FAILURE: usize = 400;
 /// The longest code of a refusal, in bytes.
 const CODE: usize = 64;
 /// The longest pointer of a refusal, in characters.
@@ -105,6 +107,11 @@ fn explain(fault: Fault, cpu: Duration, wall: Duration) -> Fault {
 }
 
 fn check(refusal: wit::Refusal) -> Result<QuoteRefusal, Fault> {
+    // An SDK tells a failure of its author's code so: a trap would have the text of the engine.
+    if (500..600).contains(&refusal.status) && !refusal.message.is_empty() {
+        let failure = refusal.message.lines().next().unwrap_or_default();
+        return Err(Fault::NoResponse(format!("its quote failed: {}", excerpt(&printable(failure), FAILURE))));
+    }
     let status = status::refusal(refusal.status)?;
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if refusal.code.is_empty() || refusal.code.len() > CODE || !refusal.code.bytes().all(word) {

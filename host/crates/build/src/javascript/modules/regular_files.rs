@@ -8,7 +8,7 @@ use coinslot_base::file::{read_regular, read_regular_text};
 use oxc_resolver::{FileMetadata, FileSystem, FileSystemOs, ResolveError};
 
 /// Bytes of such a file, at most.
-const MOST: u64 = 4 << 20;
+pub(super) const MOST: u64 = 4 << 20;
 
 /// The file system, of which only regular files of bounded size are read: a package may have a link to a device in the
 /// place of its `package.json`.

@@ -4,7 +4,8 @@ use std::path::Path;
 
 use oxc_resolver::{Resolution, SideEffects};
 
-use super::{Modules, SDK};
+use super::bundle::DYNAMIC;
+use super::{How, Modules, SDK};
 use crate::javascript::shake::{self, Files};
 
 impl Modules {
@@ -25,17 +26,20 @@ impl Modules {
 
 impl Files for Modules {
     fn text(&self, name: &str) -> Option<String> {
-        self.whole(name).ok()
+        if self.is_commonjs(name) { self.wrapped(name).ok() } else { self.whole(name).ok() }
     }
 
     fn target(&self, importer: &str, specifier: &str) -> Option<String> {
+        let (specifier, how) = match specifier.strip_prefix(DYNAMIC) {
+            Some(specifier) => (specifier, How::Import),
+            None if self.is_commonjs(importer) => (specifier, How::Require),
+            None => (specifier, How::Import),
+        };
         if specifier == "coinslot" || specifier.starts_with("coinslot/") || specifier.contains(':') {
             return None;
         }
-        let importer = self.0.found.lock().files.get(importer).cloned()?;
-        let found = self.0.resolver.resolve_file(&importer, specifier).ok()?;
-        let name = self.0.name(found.path());
-        if is_without_effects(&found) {
+        let (name, found) = self.find(importer, specifier, how).ok()?;
+        if found.as_ref().is_some_and(is_without_effects) && !self.is_commonjs(&name) {
             self.0.found.lock().without_effects.insert(name.clone());
         }
         Some(name).filter(|name| !name.starts_with(SDK))

@@ -86,6 +86,10 @@ fn trap_text(error: &wasmtime::Error, panic: Option<&str>) -> String {
              Rust and C): nest calls less deeply, or write a loop"
                 .to_owned()
         }
+        Some(Trap::NoAsyncResult) => {
+            return "its handler waits for what never comes: nothing else is at work, and so no answer can follow"
+                .to_owned();
+        }
         Some(_) | None => String::new(),
     };
     match backtrace {
