@@ -82,9 +82,17 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     for _ in 0..20 {
         senders.push(SlowSender::start(&host, &challenge).await);
     }
-    let mut waiting = Vec::new();
+    // At the same time: a body that stops is given up after ten seconds.
+    let mut looks = JoinSet::new();
     for mut sender in senders {
-        match sender.status(Duration::from_secs(1)).await {
+        looks.spawn(async move {
+            let status = sender.status(Duration::from_secs(1)).await;
+            (sender, status)
+        });
+    }
+    let mut waiting = Vec::new();
+    for (sender, status) in looks.join_all().await {
+        match status {
             None => waiting.push(sender),
             Some(status) => assert_eq!(status, 503, "the budget of its kind is used up"),
         }
