@@ -10,9 +10,10 @@ pub(super) const MULTIPART: &str = "multipart/form-data";
 /// The boundary of a form of parts; no value that is made contains it.
 const BOUNDARY: &str = "----coinslot4f1d7c1f2b90d4";
 
-/// True if a property of an object with this schema is a file, or a list of files.
-pub(super) fn has_files(schema: Option<&Value>) -> bool {
-    let properties = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+/// True if a property of an object with this schema is a file, or a list of files, and the schema names no media type.
+pub(super) fn is_implied(schema: Option<&Value>) -> bool {
+    let Some(schema) = schema.filter(|schema| schema.get("contentMediaType").is_none()) else { return false };
+    let properties = schema.get("properties").and_then(Value::as_object);
     properties.is_some_and(|properties| properties.values().any(is_file))
 }
 
@@ -76,6 +77,8 @@ mod tests {
         let first = format!("--{BOUNDARY}\r\ncontent-disposition: form-data; name=\"a_\"\r\n\r\n1\r\n");
         let expected = format!("{first}{}{}--{BOUNDARY}--\r\n", page("x"), page("y"));
         assert_eq!(String::from_utf8(body).expect("text"), expected);
-        assert!(has_files(Some(&schema)) && !has_files(Some(&json!({ "properties": { "a": { "format": "date" } } }))));
+        assert!(
+            is_implied(Some(&schema)) && !is_implied(Some(&json!({ "properties": { "a": { "format": "date" } } })))
+        );
     }
 }
