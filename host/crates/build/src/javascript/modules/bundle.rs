@@ -1,9 +1,9 @@
-//! Writes modules as the engine evaluates them: `import()` of what is bundled, CommonJS in a function that runs when it is
-//! first required, and between a module and the CommonJS that it imports a module with the names that it imports.
+//! Writes modules as the engine evaluates them: an `import()` takes its module from the bundle, and CommonJS stands in a
+//! function that runs when the module is first required.
 //!
-//! The engine needs the names of a module before it is evaluated, and CommonJS has them afterwards. So each importer
-//! has such a module between of its own. Lines stay where they are, and so do columns, but for the first line of
-//! CommonJS, which stands behind [`BEFORE`].
+//! The engine needs the names of a module before it evaluates the module, and CommonJS has names only afterwards. So each
+//! importer of CommonJS imports a module of its own that lies between the two, and that has the names which the importer
+//! asks for. Lines stay where they are, and so do columns, but for the first line of CommonJS, which follows [`BEFORE`].
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -15,12 +15,12 @@ use super::{How, IGNORED, Modules, SDK};
 use crate::javascript::place;
 use crate::javascript::source::on_a_large_stack;
 
-/// What stands before a module of CommonJS, in its first line.
+/// The text in front of a module of CommonJS, in its first line.
 pub(in crate::javascript) const BEFORE: &str =
     "function $coinslot_body(module,exports,require,__filename,__dirname,global){";
 /// The specifier of a module by its name among the modules.
 pub(super) const BY_NAME: &str = "coinslot:module:";
-/// What stands before the specifier of an `import()`, which CommonJS resolves otherwise than `require`.
+/// The prefix of the specifier of an `import()`, which CommonJS resolves otherwise than `require`.
 pub(super) const DYNAMIC: &str = "coinslot:import:";
 /// The name of a namespace among the exports of a module between.
 const NAMESPACE: &str = "$ns";
@@ -60,7 +60,7 @@ pub(super) fn between(name: &str, it: &Between) -> String {
     text
 }
 
-/// Replaces places of a text. What is shorter is followed by spaces, so that columns stay.
+/// Replaces places of a text. Spaces follow a shorter replacement, so that columns stay.
 fn replaced(text: &str, mut edits: Vec<(Place, String)>) -> String {
     edits.sort();
     let mut out = String::with_capacity(text.len());
@@ -104,7 +104,7 @@ impl Cases {
     }
 }
 
-/// How a module is part of another.
+/// The way in which a module takes part in another.
 #[derive(Clone, Copy, Debug)]
 enum Bundled {
     /// CommonJS, required.
@@ -164,7 +164,7 @@ impl Modules {
         if !["import", "export", "process"].iter().any(|word| text.contains(word)) {
             return Ok(text);
         }
-        // A text that cannot be parsed is told by the engine.
+        // The engine reports a text that cannot be parsed.
         let Ok(syntax) = on_a_large_stack(|| syntax::read(name, &text, Goal::Module)) else { return Ok(text) };
         let mut edits = edits(&syntax);
         let mut imports = syntax.imports;
@@ -190,7 +190,8 @@ impl Modules {
         Ok(replaced(&text, edits) + &dynamic)
     }
 
-    /// Replaces each `import()` in a function by one of what is bundled, and returns what that needs at the end of the text.
+    /// Replaces each `import()` in a function by a call that finds its module in the bundle, and returns that function for
+    /// the end of the text.
     fn dynamic(
         &self,
         name: &str,
@@ -239,12 +240,12 @@ impl Modules {
         ))
     }
 
-    /// A module that can be read: what cannot be would fail although it may never be asked for.
+    /// Returns a module that can be read. One that cannot would fail the build, although no request may ever ask for it.
     fn checked(&self, target: String) -> Result<String, String> {
         if target.starts_with(SDK) { Ok(target) } else { self.whole(&target).map(|_| target) }
     }
 
-    /// The names that a module of CommonJS exports, as far as its text tells.
+    /// The names that a module of CommonJS exports, as far as its text shows them.
     pub(super) fn exports_of(&self, name: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
         if name == IGNORED || !self.is_commonjs(name) || !seen.insert(name.to_owned()) {
             return BTreeSet::new();

@@ -34,7 +34,7 @@ impl Modules {
         Ok(self.between(referrer, specifier, target))
     }
 
-    /// What a module asks for, as the name of a module, and as a file unless it is the SDK's. Fails with the cause.
+    /// Finds the module that a specifier names: its name, and its file unless it is the SDK's. Fails with the cause.
     pub(super) fn find(
         &self,
         referrer: &str,
@@ -124,8 +124,8 @@ impl ModuleFiles {
     }
 }
 
-/// Where modules are looked for. Of the conditions of a package, those of browsers and of workers are a plugin's: it has
-/// the web platform, and neither Node.js nor the interfaces of one provider.
+/// The options of the resolver. A plugin meets the conditions of browsers and of workers: it has the web platform, and
+/// neither Node.js nor the interfaces of one provider.
 pub(super) fn options(how: How) -> ResolveOptions {
     let (condition, main_fields, extensions): (_, &[&str], &[&str]) = match how {
         How::Import => {

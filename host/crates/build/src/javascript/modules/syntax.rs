@@ -17,17 +17,17 @@ use oxc_syntax::scope::ScopeFlags;
 
 use super::super::typescript;
 
-/// What `process.env.NODE_ENV` is, as in every bundle for production.
+/// The value of `process.env.NODE_ENV`, as in every bundle for production.
 const NODE_ENV: &str = "production";
 const NODE_ENV_EXPRESSION: [&str; 3] = ["process", "env", "NODE_ENV"];
 
 /// A place in a text, in bytes.
 pub(super) type Place = (usize, usize);
 
-/// What bundling changes in a module.
+/// The places of a module that bundling changes, and the names that it imports and exports.
 #[derive(Debug, Default)]
 pub(super) struct Syntax {
-    /// It refers to `module`, `exports` or `require`, which it does not declare.
+    /// True if it refers to `module`, `exports` or `require`, and declares none of them.
     pub(super) is_commonjs: bool,
     /// The names that are imported, by specifiers.
     pub(super) imports: BTreeMap<String, BTreeSet<String>>,
@@ -40,7 +40,7 @@ pub(super) struct Syntax {
     pub(super) node_env: Vec<Place>,
     /// Specifiers of `require`.
     pub(super) requires: BTreeSet<String>,
-    /// Names that a module of CommonJS exports, as far as its text tells, and specifiers whose names it exports, too.
+    /// Names that a module of CommonJS exports, as far as its text shows them, and specifiers whose names it exports, too.
     pub(super) exports: BTreeSet<String>,
     pub(super) reexports: BTreeSet<String>,
 }
@@ -48,20 +48,20 @@ pub(super) struct Syntax {
 /// An `import()`.
 #[derive(Debug)]
 pub(super) struct Dynamic {
-    /// None if only its evaluation tells.
+    /// None if it is computed.
     pub(super) specifier: Option<String>,
     pub(super) place: Place,
     pub(super) is_in_function: bool,
 }
 
-/// What a text is parsed as.
+/// The kind of program as which a text is parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Goal {
     Module,
     CommonJs,
 }
 
-/// Reads a text, or says why it cannot be.
+/// Reads a text. Fails with a message about the place that cannot be parsed.
 pub(super) fn read(file: &str, text: &str, goal: Goal) -> Result<Syntax, String> {
     let allocator = Allocator::default();
     let kind = if goal == Goal::Module { SourceType::mjs() } else { SourceType::cjs() };
@@ -92,7 +92,7 @@ pub(super) fn fault(text: &str) -> Option<(String, Place)> {
 struct Reader<'s> {
     text: &'s str,
     scoping: &'s Scoping,
-    /// Functions around what is visited.
+    /// The number of functions around the node that is visited.
     functions: usize,
     found: Syntax,
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use oxc_ast::ast::Program;
 use oxc_codegen::{Codegen, CodegenOptions};
 
-/// What a line end may follow without a change of the code's meaning.
+/// The characters after which a line end does not change the meaning of the code.
 const BEFORE_LINE_END: [char; 7] = [';', '{', '}', ',', '(', '[', ')'];
 
 /// The code of a program. The caller checks that it is the same code: text of a template may look like its end.
