@@ -35,6 +35,9 @@ export function mistake(text) {
 
 const functionName = { GET: 'get', POST: 'post', PUT: 'put', PATCH: 'patch', DELETE: 'del' };
 
+// An amount in dollars with a digit behind the sixth decimal, which no host can charge.
+const FINER_THAN_DOLLARS = /^\d+\.\d{6}\d*[1-9]\d*( USDC?)?$/i;
+
 // True for an amount as the contract writes it: digits, a dot and more digits, a space and the symbol of an asset.
 export const isAmount = (text) => AMOUNT.test(text) && text.length <= AMOUNT_BYTES;
 
@@ -51,6 +54,12 @@ function amount(at, option, value) {
     throw mistake(`${at}: ${option}: '${value}' is not an amount. Write digits, and a dot if needed: ${hint}`);
   }
   if (/^[0.]+( |$)/.test(value)) throw mistake(`${at}: ${option}: '${value}' costs nothing. Write free: true instead`);
+  if (FINER_THAN_DOLLARS.test(value)) {
+    throw mistake(
+      `${at}: ${option}: '${value}' is finer than the smallest unit of USDC and the other dollars that hosts take, ` +
+        `which have 6 decimals: write at least '0.000001'`,
+    );
+  }
   return value;
 }
 

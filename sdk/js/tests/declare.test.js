@@ -27,6 +27,7 @@ const MISTAKES = [
   [() => get('/a', { price: '$0.01' }, answer), /'\$0\.01' is not an amount.*price: '0\.01'$/],
   [() => get('/a', { price: '0,01' }, answer), /is not an amount/],
   [() => get('/a', { price: '0.00' }, answer), /costs nothing\. Write free: true instead$/],
+  [() => get('/a', { price: '0.00000001' }, answer), /finer than the smallest unit of USDC.*at least '0\.000001'$/],
   [() => get('/a', { price: '0.01', free: true }, answer), /give one price, not price and free$/],
   [() => get('/a', { quoted: '0.5' }, answer), /quoted: '0\.5' needs quote: \(\{ body \}\) => '0\.02'/],
   [
