@@ -323,6 +323,10 @@ async fn pay_finds_the_running_dev_from_below_its_folder_and_from_anywhere() {
         let paid = pay_in(dir, home.path(), &["-X", "POST", target]);
         assert!(paid.status.success(), "{target}: {}", text(&paid.stderr));
         assert!(text(&paid.stderr).contains("paid 0.01 USDC"), "{}", text(&paid.stderr));
+        let is_elsewhere = dir == elsewhere.path() && target == "/status?200";
+        let names_it =
+            text(&paid.stderr).contains(&format!("no `coinslot dev` runs in this folder: {}", host.url("/")));
+        assert_eq!(names_it, is_elsewhere, "{}", text(&paid.stderr));
     }
     assert_eq!(host.chain().balance(host.seller()).await, U256::from(30_000));
 

@@ -86,7 +86,7 @@ async fn slow_bodies_of_empty_accounts_do_not_keep_out_a_payer_who_has_paid() {
     let mut looks = JoinSet::new();
     for mut sender in senders {
         looks.spawn(async move {
-            let status = sender.status(Duration::from_secs(1)).await;
+            let status = sender.status(Duration::from_secs(4)).await;
             (sender, status)
         });
     }

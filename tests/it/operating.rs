@@ -346,9 +346,10 @@ async fn the_pay_command_that_dev_prints_works_with_any_state_directory() {
 /// collectors did not find the words. Colours are now used only when stderr is a terminal, and NO_COLOR is honoured.
 #[tokio::test]
 async fn a_log_written_to_a_file_has_no_colour_codes() {
-    let host = DevHost::builder().plugin("status.wasm", &guest("status")).start().await;
+    let host = DevHost::builder().plugin("trap.wasm", &guest("trap")).start().await;
+    assert_eq!(host.client().get(host.url("/trap")).send().await.expect("an answer").status(), 500);
     let log = host.log();
-    assert!(log.contains("INFO") && !log.contains('\x1b'), "{log:?}");
+    assert!(log.contains("WARN") && !log.contains('\x1b'), "{log:?}");
 }
 
 #[tokio::test]

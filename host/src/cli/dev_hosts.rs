@@ -15,6 +15,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::Failure;
+use crate::logging;
 
 /// The file that `coinslot dev` writes, unless it keeps its state in another directory.
 pub(super) const DEV_FILE: &str = ".coinslot/dev.json";
@@ -98,7 +99,12 @@ pub(super) fn running() -> Result<DevHost, Failure> {
     let mut hosts = noted();
     hosts.retain(DevHost::is_running);
     match hosts.len() {
-        1 => Ok(hosts.remove(0)),
+        1 => {
+            let host = hosts.remove(0);
+            let file = host.file.display();
+            logging::say(&format!("no `coinslot dev` runs in this folder: {} of {file} is meant", host.url));
+            Ok(host)
+        }
         0 => Err(Failure::usage(
             "no `coinslot dev` of yours is running: start one, or write a whole URL (http://..) instead of a path",
         )),

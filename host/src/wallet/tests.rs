@@ -139,14 +139,14 @@ fn what_the_wallet_does_not_know_it_does_not_pay() {
     }
 }
 
-/// A seller may offer as many ways to pay as a challenge has room for.
+/// A seller may offer many ways to pay, of which the wallet reads the first 64.
 #[test]
 fn the_reason_why_nothing_is_paid_stays_short() {
     let mut odd = entry("1");
     odd["scheme"] = json!("upto");
-    let challenge = v2(vec![odd; 1_000]);
+    let challenge = v2(vec![odd; 64]);
     let declined = policy("1").choose(&challenge).expect_err("unknown").to_string();
-    assert!(declined.ends_with("; and 995 more") && declined.len() < 500, "{declined}");
+    assert!(declined.ends_with("; and 59 more") && declined.len() < 500, "{declined}");
 }
 
 #[test]

@@ -66,8 +66,11 @@ fn add_target() -> Result<(), Failure> {
     if installed {
         return Ok(());
     }
-    logging::say(&format!("adding the Rust target {TARGET}"));
-    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).status();
+    let added = Command::new("rustup").args(["target", "add", TARGET]).stdout(Stdio::null()).spawn();
+    let added = added.and_then(|mut rustup| {
+        logging::say(&format!("adding the Rust target {TARGET}"));
+        rustup.wait()
+    });
     match added {
         Ok(status) if status.success() => Ok(()),
         Ok(_) | Err(_) => Err(Failure::new(format!(

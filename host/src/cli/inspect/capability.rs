@@ -51,8 +51,21 @@ fn granted(capability: Capability, own: &PluginConfig) -> Vec<String> {
         Capability::KeyValue => {
             let quota = own.keyvalue.iter();
             quota
-                .map(|quota| format!("{} KiB, {} keys, {} KiB each", quota.bytes >> 10, quota.keys, quota.value >> 10))
+                .map(|quota| {
+                    let value = binary_size(u64::try_from(quota.value).unwrap_or(u64::MAX));
+                    let total = binary_size(quota.bytes);
+                    format!("{total}, {} keys, {value} each", quota.keys)
+                })
                 .collect()
         }
+    }
+}
+
+/// A size as the configuration writes it.
+fn binary_size(bytes: u64) -> String {
+    if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) {
+        format!("{}MiB", bytes >> 20)
+    } else {
+        format!("{}KiB", bytes >> 10)
     }
 }
