@@ -1,4 +1,4 @@
-//! What a seller may do to a payer who uses `coinslot pay`: nothing but what the payer agreed to.
+//! Checks that a seller makes `coinslot pay` neither print nor pay anything that the payer has not agreed to.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

@@ -100,7 +100,7 @@ fn follow(mut child: Child, mut told: impl FnMut(&str)) -> std::io::Result<(Exit
 mod tests {
     use super::*;
 
-    /// What a build told its author was dropped, and a first build was silent for as long as it downloads its tool.
+    /// The notes of a build were dropped, and a first build was silent for as long as it downloads its tool.
     #[test]
     fn lines_are_told_as_they_come_and_not_without_end() {
         let script = "n=0; while [ $n -lt 5000 ]; do echo \"line $n\"; n=$((n+1)); done; echo wrong >&2; exit 65";

@@ -20,7 +20,7 @@ fn built(files: &[(&str, &str)]) -> Result<(Vec<u8>, String), String> {
     made.map(|made| (made.component, made.output)).map_err(|error| error.to_string())
 }
 
-/// What the plugin prints while it is built.
+/// The lines that the plugin prints while it is built.
 fn printed(plugin: &str, files: &[(&str, &str)]) -> Result<String, String> {
     let plugin = format!("{plugin}\nimport {{ get }} from 'coinslot';\nget('/', {{ free: true }}, () => 'x');\n");
     let all: Vec<_> = std::iter::once(("plugin.ts", plugin.as_str())).chain(files.iter().copied()).collect();
