@@ -140,7 +140,7 @@ async fn a_fault_names_the_plugin_the_route_and_the_limit_with_its_key() {
     line(&host, &["unruly | it printed more than 4096 bytes, its `limits.log`,"]).await;
     let quoted = host.client().post(host.url("/quoter/x?sleep")).body("x").send().await.expect("an answer");
     assert_eq!(quoted.status(), 504);
-    line(&host, &["504 POST /quoter/x?sleep", "`quote` took longer than 250 ms"]).await;
+    line(&host, &["504 POST /quoter/x?sleep", "`quote` waited for more than 250 ms"]).await;
 }
 
 /// The guest saw an error code, and the log said nothing.

@@ -16,6 +16,9 @@ use crate::fault::Fault;
 use crate::instance::exchange::RequestProgress;
 use crate::instance::meter::{GuestMeter, PollTurn};
 
+/// The whole time of a call, as a multiple of the time that its guest may wait.
+const BUSY_FACTOR: u32 = 20;
+
 /// The future of a running guest.
 pub(crate) type GuestFuture = Pin<Box<dyn Future<Output = wasmtime::Result<()>> + Send>>;
 
@@ -110,19 +113,62 @@ impl Drop for TimedGuest {
     }
 }
 
-/// Runs a call of a guest to its end, within this wall time.
+/// Runs a call of a guest to its end. The guest may wait for this long in all.
+///
+/// Only time in which the guest waits by its own choice counts: on a machine with more work than processors a guest
+/// that computes for a millisecond may get it late. Its CPU time is bounded by its meter, and [`BUSY_FACTOR`] bounds
+/// what is left.
+///
+/// # Errors
+///
+/// [`Fault::Deadline`] for a guest that waits for longer, and [`Fault::Busy`] if the machine had no time for it.
 pub(crate) async fn call_with_limits<T>(
     meter: &GuestMeter,
-    wall: Duration,
+    patience: Duration,
     call: impl Future<Output = wasmtime::Result<T>>,
 ) -> Result<T, Fault> {
     let mut limited = LimitedCall { call: Some(Box::pin(call)), meter };
     let mut turn = PollTurn::default();
-    let metered = std::future::poll_fn(|cx| match &mut limited.call {
-        Some(call) => poll_guest(call.as_mut(), meter, &mut turn, cx),
-        None => Poll::Pending,
+    let mut waits = OwnWaits::new(patience);
+    let metered = std::future::poll_fn(|cx| {
+        let Some(call) = &mut limited.call else { return Poll::Pending };
+        waits.end();
+        match poll_guest(call.as_mut(), meter, &mut turn, cx) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending if meter.is_runnable() => Poll::Pending,
+            Poll::Pending => waits.begin(cx).map(|()| Err(Fault::Deadline)),
+        }
     });
-    tokio::time::timeout(wall, metered).await.unwrap_or(Err(Fault::Deadline))
+    tokio::time::timeout(patience.saturating_mul(BUSY_FACTOR), metered).await.unwrap_or(Err(Fault::Busy))
+}
+
+/// The time that a guest may still wait by its own choice.
+struct OwnWaits {
+    left: Duration,
+    /// The beginning of the current wait, and the timer of its end.
+    current: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl OwnWaits {
+    fn new(left: Duration) -> Self {
+        Self { left, current: None }
+    }
+
+    /// Begins a wait. Ready if no time is left for it.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.left.is_zero() {
+            return Poll::Ready(());
+        }
+        let now = Instant::now();
+        let (_, timer) = self.current.insert((now, Box::pin(tokio::time::sleep_until(now + self.left))));
+        timer.as_mut().poll(cx)
+    }
+
+    fn end(&mut self) {
+        if let Some((since, _)) = self.current.take() {
+            self.left = self.left.saturating_sub(since.elapsed());
+        }
+    }
 }
 
 /// A call of a guest that owns its store, so that dropping it may free much memory.
@@ -138,5 +184,66 @@ impl<F> Drop for LimitedCall<'_, F> {
         if self.meter.is_large() {
             offload(|| drop(call));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+
+    use super::*;
+    use crate::capabilities::log::{GuestLog, LogWriter, PluginLog};
+    use crate::instance::processors::Processors;
+
+    const LITTLE: Duration = Duration::from_millis(20);
+    const LONG: Duration = Duration::from_secs(100);
+
+    fn meter() -> Arc<GuestMeter> {
+        let log = GuestLog::new(PluginLog::new("p".into(), 10, LogWriter::to_channel().0), 10);
+        GuestMeter::new(Duration::from_secs(1), Processors::without_clock(), log)
+    }
+
+    async fn sleep_for(patience: Duration, time: Duration) -> Result<(), Fault> {
+        call_with_limits(&meter(), patience, async {
+            tokio::time::sleep(time).await;
+            Ok(())
+        })
+        .await
+    }
+
+    /// A call of a guest that is pending for this long, because it has no processor.
+    async fn starve_for(patience: Duration, time: Duration) -> Result<(), Fault> {
+        let meter = meter();
+        let until = Instant::now() + time;
+        let mut timer = Box::pin(tokio::time::sleep_until(until));
+        let call = std::future::poll_fn(|cx| {
+            meter.set_yielding(Instant::now() < until);
+            timer.as_mut().poll(cx).map(Ok)
+        });
+        call_with_limits(&meter, patience, call).await
+    }
+
+    #[tokio::test]
+    async fn a_call_that_waits_for_a_processor_is_not_late_and_one_that_sleeps_is() {
+        assert!(sleep_for(LONG, LITTLE).await.is_ok());
+        assert_eq!(sleep_for(LITTLE, LONG).await, Err(Fault::Deadline));
+        assert_eq!(starve_for(5 * LITTLE, 15 * LITTLE).await, Ok(()));
+        assert_eq!(starve_for(LITTLE, LONG).await, Err(Fault::Busy));
+    }
+
+    #[tokio::test]
+    async fn waits_that_wakes_interrupt_are_added_up() {
+        let mut polls = 0;
+        let call = std::future::poll_fn(|cx| {
+            polls += 1;
+            let waker = cx.waker().clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(LITTLE).await;
+                waker.wake();
+            });
+            Poll::<wasmtime::Result<()>>::Pending
+        });
+        assert_eq!(call_with_limits(&meter(), 5 * LITTLE, call).await, Err(Fault::Deadline));
+        assert!((2..=7).contains(&polls), "{polls}");
     }
 }

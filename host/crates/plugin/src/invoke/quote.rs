@@ -20,9 +20,8 @@ use crate::status;
 
 /// CPU time of a quote, and for each MiB of the body that it reads, from `wit/plugin.wit`.
 const CPU: Duration = Duration::from_millis(50);
-/// Wall time of a quote, and for each MiB of the body. It is above the CPU time, so that a busy machine alone fails no
-/// quote; a guest that sleeps is still ended.
-const WALL: Duration = Duration::from_millis(250);
+/// The time that a quote may wait, and for each MiB of the body. A guest that sleeps is ended.
+const PATIENCE: Duration = Duration::from_millis(250);
 /// The longest message of a refusal, in characters.
 const MESSAGE: usize = 2_000;
 /// The longest text of a failure, in characters.
@@ -80,8 +79,8 @@ pub(crate) async fn quote(
         let guest = indices.load(&mut store, &instance)?;
         guest.call_quote::<&mut Store<GuestState>>(&mut store, &request).await
     };
-    let (cpu, wall) = (CPU.saturating_mul(budget), WALL.saturating_mul(budget));
-    match call_with_limits(&meter, wall, call).await.map_err(|fault| explain(fault, cpu, wall))? {
+    let (cpu, patience) = (CPU.saturating_mul(budget), PATIENCE.saturating_mul(budget));
+    match call_with_limits(&meter, patience, call).await.map_err(|fault| explain(fault, cpu, patience))? {
         Ok(quotation) => match quotation.price {
             wit::QuotedPrice::Free => Ok(Ok(QuotedPrice::Free)),
             wit::QuotedPrice::Amount(amount) if is_amount(&amount) => Ok(Ok(QuotedPrice::Amount(amount))),
@@ -92,15 +91,15 @@ pub(crate) async fn quote(
 }
 
 /// Names the bound that a quote exceeded, which is the contract's and not one of the operator's limits.
-fn explain(fault: Fault, cpu: Duration, wall: Duration) -> Fault {
+fn explain(fault: Fault, cpu: Duration, patience: Duration) -> Fault {
     match fault {
         Fault::Cpu => Fault::SlowQuote(format!(
             "`quote` used more than {} ms of CPU time, which is all that it has before a payment: compute less in it",
             cpu.as_millis()
         )),
         Fault::Deadline => Fault::SlowQuote(format!(
-            "`quote` took longer than {} ms, which is all that it has before a payment: wait for nothing in it",
-            wall.as_millis()
+            "`quote` waited for more than {} ms, which is all that it may before a payment: wait for nothing in it",
+            patience.as_millis()
         )),
         other => other,
     }

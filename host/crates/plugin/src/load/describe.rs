@@ -20,9 +20,9 @@ use crate::package::Package;
 
 /// Memory that `describe` may use in any case, in bytes. Memories of JavaScript and Python begin large.
 const MEMORY: usize = 64 << 20;
-/// The limits of `describe`, whatever the plugin's own limits are. The log is in bytes.
+/// The limits of `describe`, whatever the plugin's own limits are: CPU time, time that it waits, and bytes of its log.
 const CPU: Duration = Duration::from_secs(1);
-const WALL: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 const LOG: usize = 64 << 10;
 /// The name under which it prints, because its own may not be known yet.
 const LOADING: &str = "(loading)";
@@ -140,7 +140,7 @@ async fn ask(
         Ok((described, initial_memory, store.data().used_memory()))
     };
     let (described, initial_memory, memory) =
-        call_with_limits(&meter, WALL, call).await.map_err(|fault| explain(fault, limit))?;
+        call_with_limits(&meter, PATIENCE, call).await.map_err(|fault| explain(fault, limit))?;
     match described {
         Ok(info) => match manifest::check(info, component.quote.is_some()) {
             Ok(info) => Ok(Description { info, config: config.to_vec(), initial_memory, memory }),
@@ -168,11 +168,10 @@ impl Description {
 }
 
 fn explain(fault: Fault, memory: usize) -> LoadError {
-    // On a busy machine a guest that waits for nothing may take this long.
-    let is_passing = matches!(fault, Fault::Deadline | Fault::Busy);
+    let is_passing = matches!(fault, Fault::Busy);
     let reason = match fault {
         Fault::Cpu => format!("`describe` used more than {} ms of CPU time: compute nothing in it", CPU.as_millis()),
-        Fault::Deadline => format!("`describe` took longer than {} ms: wait for nothing in it", WALL.as_millis()),
+        Fault::Deadline => format!("`describe` waited for more than {} ms: wait for nothing in it", PATIENCE.as_millis()),
         Fault::Memory => format!(
             "`describe` wanted more than {} MiB of memory: raise `memory` in [limits], or in [plugin.NAME.limits]",
             memory >> 20

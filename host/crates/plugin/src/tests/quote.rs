@@ -46,7 +46,7 @@ async fn a_quote_has_fifty_milliseconds() {
     let fault = ask(Some("loop")).await.unwrap_err();
     assert!(matches!(&fault, Fault::SlowQuote(text) if text.contains("50 ms")), "{fault:?}");
     let fault = ask(Some("sleep")).await.unwrap_err();
-    assert!(matches!(&fault, Fault::SlowQuote(text) if text.contains("longer than 250 ms")), "{fault:?}");
+    assert!(matches!(&fault, Fault::SlowQuote(text) if text.contains("waited for more than 250 ms")), "{fault:?}");
 }
 
 #[tokio::test]

@@ -100,6 +100,11 @@ impl GuestMeter {
         self.yielding.store(false, Relaxed);
     }
 
+    #[cfg(test)]
+    pub(crate) fn set_yielding(&self, yielding: bool) {
+        self.yielding.store(yielding, Relaxed);
+    }
+
     /// True while the guest waits for nothing but a processor.
     pub(crate) fn is_runnable(&self) -> bool {
         self.yielding.load(Relaxed) || self.waits_for_turn.load(Relaxed)
