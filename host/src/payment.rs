@@ -135,7 +135,7 @@ pub use purchase::{Pricing, Purchase};
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
-pub use trace::{RequestTrace, TracedPayment};
+pub use trace::{RequestTrace, Stage, StageTimes, TracedPayment};
 pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 

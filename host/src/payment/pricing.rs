@@ -11,6 +11,7 @@ use super::body;
 use super::free::FreeRequest;
 use super::identity::{request_fingerprint, with_headers};
 use super::input::{self, UnpaidCheck};
+use super::trace::Stage;
 use super::{Payments, Pricing, Problem, Purchase, Verified};
 use crate::schema::InputSchema;
 
@@ -116,7 +117,7 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPri
         body: request.body().clone(),
     };
     let client = Some(purchase.client.network());
-    let quoting = purchase.trace.quote();
+    let quoting = purchase.trace.stage(Stage::Quote);
     let quoted = purchase.endpoint.plugin.quote(client, question).await;
     drop(quoting);
     let quoted = quoted.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;

@@ -17,6 +17,7 @@ use super::budget::{Exhausted, HeldBytes};
 use super::exposure::Exposure;
 use super::hold_guard::HoldGuard;
 use super::identity::{self, same_address};
+use super::trace::Stage;
 use super::{Executed, Payments, Problem, Purchase, challenge};
 
 /// A payment that is claimed for one request: no other request can use it until it is released.
@@ -117,7 +118,7 @@ pub(super) async fn confirm(
     accepted: &Accepted,
     id: &PaymentId,
 ) -> Result<PayerKind, Problem> {
-    let asking = accepted.trace.chain();
+    let asking = accepted.trace.stage(Stage::Verify);
     let verification = accepted.payment_method.facilitator.verify(&accepted.request).await;
     drop(asking);
     match verification {

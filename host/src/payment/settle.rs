@@ -8,6 +8,7 @@ use coinslot_x402::{Reason, SettlementResponse};
 
 use super::accepted::Accepted;
 use super::evidence::{Asker, ChainEvidence, Conclusion, EarlierAnswer, Evidence, Situation, conclude, confirm};
+use super::trace::Stage;
 use super::{Payments, Problem};
 
 /// The settlement of one claimed payment, which no other request can settle.
@@ -58,7 +59,7 @@ impl SettlementAttempt<'_> {
         let begun = Instant::now();
         payments.settling(self.id());
         let method = &self.accepted.payment_method;
-        let asking = self.accepted.trace.chain();
+        let asking = self.accepted.trace.stage(Stage::Settle);
         let answered = method.facilitator.settle(&self.accepted.request).await;
         drop(asking);
         let situation = self.situation(payments);

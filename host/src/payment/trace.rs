@@ -1,4 +1,4 @@
-//! Measures where the time of one request goes, for an observer of requests, and notes who pays for it.
+//! Measures where the time of one request goes, for an observer of requests, and notes its endpoint and who pays for it.
 //!
 //! A host without an observer has an empty trace: nothing is measured, and no clock is read. A trace goes with the
 //! purchase, because the work for a payment runs in a task of its own.
@@ -7,18 +7,67 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use crate::endpoint::Endpoint;
+
 /// The times of one request, and its payment. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct RequestTrace(Option<Arc<TraceFacts>>);
 
 #[derive(Debug, Default)]
 struct TraceFacts {
-    /// Nanoseconds in the plugin, with the wait for an instance.
-    plugin: AtomicU64,
-    /// Nanoseconds in which the payment was verified and settled.
-    chain: AtomicU64,
+    /// Nanoseconds by [`Stage`].
+    spent: [AtomicU64; Stage::ALL.len()],
     ran: AtomicBool,
+    endpoint: OnceLock<Arc<Endpoint>>,
     payment: OnceLock<TracedPayment>,
+}
+
+/// A part of the work for a request that is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The plugin quotes a price, with the wait for an instance.
+    Quote,
+    /// The facilitator verifies the payment.
+    Verify,
+    /// The plugin runs, with the wait for an instance; of a streamed answer until its head.
+    Run,
+    /// The facilitator settles the payment.
+    Settle,
+}
+
+impl Stage {
+    pub const ALL: [Self; 4] = [Self::Quote, Self::Verify, Self::Run, Self::Settle];
+
+    /// Its name in metrics and reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Quote => "quote",
+            Self::Verify => "verify",
+            Self::Run => "run",
+            Self::Settle => "settle",
+        }
+    }
+}
+
+/// The time of a request in each stage of its work. Zero for a stage that it did not have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageTimes([Duration; Stage::ALL.len()]);
+
+impl StageTimes {
+    pub fn of(&self, stage: Stage) -> Duration {
+        self.0[stage as usize]
+    }
+
+    /// Adds to the time of a stage.
+    pub fn add(&mut self, stage: Stage, time: Duration) {
+        self.0[stage as usize] += time;
+    }
+
+    /// The stages that the request had.
+    pub fn measured(&self) -> impl Iterator<Item = (Stage, Duration)> {
+        let times = *self;
+        Stage::ALL.into_iter().map(move |stage| (stage, times.of(stage))).filter(|(_, time)| !time.is_zero())
+    }
 }
 
 /// A payment whose signer is proven.
@@ -45,17 +94,24 @@ impl RequestTrace {
         if let Some(facts) = &self.0 {
             facts.ran.store(true, Relaxed);
         }
-        self.quote()
+        self.stage(Stage::Run)
     }
 
-    /// Begins the plugin's quote for the request.
-    pub(super) fn quote(&self) -> TracedSpan<'_> {
-        TracedSpan::of(self.0.as_ref().map(|facts| &facts.plugin))
+    /// Begins a stage other than [`Stage::Run`].
+    pub(super) fn stage(&self, stage: Stage) -> TracedSpan<'_> {
+        TracedSpan::of(self.0.as_ref().map(|facts| &facts.spent[stage as usize]))
     }
 
-    /// Begins a question to the facilitator.
-    pub(super) fn chain(&self) -> TracedSpan<'_> {
-        TracedSpan::of(self.0.as_ref().map(|facts| &facts.chain))
+    /// Notes the endpoint that the request found.
+    pub fn found(&self, endpoint: &Arc<Endpoint>) {
+        if let Some(facts) = &self.0 {
+            let _ = facts.endpoint.set(Arc::clone(endpoint));
+        }
+    }
+
+    /// The endpoint that the request found.
+    pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
+        self.0.as_ref()?.endpoint.get()
     }
 
     /// Notes the payment. It is made for a watched request only.
@@ -75,10 +131,10 @@ impl RequestTrace {
         self.0.as_ref()?.payment.get()
     }
 
-    /// The time in the plugin and the time at the facilitator.
-    pub fn times(&self) -> (Duration, Duration) {
-        let spent = |time: &AtomicU64| Duration::from_nanos(time.load(Relaxed));
-        self.0.as_ref().map_or_else(Default::default, |facts| (spent(&facts.plugin), spent(&facts.chain)))
+    /// The time in each stage.
+    pub fn times(&self) -> StageTimes {
+        let Some(facts) = &self.0 else { return StageTimes::default() };
+        StageTimes(Stage::ALL.map(|stage| Duration::from_nanos(facts.spent[stage as usize].load(Relaxed))))
     }
 }
 
@@ -103,15 +159,19 @@ mod tests {
     #[test]
     fn a_watched_request_has_its_times_and_an_unwatched_one_has_none() {
         for (trace, watched) in [(RequestTrace::watched(), true), (RequestTrace::default(), false)] {
-            drop(trace.quote());
+            drop(trace.stage(Stage::Quote));
             assert!(!trace.has_run(), "a quote is no run");
             let run = trace.run();
             std::thread::sleep(Duration::from_millis(2));
             drop(run);
             trace.pays(|| TracedPayment { payer: "0xa".to_owned(), amount: "1 USDC".to_owned() });
             assert_eq!((trace.has_run(), trace.payment().is_some()), (watched, watched));
-            let (plugin, chain) = trace.times();
-            assert_eq!((plugin >= Duration::from_millis(2), chain), (watched, Duration::ZERO));
+            let times = trace.times();
+            assert_eq!(times.of(Stage::Run) >= Duration::from_millis(2), watched);
+            assert_eq!((times.of(Stage::Verify), times.of(Stage::Settle)), (Duration::ZERO, Duration::ZERO));
+            let stages: Vec<_> =
+                times.measured().map(|(stage, _)| stage.as_str()).filter(|name| *name != "quote").collect();
+            assert_eq!(stages, if watched { vec!["run"] } else { vec![] });
         }
     }
 }

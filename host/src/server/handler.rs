@@ -146,7 +146,7 @@ impl RequestHandler {
             let response = self.respond(request, peer, activity, RequestTrace::default());
             return response.with_strict_transport(strict_transport);
         };
-        let watched = WatchedRequest::begin(observer, &self.catalog.load(), &request);
+        let watched = WatchedRequest::begin(observer, &request);
         let response = self.respond(request, peer, activity, watched.trace());
         response.with_strict_transport(strict_transport).watched_by(Some(watched))
     }
@@ -189,6 +189,7 @@ impl RequestHandler {
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
         };
+        trace.found(matched.endpoint);
         if self.hosts == Hosts::Any {
             forwarded::warn_of_proxy(request.headers(), catalog.public_url());
         }

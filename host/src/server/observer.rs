@@ -12,18 +12,15 @@ use std::time::{Duration, Instant};
 
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request};
+use http::{Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use self::body::WatchedBody;
 use self::media_type::media_type_advice;
-use super::endpoint_call::guest_method;
-use crate::catalog::Catalog;
 use crate::endpoint::{Access, Endpoint};
-use crate::payment::{Charged, RequestTrace, TracedPayment};
+use crate::payment::{Charged, RequestTrace, StageTimes, TracedPayment};
 use crate::respond::{CHARGED, FailureNote, Reply};
-use crate::route::RequestPath;
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
@@ -45,8 +42,8 @@ impl fmt::Debug for RequestObserver {
 #[derive(Clone, Debug)]
 pub struct RequestReport {
     pub method: Method,
-    /// The path and the query, as the client wrote them.
-    pub target: String,
+    /// The target, as the client wrote it.
+    pub uri: Uri,
     /// None if no plugin serves the path.
     pub endpoint: Option<Arc<Endpoint>>,
     /// None if the client left before it had an answer.
@@ -58,10 +55,8 @@ pub struct RequestReport {
     pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
-    /// The time in the plugin, with the wait for an instance; of a streamed answer, with the time of its reader.
-    pub in_plugin: Duration,
-    /// The time in which the payment was verified and settled.
-    pub on_chain: Duration,
+    /// The time in each stage; the run of a streamed answer has the time of its reader, too.
+    pub times: StageTimes,
     pub total: Duration,
 }
 
@@ -103,23 +98,18 @@ pub(super) struct WatchedRequest {
 }
 
 impl WatchedRequest {
-    /// Begins to observe a request. Its endpoint is looked up once more, so that requests without an observer need not
-    /// carry it.
-    pub(super) fn begin<B>(observer: &RequestObserver, catalog: &Catalog, request: &Request<B>) -> Box<Self> {
-        let (method, uri) = (request.method(), request.uri());
-        let path = RequestPath::parse(uri.path()).ok();
-        let found = path.as_ref().and_then(|path| catalog.find(guest_method(method), path));
+    /// Begins to observe a request.
+    pub(super) fn begin<B>(observer: &RequestObserver, request: &Request<B>) -> Box<Self> {
         let report = RequestReport {
-            method: method.clone(),
-            target: uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string),
-            endpoint: found.map(|found| Arc::clone(found.target)).filter(|_| *method != Method::OPTIONS),
+            method: request.method().clone(),
+            uri: request.uri().clone(),
+            endpoint: None,
             status: None,
             outcome: RequestOutcome::HungUp,
             reason: None,
             advice: None,
             payment: None,
-            in_plugin: Duration::ZERO,
-            on_chain: Duration::ZERO,
+            times: StageTimes::default(),
             total: Duration::ZERO,
         };
         Box::new(Self {
@@ -137,14 +127,21 @@ impl WatchedRequest {
 
     /// Takes note of the answer, whose body then tells the observer.
     pub(super) fn answered(mut self: Box<Self>, reply: Reply) -> Reply {
-        let outcome = self.outcome(&reply);
+        let endpoint = self.trace.endpoint().cloned();
+        let outcome = self.outcome(&reply, endpoint.as_deref());
         if let Some(report) = &mut self.report {
+            report.endpoint = endpoint;
             report.status = Some(reply.status().as_u16());
             report.outcome = outcome;
             report.advice = report.endpoint.as_ref().and_then(|endpoint| media_type_advice(endpoint, outcome, &reply));
             report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
         }
-        let explains = reply.status().as_u16() >= 400 && outcome != RequestOutcome::Asked;
+        // Most requests end so: it is not watched whether a client reads its challenge.
+        if outcome == RequestOutcome::Asked {
+            self.finish();
+            return reply;
+        }
+        let explains = reply.status().as_u16() >= 400;
         let declared = reply.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         reply.map(|body| {
             let known = body.size_hint().exact();
@@ -153,10 +150,8 @@ impl WatchedRequest {
         })
     }
 
-    fn outcome(&self, reply: &Reply) -> RequestOutcome {
-        let Some(endpoint) = self.report.as_ref().and_then(|report| report.endpoint.as_ref()) else {
-            return RequestOutcome::OfHost;
-        };
+    fn outcome(&self, reply: &Reply, endpoint: Option<&Endpoint>) -> RequestOutcome {
+        let Some(endpoint) = endpoint else { return RequestOutcome::OfHost };
         let status = reply.status().as_u16();
         if let Access::Free = endpoint.access {
             return match (status, self.trace.has_run()) {
@@ -183,10 +178,12 @@ impl WatchedRequest {
     /// Gives the report to the observer, once.
     fn finish(&mut self) {
         let Some(mut report) = self.report.take() else { return };
-        let (in_plugin, on_chain) = self.trace.times();
+        // A client that left before its answer has an endpoint, too.
+        report.endpoint = report.endpoint.or_else(|| self.trace.endpoint().cloned());
         report.payment = self.trace.payment().cloned();
-        report.in_plugin += in_plugin;
-        report.on_chain = on_chain;
+        for (stage, time) in self.trace.times().measured() {
+            report.times.add(stage, time);
+        }
         report.total = self.begun.elapsed();
         (self.observer.0)(report);
     }

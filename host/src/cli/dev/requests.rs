@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::cli::print;
 use crate::endpoint::Access;
+use crate::payment::Stage;
 use crate::server::{RequestObserver, RequestOutcome, RequestReport};
 
 /// Lines that wait to be printed.
@@ -56,10 +57,10 @@ impl RequestLines {
 /// `200 GET /hello/Ada (/hello/{name})  0.002 USDC from 0x12ab..89ef  paid and answered  plugin 2.1 ms, ..`
 fn line(report: &RequestReport) -> String {
     let status = report.status.map_or_else(|| "---".to_owned(), |status| status.to_string());
-    let mut text = format!("{status} {} {}", report.method, excerpt(&report.target, TARGET));
+    let mut text = format!("{status} {} {}", report.method, excerpt(&target(report), TARGET));
     if let Some(endpoint) = &report.endpoint {
         let template = endpoint.path.to_string();
-        if report.target.split('?').next() != Some(&template) {
+        if report.uri.path() != template {
             text = format!("{text} ({template})");
         }
     }
@@ -70,6 +71,11 @@ fn line(report: &RequestReport) -> String {
         }
     }
     text
+}
+
+/// The path and the query, as the client wrote them.
+fn target(report: &RequestReport) -> String {
+    report.uri.path_and_query().map_or_else(|| report.uri.path().to_owned(), ToString::to_string)
 }
 
 /// `0.002 USDC from 0x12ab..89ef`, or the price if nobody has paid it.
@@ -116,7 +122,9 @@ fn ending(report: &RequestReport) -> String {
 
 /// `plugin 2.1 ms, chain 5.3 ms, total 9.9 ms`, with the parts that the request had.
 fn times(report: &RequestReport) -> String {
-    let parts = [("plugin", report.in_plugin), ("chain", report.on_chain), ("total", report.total)];
+    let of = |stages: [Stage; 2]| stages.map(|stage| report.times.of(stage)).iter().sum();
+    let (plugin, chain) = (of([Stage::Quote, Stage::Run]), of([Stage::Verify, Stage::Settle]));
+    let parts: [(&str, Duration); 3] = [("plugin", plugin), ("chain", chain), ("total", report.total)];
     let had = parts.iter().filter(|(_, time)| !time.is_zero());
     had.map(|(name, time)| format!("{name} {}", shown(*time))).collect::<Vec<_>>().join(", ")
 }
@@ -135,20 +143,19 @@ mod tests {
     use http::Method;
 
     use super::*;
-    use crate::payment::TracedPayment;
+    use crate::payment::{StageTimes, TracedPayment};
 
     fn report(outcome: RequestOutcome) -> RequestReport {
         RequestReport {
             method: Method::GET,
-            target: "/hello?name=Ada".to_owned(),
+            uri: "/hello?name=Ada".parse().expect("a target"),
             endpoint: None,
             status: Some(200),
             outcome,
             reason: None,
             advice: None,
             payment: None,
-            in_plugin: Duration::ZERO,
-            on_chain: Duration::ZERO,
+            times: StageTimes::default(),
             total: Duration::from_micros(420),
         }
     }
@@ -158,8 +165,13 @@ mod tests {
         let payer = "0x70997970C51812dc3A010C7d01b50e0d17dc79C8".to_owned();
         let paid = RequestReport {
             payment: Some(TracedPayment { payer, amount: "0.002 USDC".to_owned() }),
-            in_plugin: Duration::from_micros(2_140),
-            on_chain: Duration::from_millis(53),
+            times: [(Stage::Run, 2_140), (Stage::Verify, 3_000), (Stage::Settle, 50_000)].into_iter().fold(
+                StageTimes::default(),
+                |mut times, (stage, us)| {
+                    times.add(stage, Duration::from_micros(us));
+                    times
+                },
+            ),
             total: Duration::from_millis(1_260),
             ..report(RequestOutcome::Paid)
         };
@@ -179,7 +191,7 @@ mod tests {
     #[test]
     fn what_comes_from_outside_can_neither_break_a_line_nor_drive_a_terminal() {
         let hostile = RequestReport {
-            target: format!("/{}", "x".repeat(500)),
+            uri: format!("/{}", "x".repeat(500)).parse().expect("a target"),
             reason: Some("bad\n200 GET /forged\u{1b}[2J".to_owned()),
             status: None,
             ..report(RequestOutcome::HungUp)

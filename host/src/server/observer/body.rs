@@ -9,6 +9,7 @@ use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{RequestOutcome, WatchedRequest};
+use crate::payment::Stage;
 use crate::respond::{FailureNote, ReplyBody};
 
 /// The bytes of an error that are read for its message.
@@ -41,7 +42,7 @@ impl WatchedBody {
     fn end(&mut self, end: Option<(RequestOutcome, FailureNote)>) {
         let Some(mut request) = self.request.take() else { return };
         if let Some(report) = &mut request.report {
-            report.in_plugin += self.streamed.map(|begun| begun.elapsed()).unwrap_or_default();
+            report.times.add(Stage::Run, self.streamed.map(|begun| begun.elapsed()).unwrap_or_default());
             if let Some((outcome, FailureNote(reason))) = end {
                 (report.outcome, report.reason) = (outcome, Some(reason));
             }

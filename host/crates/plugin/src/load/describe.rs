@@ -171,7 +171,9 @@ fn explain(fault: Fault, memory: usize) -> LoadError {
     let is_passing = matches!(fault, Fault::Busy);
     let reason = match fault {
         Fault::Cpu => format!("`describe` used more than {} ms of CPU time: compute nothing in it", CPU.as_millis()),
-        Fault::Deadline => format!("`describe` waited for more than {} ms: wait for nothing in it", PATIENCE.as_millis()),
+        Fault::Deadline => {
+            format!("`describe` waited for more than {} ms: wait for nothing in it", PATIENCE.as_millis())
+        }
         Fault::Memory => format!(
             "`describe` wanted more than {} MiB of memory: raise `memory` in [limits], or in [plugin.NAME.limits]",
             memory >> 20
