@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentId, Pending,
-    Presented, Retention, Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
+    PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
 };
 use coinslot_x402::UnixTime;
 
@@ -91,6 +91,22 @@ impl Ledger for CrashingLedger {
 
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError> {
         self.0.prune(now, kept).await
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<PaymentEvent>, LedgerError> {
+        self.0.events(after, limit).await
+    }
+
+    async fn last_event(&self) -> Result<u64, LedgerError> {
+        self.0.last_event().await
+    }
+
+    async fn place(&self, reader: &str) -> Result<Option<u64>, LedgerError> {
+        self.0.place(reader).await
+    }
+
+    async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
+        self.0.set_place(reader, number).await
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentId, PaymentState, Presented, Reported,
-    Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentEvent, PaymentId, PaymentState, Presented,
+    Reported, Step, StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -100,6 +100,19 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     ///
     /// A clock that jumps forward ages nothing by more than an hour while the ledger is open.
     async fn prune(&self, now: UnixTime, kept: Retention) -> Result<u64, LedgerError>;
+
+    /// Reads the events after this one, the oldest first, `limit` at most. An event is written in the commit that
+    /// changes its payment; the newest hundred thousand are kept. Waits for no write.
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<PaymentEvent>, LedgerError>;
+
+    /// The number of the newest event. 0 if there was none.
+    async fn last_event(&self) -> Result<u64, LedgerError>;
+
+    /// The event up to which this reader is done, as [`Ledger::set_place`] has it. None: it has never read.
+    async fn place(&self, reader: &str) -> Result<Option<u64>, LedgerError>;
+
+    /// Writes down that a reader is done with the events up to this one.
+    async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError>;
 
     /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
     fn identity(&self) -> [u8; 16];

@@ -24,6 +24,7 @@
 )]
 
 mod claim;
+mod event;
 mod hold;
 mod holder;
 mod id;
@@ -39,6 +40,7 @@ pub mod testing;
 mod tests;
 
 pub use claim::{Claim, Claimed, KeptAnswer, Namesake, Presented, StoredAnswer};
+pub use event::{EventKind, PaymentEvent};
 pub use hold::{Attempt, Hold};
 pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};

@@ -1,12 +1,13 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`leases`], [`due`] and [`prune`] what is done to
+//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`leases`], [`due`] and [`prune`] what is done to
 //! many, [`open`] the file itself.
 
 mod answers;
 mod claims;
 mod due;
+mod events;
 mod failures;
 mod leases;
 mod open;
@@ -32,8 +33,8 @@ use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentId, Pending,
-    Presented, Retention, Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
+    PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -187,6 +188,24 @@ impl Ledger for SqliteLedger {
             }
         }
         Ok(deleted)
+    }
+
+    async fn events(&self, after: u64, limit: u32) -> Result<Vec<PaymentEvent>, LedgerError> {
+        self.reader.ask(move |connection| events::after(connection, after, limit)).await
+    }
+
+    async fn last_event(&self) -> Result<u64, LedgerError> {
+        self.reader.ask(events::last).await
+    }
+
+    async fn place(&self, reader: &str) -> Result<Option<u64>, LedgerError> {
+        let reader = reader.to_owned();
+        self.reader.ask(move |connection| events::place(connection, &reader)).await
+    }
+
+    async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
+        let reader = reader.to_owned();
+        self.writer.run_lazily(move |connection| events::set_place(connection, &reader, number)).await
     }
 
     fn identity(&self) -> [u8; 16] {

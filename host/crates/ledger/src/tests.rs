@@ -2,6 +2,7 @@
 
 mod claims;
 mod disk;
+mod events;
 mod holders;
 mod leases;
 mod prune;

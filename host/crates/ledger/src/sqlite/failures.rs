@@ -23,6 +23,14 @@ pub(super) fn record(connection: &Connection, row: i64, reason: &str, at: UnixTi
         )?
         .execute(params![row, reason, to_sqlite(at.0)])?;
     let oldest = connection.last_insert_rowid() - MOST;
+    connection
+        .prepare_cached(
+            "INSERT INTO event (kind, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin,
+                    reason, at)
+                SELECT 'failed', payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin, ?2, ?3
+                FROM claim WHERE id = ?1",
+        )?
+        .execute(params![row, reason, to_sqlite(at.0)])?;
     connection.prepare_cached("DELETE FROM failure WHERE id <= ?1")?.execute(params![oldest])?;
     Ok(())
 }
