@@ -5,6 +5,7 @@
 //! the table of keys.
 
 mod accept;
+mod admin;
 mod document;
 mod facilitator;
 mod hosts;
@@ -32,8 +33,8 @@ pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,
 };
 pub use self::types::{
-    Config, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig, SecretSource, ServerConfig, StateConfig,
-    TlsFiles,
+    AdminConfig, Config, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig, SecretSource, ServerConfig,
+    StateConfig, TlsFiles,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

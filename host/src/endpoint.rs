@@ -3,8 +3,9 @@
 //! Plain data: the router finds an [`Endpoint`], the catalogue makes it, and a purchase holds on to it. It imports
 //! none of them.
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use coinslot_plugin::{Plugin, Template};
 use coinslot_x402::Flow;
@@ -42,6 +43,19 @@ pub struct Endpoint {
     pub answer: Option<Arc<AnswerSchema>>,
     /// The declared schemas, and the patterns of them, that the host does not enforce.
     pub unenforced: Vec<Unenforced>,
+    /// What an observer of requests keeps for this endpoint.
+    pub observed: ObserverSlot,
+}
+
+/// Room for one value of an observer, whose type only the observer knows.
+#[derive(Debug, Default)]
+pub struct ObserverSlot(OnceLock<Box<dyn Any + Send + Sync>>);
+
+impl ObserverSlot {
+    /// The value, which is made when it is first asked for. None if another observer has put one of another type here.
+    pub fn get_or_init<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Option<&T> {
+        self.0.get_or_init(|| Box::new(make())).downcast_ref()
+    }
 }
 
 /// The price of an endpoint. An endpoint is free only if its plugin declares so.

@@ -31,14 +31,16 @@ use coinslot_x402::UnixTime;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
 use crate::config::{Config, ServerConfig, TlsFiles};
+use crate::operate::{HostView, Metrics};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
 pub use self::check::{HostCheck, LocalCheck};
 pub use self::error::HostError;
 pub use self::facilitators::{Chains, Facilitators, configure_settlement};
+pub(crate) use self::keys::text as secret_text;
 pub(crate) use self::ledger_lock::is_running;
-pub use self::options::{HostOptions, OnChange, OnReady};
+pub use self::options::{AdminOptions, HostOptions, OnChange, OnReady};
 pub(crate) use self::policies::{unknown_plugin, warnings};
 pub use self::reload::ConfigFile;
 
@@ -51,6 +53,8 @@ pub struct Host {
     payments: Arc<Payments>,
     handler: RequestHandler,
     tls: Option<Arc<Tls>>,
+    /// None without a listener for operators.
+    metrics: Option<Arc<Metrics>>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -88,6 +92,12 @@ impl Host {
         let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
             Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
         };
+        let metrics = config.admin.as_ref().map(|_| Metrics::new()).transpose();
+        let metrics = metrics.map_err(|error| HostError::Runtime(error.to_string()))?;
+        let observer = match &metrics {
+            Some(metrics) => Some(metrics.observer(options.observer.clone())),
+            None => options.observer.clone(),
+        };
         let payments = Payments::new(
             loaded.facilitators.payment_methods.clone(),
             with_fault_points(ledger),
@@ -116,8 +126,8 @@ impl Host {
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
-                .with_observer(options.observer.clone());
-        Ok(Self { config, options, loaded, payments, handler, tls })
+                .with_observer(observer);
+        Ok(Self { config, options, loaded, payments, handler, tls, metrics })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -141,7 +151,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls } = self;
+        let Self { config, options, loaded, payments, handler, tls, metrics } = self;
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -155,6 +165,17 @@ impl Host {
         let mut tasks = JoinSet::new();
         for facilitator in payments.facilitators() {
             tasks.spawn(async move { facilitator.watch().await });
+        }
+        if let (Some(metrics), Some(admin)) = (metrics, options.admin) {
+            tasks.spawn(Arc::clone(&metrics).follow(Arc::clone(payments.ledger())));
+            let view = HostView {
+                started: payments.now(),
+                config: config.clone(),
+                catalog: Arc::clone(&loaded.catalog),
+                payments: Arc::clone(&payments),
+                metrics,
+            };
+            tasks.spawn(crate::operate::serve(admin.listener, admin.access, Arc::new(view)));
         }
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);

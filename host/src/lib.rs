@@ -31,6 +31,9 @@ mod fault_points;
 
 mod path_events;
 
+/// Shows operators what a host does: metrics, and the admin listener with its API.
+pub mod operate;
+
 /// Parses arguments and prints: the commands of the binary.
 pub mod cli;
 

@@ -13,7 +13,7 @@ use http::header::CONTENT_TYPE;
 
 use super::pins::{PinError, PluginPins};
 use super::schemas::{self, EndpointSchemas};
-use crate::endpoint::{Access, Endpoint, PaidAccess};
+use crate::endpoint::{Access, Endpoint, ObserverSlot, PaidAccess};
 
 /// The chain ID of Base. The tokens that hosts know by their symbols have the decimals of its USDC.
 const BASE: u64 = 8453;
@@ -183,6 +183,7 @@ fn endpoint(
         input: schemas.input,
         answer: schemas.answer,
         unenforced: schemas.unenforced,
+        observed: ObserverSlot::default(),
         label,
     })
 }

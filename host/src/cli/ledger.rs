@@ -3,7 +3,6 @@
 //! Exit codes: 0 done, 1 the ledger or the chain cannot be read, 2 wrong usage; `reconcile` ends with 3 when ledger and
 //! chain differ.
 
-mod columns;
 mod export;
 mod failures;
 mod output;
@@ -14,8 +13,6 @@ mod revenue;
 mod source;
 #[cfg(test)]
 mod tests;
-pub(super) mod time;
-mod units;
 
 use clap::{Args, Subcommand};
 

@@ -97,7 +97,7 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
             file.clone(),
             serving.map(name_of).unwrap_or_default(),
             serving.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
-            serving.map(|build| super::ledger::time::shown(UnixTime(build.since))).unwrap_or_default(),
+            serving.map(|build| crate::operate::time::shown(UnixTime(build.since))).unwrap_or_default(),
             previous.map(name_of).unwrap_or_default(),
             state(entry),
         ]);

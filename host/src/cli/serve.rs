@@ -7,7 +7,8 @@ use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen, print};
 use crate::config::Config;
-use crate::host::{ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
+use crate::host::{AdminOptions, ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
+use crate::operate::{AdminAccess, read_token};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -41,11 +42,14 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     if let Some(problem) = config.server.unusable_origin(address) {
         tracing::warn!("{problem}");
     }
+    let admin = admin(&config).await?;
+    let admin_address = admin.as_ref().and_then(|admin| admin.listener.local_addr().ok());
     let options = HostOptions {
+        admin,
         config_file: Some(config_file),
         compiler: super::own_executable(),
         address: Some(address),
-        on_ready: Some(on_ready(&config, address)),
+        on_ready: Some(on_ready(&config, address, admin_address)),
         ..HostOptions::default()
     };
     let host = tokio::select! {
@@ -68,15 +72,26 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     shutdown.run(|stop| host.serve(listener, stop)).await
 }
 
+/// Binds the listener for operators, if the configuration has one.
+async fn admin(config: &Config) -> Result<Option<AdminOptions>, Failure> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    let access = AdminAccess::new(admin, read_token(admin)?.as_deref());
+    let (listener, _) = listen(admin.listen, ": it is `listen` in [admin]").await?;
+    Ok(Some(AdminOptions { listener, access }))
+}
+
 /// Prints what is served when everything of the folder is active or refused.
-fn on_ready(config: &Config, address: SocketAddr) -> OnReady {
+fn on_ready(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) -> OnReady {
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
     let configured: Vec<String> = config.plugins.by_name.keys().cloned().collect();
     Box::new(move |catalog| {
         for name in configured.iter().filter(|name| !catalog.has_plugin(name)) {
             tracing::warn!("{}", unknown_plugin(name));
         }
-        let address = format!("serving on {scheme}://{address}, known to clients as {origin}");
+        let mut address = format!("serving on {scheme}://{address}, known to clients as {origin}");
+        if let Some(admin) = admin {
+            address.push_str(&format!("\nadmin on http://{admin}"));
+        }
         if let Err(failure) = print::line(routes(catalog)).and_then(|()| print::line(address)) {
             tracing::warn!("{failure}");
         }

@@ -22,6 +22,24 @@ pub struct Config {
     pub plugins: PluginsConfig,
     pub payment: PaymentConfig,
     pub state: StateConfig,
+    /// None: there is no listener for operators.
+    pub admin: Option<AdminConfig>,
+}
+
+/// The listener for operators: `[admin]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminConfig {
+    pub listen: SocketAddr,
+    /// Names by which browsers may call it, lower case, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// The token that every request carries. None on a loopback address alone: every user of the machine may ask.
+    pub token: Option<KeySource>,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8403)), hosts: Vec::new(), token: None }
+    }
 }
 
 /// The address and the connections of the host: `listen`, `public_url`, `hosts`, `[server]` and `[tls]`.

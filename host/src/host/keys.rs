@@ -19,7 +19,7 @@ pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
 }
 
 /// Reads a text that is no key: a credential of a plugin or of a facilitator. The error names the place.
-pub(super) fn text(source: &KeySource) -> Result<String, String> {
+pub(crate) fn text(source: &KeySource) -> Result<String, String> {
     match source {
         KeySource::Env(name) => std::env::var(name).map_err(|_| format!("the variable {name} is not set, or not text")),
         KeySource::File(file) => std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display())),

@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use coinslot_ledger::Ledger;
 use coinslot_plugin::CompilePriority;
+use tokio::net::TcpListener;
 
 use super::facilitators::Chains;
 use super::reload::ConfigFile;
 use crate::catalog::{Catalog, ScanReport};
+use crate::operate::AdminAccess;
 use crate::server::RequestObserver;
 
 /// Called after each scan of the plugin folder that changed something.
@@ -43,12 +45,21 @@ pub struct HostOptions {
     pub has_whole_files: bool,
     /// None: the file `ledger.db` in the state folder.
     pub ledger: Option<Arc<dyn Ledger>>,
+    /// The bound listener for operators. It is used if the configuration has `[admin]`.
+    pub admin: Option<AdminOptions>,
     /// Told how each request went.
     pub observer: Option<RequestObserver>,
     pub on_change: Option<OnChange>,
     /// None: [`Host::build`] waits until every plugin is loaded. Otherwise it waits for those that are compiled, and
     /// the others become active while the host serves.
     pub on_ready: Option<OnReady>,
+}
+
+/// The listener for operators, and who may ask it.
+#[derive(Debug)]
+pub struct AdminOptions {
+    pub listener: TcpListener,
+    pub access: AdminAccess,
 }
 
 impl fmt::Debug for HostOptions {

@@ -156,7 +156,8 @@ impl Payments {
         self.payment_methods.iter().position(is_meant).and_then(|index| self.unsettled.get(index))
     }
 
-    pub(super) fn now(&self) -> UnixTime {
+    /// The present time.
+    pub fn now(&self) -> UnixTime {
         (self.config.clock)()
     }
 
@@ -190,6 +191,16 @@ impl Payments {
             return Some(Cow::Borrowed(offer));
         }
         Offer::new(offer.prices().iter().filter(settles).cloned().collect()).map(Cow::Owned)
+    }
+
+    /// The payment methods, the preferred first.
+    pub fn payment_methods(&self) -> &[PaymentMethod] {
+        &self.payment_methods
+    }
+
+    /// The books of the payments.
+    pub fn ledger(&self) -> &Arc<dyn Ledger> {
+        &self.ledger
     }
 
     /// The reasons why no payment can be taken at all. Empty if payments can be taken.

@@ -30,6 +30,11 @@ impl RequestObserver {
     pub fn new(observe: impl Fn(RequestReport) + Send + Sync + 'static) -> Self {
         Self(Arc::new(observe))
     }
+
+    /// Tells how a request went.
+    pub fn observe(&self, report: RequestReport) {
+        (self.0)(report);
+    }
 }
 
 impl fmt::Debug for RequestObserver {
@@ -185,7 +190,7 @@ impl WatchedRequest {
             report.times.add(stage, time);
         }
         report.total = self.begun.elapsed();
-        (self.observer.0)(report);
+        self.observer.observe(report);
     }
 }
 

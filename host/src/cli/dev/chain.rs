@@ -162,6 +162,7 @@ impl DevChain {
                 ..PaymentConfig::default()
             },
             state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
+            admin: None,
         }
     }
 

@@ -6,8 +6,9 @@ use coinslot_x402::UnixTime;
 
 use super::output::{Output, OutputFormat, RecordWriter, plain};
 use super::source::{Source, failed};
-use super::{columns, time};
 use crate::cli::Failure;
+use crate::operate::records::{self, PaymentRecord};
+use crate::operate::time;
 
 /// Write every payment with all its columns, the oldest first: JSON lines unless --format says otherwise.
 ///
@@ -30,11 +31,12 @@ pub(super) fn run(args: &ExportArgs, out: &mut Output<'_>) -> Result<(), Failure
     let mut selection = reader.select(&filter).map_err(failed)?;
     // JSON on a terminal, too: an export is for programs.
     let format = args.source.chosen_format().unwrap_or(OutputFormat::Json);
-    let names = columns::names(columns::PAYMENT);
+    let names = records::names::<PaymentRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut records = RecordWriter::new(format, &names, &names);
     for row in selection.rows().map_err(failed)? {
         let row = row.map_err(failed)?;
-        let values = || columns::values(columns::PAYMENT, &row, &units);
+        let values = || records::values(&PaymentRecord::of(&row, &units));
         records.add(out, values, || values().iter().map(plain).collect())?;
     }
     records.end(out, "no payments")

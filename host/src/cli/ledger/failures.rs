@@ -2,13 +2,13 @@
 
 use clap::Args;
 use coinslot_ledger::reports::FailedPayment;
-use serde_json::{Value, json};
 
 use super::output::{Output, RecordWriter};
 use super::source::{Source, failed};
-use super::time;
-use super::units::{Units, network_label};
 use crate::cli::Failure;
+use crate::operate::records::{self, FailureRecord};
+use crate::operate::time;
+use crate::operate::units::{Units, network_label};
 
 /// List payments that were given back because their plugin failed, the newest first.
 ///
@@ -23,49 +23,17 @@ pub(super) struct FailedArgs {
     limit: u32,
 }
 
-/// The columns for programs, in their order.
-const COLUMNS: &[&str] = &[
-    "paymentId",
-    "at",
-    "network",
-    "testnet",
-    "asset",
-    "symbol",
-    "amount",
-    "atomicAmount",
-    "payer",
-    "endpoint",
-    "plugin",
-    "reason",
-];
-
 pub(super) fn run(args: &FailedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let (reader, units) = args.source.open()?;
     let headings = &["TIME", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
-    let mut records = RecordWriter::new(args.source.format(), COLUMNS, headings);
+    let names = records::names::<FailureRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut records = RecordWriter::new(args.source.format(), &names, headings);
     for row in reader.failures(args.limit) {
         let row = row.map_err(failed)?;
-        records.add(out, || values(&row, &units), || cells(&row, &units))?;
+        records.add(out, || records::values(&FailureRecord::of(&row, &units)), || cells(&row, &units))?;
     }
     records.end(out, "no payment was given back")
-}
-
-fn values(row: &FailedPayment, units: &Units) -> Vec<Value> {
-    let amount = units.written(&row.network, &row.asset, row.amount);
-    vec![
-        json!(row.payment_id),
-        json!(time::shown(row.at)),
-        json!(row.network),
-        json!(row.testnet),
-        json!(row.asset),
-        json!(amount.symbol),
-        json!(amount.decimal),
-        json!(amount.atomic),
-        json!(row.payer),
-        json!(row.endpoint),
-        json!(row.plugin),
-        json!(row.reason),
-    ]
 }
 
 fn cells(row: &FailedPayment, units: &Units) -> Vec<String> {

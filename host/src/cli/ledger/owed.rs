@@ -3,14 +3,13 @@
 use clap::Args;
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter, PaymentRow};
-use serde_json::{Value, json};
 
-use super::columns::{self, Column};
 use super::output::{Output, RecordWriter};
 use super::source::{Source, failed};
-use super::time;
-use super::units::{Units, network_label};
 use crate::cli::Failure;
+use crate::operate::records::{self, OwedRecord};
+use crate::operate::time;
+use crate::operate::units::{Units, network_label};
 
 /// List payments that were received and bought nothing yet, the oldest first.
 #[derive(Args, Clone, Debug)]
@@ -19,22 +18,6 @@ pub(super) struct OwedArgs {
     source: Source,
 }
 
-/// The columns before `makeGood`.
-const COLUMNS: &[Column] = &[
-    ("paymentId", |row, _| json!(row.payment_id)),
-    ("payer", |row, _| json!(row.payer)),
-    ("network", |row, _| json!(row.network)),
-    ("testnet", |row, _| json!(row.testnet)),
-    ("asset", |row, _| json!(row.asset)),
-    ("symbol", |_, amount| json!(amount.symbol)),
-    ("amount", |_, amount| json!(amount.decimal)),
-    ("atomicAmount", |_, amount| json!(amount.atomic)),
-    ("endpoint", |row, _| json!(row.endpoint)),
-    ("since", |row, _| json!(time::shown(row.updated_at))),
-    ("reason", |row, _| json!(row.reason)),
-    ("transaction", |row, _| json!(row.transaction)),
-];
-
 pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let (reader, units) = args.source.open()?;
     let filter = Filter { states: vec![PaymentState::Owed], order: ClaimOrder::OldestFirst, ..Filter::default() };
@@ -42,12 +25,12 @@ pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> 
     let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<PaymentRow>, _>>().map_err(failed)?;
     // Test networks last: nothing is due there.
     rows.sort_by_key(|row| row.testnet);
-    let mut names = columns::names(COLUMNS);
-    names.push("makeGood");
+    let names = records::names::<OwedRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
     let mut records = RecordWriter::new(args.source.format(), &names, headings);
     for row in &rows {
-        records.add(out, || values(row, &units), || cells(row, &units))?;
+        records.add(out, || records::values(&OwedRecord::of(row, &units)), || cells(row, &units))?;
     }
     records.end(out, "nothing is owed")?;
     if !rows.is_empty() {
@@ -56,17 +39,6 @@ pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> 
         out.note(records.format(), how)?;
     }
     Ok(())
-}
-
-fn values(row: &PaymentRow, units: &Units) -> Vec<Value> {
-    let mut values = columns::values(COLUMNS, row, units);
-    values.push(json!(format!(
-        "the payer sends the same request with the same payment again, and it runs without another charge; or send {} on {} to {}",
-        units.shown(&row.network, &row.asset, row.amount),
-        row.network,
-        row.payer
-    )));
-    values
 }
 
 fn cells(row: &PaymentRow, units: &Units) -> Vec<String> {

@@ -9,9 +9,10 @@ use coinslot_x402::UnixTime;
 
 use super::output::{Output, RecordWriter, short};
 use super::source::{Source, failed};
-use super::units::network_label;
-use super::{columns, time};
 use crate::cli::Failure;
+use crate::operate::records::{self, PaymentRecord};
+use crate::operate::time;
+use crate::operate::units::network_label;
 
 /// List payments, the newest first.
 ///
@@ -64,7 +65,8 @@ pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failu
         limit: Some(args.limit.saturating_add(1)),
     };
     let mut selection = reader.select(&filter).map_err(failed)?;
-    let names = columns::names(columns::PAYMENT);
+    let names = records::names::<PaymentRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let headings = &["TIME", "STATE", "AMOUNT", "NETWORK", "ENDPOINT", "PAYER", "TRANSACTION", "PAYMENT"];
     let mut records = RecordWriter::new(args.source.format(), &names, headings);
     let mut left = args.limit;
@@ -78,7 +80,7 @@ pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failu
         left -= 1;
         records.add(
             out,
-            || columns::values(columns::PAYMENT, &row, &units),
+            || records::values(&PaymentRecord::of(&row, &units)),
             || {
                 vec![
                     time::shown(row.created_at),

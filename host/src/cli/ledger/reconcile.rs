@@ -22,10 +22,10 @@ use url::Url;
 
 use super::output::Output;
 use super::source::{self, Source, failed};
-use super::time;
-use super::units::Units;
 use crate::cli::Failure;
 use crate::config::{AcceptConfig, Config};
+use crate::operate::time;
+use crate::operate::units::Units;
 use report::NetworkReport;
 
 /// The longest wait for one answer of a node. Reports ask for more at once than the server does.

@@ -1,15 +1,15 @@
 //! `coinslot ledger revenue`: sums up the money received.
 
 use clap::{Args, ValueEnum};
-use coinslot_ledger::reports::{Earnings, GroupBy, GroupKey, MoneyKind};
+use coinslot_ledger::reports::{GroupBy, MoneyKind};
 use coinslot_x402::UnixTime;
-use serde_json::{Value, json};
 
 use super::output::{Output, OutputFormat, RecordWriter};
 use super::source::{Source, failed};
-use super::time;
-use super::units::{Units, network_label};
 use crate::cli::Failure;
+use crate::operate::records::{self, EarningsRecord};
+use crate::operate::time;
+use crate::operate::units::network_label;
 
 /// Sum up the money received, for each asset and network.
 ///
@@ -40,8 +40,6 @@ enum Grouping {
     Payer,
 }
 
-const COLUMNS: &[&str] = &["kind", "by", "key", "network", "asset", "symbol", "payments", "amount", "atomicAmount"];
-
 pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let (reader, units) = args.source.open()?;
     let (group, by) = match args.by {
@@ -58,7 +56,9 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
         Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
         _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
     };
-    let mut records = RecordWriter::new(format, COLUMNS, headings);
+    let names = records::names::<EarningsRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut records = RecordWriter::new(format, &names, headings);
     let mut section = MoneyKind::Revenue;
     for earnings in &earned {
         // Each kind is a table of its own, under its heading; the sums come in the order of the kinds.
@@ -66,13 +66,13 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
             if format == OutputFormat::Table {
                 records.end(out, "no money received")?;
                 out.note(format, &format!("\n{}", heading(earnings.kind)))?;
-                records = RecordWriter::new(format, COLUMNS, headings);
+                records = RecordWriter::new(format, &names, headings);
             }
             section = earnings.kind;
         }
         records.add(
             out,
-            || values(earnings, by, &units),
+            || records::values(&EarningsRecord::of(earnings, by, &units)),
             || {
                 let mut cells = vec![
                     network_label(&earnings.network, earnings.kind == MoneyKind::Testnet),
@@ -80,7 +80,7 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
                     earnings.payments.to_string(),
                 ];
                 if group != GroupBy::Asset {
-                    cells.insert(0, key_text(&earnings.key));
+                    cells.insert(0, records::group_text(&earnings.key));
                 }
                 cells
             },
@@ -95,34 +95,4 @@ fn heading(kind: MoneyKind) -> &'static str {
         MoneyKind::SelfPaid => "Paid by its own receiver, no revenue:",
         MoneyKind::Testnet => "On test networks, worth nothing:",
     }
-}
-
-fn key_text(key: &GroupKey) -> String {
-    match key {
-        GroupKey::All => "all".to_owned(),
-        GroupKey::Day(day) => time::day(*day),
-        GroupKey::Name(name) => name.clone(),
-        GroupKey::Pruned => "(pruned)".to_owned(),
-    }
-}
-
-/// The values of [`COLUMNS`].
-fn values(earnings: &Earnings, by: &str, units: &Units) -> Vec<Value> {
-    let kind = match earnings.kind {
-        MoneyKind::Revenue => "revenue",
-        MoneyKind::SelfPaid => "self",
-        MoneyKind::Testnet => "testnet",
-    };
-    let amount = units.written(&earnings.network, &earnings.asset, earnings.amount);
-    vec![
-        json!(kind),
-        json!(by),
-        json!(key_text(&earnings.key)),
-        json!(earnings.network),
-        json!(earnings.asset),
-        json!(amount.symbol),
-        json!(earnings.payments),
-        json!(amount.decimal),
-        json!(amount.atomic),
-    ]
 }

@@ -8,9 +8,9 @@ use clap::Args;
 use coinslot_ledger::reports::LedgerReader;
 
 use super::output::OutputFormat;
-use super::units::Units;
 use crate::cli::Failure;
 use crate::config::Config;
+use crate::operate::units::Units;
 
 /// The ledger of `coinslot dev`, unless it keeps its state in another directory.
 const DEV_LEDGER: &str = ".coinslot/dev-ledger.db";

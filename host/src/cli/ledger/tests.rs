@@ -101,7 +101,7 @@ async fn an_export_has_every_column_and_no_signature() {
     let file = LedgerFile::create();
     file.add(&LedgerRow { endpoint: "GET /a,\"b\"", reason: Some("=HYPERLINK(1)"), ..row(1, "refused") });
     file.run("INSERT INTO outgoing SELECT id, 'signed' FROM claim");
-    let names = columns::names(columns::PAYMENT);
+    let names = crate::operate::records::names::<crate::operate::records::PaymentRecord>();
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], names.join(","));
@@ -185,7 +185,7 @@ fn booked<'e>(world: &'e World, authorization: &'e Authorization, strings: &'e [
         amount: &strings[1],
         testnet: true,
         transaction: (!strings[2].is_empty()).then(|| strings[2].clone()),
-        at: time::now().0,
+        at: crate::operate::time::now().0,
         ..row(id, "settled")
     }
 }
@@ -275,7 +275,7 @@ async fn a_chain_that_cannot_be_asked_is_not_an_agreement() {
 async fn a_given_chain_is_compared_and_the_configured_one_is_not_asked_instead() {
     let world = World::start().await;
     let file = LedgerFile::create();
-    file.add(&LedgerRow { network: "eip155:84532", at: time::now().0, ..row(1, "refused") });
+    file.add(&LedgerRow { network: "eip155:84532", at: crate::operate::time::now().0, ..row(1, "refused") });
     let state = file.path.parent().expect("a folder");
     let config = state.join("coinslot.toml");
     let text = format!(

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
+use alloy_primitives::hex;
 use coinslot_x402::UnixTime;
 use rusqlite::types::Value;
-use rusqlite::{Connection, ErrorCode, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
 use super::row::{self, PaymentRow};
 use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, ReportError, earnings};
@@ -56,6 +57,42 @@ impl LedgerReader {
     /// Selects the payments that the filter describes.
     pub fn select(&self, filter: &Filter) -> Result<Selection<'_>, ReportError> {
         Ok(Selection { connection: &self.connection, filter: filter.clone() })
+    }
+
+    /// Finds a payment by its id, as headers and logs have it. None if it was given back, or its row is pruned.
+    pub fn payment(&self, id: &str) -> Result<Option<PaymentRow>, ReportError> {
+        // The id is the first half of the key, and so a range of the index of keys.
+        let Ok(first) = hex::decode(id) else { return Ok(None) };
+        if first.len() != 16 {
+            return Ok(None);
+        }
+        let last = [&first[..], &[0xff; 16]].concat();
+        let sql = format!("SELECT {} FROM payment WHERE key >= ?1 AND key <= ?2 LIMIT 1", row::COLUMNS);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params![first, last])?;
+        rows.next()?.map(PaymentRow::read).transpose()
+    }
+
+    /// Selects the payments of the filter that this transaction settled, the newest first.
+    pub fn settled_by(&self, transaction: &str, filter: &Filter) -> Result<Vec<PaymentRow>, ReportError> {
+        let sql = format!(
+            "SELECT {} FROM payment WHERE id IN (SELECT id FROM settlement WHERE tx = ?1) ORDER BY created_at DESC, id DESC",
+            row::COLUMNS
+        );
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        // As transactions are written: hex in lower case, and anything else as it is.
+        let written =
+            if transaction.starts_with("0x") { transaction.to_ascii_lowercase() } else { transaction.to_owned() };
+        let mut rows = statement.query(params![written])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let row = PaymentRow::read(row)?;
+            if filter.selects(&row) {
+                found.push(row);
+            }
+        }
+        found.truncate(filter.limit.map_or(usize::MAX, |limit| limit as usize));
+        Ok(found)
     }
 
     /// Makes a report from one state of the ledger: that which its first query meets. Until it is made, the host's log

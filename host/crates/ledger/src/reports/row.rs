@@ -121,6 +121,18 @@ pub struct Filter {
     pub limit: Option<u32>,
 }
 
+impl Filter {
+    /// True if the filter chooses this payment. Its limit is left out.
+    pub(super) fn selects(&self, row: &PaymentRow) -> bool {
+        let path = row.endpoint.split_once(' ').map_or(&*row.endpoint, |(_, path)| path);
+        (self.states.is_empty() || self.states.contains(&row.state))
+            && self.endpoint.as_ref().is_none_or(|wanted| *wanted == row.endpoint || wanted == path)
+            && self.payer.as_ref().is_none_or(|payer| payer.eq_ignore_ascii_case(&row.payer))
+            && self.since.is_none_or(|since| row.created_at >= since)
+            && self.until.is_none_or(|until| row.created_at < until)
+    }
+}
+
 /// An order of payments by the time of their claim.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ClaimOrder {

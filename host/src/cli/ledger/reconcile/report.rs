@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::cli::ledger::output::{Output, OutputFormat, RecordWriter, short};
-use crate::cli::ledger::time;
-use crate::cli::ledger::units::{Units, network_label};
+use crate::operate::time;
+use crate::operate::units::{Units, network_label};
 
 /// The exit code when ledger and chain differ.
 const DIFFERENT: u8 = 3;

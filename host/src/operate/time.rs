@@ -8,12 +8,12 @@ use coinslot_ledger::DAY;
 use coinslot_x402::UnixTime;
 
 /// The present time.
-pub(super) fn now() -> UnixTime {
+pub(crate) fn now() -> UnixTime {
     SystemTime::now().into()
 }
 
 /// Parses `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or a time ago such as `24h`.
-pub(super) fn parse(text: &str) -> Result<UnixTime, String> {
+pub(crate) fn parse(text: &str) -> Result<UnixTime, String> {
     parse_at(text, now()).ok_or_else(|| {
         "write a day (2026-01-31), a time (2026-01-31T12:00:00Z), Unix seconds, or a time ago (30m, 24h, 7d)".to_owned()
     })
@@ -64,13 +64,13 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
 }
 
 /// Writes a time: `2026-01-31T12:00:00Z`.
-pub(in crate::cli) fn shown(time: UnixTime) -> String {
+pub(crate) fn shown(time: UnixTime) -> String {
     let second = time.0 % DAY;
     format!("{}T{:02}:{:02}:{:02}Z", day(time.0 / DAY), second / 3_600, second / 60 % 60, second % 60)
 }
 
 /// Writes a day, given in days since 1970: `2026-01-31`.
-pub(super) fn day(days: u64) -> String {
+pub(crate) fn day(days: u64) -> String {
     let (cycles, days) = (days / CYCLE, days % CYCLE);
     // An estimate from below, since no year is longer than 366 days; the loop corrects it.
     let mut year = 1970 + days / 366;

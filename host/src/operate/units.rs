@@ -7,35 +7,35 @@ use crate::config::Config;
 
 /// The assets whose amounts can be written in decimals: those that stock clients pay, and those of the configuration.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Units {
+pub(crate) struct Units {
     configured: Vec<Asset>,
 }
 
 /// One amount, written for people and for programs.
 #[derive(Clone, Debug)]
-pub(super) struct WrittenAmount {
+pub(crate) struct WrittenAmount {
     /// The asset's symbol, if the asset is known.
-    pub(super) symbol: Option<String>,
+    pub(crate) symbol: Option<String>,
     /// Decimal units, if the asset is known.
-    pub(super) decimal: Option<String>,
+    pub(crate) decimal: Option<String>,
     /// Atomic units.
-    pub(super) atomic: String,
+    pub(crate) atomic: String,
 }
 
 impl Units {
-    pub(super) fn of(config: Option<&Config>) -> Self {
+    pub(crate) fn of(config: Option<&Config>) -> Self {
         let accepts = config.into_iter().flat_map(|config| &config.payment.accepts);
         Self { configured: accepts.map(|entry| (*entry.accept.asset).clone()).collect() }
     }
 
     /// The asset at an address, if it is known. A configured asset goes before one of the table.
-    pub(super) fn asset(&self, network: &Network, address: &str) -> Option<Asset> {
+    pub(crate) fn asset(&self, network: &Network, address: &str) -> Option<Asset> {
         let is_it = |asset: &&Asset| asset.network == *network && asset.address.eq_ignore_ascii_case(address);
         self.configured.iter().find(is_it).cloned().or_else(|| Asset::at(network, address))
     }
 
     /// Writes an amount for people: `0.01 USDC`, or `10000 units of 0x..` of an asset whose decimals are not known.
-    pub(super) fn shown(&self, network: &Network, address: &str, amount: Amount) -> String {
+    pub(crate) fn shown(&self, network: &Network, address: &str, amount: Amount) -> String {
         match self.asset(network, address) {
             Some(asset) => format!("{} {}", amount.decimal(asset.decimals), asset.symbol),
             None => format!("{amount} units of {address}"),
@@ -43,7 +43,7 @@ impl Units {
     }
 
     /// Writes an amount for programs.
-    pub(super) fn written(&self, network: &Network, address: &str, amount: Amount) -> WrittenAmount {
+    pub(crate) fn written(&self, network: &Network, address: &str, amount: Amount) -> WrittenAmount {
         let asset = self.asset(network, address);
         WrittenAmount {
             decimal: asset.as_ref().map(|asset| amount.decimal(asset.decimals)),
@@ -54,6 +54,6 @@ impl Units {
 }
 
 /// A network for people: `eip155:84532 (test)`.
-pub(super) fn network_label(network: &Network, testnet: bool) -> String {
+pub(crate) fn network_label(network: &Network, testnet: bool) -> String {
     if testnet { format!("{network} (test)") } else { network.to_string() }
 }

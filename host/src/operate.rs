@@ -1,0 +1,16 @@
+//! Shows operators what a host does: metrics, and the admin listener with its API.
+//!
+//! [`Metrics`] counts on the path of every request, and nothing else of this module is on it. The listener is a server
+//! of its own on an address of its own; it reads the ledger's file beside the host that writes it.
+
+mod access;
+mod admin;
+mod api;
+mod metrics;
+pub mod records;
+pub(crate) mod time;
+pub(crate) mod units;
+
+pub use access::{AdminAccess, read_token};
+pub use admin::{HostView, serve};
+pub use metrics::{Metrics, MetricsError};

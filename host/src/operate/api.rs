@@ -1,0 +1,46 @@
+//! The JSON API of the admin listener, version 1. Its description in OpenAPI is made from the handlers.
+
+mod config;
+mod error;
+mod metrics;
+mod payments;
+mod plugins;
+mod status;
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::admin::HostView;
+
+pub(super) use error::ApiError;
+
+/// The description of the API without its paths.
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Coinslot admin API",
+    description = "What a host does, and what it has earned. Every answer is JSON; an error has `error`, a word for programs, and `message`."
+))]
+struct Description;
+
+/// Every route of the API.
+pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
+    OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(status::status))
+        .routes(routes!(plugins::plugins))
+        .routes(routes!(payments::payments))
+        .routes(routes!(payments::payment))
+        .routes(routes!(payments::revenue))
+        .routes(routes!(payments::owed))
+        .routes(routes!(payments::failed))
+        .routes(routes!(config::config))
+        .routes(routes!(metrics::metrics))
+}
+
+pub(super) async fn not_found() -> ApiError {
+    let message = "there is no such path: /api/v1/openapi.json describes those that there are";
+    ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+}

@@ -1,0 +1,179 @@
+//! Payments and sums of them, read from the ledger's file beside the host that writes it.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use coinslot_ledger::PaymentState;
+use coinslot_ledger::reports::{ClaimOrder, Filter, GroupBy, LedgerReader, ReportError};
+use coinslot_x402::UnixTime;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::error::ApiError;
+use crate::operate::admin::HostView;
+use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
+use crate::operate::time;
+use crate::operate::units::Units;
+
+/// The payments of one answer, if the request asks for no other number, and the most.
+const PAGE: u32 = 100;
+const MOST: u32 = 1_000;
+
+/// The choice of payments.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PaymentQuery {
+    /// Only in these states, separated by commas.
+    state: Option<String>,
+    /// Only for this endpoint: `GET /api/x`, or the path alone.
+    endpoint: Option<String>,
+    /// Only by this payer.
+    payer: Option<String>,
+    /// Only settled by this transaction.
+    transaction: Option<String>,
+    /// Only claimed at this time or later: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago.
+    since: Option<String>,
+    /// Only claimed before this time.
+    until: Option<String>,
+    /// At most so many, up to 1000. 100 without it.
+    limit: Option<u32>,
+}
+
+/// A period, and the groups of a sum.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct RevenueQuery {
+    /// `asset`, `day`, `endpoint`, `plugin` or `payer`.
+    by: Option<String>,
+    /// Only changed last at this time or later.
+    since: Option<String>,
+    /// Only changed last before this time.
+    until: Option<String>,
+}
+
+/// Payments, the newest first.
+#[utoipa::path(get, path = "/api/v1/payments", params(PaymentQuery),
+    responses((status = 200, body = Vec<PaymentRecord>), (status = 400, body = ApiError)))]
+pub async fn payments(
+    State(host): State<Arc<HostView>>,
+    Query(query): Query<PaymentQuery>,
+) -> Result<Json<Vec<PaymentRecord>>, ApiError> {
+    let filter = filter(&query)?;
+    let transaction = query.transaction;
+    let found = read(&host, move |reader, units| {
+        let rows = match transaction {
+            Some(transaction) => reader.settled_by(&transaction, &filter)?,
+            None => reader.select(&filter)?.rows()?.collect::<Result<_, _>>()?,
+        };
+        Ok(rows.iter().map(|row| PaymentRecord::of(row, units)).collect())
+    });
+    found.await.map(Json)
+}
+
+/// One payment, by its id as headers and logs have it.
+#[utoipa::path(get, path = "/api/v1/payments/{id}", params(("id" = String, Path)),
+    responses((status = 200, body = PaymentRecord), (status = 404, body = ApiError)))]
+pub async fn payment(
+    State(host): State<Arc<HostView>>,
+    Path(id): Path<String>,
+) -> Result<Json<PaymentRecord>, ApiError> {
+    let found = read(&host, move |reader, units| Ok(reader.payment(&id)?.map(|row| PaymentRecord::of(&row, units))));
+    let missing = || {
+        let message = "the ledger has no such payment: it was given back, or its row is pruned";
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    };
+    found.await?.map(Json).ok_or_else(missing)
+}
+
+/// The money received, by group, asset and network. Payments that are settled, delivered or owed count, on the day (UTC)
+/// of their last change.
+#[utoipa::path(get, path = "/api/v1/revenue", params(RevenueQuery),
+    responses((status = 200, body = Vec<EarningsRecord>), (status = 400, body = ApiError)))]
+pub async fn revenue(
+    State(host): State<Arc<HostView>>,
+    Query(query): Query<RevenueQuery>,
+) -> Result<Json<Vec<EarningsRecord>>, ApiError> {
+    let by = query.by.as_deref().unwrap_or("asset").to_owned();
+    let group = match &*by {
+        "asset" => GroupBy::Asset,
+        "day" => GroupBy::Day,
+        "endpoint" => GroupBy::Endpoint,
+        "plugin" => GroupBy::Plugin,
+        "payer" => GroupBy::Payer,
+        _ => return Err(ApiError::invalid("`by` is asset, day, endpoint, plugin or payer")),
+    };
+    let (since, until) = (point(query.since.as_deref())?, point(query.until.as_deref())?);
+    let found = read(&host, move |reader, units| {
+        let earned = reader.earned(group, since, until)?;
+        Ok(earned.iter().map(|earnings| EarningsRecord::of(earnings, &by, units)).collect())
+    });
+    found.await.map(Json)
+}
+
+/// Payments that were received and bought nothing yet, the oldest first.
+#[utoipa::path(get, path = "/api/v1/owed", responses((status = 200, body = Vec<OwedRecord>)))]
+pub async fn owed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<OwedRecord>>, ApiError> {
+    let filter = Filter {
+        states: vec![PaymentState::Owed],
+        order: ClaimOrder::OldestFirst,
+        limit: Some(MOST),
+        ..Filter::default()
+    };
+    let found = read(&host, move |reader, units| {
+        let rows: Vec<_> = reader.select(&filter)?.rows()?.collect::<Result<_, _>>()?;
+        Ok(rows.iter().map(|row| OwedRecord::of(row, units)).collect())
+    });
+    found.await.map(Json)
+}
+
+/// Payments that were given back because their plugin failed, the newest first: nothing was charged.
+#[utoipa::path(get, path = "/api/v1/failed", responses((status = 200, body = Vec<FailureRecord>)))]
+pub async fn failed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<FailureRecord>>, ApiError> {
+    let found = read(&host, move |reader, units| {
+        let rows: Vec<_> = reader.failures(PAGE).collect::<Result<_, _>>()?;
+        Ok(rows.iter().map(|row| FailureRecord::of(row, units)).collect())
+    });
+    found.await.map(Json)
+}
+
+fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
+    let states = query.state.iter().flat_map(|states| states.split(','));
+    let state = |name: &str| {
+        PaymentState::parse(name).ok_or_else(|| {
+            let known = PaymentState::ALL.map(PaymentState::as_str).join(", ");
+            ApiError::invalid(format!("`{}` is no state: {known}", coinslot_base::text::printable(name)))
+        })
+    };
+    let limit = query.limit.unwrap_or(PAGE);
+    if !(1..=MOST).contains(&limit) {
+        return Err(ApiError::invalid(format!("`limit` is from 1 to {MOST}")));
+    }
+    Ok(Filter {
+        states: states.map(state).collect::<Result<_, _>>()?,
+        endpoint: query.endpoint.clone(),
+        payer: query.payer.clone(),
+        since: point(query.since.as_deref())?,
+        until: point(query.until.as_deref())?,
+        order: ClaimOrder::NewestFirst,
+        limit: Some(limit),
+    })
+}
+
+fn point(text: Option<&str>) -> Result<Option<UnixTime>, ApiError> {
+    text.map(time::parse).transpose().map_err(ApiError::invalid)
+}
+
+/// Reads the ledger on a thread that may wait for the disk.
+async fn read<T: Send + 'static>(
+    host: &HostView,
+    report: impl FnOnce(&LedgerReader, &Units) -> Result<T, ReportError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let (file, units) = (host.config.state.ledger(), host.units());
+    let reading = tokio::task::spawn_blocking(move || report(&LedgerReader::open(&file)?, &units));
+    let stopped = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", "the host is ending");
+    reading.await.map_err(stopped)?.map_err(ApiError::from)
+}

@@ -1,0 +1,104 @@
+//! `GET /api/v1/plugins`: the files of the plugin folder, what they serve, and why one does not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use coinslot_x402::UnixTime;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::catalog::{HistoryEntry, HistoryFile, Installed};
+use crate::operate::admin::HostView;
+use crate::operate::time;
+
+/// A file of the plugin folder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PluginRecord {
+    pub file: String,
+    /// The active build. None: the file serves nothing.
+    pub active: Option<BuildRecord>,
+    /// The build to which a rollback leads.
+    pub previous: Option<BuildRecord>,
+    /// Why the content of the file is not active.
+    pub failure: Option<String>,
+    pub endpoints: Vec<EndpointRecord>,
+}
+
+/// A build of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuildRecord {
+    pub name: String,
+    pub version: String,
+    /// SHA-256 of the component, in hex.
+    pub sha256: String,
+    /// The time since which it has served.
+    pub since: Option<String>,
+}
+
+/// A route of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointRecord {
+    pub method: String,
+    /// The path template.
+    pub path: String,
+    /// `0.01 USDC`, `free`, or `quoted, at most 0.50 USDC`: in the preferred asset.
+    pub price: String,
+    pub summary: String,
+}
+
+/// The files of the plugin folder: what they serve, and why one does not.
+#[utoipa::path(get, path = "/api/v1/plugins", responses((status = 200, body = Vec<PluginRecord>)))]
+pub async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<PluginRecord>> {
+    // Without a history, which a host may have lost, the active plugins are shown.
+    let history = HistoryFile::read(&host.config.state.history()).unwrap_or_default();
+    let catalog = host.catalog.load();
+    let mut records: BTreeMap<String, PluginRecord> =
+        history.files.iter().map(|(file, entry)| (file.clone(), PluginRecord::kept(file, entry))).collect();
+    for installed in catalog.installed() {
+        let record = records.entry(installed.file.clone()).or_default();
+        record.serves(installed);
+    }
+    Json(records.into_values().collect())
+}
+
+impl PluginRecord {
+    fn kept(file: &str, entry: &HistoryEntry) -> Self {
+        let build = |kept: &crate::catalog::KeptBuild| BuildRecord {
+            name: kept.plugin.clone(),
+            version: kept.version.clone(),
+            sha256: kept.sha256.clone(),
+            since: Some(time::shown(UnixTime(kept.since))),
+        };
+        let previous = if entry.serving().is_some() { entry.previous.as_ref() } else { entry.rollback_target() };
+        Self {
+            file: file.to_owned(),
+            active: entry.serving().map(build),
+            previous: previous.map(build),
+            failure: entry.failure.clone(),
+            endpoints: Vec::new(),
+        }
+    }
+
+    fn serves(&mut self, installed: &Installed) {
+        let info = installed.plugin.info();
+        self.file.clone_from(&installed.file);
+        let since = self.active.take().and_then(|build| build.since);
+        self.active = Some(BuildRecord {
+            name: info.name.clone(),
+            version: info.version.clone(),
+            sha256: installed.plugin.sha256().to_owned(),
+            since,
+        });
+        let endpoint = |endpoint: &Arc<crate::endpoint::Endpoint>| EndpointRecord {
+            method: endpoint.method.to_string(),
+            path: endpoint.path.to_string(),
+            price: endpoint.access.to_string(),
+            summary: endpoint.resource.description.clone(),
+        };
+        self.endpoints = installed.endpoints.iter().map(endpoint).collect();
+    }
+}

@@ -1,0 +1,106 @@
+//! `GET /api/v1/status`: whether the host can sell, and why not.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use coinslot_facilitator::Readiness;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::operate::admin::HostView;
+use crate::operate::time;
+
+/// The state of the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StatusReport {
+    pub version: String,
+    pub started_at: String,
+    /// True if payments can be taken.
+    pub ready: bool,
+    /// Why no payment can be taken at all. Empty if some can.
+    pub obstacles: Vec<String>,
+    /// The address that clients know.
+    pub public_url: String,
+    pub plugins: PluginCounts,
+    pub assets: Vec<AssetStatus>,
+    /// Payments at work.
+    pub at_work: usize,
+    pub ledger: LedgerStatus,
+}
+
+/// The plugins of the folder, by their state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PluginCounts {
+    pub active: usize,
+    pub loading: usize,
+    /// Endpoints of the active ones.
+    pub endpoints: usize,
+}
+
+/// An asset that is taken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AssetStatus {
+    pub symbol: String,
+    pub network: String,
+    pub asset: String,
+    /// `ready`, `no_gas`: gas cannot be paid, or `down`: the facilitator or the chain does not answer.
+    pub settlement: String,
+}
+
+/// The ledger's file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LedgerStatus {
+    pub writable: bool,
+    pub file: String,
+    /// Bytes of the file, with its log.
+    pub bytes: u64,
+}
+
+/// The state of the host: whether it can sell, and why not.
+#[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = StatusReport)))]
+pub async fn status(State(host): State<Arc<HostView>>) -> Json<StatusReport> {
+    let catalog = host.catalog.load();
+    let obstacles: Vec<String> = host.payments.obstacles().into_iter().map(str::to_owned).collect();
+    let installed = catalog.installed();
+    let file = host.config.state.ledger();
+    let size = |path: &std::path::Path| std::fs::metadata(path).map_or(0, |found| found.len());
+    Json(StatusReport {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        started_at: time::shown(host.started),
+        ready: obstacles.is_empty(),
+        obstacles,
+        public_url: catalog.public_url().to_owned(),
+        plugins: PluginCounts {
+            active: installed.len(),
+            loading: catalog.loading().len(),
+            endpoints: installed.iter().map(|plugin| plugin.endpoints.len()).sum(),
+        },
+        assets: assets(&host),
+        at_work: host.payments.at_work(),
+        ledger: LedgerStatus {
+            writable: host.payments.ledger().writable(),
+            bytes: size(&file) + size(&file.with_extension("db-wal")),
+            file: file.display().to_string(),
+        },
+    })
+}
+
+fn assets(host: &HostView) -> Vec<AssetStatus> {
+    let methods = host.payments.payment_methods().iter();
+    methods
+        .map(|method| AssetStatus {
+            symbol: method.asset.symbol.clone(),
+            network: method.asset.network.to_string(),
+            asset: method.asset.address.clone(),
+            settlement: match method.facilitator.readiness() {
+                Readiness::Ready => "ready",
+                Readiness::NoGas => "no_gas",
+                Readiness::Down => "down",
+            }
+            .to_owned(),
+        })
+        .collect()
+}
