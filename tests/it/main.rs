@@ -1,5 +1,6 @@
 //! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
+mod admin;
 mod author_errors;
 mod authors;
 mod authors_see;

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter, GroupBy, LedgerReader, ReportError};
@@ -16,6 +17,17 @@ use crate::operate::admin::HostView;
 use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
 use crate::operate::time;
 use crate::operate::units::Units;
+
+/// The query of a request. One that makes no sense is answered like every other mistake.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Query), rejection(ApiError))]
+pub struct Query<T>(T);
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
 
 /// The payments of one answer, if the request asks for no other number, and the most.
 const PAGE: u32 = 100;

@@ -1,0 +1,174 @@
+//! Checks the listener for operators: its numbers, which are those of the ledger, and who may ask it.
+
+use coinslot_tests::{ServeHost, TestChain, guest};
+use serde_json::Value;
+
+const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+
+/// The URL of the host's listener for operators.
+fn admin(host: &ServeHost) -> String {
+    let log = host.log();
+    let (_, rest) = log.rsplit_once("admin on ").expect("the line of the admin listener");
+    rest.lines().next().expect("an address").trim().to_owned()
+}
+
+async fn ask(host: &ServeHost, path: &str) -> Value {
+    let answer = reqwest::get(format!("{}{path}", admin(host))).await.expect("an answer");
+    assert_eq!(answer.status(), 200, "{path}");
+    answer.json().await.expect("JSON")
+}
+
+async fn metrics(host: &ServeHost) -> String {
+    let answer = reqwest::get(format!("{}/metrics", admin(host))).await.expect("an answer");
+    assert!(answer.headers()["content-type"].to_str().expect("ASCII").starts_with("text/plain"));
+    answer.text().await.expect("text")
+}
+
+/// The metrics once this many payments are counted: the end of a payment is written with the next commit.
+async fn metrics_with(host: &ServeHost, labels: &[(&str, &str)], payments: f64) -> String {
+    for _ in 0..500 {
+        let text = metrics(host).await;
+        if (sample(&text, "coinslot_payments_total", labels) - payments).abs() < 1e-9 {
+            return text;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("not {payments} payments: {}\n{}", metrics(host).await, host.log());
+}
+
+/// The sum of the samples of this name that have all of these labels.
+fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+    let of_it = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
+    let has = |line: &&str| labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")));
+    of_it.filter(has).map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")).sum()
+}
+
+#[tokio::test]
+async fn metrics_and_the_api_and_the_ledger_say_the_same() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["status", "unruly"], ADMIN).await;
+    for _ in 0..3 {
+        assert_eq!(reqwest::Client::new().post(host.url("/status")).send().await.expect("an answer").status(), 402);
+    }
+    for path in ["/status", "/status?201"] {
+        let limit = std::time::Duration::from_secs(60);
+        host.buy(chain.payer(0), path, limit).await;
+    }
+    let failed = host.buy(chain.payer(1), "/unruly?recurse", std::time::Duration::from_secs(60)).await;
+    assert_eq!((failed.statuses, failed.answer), (vec![500], None));
+    assert_eq!(reqwest::get(host.url("/nowhere")).await.expect("an answer").status(), 404);
+
+    let text = metrics_with(&host, &[("coinslot_state", "paid")], 2.0).await;
+    let requests = |labels: &[(&str, &str)]| sample(&text, "http_server_request_duration_seconds_count", labels);
+    let status = ("http_route", "/status");
+    assert_eq!(requests(&[status, ("coinslot_outcome", "challenged"), ("http_response_status_code", "402")]), 5.0);
+    assert_eq!(requests(&[status, ("coinslot_outcome", "paid"), ("coinslot_plugin", "status")]), 2.0);
+    assert_eq!(requests(&[("http_route", "/unruly"), ("coinslot_outcome", "failed")]), 1.0);
+    assert_eq!(requests(&[("coinslot_outcome", "host"), ("http_response_status_code", "404")]), 1.0);
+    for (stage, count) in [("verify", 2.0), ("run", 2.0), ("settle", 2.0)] {
+        let measured = sample(&text, "coinslot_stage_duration_seconds_count", &[status, ("coinslot_stage", stage)]);
+        assert_eq!(measured, count, "{stage}\n{text}");
+    }
+    let payments = |state: &str| sample(&text, "coinslot_payments_total", &[("coinslot_state", state)]);
+    assert_eq!((payments("paid"), payments("failed"), payments("owed")), (2.0, 1.0, 0.0), "{text}");
+    let earned =
+        sample(&text, "coinslot_payments_amount_total", &[("coinslot_state", "paid"), ("coinslot_asset", "USDC")]);
+    assert!((earned - 0.02).abs() < 1e-9, "{earned}");
+
+    let revenue = ask(&host, "/api/v1/revenue?by=endpoint").await;
+    assert_eq!((&revenue[0]["key"], &revenue[0]["payments"]), (&"POST /status".into(), &2.into()), "{revenue}");
+    assert_eq!((&revenue[0]["kind"], &revenue[0]["amount"]), (&"testnet".into(), &"0.02".into()));
+    let rows = ask(&host, "/api/v1/payments?payer=").await;
+    assert_eq!(rows.as_array().map(Vec::len), Some(0), "no payer has an empty address");
+    let rows = ask(&host, &format!("/api/v1/payments?payer={}", chain.payer(0).address())).await;
+    let [newest, _] = &rows.as_array().expect("payments")[..] else { panic!("two: {rows}") };
+    let id = newest["paymentId"].as_str().expect("an id");
+    assert_eq!(ask(&host, &format!("/api/v1/payments/{id}")).await, *newest);
+    let transaction = newest["transaction"].as_str().expect("a transaction");
+    assert_eq!(
+        ask(&host, &format!("/api/v1/payments?transaction={transaction}")).await,
+        Value::Array(vec![newest.clone()])
+    );
+    let failed = ask(&host, "/api/v1/failed").await;
+    assert_eq!((failed.as_array().map(Vec::len), &failed[0]["plugin"]), (Some(1), &"unruly".into()), "{failed}");
+    assert_eq!(ask(&host, "/api/v1/owed").await, Value::Array(Vec::new()));
+
+    let now = ask(&host, "/api/v1/status").await;
+    assert_eq!(
+        (&now["ready"], &now["plugins"]["active"], &now["ledger"]["writable"]),
+        (&true.into(), &2.into(), &true.into())
+    );
+    assert_eq!(now["assets"][0]["settlement"], "ready");
+    let plugins = ask(&host, "/api/v1/plugins").await;
+    let of_status = plugins.as_array().expect("plugins").iter().find(|one| one["file"] == "status.wasm").expect("it");
+    assert_eq!(of_status["active"]["name"], "status");
+    assert!(
+        of_status["endpoints"].as_array().expect("endpoints").iter().any(|one| one["price"] == "0.01 USDC"),
+        "{of_status}"
+    );
+}
+
+#[tokio::test]
+async fn counters_begin_anew_with_the_host_and_the_ledger_goes_on() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["status"], ADMIN).await;
+    host.buy(chain.payer(0), "/status", std::time::Duration::from_secs(60)).await;
+    metrics_with(&host, &[("coinslot_state", "paid")], 1.0).await;
+    host.restart(&[]).await;
+    assert_eq!(sample(&metrics(&host).await, "coinslot_payments_total", &[]), 0.0, "Prometheus adds up over restarts");
+    host.buy(chain.payer(0), "/status", std::time::Duration::from_secs(60)).await;
+    metrics_with(&host, &[("coinslot_state", "paid")], 1.0).await;
+    assert_eq!(ask(&host, "/api/v1/revenue").await[0]["payments"], 2);
+}
+
+#[tokio::test]
+async fn pages_of_strangers_and_questions_that_make_no_sense_are_refused() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["status"], ADMIN).await;
+    let (url, client) = (admin(&host), reqwest::Client::new());
+    let refused = async |request: reqwest::RequestBuilder| {
+        let answer = request.send().await.expect("an answer");
+        let status = answer.status().as_u16();
+        let body: Value = answer.json().await.expect("JSON");
+        assert!(body["message"].as_str().is_some_and(|text| text.len() > 10), "{body}");
+        (status, body["error"].as_str().expect("a word").to_owned())
+    };
+    let status = format!("{url}/api/v1/status");
+    assert_eq!(refused(client.get(&status).header("host", "evil.example")).await, (421, "unknown_host".to_owned()));
+    let post = client.post(&status).header("origin", "https://evil.example");
+    assert_eq!(refused(post).await, (403, "cross_origin".to_owned()));
+    assert_eq!(refused(client.get(format!("{url}/nowhere"))).await, (404, "not_found".to_owned()));
+    for question in ["state=gone", "limit=0", "limit=5000", "since=yesterday", "colour=red"] {
+        let (code, word) = refused(client.get(format!("{url}/api/v1/payments?{question}"))).await;
+        assert_eq!((code, &*word), (400, "invalid_request"), "{question}");
+    }
+    assert_eq!(refused(client.get(format!("{url}/api/v1/payments/abc"))).await, (404, "not_found".to_owned()));
+    let description = ask(&host, "/api/v1/openapi.json").await;
+    for path in ["/api/v1/status", "/api/v1/payments", "/api/v1/payments/{id}", "/api/v1/revenue", "/metrics"] {
+        assert!(description["paths"][path]["get"].is_object(), "{path}: {description}");
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_other_machines_reach_has_a_token() {
+    let chain = TestChain::start().await;
+    let node = chain.node().await;
+    let mut host = chain.serve_on(&guest("status"), &node).await;
+    let config = host.configuration();
+    host.write_configuration(&format!("{config}[admin]\nlisten = \"0.0.0.0:0\"\n"));
+    host.fails_to_start("0.0.0.0:0 can be reached from other machines: name a token").await;
+    host.write_configuration(&format!("{config}[admin]\nlisten = \"0.0.0.0:0\"\ntoken_env = \"OPS_TOKEN\"\n"));
+    host.fails_to_start("admin: the variable OPS_TOKEN is not set").await;
+    let token = "0123456789abcdef";
+    host.restart(&[("OPS_TOKEN", token)]).await;
+    let url = admin(&host).replace("0.0.0.0", "127.0.0.1");
+    let client = reqwest::Client::new();
+    let answer = client.get(format!("{url}/metrics")).send().await.expect("an answer");
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["www-authenticate"]),
+        (401, &"Bearer realm=\"coinslot\"".parse().expect("a value"))
+    );
+    let answer = client.get(format!("{url}/metrics")).bearer_auth(token).send().await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    assert!(!host.log().contains(token));
+}
