@@ -19,6 +19,7 @@ mod settlement;
 mod types;
 mod unknown_key;
 mod values;
+mod webhook;
 
 use std::fmt;
 use std::io::{self, ErrorKind};
@@ -34,7 +35,7 @@ pub use self::settlement::{
 };
 pub use self::types::{
     AdminConfig, Config, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig, SecretSource, ServerConfig,
-    StateConfig, TlsFiles,
+    StateConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

@@ -31,7 +31,7 @@ use coinslot_x402::UnixTime;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
 use crate::config::{Config, ServerConfig, TlsFiles};
-use crate::operate::{HostView, Metrics};
+use crate::operate::{HostView, Metrics, Webhook};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -55,6 +55,7 @@ pub struct Host {
     tls: Option<Arc<Tls>>,
     /// None without a listener for operators.
     metrics: Option<Arc<Metrics>>,
+    webhooks: Vec<Arc<Webhook>>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -92,6 +93,8 @@ impl Host {
         let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
             Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
         };
+        let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
+        let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
         let metrics = config.admin.as_ref().map(|_| Metrics::new()).transpose();
         let metrics = metrics.map_err(|error| HostError::Runtime(error.to_string()))?;
         let observer = match &metrics {
@@ -127,7 +130,7 @@ impl Host {
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
                 .with_observer(observer);
-        Ok(Self { config, options, loaded, payments, handler, tls, metrics })
+        Ok(Self { config, options, loaded, payments, handler, tls, metrics, webhooks })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -151,7 +154,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, metrics } = self;
+        let Self { config, options, loaded, payments, handler, tls, metrics, webhooks } = self;
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -166,16 +169,20 @@ impl Host {
         for facilitator in payments.facilitators() {
             tasks.spawn(async move { facilitator.watch().await });
         }
-        if let (Some(metrics), Some(admin)) = (metrics, options.admin) {
-            tasks.spawn(Arc::clone(&metrics).follow(Arc::clone(payments.ledger())));
-            let view = HostView {
-                started: payments.now(),
-                config: config.clone(),
-                catalog: Arc::clone(&loaded.catalog),
-                payments: Arc::clone(&payments),
-                metrics,
-            };
-            tasks.spawn(crate::operate::serve(admin.listener, admin.access, Arc::new(view)));
+        let view = Arc::new(HostView {
+            started: payments.now(),
+            config: config.clone(),
+            catalog: Arc::clone(&loaded.catalog),
+            payments: Arc::clone(&payments),
+            metrics,
+            webhooks,
+        });
+        if let Some(metrics) = &view.metrics {
+            tasks.spawn(Arc::clone(metrics).follow(Arc::clone(payments.ledger())));
+        }
+        tasks.spawn(crate::operate::tell(Arc::clone(&view)));
+        if let Some(AdminOptions { listener, access }) = options.admin {
+            tasks.spawn(crate::operate::serve(listener, access, view));
         }
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);

@@ -1,16 +1,20 @@
-//! Shows operators what a host does: metrics, and the admin listener with its API.
+//! Shows operators what a host does, and tells them: metrics, the admin listener with its API, and webhooks.
 //!
 //! [`Metrics`] counts on the path of every request, and nothing else of this module is on it. The listener is a server
 //! of its own on an address of its own; it reads the ledger's file beside the host that writes it.
 
 mod access;
 mod admin;
+mod alerts;
 mod api;
 mod metrics;
 pub mod records;
 pub(crate) mod time;
 pub(crate) mod units;
+mod webhooks;
 
 pub use access::{AdminAccess, read_token};
-pub use admin::{HostView, serve};
+pub use admin::{HostView, serve, tell};
+pub use alerts::Alert;
 pub use metrics::{Metrics, MetricsError};
+pub use webhooks::{Webhook, WebhookEvent};

@@ -12,6 +12,7 @@ use url::Url;
 
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
 use crate::catalog::PluginPins;
+use crate::operate::WebhookEvent;
 
 /// Everything that an operator decides about a host.
 ///
@@ -24,6 +25,16 @@ pub struct Config {
     pub state: StateConfig,
     /// None: there is no listener for operators.
     pub admin: Option<AdminConfig>,
+    pub webhooks: Vec<WebhookConfig>,
+}
+
+/// An address that is told what happens: `[[webhook]]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookConfig {
+    pub url: Url,
+    /// The secret that signs its messages.
+    pub secret: KeySource,
+    pub events: Vec<WebhookEvent>,
 }
 
 /// The listener for operators: `[admin]`.

@@ -14,6 +14,7 @@ use super::access::{AdminAccess, with_scheme};
 use super::api;
 use super::metrics::Metrics;
 use super::units::Units;
+use super::webhooks::Webhook;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::payment::Payments;
@@ -26,7 +27,10 @@ pub struct HostView {
     pub config: Config,
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub payments: Arc<Payments>,
-    pub metrics: Arc<Metrics>,
+    /// None without a listener for operators.
+    pub metrics: Option<Arc<Metrics>>,
+    /// The addresses that are told what happens.
+    pub webhooks: Vec<Arc<Webhook>>,
 }
 
 impl HostView {
@@ -34,6 +38,15 @@ impl HostView {
     pub(super) fn units(&self) -> Units {
         Units::of(Some(&self.config))
     }
+}
+
+/// Tells every webhook what happens, for ever.
+pub async fn tell(host: Arc<HostView>) {
+    let mut tasks = tokio::task::JoinSet::new();
+    for webhook in &host.webhooks {
+        tasks.spawn(Arc::clone(webhook).run(Arc::clone(&host)));
+    }
+    while tasks.join_next().await.is_some() {}
 }
 
 /// Answers operators for ever.

@@ -6,6 +6,7 @@ mod metrics;
 mod payments;
 mod plugins;
 mod status;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -37,6 +38,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))
         .routes(routes!(config::config))
+        .routes(routes!(webhooks::webhooks))
+        .routes(routes!(webhooks::resend))
         .routes(routes!(metrics::metrics))
 }
 

@@ -163,6 +163,7 @@ impl DevChain {
             },
             state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
             admin: None,
+            webhooks: Vec::new(),
         }
     }
 

@@ -15,9 +15,10 @@ use crate::operate::admin::HostView;
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
 pub async fn metrics(State(host): State<Arc<HostView>>) -> Result<Response, ApiError> {
     let unavailable = |error: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "metrics_unavailable", error);
-    host.metrics.count_payments(&**host.payments.ledger()).await.map_err(|error| unavailable(error.to_string()))?;
+    let Some(metrics) = &host.metrics else { return Err(unavailable("nothing is counted".to_owned())) };
+    metrics.count_payments(&**host.payments.ledger()).await.map_err(|error| unavailable(error.to_string()))?;
     let mut text = Vec::new();
     let encoder = TextEncoder::new();
-    encoder.encode(&host.metrics.registry().gather(), &mut text).map_err(|error| unavailable(error.to_string()))?;
+    encoder.encode(&metrics.registry().gather(), &mut text).map_err(|error| unavailable(error.to_string()))?;
     Ok(([(CONTENT_TYPE, encoder.format_type().to_owned())], text).into_response())
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::operate::admin::HostView;
+use crate::operate::alerts::{Alert, alerts};
 use crate::operate::time;
 
 /// The state of the host.
@@ -21,6 +22,8 @@ pub struct StatusReport {
     pub ready: bool,
     /// Why no payment can be taken at all. Empty if some can.
     pub obstacles: Vec<String>,
+    /// Everything that is wrong, the worst first, with what to do.
+    pub alerts: Vec<Alert>,
     /// The address that clients know.
     pub public_url: String,
     pub plugins: PluginCounts,
@@ -72,6 +75,7 @@ pub async fn status(State(host): State<Arc<HostView>>) -> Json<StatusReport> {
         started_at: time::shown(host.started),
         ready: obstacles.is_empty(),
         obstacles,
+        alerts: look_for_alerts(&host).await,
         public_url: catalog.public_url().to_owned(),
         plugins: PluginCounts {
             active: installed.len(),
@@ -86,6 +90,12 @@ pub async fn status(State(host): State<Arc<HostView>>) -> Json<StatusReport> {
             file: file.display().to_string(),
         },
     })
+}
+
+/// Reads a file, on a thread that may wait for the disk.
+async fn look_for_alerts(host: &Arc<HostView>) -> Vec<Alert> {
+    let view = Arc::clone(host);
+    tokio::task::spawn_blocking(move || alerts(&view)).await.unwrap_or_default()
 }
 
 fn assets(host: &HostView) -> Vec<AssetStatus> {

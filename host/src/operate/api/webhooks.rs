@@ -1,0 +1,52 @@
+//! The addresses that are told what happens, and how that goes.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use crate::operate::admin::HostView;
+use crate::operate::webhooks::WebhookRecord;
+
+/// What is to be told again.
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+pub struct Resend {
+    /// The address.
+    pub url: String,
+    /// The events after this one are told again. 0 tells all that the ledger still has.
+    pub after: u64,
+}
+
+/// The addresses that are told what happens, with the last attempts.
+#[utoipa::path(get, path = "/api/v1/webhooks", responses((status = 200, body = Vec<WebhookRecord>)))]
+pub async fn webhooks(State(host): State<Arc<HostView>>) -> Json<Vec<WebhookRecord>> {
+    let mut records = Vec::new();
+    for webhook in &host.webhooks {
+        records.push(webhook.record(&host).await);
+    }
+    Json(records)
+}
+
+/// Tells an address again what happened.
+#[utoipa::path(post, path = "/api/v1/webhooks/resend", request_body = Resend,
+    responses((status = 202), (status = 404, body = ApiError)))]
+pub async fn resend(
+    State(host): State<Arc<HostView>>,
+    asked: Result<Json<Resend>, JsonRejection>,
+) -> Result<StatusCode, ApiError> {
+    let Json(Resend { url, after }) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    let Some(webhook) = host.webhooks.iter().find(|webhook| webhook.url() == url) else {
+        return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "no [[webhook]] has this address"));
+    };
+    let unwritable = |error: coinslot_ledger::LedgerError| {
+        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unwritable", error.to_string())
+    };
+    webhook.resend(&host, after).await.map_err(unwritable)?;
+    tracing::info!(url, after, "a webhook is told again");
+    Ok(StatusCode::ACCEPTED)
+}

@@ -1,0 +1,322 @@
+//! Tells addresses of the operator what happens to payments and to the host, at least once, and signed.
+//!
+//! Messages about payments come from the events of the ledger: each address has a place there, which moves on when a
+//! message is accepted. So none is lost over a restart, and those of one payment come in their order; one may come
+//! twice. A message that is not accepted is tried again after growing pauses, for [`GIVE_UP`]; messages after it wait.
+//! Alerts are told when they begin and when they end; they are looked up anew by each process.
+//!
+//! Each address has a task of its own. Nothing on the path of a request waits for one.
+
+mod delivery;
+mod event;
+mod message;
+mod signature;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use coinslot_ledger::reports::LedgerReader;
+use coinslot_ledger::{EventKind, PaymentState};
+use coinslot_x402::UnixTime;
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+use utoipa::ToSchema;
+
+use self::delivery::Delivery;
+use self::message::Message;
+use super::admin::HostView;
+use super::alerts::{Alert, alerts};
+use super::time;
+use crate::config::WebhookConfig;
+use crate::host::HostError;
+
+pub use event::WebhookEvent;
+pub use signature::WebhookSecret;
+
+/// The pause between two looks for something new.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Looks between two looks for alerts, which read a file.
+const LOOKS_FOR_ALERTS: u32 = 5;
+/// The pauses after a message that was not accepted: the first, and the longest.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The time after which a message is given up, in seconds: those after it wait for it.
+const GIVE_UP: u64 = 3 * 24 * 60 * 60;
+/// The time for which a settlement must stay unknown before it is told, in seconds: most are known soon.
+const UNKNOWN_FOR: u64 = 60;
+/// The events of the ledger that are read at once.
+const EVENTS: u32 = 100;
+/// The attempts that are remembered for the operator.
+const REMEMBERED: usize = 50;
+
+/// One address that is told, and how that goes.
+#[derive(Debug)]
+pub struct Webhook {
+    config: WebhookConfig,
+    delivery: Delivery,
+    log: Mutex<WebhookLog>,
+    /// Set off when the place of the address has changed.
+    moved: Notify,
+}
+
+/// What is known of an address.
+#[derive(Debug, Default)]
+struct WebhookLog {
+    place: u64,
+    failures: u32,
+    next_try: Option<UnixTime>,
+    attempts: VecDeque<AttemptRecord>,
+}
+
+/// One attempt to deliver a message.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AttemptRecord {
+    pub at: String,
+    /// The id of the message.
+    pub id: String,
+    /// The type of the message: `payment.paid`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status of the answer. None if there was none.
+    pub status: Option<u16>,
+    /// Why it counts as not delivered.
+    pub error: Option<String>,
+}
+
+/// An address that is told, as the API shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WebhookRecord {
+    pub url: String,
+    pub events: Vec<String>,
+    /// The last event of the ledger that it is done with.
+    pub place: u64,
+    /// Events of the ledger after that.
+    pub waiting: u64,
+    /// Attempts in a row that failed.
+    pub failures: u32,
+    /// The time of the next attempt, after one that failed.
+    pub next_try: Option<String>,
+    /// The last attempts, the newest first.
+    pub attempts: Vec<AttemptRecord>,
+}
+
+impl Webhook {
+    /// An address with the secret that its configuration names.
+    ///
+    /// # Errors
+    ///
+    /// The secret is missing or too short.
+    pub fn new(config: WebhookConfig) -> Result<Self, HostError> {
+        let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.url));
+        let text = crate::host::secret_text(&config.secret).map_err(failed)?;
+        let secret = WebhookSecret::parse(text.trim()).map_err(failed)?;
+        let delivery = Delivery::new(config.url.clone(), secret).map_err(failed)?;
+        Ok(Self { config, delivery, log: Mutex::default(), moved: Notify::new() })
+    }
+
+    /// The name of its place among the readers of events.
+    fn reader(&self) -> String {
+        format!("webhook {}", self.config.url)
+    }
+
+    pub(super) fn url(&self) -> &str {
+        self.config.url.as_str()
+    }
+
+    /// What the API shows of it.
+    pub(super) async fn record(&self, host: &HostView) -> WebhookRecord {
+        let last = host.payments.ledger().last_event().await.unwrap_or_default();
+        let log = self.log.lock();
+        WebhookRecord {
+            url: self.config.url.to_string(),
+            events: self.config.events.iter().map(|event| event.as_str().to_owned()).collect(),
+            place: log.place,
+            waiting: last.saturating_sub(log.place),
+            failures: log.failures,
+            next_try: log.next_try.map(time::shown),
+            attempts: log.attempts.iter().rev().cloned().collect(),
+        }
+    }
+
+    /// Tells it again what happened after this event.
+    pub(super) async fn resend(&self, host: &HostView, after: u64) -> Result<(), coinslot_ledger::LedgerError> {
+        host.payments.ledger().set_place(&self.reader(), after).await?;
+        self.log.lock().place = after;
+        self.moved.notify_one();
+        Ok(())
+    }
+
+    /// Tells the address what happens, for ever.
+    pub(super) async fn run(self: Arc<Self>, host: Arc<HostView>) {
+        let mut told: BTreeMap<(String, String), Alert> = BTreeMap::new();
+        self.begin(&host).await;
+        let mut looks = 0;
+        loop {
+            self.tell_events(&host).await;
+            if looks % LOOKS_FOR_ALERTS == 0 && self.config.events.contains(&WebhookEvent::Alert) {
+                self.tell_alerts(&host, &mut told).await;
+            }
+            looks = looks.wrapping_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_INTERVAL) => {}
+                () = self.moved.notified() => {}
+            }
+        }
+    }
+
+    /// Finds the place of the address. A new one is told what happens from now on.
+    async fn begin(&self, host: &HostView) {
+        let ledger = host.payments.ledger();
+        loop {
+            let place = async {
+                match ledger.place(&self.reader()).await? {
+                    Some(place) => Ok(place),
+                    None => {
+                        let last = ledger.last_event().await?;
+                        ledger.set_place(&self.reader(), last).await.map(|()| last)
+                    }
+                }
+            };
+            match place.await {
+                Ok(place) => return self.log.lock().place = place,
+                Err(error) => tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be read"),
+            }
+            tokio::time::sleep(LONGEST_PAUSE).await;
+        }
+    }
+
+    /// Tells everything that the ledger has after the place of the address.
+    async fn tell_events(&self, host: &HostView) {
+        let ledger = host.payments.ledger();
+        loop {
+            let place = self.log.lock().place;
+            let events = match ledger.events(place, EVENTS).await {
+                Ok(events) if events.is_empty() => return,
+                Ok(events) => events,
+                Err(error) => return tracing::warn!(url = self.url(), %error, "events for a webhook cannot be read"),
+            };
+            if let Some(first) = events.first()
+                && place > 0
+                && first.number > place + 1
+            {
+                let lost = first.number - place - 1;
+                tracing::error!(
+                    url = self.url(),
+                    lost,
+                    "events are gone before a webhook was told: it was away too long"
+                );
+            }
+            for event in events {
+                let kind = WebhookEvent::of(event.kind);
+                if self.config.events.contains(&kind) {
+                    let message = Message::of_payment(&event, &host.units(), ledger.identity());
+                    if event.kind == EventKind::Unknown && !self.is_unknown_for_long(host, &event).await {
+                        // It is known by now, or the place was moved.
+                    } else if !self.deliver(&message, event.at).await {
+                        return;
+                    }
+                }
+                self.log.lock().place = event.number;
+                if let Err(error) = ledger.set_place(&self.reader(), event.number).await {
+                    tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be written: it is told again");
+                }
+            }
+        }
+    }
+
+    /// Waits until a settlement has been unknown for long. False if it is known by then.
+    async fn is_unknown_for_long(&self, host: &HostView, event: &coinslot_ledger::PaymentEvent) -> bool {
+        let due = event.at.plus(UNKNOWN_FOR);
+        let now = host.payments.now();
+        tokio::time::sleep(Duration::from_secs(due.0.saturating_sub(now.0).min(UNKNOWN_FOR))).await;
+        let (file, id) = (host.config.state.ledger(), event.payment_id.clone());
+        let look = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&id));
+        match look.await {
+            Ok(Ok(row)) => row.is_some_and(|row| row.state == PaymentState::Unknown),
+            // Rather too many messages than none.
+            _ => true,
+        }
+    }
+
+    /// Tells the alerts that have begun or ended since the last look.
+    async fn tell_alerts(&self, host: &Arc<HostView>, told: &mut BTreeMap<(String, String), Alert>) {
+        let view = Arc::clone(host);
+        let Ok(found) = tokio::task::spawn_blocking(move || alerts(&view)).await else { return };
+        let now = host.payments.now();
+        let present: BTreeMap<_, _> = found.into_iter().map(|alert| (alert.key(), alert)).collect();
+        let begun: Vec<_> = present.iter().filter(|(key, _)| !told.contains_key(*key)).collect();
+        for (key, alert) in begun {
+            // An alert may be over by the time at which its address answers again: it is tried at the next look.
+            if !self.attempt(&Message::of_alert(alert, true, now)).await {
+                return;
+            }
+            told.insert(key.clone(), alert.clone());
+        }
+        let ended: Vec<_> = told.keys().filter(|key| !present.contains_key(*key)).cloned().collect();
+        for key in ended {
+            if let Some(alert) = told.get(&key)
+                && !self.attempt(&Message::of_alert(alert, false, now)).await
+            {
+                return;
+            }
+            told.remove(&key);
+        }
+    }
+
+    /// Delivers a message about something of this time. False if the place of the address was moved meanwhile.
+    async fn deliver(&self, message: &Message, at: UnixTime) -> bool {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if self.attempt(message).await {
+                return true;
+            }
+            if message.now().0.saturating_sub(at.0) > GIVE_UP {
+                tracing::error!(
+                    url = self.url(),
+                    id = message.id(),
+                    "a message was not accepted for three days: it is given up"
+                );
+                return true;
+            }
+            self.log.lock().next_try = Some(message.now().plus(pause.as_secs()));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.moved.notified() => return false,
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Tries once. True if the message was accepted.
+    async fn attempt(&self, message: &Message) -> bool {
+        let end = self.delivery.send(message).await;
+        let mut log = self.log.lock();
+        let (status, error) = match &end {
+            Ok(status) => (Some(*status), None),
+            Err(failure) => (failure.status, Some(failure.reason.clone())),
+        };
+        if end.is_ok() {
+            (log.failures, log.next_try) = (0, None);
+        } else {
+            log.failures = log.failures.saturating_add(1);
+            // The first of a row: a log does not grow with the time for which an address is away.
+            if log.failures == 1 {
+                tracing::warn!(
+                    url = self.url(),
+                    id = message.id(),
+                    error,
+                    "a webhook was not delivered: it is tried again"
+                );
+            }
+        }
+        if log.attempts.len() == REMEMBERED {
+            log.attempts.pop_front();
+        }
+        let (at, id, kind) = (time::shown(message.now()), message.id().to_owned(), message.kind().to_owned());
+        log.attempts.push_back(AttemptRecord { at, id, kind, status, error });
+        end.is_ok()
+    }
+}

@@ -1,0 +1,74 @@
+//! The messages: an id, a type, a time and what it is about, as JSON.
+
+use std::time::SystemTime;
+
+use coinslot_ledger::PaymentEvent;
+use coinslot_x402::UnixTime;
+use serde_json::{Value, json};
+
+use crate::operate::alerts::Alert;
+use crate::operate::time;
+use crate::operate::units::Units;
+
+/// A message, whose bytes are the same at each attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Message {
+    id: String,
+    kind: String,
+    body: String,
+}
+
+impl Message {
+    /// Tells what happened to a payment. Its id is the same whenever the event is told.
+    pub(super) fn of_payment(event: &PaymentEvent, units: &Units, ledger: [u8; 16]) -> Self {
+        let amount = units.written(&event.network, &event.asset, event.amount);
+        let data = json!({
+            "paymentId": event.payment_id,
+            "network": event.network,
+            "testnet": event.testnet,
+            "asset": event.asset,
+            "symbol": amount.symbol,
+            "amount": amount.decimal,
+            "atomicAmount": amount.atomic,
+            "payer": event.payer,
+            "payTo": event.pay_to,
+            "endpoint": event.endpoint,
+            "plugin": event.plugin,
+            "transaction": event.transaction,
+            "reason": event.reason,
+        });
+        let id = format!("evt_{}_{}", hex::encode(&ledger[..6]), event.number);
+        Self::new(id, &format!("payment.{}", event.kind.as_str()), event.at, &data)
+    }
+
+    /// Tells that something is wrong since this time, or is wrong no longer.
+    pub(super) fn of_alert(alert: &Alert, begins: bool, at: UnixTime) -> Self {
+        let kind = if begins { "alert.raised" } else { "alert.cleared" };
+        let id = format!("evt_{}_{}_{}", kind.replace('.', "_"), at.0, alert.kind);
+        Self::new(id, kind, at, &json!(alert))
+    }
+
+    fn new(id: String, kind: &str, at: UnixTime, data: &Value) -> Self {
+        let body = json!({ "id": id, "type": kind, "timestamp": time::shown(at), "data": data }).to_string();
+        Self { id, kind: kind.to_owned(), body }
+    }
+
+    pub(super) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(super) fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    pub(super) fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The time of an attempt.
+    #[expect(clippy::disallowed_methods, reason = "a receiver compares the time of an attempt with its own clock")]
+    #[expect(clippy::unused_self, reason = "it reads as the time of sending this message")]
+    pub(super) fn now(&self) -> UnixTime {
+        UnixTime::from(SystemTime::now())
+    }
+}
