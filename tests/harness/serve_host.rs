@@ -75,6 +75,13 @@ impl ServeHost {
         }
     }
 
+    /// The URL of its listener for operators, which its configuration has.
+    pub fn admin(&self) -> String {
+        let log = self.log();
+        let (_, rest) = log.rsplit_once("admin on ").unwrap_or_else(|| panic!("no listener for operators:\n{log}"));
+        rest.lines().next().expect("an address").trim().to_owned()
+    }
+
     /// Waits until the process has ended.
     pub async fn wait_for_exit(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);

@@ -5,21 +5,14 @@ use serde_json::Value;
 
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-/// The URL of the host's listener for operators.
-fn admin(host: &ServeHost) -> String {
-    let log = host.log();
-    let (_, rest) = log.rsplit_once("admin on ").expect("the line of the admin listener");
-    rest.lines().next().expect("an address").trim().to_owned()
-}
-
 async fn ask(host: &ServeHost, path: &str) -> Value {
-    let answer = reqwest::get(format!("{}{path}", admin(host))).await.expect("an answer");
+    let answer = reqwest::get(format!("{}{path}", host.admin())).await.expect("an answer");
     assert_eq!(answer.status(), 200, "{path}");
     answer.json().await.expect("JSON")
 }
 
 async fn metrics(host: &ServeHost) -> String {
-    let answer = reqwest::get(format!("{}/metrics", admin(host))).await.expect("an answer");
+    let answer = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer");
     assert!(answer.headers()["content-type"].to_str().expect("ASCII").starts_with("text/plain"));
     answer.text().await.expect("text")
 }
@@ -125,7 +118,7 @@ async fn counters_begin_anew_with_the_host_and_the_ledger_goes_on() {
 async fn pages_of_strangers_and_questions_that_make_no_sense_are_refused() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["status"], ADMIN).await;
-    let (url, client) = (admin(&host), reqwest::Client::new());
+    let (url, client) = (host.admin(), reqwest::Client::new());
     let refused = async |request: reqwest::RequestBuilder| {
         let answer = request.send().await.expect("an answer");
         let status = answer.status().as_u16();
@@ -161,7 +154,7 @@ async fn a_listener_that_other_machines_reach_has_a_token() {
     host.fails_to_start("admin: the variable OPS_TOKEN is not set").await;
     let token = "0123456789abcdef";
     host.restart(&[("OPS_TOKEN", token)]).await;
-    let url = admin(&host).replace("0.0.0.0", "127.0.0.1");
+    let url = host.admin().replace("0.0.0.0", "127.0.0.1");
     let client = reqwest::Client::new();
     let answer = client.get(format!("{url}/metrics")).send().await.expect("an answer");
     assert_eq!(

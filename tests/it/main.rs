@@ -70,3 +70,4 @@ mod tls;
 mod two_hosts;
 mod unknown;
 mod wasi3;
+mod webhooks;

@@ -2,7 +2,10 @@
 
 use coinslot_base::text::{excerpt, printable};
 use coinslot_facilitator::Readiness;
+use coinslot_ledger::PaymentState;
+use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader};
 use coinslot_plugin::Circuit;
+use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -12,10 +15,13 @@ use crate::catalog::HistoryFile;
 /// The longest text of a reason, in characters.
 const REASON: usize = 500;
 
+/// The time after which a settlement of unknown end is an alert, in seconds.
+const UNKNOWN_FOR: u64 = 60;
+
 /// A thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// `ledger_trouble`, `wallet_low`, `settlement_down`, `plugin_unhealthy` or `reload_failed`.
+    /// `ledger_trouble`, `wallet_low`, `settlement_down`, `settlement_unknown`, `plugin_unhealthy` or `reload_failed`.
     pub kind: String,
     /// What it is about: an asset and its network, a plugin, or a file.
     pub subject: String,
@@ -35,7 +41,7 @@ impl Alert {
     }
 }
 
-/// Everything that is wrong now, the worst first. It reads the history of the plugins from the disk.
+/// Everything that is wrong now, the worst first. It reads the ledger and the history of the plugins from the disk.
 pub(super) fn alerts(host: &HostView) -> Vec<Alert> {
     let mut alerts = Vec::new();
     if !host.payments.ledger().writable() {
@@ -63,6 +69,7 @@ pub(super) fn alerts(host: &HostView) -> Vec<Alert> {
             }
         }
     }));
+    alerts.extend(long_unknown(host));
     for installed in host.catalog.load().installed() {
         if let Circuit::Open { .. } = installed.plugin.circuit() {
             let message = "its runs fail one after the other, and it is not asked for a while";
@@ -79,4 +86,20 @@ pub(super) fn alerts(host: &HostView) -> Vec<Alert> {
         }
     }
     alerts
+}
+
+/// An alert if the end of a settlement has not been known for [`UNKNOWN_FOR`]. Most are known after a block.
+fn long_unknown(host: &HostView) -> Option<Alert> {
+    let filter = Filter { states: vec![PaymentState::Unknown], order: ClaimOrder::OldestFirst, ..Filter::default() };
+    let reader = LedgerReader::open(&host.config.state.ledger()).ok()?;
+    let before = UnixTime(host.payments.now().0.saturating_sub(UNKNOWN_FOR));
+    let mut selection = reader.select(&filter).ok()?;
+    let count = selection.rows().ok()?.filter_map(Result::ok).filter(|row| row.updated_at < before).count();
+    let message = match count {
+        0 => return None,
+        1 => "it has not been known for a minute whether the money of one payment moved".to_owned(),
+        count => format!("it has not been known for a minute whether the money of {count} payments moved"),
+    };
+    let advice = "look at the facilitator and at the node: `coinslot ledger payments --state unknown` lists them";
+    Some(Alert::new("settlement_unknown", "payments", message, advice))
 }

@@ -37,7 +37,8 @@ const EVENTS: u32 = 500;
 /// The instruments of a host, and the registry that Prometheus reads.
 #[derive(Debug)]
 pub struct Metrics {
-    provider: SdkMeterProvider,
+    /// Its drop would end the instruments.
+    _provider: SdkMeterProvider,
     registry: prometheus::Registry,
     requests: Histogram<f64>,
     stages: Histogram<f64>,
@@ -84,14 +85,9 @@ impl Metrics {
                 .build(),
             counted: tokio::sync::Mutex::new(None),
             missed: AtomicU64::new(0),
-            provider,
+            _provider: provider,
             registry,
         }))
-    }
-
-    /// The meter of instruments that are made elsewhere.
-    pub(super) fn meter(&self) -> Meter {
-        self.provider.meter("coinslot")
     }
 
     pub(super) fn registry(&self) -> &prometheus::Registry {

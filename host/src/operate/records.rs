@@ -56,7 +56,7 @@ pub struct PaymentRecord {
 }
 
 impl PaymentRecord {
-    pub fn of(row: &PaymentRow, units: &Units) -> Self {
+    pub(crate) fn of(row: &PaymentRow, units: &Units) -> Self {
         let amount = units.written(&row.network, &row.asset, row.amount);
         Self {
             payment_id: row.payment_id.clone(),
@@ -108,7 +108,7 @@ pub struct EarningsRecord {
 }
 
 impl EarningsRecord {
-    pub fn of(earnings: &Earnings, by: &str, units: &Units) -> Self {
+    pub(crate) fn of(earnings: &Earnings, by: &str, units: &Units) -> Self {
         let amount = units.written(&earnings.network, &earnings.asset, earnings.amount);
         let kind = match earnings.kind {
             MoneyKind::Revenue => "revenue",
@@ -160,7 +160,7 @@ pub struct OwedRecord {
 }
 
 impl OwedRecord {
-    pub fn of(row: &PaymentRow, units: &Units) -> Self {
+    pub(crate) fn of(row: &PaymentRow, units: &Units) -> Self {
         let amount = units.written(&row.network, &row.asset, row.amount);
         Self {
             payment_id: row.payment_id.clone(),
@@ -205,7 +205,7 @@ pub struct FailureRecord {
 }
 
 impl FailureRecord {
-    pub fn of(row: &FailedPayment, units: &Units) -> Self {
+    pub(crate) fn of(row: &FailedPayment, units: &Units) -> Self {
         let amount = units.written(&row.network, &row.asset, row.amount);
         Self {
             payment_id: row.payment_id.clone(),

@@ -16,8 +16,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_ledger::reports::LedgerReader;
-use coinslot_ledger::{EventKind, PaymentState};
 use coinslot_x402::UnixTime;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -33,7 +31,7 @@ use crate::config::WebhookConfig;
 use crate::host::HostError;
 
 pub use event::WebhookEvent;
-pub use signature::WebhookSecret;
+use signature::WebhookSecret;
 
 /// The pause between two looks for something new.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -44,8 +42,6 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 /// The time after which a message is given up, in seconds: those after it wait for it.
 const GIVE_UP: u64 = 3 * 24 * 60 * 60;
-/// The time for which a settlement must stay unknown before it is told, in seconds: most are known soon.
-const UNKNOWN_FOR: u64 = 60;
 /// The events of the ledger that are read at once.
 const EVENTS: u32 = 100;
 /// The attempts that are remembered for the operator.
@@ -72,7 +68,7 @@ struct WebhookLog {
 
 /// One attempt to deliver a message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct AttemptRecord {
+pub(crate) struct AttemptRecord {
     pub at: String,
     /// The id of the message.
     pub id: String,
@@ -88,7 +84,7 @@ pub struct AttemptRecord {
 /// An address that is told, as the API shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct WebhookRecord {
+pub(crate) struct WebhookRecord {
     pub url: String,
     pub events: Vec<String>,
     /// The last event of the ledger that it is done with.
@@ -213,9 +209,7 @@ impl Webhook {
                 let kind = WebhookEvent::of(event.kind);
                 if self.config.events.contains(&kind) {
                     let message = Message::of_payment(&event, &host.units(), ledger.identity());
-                    if event.kind == EventKind::Unknown && !self.is_unknown_for_long(host, &event).await {
-                        // It is known by now, or the place was moved.
-                    } else if !self.deliver(&message, event.at).await {
+                    if !self.deliver(&message, event.at).await {
                         return;
                     }
                 }
@@ -224,20 +218,6 @@ impl Webhook {
                     tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be written: it is told again");
                 }
             }
-        }
-    }
-
-    /// Waits until a settlement has been unknown for long. False if it is known by then.
-    async fn is_unknown_for_long(&self, host: &HostView, event: &coinslot_ledger::PaymentEvent) -> bool {
-        let due = event.at.plus(UNKNOWN_FOR);
-        let now = host.payments.now();
-        tokio::time::sleep(Duration::from_secs(due.0.saturating_sub(now.0).min(UNKNOWN_FOR))).await;
-        let (file, id) = (host.config.state.ledger(), event.payment_id.clone());
-        let look = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&id));
-        match look.await {
-            Ok(Ok(row)) => row.is_some_and(|row| row.state == PaymentState::Unknown),
-            // Rather too many messages than none.
-            _ => true,
         }
     }
 

@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::fences::{Block, blocks};
 use super::shown::is_printed;
 
-/// The address of the pages. The host under test listens on a free port.
+/// The addresses of the pages. The host under test listens on free ports.
 const ADDRESS: &str = "127.0.0.1:8402";
+const ADMIN: &str = "127.0.0.1:8403";
 
 /// A reader's terminal: a folder, what was exported, and the host that was started. Dropping it ends that host.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Terminal {
     files: Vec<(String, String)>,
     /// Where the host listens.
     address: Option<String>,
+    /// Where it listens for operators.
+    admin: Option<String>,
     host: Option<Child>,
 }
 
@@ -33,12 +36,17 @@ impl Terminal {
         let programs = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink(binary(), programs.path().join("coinslot")).expect("a link");
         let (exports, files) = (Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), programs, exports, files, address: None, host: None }
+        Self { dir: dir.to_owned(), programs, exports, files, address: None, admin: None, host: None }
     }
 
     /// Names a host that runs already, in this folder. Its files stay as they are.
     pub(super) fn served_at(&mut self, url: &str) {
         self.address = Some(url.trim_start_matches("http://").to_owned());
+    }
+
+    /// Names the listener for operators of that host.
+    pub(super) fn admin_at(&mut self, address: &str) {
+        self.admin = Some(address.to_owned());
     }
 
     /// Puts a program into `PATH`, under its own name.
@@ -101,7 +109,11 @@ impl Terminal {
             return is_printed(place, shown, &fs::read_to_string(self.dir.join("log")).expect("the host's log"));
         }
         let address = self.address.as_deref().unwrap_or(ADDRESS);
-        let script = format!("{}\n{}", self.exports.join("\n"), command.replace(ADDRESS, address));
+        let script = format!(
+            "{}\n{}",
+            self.exports.join("\n"),
+            command.replace(ADDRESS, address).replace(ADMIN, self.admin.as_deref().unwrap_or(ADMIN))
+        );
         let output = self.bash(&script).stderr(Stdio::inherit()).output().expect("bash");
         let printed = String::from_utf8_lossy(&output.stdout).replace(address, ADDRESS);
         let is_refused = shown.iter().any(|line| line.starts_with("coinslot: "));

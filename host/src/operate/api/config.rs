@@ -12,7 +12,7 @@ use crate::operate::admin::HostView;
 /// The settings of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct ConfigReport {
+pub(crate) struct ConfigReport {
     pub listen: String,
     pub admin: Option<String>,
     pub plugins: String,
@@ -24,7 +24,7 @@ pub struct ConfigReport {
 /// An asset that is taken, and its receiver.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AcceptRecord {
+pub(crate) struct AcceptRecord {
     pub symbol: String,
     pub network: String,
     pub pay_to: String,
@@ -33,7 +33,7 @@ pub struct AcceptRecord {
 
 /// The settings that the host was started with.
 #[utoipa::path(get, path = "/api/v1/config", responses((status = 200, body = ConfigReport)))]
-pub async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigReport> {
+pub(crate) async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigReport> {
     let config = &host.config;
     let accept = config.payment.accepts.iter().map(|entry| AcceptRecord {
         symbol: entry.accept.asset.symbol.clone(),

@@ -13,7 +13,7 @@ use crate::operate::admin::HostView;
 
 /// The metrics of the host, for Prometheus. What the ledger has is counted first, so that both say the same.
 #[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
-pub async fn metrics(State(host): State<Arc<HostView>>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(State(host): State<Arc<HostView>>) -> Result<Response, ApiError> {
     let unavailable = |error: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "metrics_unavailable", error);
     let Some(metrics) = &host.metrics else { return Err(unavailable("nothing is counted".to_owned())) };
     metrics.count_payments(&**host.payments.ledger()).await.map_err(|error| unavailable(error.to_string()))?;

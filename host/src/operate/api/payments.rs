@@ -21,7 +21,7 @@ use crate::operate::units::Units;
 /// The query of a request. One that makes no sense is answered like every other mistake.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
-pub struct Query<T>(T);
+pub(crate) struct Query<T>(T);
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
@@ -37,7 +37,7 @@ const MOST: u32 = 1_000;
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct PaymentQuery {
+pub(crate) struct PaymentQuery {
     /// Only in these states, separated by commas.
     state: Option<String>,
     /// Only for this endpoint: `GET /api/x`, or the path alone.
@@ -58,7 +58,7 @@ pub struct PaymentQuery {
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct RevenueQuery {
+pub(crate) struct RevenueQuery {
     /// `asset`, `day`, `endpoint`, `plugin` or `payer`.
     by: Option<String>,
     /// Only changed last at this time or later.
@@ -70,7 +70,7 @@ pub struct RevenueQuery {
 /// Payments, the newest first.
 #[utoipa::path(get, path = "/api/v1/payments", params(PaymentQuery),
     responses((status = 200, body = Vec<PaymentRecord>), (status = 400, body = ApiError)))]
-pub async fn payments(
+pub(crate) async fn payments(
     State(host): State<Arc<HostView>>,
     Query(query): Query<PaymentQuery>,
 ) -> Result<Json<Vec<PaymentRecord>>, ApiError> {
@@ -89,7 +89,7 @@ pub async fn payments(
 /// One payment, by its id as headers and logs have it.
 #[utoipa::path(get, path = "/api/v1/payments/{id}", params(("id" = String, Path)),
     responses((status = 200, body = PaymentRecord), (status = 404, body = ApiError)))]
-pub async fn payment(
+pub(crate) async fn payment(
     State(host): State<Arc<HostView>>,
     Path(id): Path<String>,
 ) -> Result<Json<PaymentRecord>, ApiError> {
@@ -105,7 +105,7 @@ pub async fn payment(
 /// of their last change.
 #[utoipa::path(get, path = "/api/v1/revenue", params(RevenueQuery),
     responses((status = 200, body = Vec<EarningsRecord>), (status = 400, body = ApiError)))]
-pub async fn revenue(
+pub(crate) async fn revenue(
     State(host): State<Arc<HostView>>,
     Query(query): Query<RevenueQuery>,
 ) -> Result<Json<Vec<EarningsRecord>>, ApiError> {
@@ -128,7 +128,7 @@ pub async fn revenue(
 
 /// Payments that were received and bought nothing yet, the oldest first.
 #[utoipa::path(get, path = "/api/v1/owed", responses((status = 200, body = Vec<OwedRecord>)))]
-pub async fn owed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<OwedRecord>>, ApiError> {
+pub(crate) async fn owed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<OwedRecord>>, ApiError> {
     let filter = Filter {
         states: vec![PaymentState::Owed],
         order: ClaimOrder::OldestFirst,
@@ -144,7 +144,7 @@ pub async fn owed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<OwedReco
 
 /// Payments that were given back because their plugin failed, the newest first: nothing was charged.
 #[utoipa::path(get, path = "/api/v1/failed", responses((status = 200, body = Vec<FailureRecord>)))]
-pub async fn failed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<FailureRecord>>, ApiError> {
+pub(crate) async fn failed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<FailureRecord>>, ApiError> {
     let found = read(&host, move |reader, units| {
         let rows: Vec<_> = reader.failures(PAGE).collect::<Result<_, _>>()?;
         Ok(rows.iter().map(|row| FailureRecord::of(row, units)).collect())

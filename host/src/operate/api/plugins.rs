@@ -16,7 +16,7 @@ use crate::operate::time;
 /// A file of the plugin folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct PluginRecord {
+pub(crate) struct PluginRecord {
     pub file: String,
     /// The active build. None: the file serves nothing.
     pub active: Option<BuildRecord>,
@@ -29,7 +29,7 @@ pub struct PluginRecord {
 
 /// A build of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct BuildRecord {
+pub(crate) struct BuildRecord {
     pub name: String,
     pub version: String,
     /// SHA-256 of the component, in hex.
@@ -41,7 +41,7 @@ pub struct BuildRecord {
 /// A route of a plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct EndpointRecord {
+pub(crate) struct EndpointRecord {
     pub method: String,
     /// The path template.
     pub path: String,
@@ -52,7 +52,7 @@ pub struct EndpointRecord {
 
 /// The files of the plugin folder: what they serve, and why one does not.
 #[utoipa::path(get, path = "/api/v1/plugins", responses((status = 200, body = Vec<PluginRecord>)))]
-pub async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<PluginRecord>> {
+pub(crate) async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<PluginRecord>> {
     // Without a history, which a host may have lost, the active plugins are shown.
     let history = HistoryFile::read(&host.config.state.history()).unwrap_or_default();
     let catalog = host.catalog.load();

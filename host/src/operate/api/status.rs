@@ -15,7 +15,7 @@ use crate::operate::time;
 /// The state of the host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct StatusReport {
+pub(crate) struct StatusReport {
     pub version: String,
     pub started_at: String,
     /// True if payments can be taken.
@@ -35,7 +35,7 @@ pub struct StatusReport {
 
 /// The plugins of the folder, by their state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct PluginCounts {
+pub(crate) struct PluginCounts {
     pub active: usize,
     pub loading: usize,
     /// Endpoints of the active ones.
@@ -45,7 +45,7 @@ pub struct PluginCounts {
 /// An asset that is taken.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub struct AssetStatus {
+pub(crate) struct AssetStatus {
     pub symbol: String,
     pub network: String,
     pub asset: String,
@@ -55,7 +55,7 @@ pub struct AssetStatus {
 
 /// The ledger's file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct LedgerStatus {
+pub(crate) struct LedgerStatus {
     pub writable: bool,
     pub file: String,
     /// Bytes of the file, with its log.
@@ -64,7 +64,7 @@ pub struct LedgerStatus {
 
 /// The state of the host: whether it can sell, and why not.
 #[utoipa::path(get, path = "/api/v1/status", responses((status = 200, body = StatusReport)))]
-pub async fn status(State(host): State<Arc<HostView>>) -> Json<StatusReport> {
+pub(crate) async fn status(State(host): State<Arc<HostView>>) -> Json<StatusReport> {
     let catalog = host.catalog.load();
     let obstacles: Vec<String> = host.payments.obstacles().into_iter().map(str::to_owned).collect();
     let installed = catalog.installed();

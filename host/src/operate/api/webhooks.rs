@@ -15,7 +15,7 @@ use crate::operate::webhooks::WebhookRecord;
 
 /// What is to be told again.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
-pub struct Resend {
+pub(crate) struct Resend {
     /// The address.
     pub url: String,
     /// The events after this one are told again. 0 tells all that the ledger still has.
@@ -24,7 +24,7 @@ pub struct Resend {
 
 /// The addresses that are told what happens, with the last attempts.
 #[utoipa::path(get, path = "/api/v1/webhooks", responses((status = 200, body = Vec<WebhookRecord>)))]
-pub async fn webhooks(State(host): State<Arc<HostView>>) -> Json<Vec<WebhookRecord>> {
+pub(crate) async fn webhooks(State(host): State<Arc<HostView>>) -> Json<Vec<WebhookRecord>> {
     let mut records = Vec::new();
     for webhook in &host.webhooks {
         records.push(webhook.record(&host).await);
@@ -35,7 +35,7 @@ pub async fn webhooks(State(host): State<Arc<HostView>>) -> Json<Vec<WebhookReco
 /// Tells an address again what happened.
 #[utoipa::path(post, path = "/api/v1/webhooks/resend", request_body = Resend,
     responses((status = 202), (status = 404, body = ApiError)))]
-pub async fn resend(
+pub(crate) async fn resend(
     State(host): State<Arc<HostView>>,
     asked: Result<Json<Resend>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {

@@ -9,7 +9,7 @@ pub enum WebhookEvent {
     Paid,
     /// The money moved, and its answer is owed.
     Owed,
-    /// It has not been known for a minute whether the money moves.
+    /// It is not known whether the money moves: recovery looks.
     Unknown,
     /// A settlement was refused.
     Refused,

@@ -11,7 +11,7 @@ const SHORTEST: usize = 16;
 
 /// The secret that an address and the host share.
 #[derive(Clone)]
-pub struct WebhookSecret(Vec<u8>);
+pub(super) struct WebhookSecret(Vec<u8>);
 
 impl std::fmt::Debug for WebhookSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -21,7 +21,7 @@ impl std::fmt::Debug for WebhookSecret {
 
 impl WebhookSecret {
     /// Reads a secret: `whsec_` and Base64, as libraries for Standard Webhooks take it, or a text that is the secret.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
         let bytes = match text.strip_prefix("whsec_") {
             Some(encoded) => STANDARD.decode(encoded).map_err(|_| "what follows whsec_ in the secret is not Base64")?,
             None => text.as_bytes().to_vec(),

@@ -1,0 +1,158 @@
+//! Checks that an address of the operator is told everything, in order and signed, whatever it does meanwhile.
+
+use std::process::{Command, Stdio};
+
+use std::time::{Duration, Instant};
+
+use coinslot_tests::{Receiver, ReceiverMode, ServeHost, TestChain};
+use serde_json::Value;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A host that tells this receiver, with a listener for operators.
+async fn host(chain: &TestChain, guests: &[&str], receiver: &Receiver, more: &str) -> ServeHost {
+    let hook = format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[[webhook]]\nurl = \"{}\"\nsecret_file = \"key\"\n{more}",
+        receiver.url()
+    );
+    chain.serve(guests, &hook).await
+}
+
+fn types(receiver: &Receiver) -> Vec<String> {
+    receiver.accepted().iter().map(|message| text(&message.json(), "/type")).collect()
+}
+
+fn text(value: &Value, pointer: &str) -> String {
+    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+async fn until(what: &str, host: &ServeHost, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + LIMIT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not in time: {what}\n{}", host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+async fn webhook(host: &ServeHost) -> Value {
+    let url = format!("{}/api/v1/webhooks", host.admin());
+    let records: Value = reqwest::get(url).await.expect("an answer").json().await.expect("JSON");
+    records[0].clone()
+}
+
+#[tokio::test]
+async fn a_receiver_that_fails_and_hangs_and_comes_back_after_a_restart_is_told_everything_in_order() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let mut host = host(&chain, &["status", "unruly"], &receiver, "").await;
+    receiver.set(ReceiverMode::Refuse(500));
+    host.buy(chain.payer(0), "/status", LIMIT).await;
+    until("it is tried", &host, || receiver.tried() >= 2).await;
+    let record = webhook(&host).await;
+    assert_eq!((&record["attempts"][0]["status"], &record["waiting"]), (&500.into(), &1.into()), "{record}");
+    assert!(record["nextTry"].is_string(), "{record}");
+    receiver.set(ReceiverMode::Hang);
+    host.buy(chain.payer(1), "/status?204", LIMIT).await;
+    host.buy(chain.payer(1), "/unruly?recurse", LIMIT).await;
+    assert!(receiver.accepted().is_empty());
+    host.restart(&[]).await;
+    host.buy(chain.payer(2), "/status", LIMIT).await;
+    receiver.set(ReceiverMode::Accept);
+    until("it is told", &host, || receiver.accepted().len() >= 4).await;
+    let accepted: Vec<Value> = receiver.accepted().iter().map(|message| message.json()).collect();
+    let told: Vec<_> = accepted.iter().map(|json| (text(json, "/type"), text(json, "/data/payer"))).collect();
+    let payer = |index: usize| chain.payer(index).address().to_string().to_ascii_lowercase();
+    let paid = |index: usize| ("payment.paid".to_owned(), payer(index));
+    assert_eq!(told, [paid(0), paid(1), ("payment.failed".to_owned(), payer(1)), paid(2)], "{}", host.log());
+    assert_eq!(
+        (text(&accepted[0], "/data/amount"), text(&accepted[0], "/data/symbol")),
+        ("0.01".into(), "USDC".into())
+    );
+    assert!(text(&accepted[0], "/data/transaction").starts_with("0x"), "{}", accepted[0]);
+    let ids: std::collections::BTreeSet<String> = accepted.iter().map(|json| text(json, "/id")).collect();
+    assert_eq!(ids.len(), 4);
+}
+
+#[tokio::test]
+async fn a_message_is_verified_by_the_lines_of_python_in_the_documentation() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../host/docs/admin.md")).expect("a page");
+    let (_, lines) = page.split_once("```python\n").expect("a block");
+    let lines = lines.split_once("```").expect("its end").0;
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let host = host(&chain, &["status"], &receiver, "events = [\"paid\"]\n").await;
+    let secret = std::fs::read_to_string(host.path("key")).expect("the secret");
+    host.buy(chain.payer(0), "/status", LIMIT).await;
+    until("it is told", &host, || !receiver.accepted().is_empty()).await;
+    let message = receiver.accepted()[0].clone();
+    let program = format!(
+        "{lines}\nimport json, sys\nsecret, headers, body = json.loads(sys.stdin.read())\n\
+         print(verify(secret, headers, body.encode()), verify(secret + 'x', headers, body.encode()), \
+         verify(secret, headers, body.encode() + b' '))"
+    );
+    let mut python = Command::new("python3");
+    python.arg("-c").arg(program).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut python = python.spawn().expect("python3");
+    let input = serde_json::json!([secret, message.headers, message.body]).to_string();
+    std::io::Write::write_all(&mut python.stdin.take().expect("a pipe"), input.as_bytes()).expect("written");
+    let output = python.wait_with_output().expect("it ends");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "True False False");
+}
+
+#[tokio::test]
+async fn a_new_address_is_told_what_happens_from_now_on_and_again_if_the_operator_asks() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let mut host = chain.serve(&["status"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
+    host.buy(chain.payer(0), "/status", LIMIT).await;
+    until("it is written", &host, || host.count("delivered") == 1).await;
+    let hook = format!("[[webhook]]\nurl = \"{}\"\nsecret_file = \"key\"\n", receiver.url());
+    host.write_configuration(&format!("{}{hook}", host.configuration()));
+    host.restart(&[]).await;
+    host.buy(chain.payer(1), "/status", LIMIT).await;
+    until("it is told", &host, || !receiver.accepted().is_empty()).await;
+    assert_eq!(types(&receiver), ["payment.paid"], "the payment before was not told");
+    let url = format!("{}/api/v1/webhooks/resend", host.admin());
+    let ask = async |body: Value| {
+        reqwest::Client::new().post(&url).json(&body).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!(ask(serde_json::json!({ "url": "http://elsewhere.example/", "after": 0 })).await, 404);
+    assert_eq!(ask(serde_json::json!({ "url": receiver.url() })).await, 400);
+    assert_eq!(ask(serde_json::json!({ "url": receiver.url(), "after": 0 })).await, 202);
+    until("it is told again", &host, || receiver.accepted().len() >= 3).await;
+    let ids: Vec<String> = receiver.accepted().iter().map(|message| text(&message.json(), "/id")).collect();
+    assert!(ids[0] == ids[2] && ids[1] != ids[2], "{ids:?}");
+}
+
+#[tokio::test]
+async fn an_alert_is_told_when_it_begins_and_when_it_ends() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let host = host(&chain, &["status"], &receiver, "events = [\"alert\"]\n").await;
+    host.install("broken.wasm", b"no component");
+    until("it is raised", &host, || types(&receiver) == ["alert.raised"]).await;
+    let alert = receiver.accepted()[0].json();
+    assert_eq!(
+        (text(&alert, "/data/kind"), text(&alert, "/data/subject")),
+        ("reload_failed".into(), "broken.wasm".into())
+    );
+    assert!(!text(&alert, "/data/advice").is_empty(), "{alert}");
+    std::fs::remove_file(host.plugin_dir().join("broken.wasm")).expect("removed");
+    until("it is cleared", &host, || types(&receiver) == ["alert.raised", "alert.cleared"]).await;
+}
+
+#[tokio::test]
+async fn a_webhook_that_could_not_work_is_refused_at_the_start() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["status"], "").await;
+    let config = host.configuration();
+    for (keys, reason) in [
+        ("url = \"https://ops.example\"\n", "name the secret that signs its messages"),
+        ("url = \"ftp://ops.example\"\nsecret_file = \"key\"\n", "an address with http or https"),
+        ("url = \"https://ops.example\"\nsecret_file = \"nowhere\"\n", "nowhere: No such file"),
+        ("url = \"https://ops.example\"\nsecret_file = \"key\"\nevents = [\"sold\"]\n", "`sold` is none of `paid`"),
+    ] {
+        host.write_configuration(&format!("{config}[[webhook]]\n{keys}"));
+        host.fails_to_start(reason).await;
+    }
+}
