@@ -178,6 +178,7 @@ impl Host {
             webhooks,
         });
         if let Some(metrics) = &view.metrics {
+            metrics.watch(&view);
             tasks.spawn(Arc::clone(metrics).follow(Arc::clone(payments.ledger())));
         }
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));

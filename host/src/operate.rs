@@ -7,6 +7,7 @@ mod access;
 mod admin;
 mod alerts;
 mod api;
+mod gauges;
 mod metrics;
 pub mod records;
 pub(crate) mod time;

@@ -68,6 +68,13 @@ async fn metrics_and_the_api_and_the_ledger_say_the_same() {
         sample(&text, "coinslot_payments_amount_total", &[("coinslot_state", "paid"), ("coinslot_asset", "USDC")]);
     assert!((earned - 0.02).abs() < 1e-9, "{earned}");
 
+    let gauge = |name: &str, labels: &[(&str, &str)]| sample(&text, name, labels);
+    assert_eq!(gauge("coinslot_settlement_ready", &[("coinslot_asset", "USDC")]), 1.0, "{text}");
+    assert_eq!((gauge("coinslot_ledger_writable", &[]), gauge("coinslot_payments_at_work", &[])), (1.0, 0.0));
+    assert!(gauge("coinslot_ledger_size_bytes", &[]) > 10_000.0 && gauge("process_memory_usage_bytes", &[]) > 1e6);
+    assert!(gauge("coinslot_plugin_cpu_seconds_total", &[("coinslot_plugin", "unruly")]) > 0.0, "{text}");
+    assert_eq!(gauge("coinslot_plugin_instances", &[]), 0.0);
+
     let revenue = ask(&host, "/api/v1/revenue?by=endpoint").await;
     assert_eq!((&revenue[0]["key"], &revenue[0]["payments"]), (&"POST /status".into(), &2.into()), "{revenue}");
     assert_eq!((&revenue[0]["kind"], &revenue[0]["amount"]), (&"testnet".into(), &"0.02".into()));

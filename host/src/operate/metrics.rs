@@ -17,6 +17,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
 use parking_lot::RwLock;
 
+use super::admin::HostView;
+use super::gauges;
 use crate::endpoint::Endpoint;
 use crate::payment::Stage;
 use crate::server::{RequestObserver, RequestOutcome, RequestReport};
@@ -37,8 +39,7 @@ const EVENTS: u32 = 500;
 /// The instruments of a host, and the registry that Prometheus reads.
 #[derive(Debug)]
 pub struct Metrics {
-    /// Its drop would end the instruments.
-    _provider: SdkMeterProvider,
+    provider: SdkMeterProvider,
     registry: prometheus::Registry,
     requests: Histogram<f64>,
     stages: Histogram<f64>,
@@ -85,9 +86,14 @@ impl Metrics {
                 .build(),
             counted: tokio::sync::Mutex::new(None),
             missed: AtomicU64::new(0),
-            _provider: provider,
+            provider,
             registry,
         }))
+    }
+
+    /// Adds the gauges of this host.
+    pub(crate) fn watch(&self, host: &Arc<HostView>) {
+        gauges::register(&self.provider.meter("coinslot"), host);
     }
 
     pub(super) fn registry(&self) -> &prometheus::Registry {

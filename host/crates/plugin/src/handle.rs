@@ -4,7 +4,8 @@ mod policy;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
 
 use self::policy::{instances, resolve, sells};
 use crate::breaker::{CircuitPermit, Circuits};
@@ -33,6 +34,19 @@ pub(crate) struct LoadedPlugin {
     digest: String,
     pub(crate) circuits: Arc<Circuits>,
     pub(crate) instances: Arc<Instances>,
+}
+
+/// What a plugin uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PluginUsage {
+    /// Instances that run.
+    pub instances: usize,
+    /// Requests that wait for an instance.
+    pub waiting: usize,
+    /// Memory of all instances, in bytes.
+    pub memory: usize,
+    /// Processor time of guests that have ended.
+    pub cpu: Duration,
 }
 
 impl fmt::Debug for Plugin {
@@ -144,6 +158,14 @@ impl Plugin {
     /// Its limits.
     pub fn limits(&self) -> &Limits {
         &self.loaded.instances.spec.limits
+    }
+
+    /// What the plugin uses now, all of its builds together, and the processor time that this build has used.
+    pub fn usage(&self) -> PluginUsage {
+        let spec = &self.loaded.instances.spec;
+        let (instances, waiting, memory) = spec.permits.usage();
+        let cpu = Duration::from_nanos(spec.plugin_cpu.ended.load(Relaxed));
+        PluginUsage { instances, waiting, memory, cpu }
     }
 
     /// True if it exports `quote`.

@@ -53,7 +53,7 @@ pub use self::contract::{
     RequestBodyError, ResponseBody,
 };
 pub use self::fault::{Circuit, Fault, LoadError};
-pub use self::handle::Plugin;
+pub use self::handle::{Plugin, PluginUsage};
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;

@@ -268,7 +268,9 @@ impl Drop for GuestMeter {
         if self.per_request == u64::MAX {
             return;
         }
-        let cpu = Duration::from_nanos(self.used.load(Relaxed));
+        let used = self.used.load(Relaxed);
+        self.plugin_cpu.ended.fetch_add(used, Relaxed);
+        let cpu = Duration::from_nanos(used);
         tracing::debug!(plugin = self.log().plugin(), ?cpu, "a guest has ended");
     }
 }

@@ -150,6 +150,11 @@ impl InstanceLimit {
         self.0.terms.sells != Sells::Nothing
     }
 
+    /// The instances of the plugin that run, the requests that wait for one, and the memory of all its instances.
+    pub(crate) fn usage(&self) -> (usize, usize, usize) {
+        self.0.pool.usage(&self.0.terms)
+    }
+
     /// Tells whether permits are free for a request that comes now.
     pub(crate) fn room(&self, request: impl Into<PermitRequest>) -> Room {
         self.0.pool.room(self.0.key, request.into())

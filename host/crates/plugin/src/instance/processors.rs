@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::thread::{JoinHandle, Thread};
 
 use coinslot_base::recent_use::RecentUse;
@@ -41,6 +41,8 @@ pub(crate) struct PluginCpu {
     pub(crate) processors: Arc<Processors>,
     /// The time that its guests have used lately.
     pub(crate) recent: RecentUse,
+    /// The time that guests which have ended used, in nanoseconds.
+    pub(crate) ended: AtomicU64,
     /// The turns for which its guests wait beyond the plugin's quota of a round.
     pub(crate) turns: CpuSlots,
 }
@@ -95,7 +97,12 @@ impl Processors {
 
 impl PluginCpu {
     pub(crate) fn new(processors: Arc<Processors>) -> Arc<Self> {
-        Arc::new(Self { processors, recent: RecentUse::default(), turns: CpuSlots::new(processor_count()) })
+        Arc::new(Self {
+            processors,
+            recent: RecentUse::default(),
+            ended: AtomicU64::new(0),
+            turns: CpuSlots::new(processor_count()),
+        })
     }
 
     /// True if a guest has to wait for a turn: the plugin has used its quota of this round, or other guests of it wait.

@@ -69,6 +69,17 @@ impl PermitPool {
         drop(limit);
     }
 
+    /// The instances of this plugin that run, the requests that wait for one, and the memory of all its instances, in
+    /// bytes.
+    pub(super) fn usage(&self, terms: &LimitTerms) -> (usize, usize, usize) {
+        let state = self.state.lock();
+        let Some(share) = state.plugins.get(&terms.plugin) else { return (0, 0, 0) };
+        let limits = share.limits.iter().filter_map(|key| state.limits.get(key));
+        let (running, waiting) =
+            limits.fold((0, 0), |(running, waiting), limit| (running + limit.running(), waiting + limit.waiting()));
+        (running, waiting, share.memory.total())
+    }
+
     /// Tells whether an instance could run now, without a wait.
     pub(super) fn room(&self, key: LimitKey, request: PermitRequest) -> Room {
         self.state.lock().room(self.total, key, request)

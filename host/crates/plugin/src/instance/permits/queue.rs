@@ -43,6 +43,11 @@ impl ClientQueue {
         self.clients.get(&client).map_or(0, |requests| requests.running)
     }
 
+    /// The requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.clients.values().map(|requests| requests.waiting.len()).sum()
+    }
+
     /// Adds a request.
     pub(super) fn push(&mut self, waiting: Waiting) {
         self.change(waiting.client, |requests| requests.waiting.push_back(waiting));

@@ -251,6 +251,16 @@ impl LimitState {
         Self { terms, running: RunningInstances::default(), paid, quotes, free }
     }
 
+    /// The instances under this bound that run.
+    pub(super) fn running(&self) -> usize {
+        self.running.all
+    }
+
+    /// The requests that wait.
+    pub(super) fn waiting(&self) -> usize {
+        [&self.paid, &self.quotes, &self.free].into_iter().map(ClientQueue::waiting).sum()
+    }
+
     /// True if the plugin's own bound of instances allows another one beside these.
     fn has_room(&self, running: RunningInstances, PermitRequest { demand, client }: PermitRequest) -> bool {
         let LimitTerms { most, sells, .. } = self.terms;
