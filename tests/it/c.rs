@@ -370,6 +370,24 @@ fn a_declaration_that_is_wrong_is_told_with_its_endpoint() {
     }
 }
 
+/// `test` sent a form to an endpoint whose schema names none, and the host answered 400.
+#[test]
+fn a_body_with_a_file_in_json_passes_its_test() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = "#include \"coinslot.h\"\n\
+        static void size(coinslot_request *r) {\n\
+        \x20 coinslot_print(r, \"%zu\", strlen(coinslot_json_string(coinslot_json_body(r), \"/image\")));\n\
+        }\n\
+        void coinslot_plugin(void) {\n\
+        \x20 coinslot_post(\"/size\", \"0.01\", \"Its size\", size)->body = COINSLOT_JSON({ \"type\": \"object\",\n\
+        \x20   \"required\": [\"image\"], \"properties\": { \"image\": { \"type\": \"string\", \"format\": \"binary\" } } });\n\
+        }\n";
+    let source = source.replace("strlen", "__builtin_strlen");
+    fs::write(dir.path().join("size.c"), source).expect("written");
+    let tested = run_with(&[&zig_folder()], dir.path(), &["test", "size.c"]);
+    assert!(tested.status.success(), "{}{}", text(&tested.stdout), text(&tested.stderr));
+}
+
 /// The first mistake was reported alone, without its line.
 #[test]
 fn every_mistake_of_a_declaration_is_told_with_its_line() {
