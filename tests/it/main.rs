@@ -41,6 +41,7 @@ mod limits;
 mod lingering;
 mod misconfigured;
 mod money;
+mod newcomers;
 mod operating;
 mod packing;
 mod pages;

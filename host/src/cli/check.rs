@@ -13,8 +13,8 @@ use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
 ///
-/// Ends with 0 if `serve` would serve and sell everything, 1 if a plugin, a chain or a facilitator is not
-/// usable (such as one with an empty gas wallet), 2 if the configuration is wrong.
+/// Ends with 0 if `serve` would serve and sell everything, 1 if a plugin, a chain or a facilitator is not usable (such as
+/// one with an empty gas wallet), 2 for wrong usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The configuration.

@@ -70,9 +70,8 @@ pub(super) async fn try_connect(config: &Config, chains: Chains, seller: Seller)
     let (mut payment_methods, mut accepts) = (Vec::new(), Vec::new());
     for AcceptConfig { accept, facilitators } in &config.payment.accepts {
         // What a facilitator lacks that has a problem is known.
-        let has_problem = |name: &String| {
-            config.payment.facilitators.contains_key(name) && !connections.contains_key(name.as_str())
-        };
+        let has_problem =
+            |name: &String| config.payment.facilitators.contains_key(name) && !connections.contains_key(name.as_str());
         if facilitators.iter().any(has_problem) {
             accepts.push(accept.clone());
             continue;
