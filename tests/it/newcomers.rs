@@ -61,7 +61,7 @@ async fn a_rollback_says_that_a_refused_configuration_is_what_has_to_be_mended()
 fn inspect_says_that_an_engine_imports_what_its_plugin_may_not_use() {
     let dir = tempfile::tempdir().expect("a directory");
     let source = "import { get } from 'coinslot';\n\
-        get('/hello', { price: 'free', summary: 'Says hello' }, () => 'Hello');\n";
+        get('/hello', { free: true, summary: 'Says hello' }, () => 'Hello');\n";
     std::fs::write(dir.path().join("hello.ts"), source).expect("a file");
     let built = run(dir.path(), &["build", "hello.ts"]);
     assert!(built.status.success(), "{}", text(&built.stderr));
