@@ -22,6 +22,6 @@ pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{InstallError, Installed, SalesPolicy};
 pub use kept_build::{KeptBuild, KeptEndpoint, put_component};
 pub use pins::{PinError, PluginPins, expected_name, shown_policies};
-pub use scan_report::{NOT_ANEW, ScanReport};
-pub use schemas::{off_without_effect, unenforced as unenforced_schemas};
+pub use scan_report::ScanReport;
+pub use schemas::{checks_itself, off_without_effect, unenforced as unenforced_schemas};
 pub use watch::{Reconfigure, watch};

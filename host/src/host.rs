@@ -25,7 +25,7 @@ use tokio::task::JoinSet;
 use coinslot_evm::{SenderKind, SenderTag};
 use coinslot_facilitator::Seller;
 use coinslot_ledger::{Ledger, Retention, SqliteLedger};
-use coinslot_plugin::{Runtime, RuntimeConfig};
+use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
 use self::reload::Reload;
@@ -78,7 +78,9 @@ impl Host {
         let tag = SenderTag { kind: SenderKind::Host, id: identity(&config, &options)? };
         let seller = Seller { tag, shares_receiver: config.payment.receiver_shared };
         // The history is opened before the first scan, which keeps in it the builds that it loads.
-        let mut loaded = load(&config, &options, seller).await?;
+        let policies = policies::read(&config.plugins)?;
+        let facilitators = facilitators::connect(&config, options.chains, seller).await?;
+        let mut loaded = load(&config, &options, policies, facilitators)?;
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
@@ -248,10 +250,13 @@ impl Loaded {
     }
 }
 
-/// Connects the facilitators and prepares the plugin folder, which is not scanned yet.
-async fn load(config: &Config, options: &HostOptions, seller: Seller) -> Result<Loaded, HostError> {
-    let policies = policies::read(&config.plugins)?;
-    let facilitators = facilitators::connect(config, options.chains, seller).await?;
+/// Prepares the plugin folder, which is not scanned yet.
+fn load(
+    config: &Config,
+    options: &HostOptions,
+    policies: PluginPolicies,
+    facilitators: Facilitators,
+) -> Result<Loaded, HostError> {
     let state = &config.state.folder;
     create(state)?;
     let artifacts = config.state.artifacts();

@@ -10,6 +10,11 @@
 #define MAX_SCHEMA 65536
 
 static coinslot_endpoint endpoints[MAX_ENDPOINTS];
+/* Where each of them is declared; the file is NULL if that is not known, as in Zig. */
+static struct {
+  const char *file;
+  int line;
+} places[MAX_ENDPOINTS];
 static size_t endpoint_count;
 static const char *plugin_name = COINSLOT_NAME;
 static const char *plugin_version = "0.1.0";
@@ -60,6 +65,18 @@ coinslot_endpoint *coinslot_delete(const char *path, const char *price, const ch
   return add("DELETE", path, price, summary, handler);
 }
 
+coinslot_endpoint *coinslot_declared_at(coinslot_endpoint *endpoint, const char *file, int line) {
+  places[endpoint - endpoints].file = file;
+  places[endpoint - endpoints].line = line;
+  return endpoint;
+}
+
+/* "plugin.c:7: ", or nothing. */
+const char *cs_place(const coinslot_endpoint *endpoint) {
+  size_t index = (size_t)(endpoint - endpoints);
+  return places[index].file == NULL ? "" : coinslot_format("%s:%d: ", places[index].file, places[index].line);
+}
+
 const char *cs_label(const coinslot_endpoint *endpoint) {
   return coinslot_format("%s %s", endpoint->method, endpoint->path == NULL ? "(no path)" : endpoint->path);
 }
@@ -102,13 +119,6 @@ typedef struct {
   } value;
 } described;
 
-/* The first mistake of the declarations. */
-static const char *mistake;
-
-static void wrong(const coinslot_endpoint *endpoint, const char *what) {
-  if (mistake == NULL) mistake = coinslot_format("%s: %s", cs_label(endpoint), what);
-}
-
 static bool begins_with(const char *text, const char *begin) {
   cs_slice wanted = cs_slice_of(begin);
   return cs_length(text) >= wanted.size && cs_equal((cs_slice){text, wanted.size}, wanted);
@@ -117,16 +127,17 @@ static bool begins_with(const char *text, const char *begin) {
 static price_record price_of(const coinslot_endpoint *endpoint) {
   const char *price = endpoint->price;
   if (cs_length(price) == 0) {
-    wrong(endpoint, "it has no price: write \"0.001\" for a tenth of a cent, or \"free\"");
+    cs_mistake(endpoint, "it has no price: write \"0.001\" for a tenth of a cent, or \"free\"");
     return (price_record){FREE, {"", 0}};
   }
   if (cs_is(cs_slice_of(price), "free")) return (price_record){FREE, {"", 0}};
-  if (begins_with(price, "up-to ")) return (price_record){UP_TO, cs_slice_of(price + 6)};
-  if (!begins_with(price, "quoted ")) return (price_record){EXACT, cs_slice_of(price)};
-  if (endpoint->quote == NULL) {
-    wrong(endpoint, "its price is quoted, and nothing quotes it: call coinslot_quote(endpoint, function)");
+  bool is_metered = begins_with(price, "up-to "), is_quoted = begins_with(price, "quoted ");
+  const char *amount = is_metered ? price + 6 : is_quoted ? price + 7 : price;
+  cs_check_amount(endpoint, amount);
+  if (is_quoted && endpoint->quote == NULL) {
+    cs_mistake(endpoint, "its price is quoted, and nothing quotes it: call coinslot_quote(endpoint, function)");
   }
-  return (price_record){QUOTED, cs_slice_of(price + 7)};
+  return (price_record){is_metered ? UP_TO : is_quoted ? QUOTED : EXACT, cs_slice_of(amount)};
 }
 
 /* Appends a schema as a part of another one: its references into itself begin at the new root. */
@@ -167,7 +178,7 @@ static const char *parameters_of(const coinslot_endpoint *endpoint) {
 }
 
 static cs_optional checked_schema(const coinslot_endpoint *endpoint, const char *what, cs_slice schema) {
-  if (schema.size > MAX_SCHEMA) wrong(endpoint, coinslot_format("its %s has more than 64 KiB", what));
+  if (schema.size > MAX_SCHEMA) cs_mistake(endpoint, coinslot_format("its %s has more than 64 KiB", what));
   return (cs_optional){true, schema};
 }
 
@@ -182,7 +193,7 @@ static cs_optional input_of(const coinslot_endpoint *endpoint) {
     if (schema == NULL) continue;
     const coinslot_json *json = coinslot_json_parse(schema, cs_length(schema));
     if (json == NULL) {
-      wrong(endpoint, coinslot_format("the schema of its %s is not JSON: %.60s", name, schema));
+      cs_mistake(endpoint, coinslot_format("the schema of its %s is not JSON: %.60s", name, schema));
       continue;
     }
     cs_append_text(&properties, coinslot_format("%s\"%s\":", properties.size == 0 ? "" : ",", name));
@@ -206,7 +217,7 @@ static cs_optional output_of(const coinslot_endpoint *endpoint) {
   if (endpoint->returns == NULL) return (cs_optional){0};
   cs_slice schema = cs_slice_of(endpoint->returns);
   if (coinslot_json_parse(schema.data, schema.size) == NULL) {
-    wrong(endpoint, coinslot_format("the schema `returns` is not JSON: %.60s", schema.data));
+    cs_mistake(endpoint, coinslot_format("the schema `returns` is not JSON: %.60s", schema.data));
   }
   return checked_schema(endpoint, "schema `returns`", schema);
 }
@@ -227,7 +238,7 @@ static void set_quote_headers(endpoint_record *record, const char *list) {
 }
 
 static endpoint_record describe_endpoint(const coinslot_endpoint *endpoint) {
-  if (endpoint->handler == NULL) wrong(endpoint, "it has no handler");
+  if (endpoint->handler == NULL) cs_mistake(endpoint, "it has no handler");
   endpoint_record record = {
       .method = cs_slice_of(endpoint->method),
       .path = cs_slice_of(endpoint->path),
@@ -250,21 +261,27 @@ CS_EXPORT("coinslot:plugin/manifest@0.2.0#describe") described *cs_describe(void
   static described result;
   size_t count;
   const coinslot_endpoint *declared = cs_endpoints(&count);
-  mistake = NULL;
+  cs_forget_mistakes();
   if (count == 0) {
-    mistake =
-        "it declares no endpoint: call coinslot_get(\"/hello\", \"0.001\", \"Says hello\", hello) in coinslot_plugin";
+    cs_mistake(NULL,
+               "it declares no endpoint: call coinslot_get(\"/hello\", \"0.001\", \"Says hello\", hello) in "
+               "coinslot_plugin");
   } else if (endpoint_count > MAX_ENDPOINTS) {
-    mistake = coinslot_format("it declares %zu endpoints, and %d is the most", endpoint_count, MAX_ENDPOINTS);
-  } else if (cs_length(plugin_name) == 0) {
-    mistake = "it has no name: call coinslot_name(\"hello\", \"1.0.0\") in coinslot_plugin";
+    cs_mistake(NULL, coinslot_format("it declares %zu endpoints, and %d is the most", endpoint_count, MAX_ENDPOINTS));
+  }
+  if (cs_length(plugin_name) == 0) {
+    cs_mistake(NULL, "it has no name: call coinslot_name(\"hello\", \"1.0.0\") in coinslot_plugin");
   }
   plugin_record plugin = {cs_slice_of(plugin_name), cs_slice_of(plugin_version), NULL, count, {0}};
   plugin.endpoints = CS_NEW(endpoint_record, count);
-  for (size_t i = 0; i < count; i++) plugin.endpoints[i] = describe_endpoint(&declared[i]);
-  result = (described){.is_error = mistake != NULL};
-  if (mistake != NULL)
-    result.value.error = cs_slice_of(mistake);
+  for (size_t i = 0; i < count; i++) {
+    cs_check_path(declared, i);
+    plugin.endpoints[i] = describe_endpoint(&declared[i]);
+  }
+  const char *mistakes = cs_mistakes();
+  result = (described){.is_error = mistakes != NULL};
+  if (mistakes != NULL)
+    result.value.error = cs_slice_of(mistakes);
   else
     result.value.plugin = plugin;
   return &result;

@@ -83,6 +83,17 @@ coinslot_endpoint *coinslot_patch(const char *path, const char *price, const cha
 coinslot_endpoint *coinslot_delete(const char *path, const char *price, const char *summary,
                                    coinslot_function *handler);
 
+/* Remembers the place of a declaration, which messages about it name, and returns it. The functions above are called
+   through macros that do so. */
+coinslot_endpoint *coinslot_declared_at(coinslot_endpoint *endpoint, const char *file, int line);
+#ifndef COINSLOT_WITHOUT_PLACES
+#define coinslot_get(...) coinslot_declared_at(coinslot_get(__VA_ARGS__), __FILE__, __LINE__)
+#define coinslot_post(...) coinslot_declared_at(coinslot_post(__VA_ARGS__), __FILE__, __LINE__)
+#define coinslot_put(...) coinslot_declared_at(coinslot_put(__VA_ARGS__), __FILE__, __LINE__)
+#define coinslot_patch(...) coinslot_declared_at(coinslot_patch(__VA_ARGS__), __FILE__, __LINE__)
+#define coinslot_delete(...) coinslot_declared_at(coinslot_delete(__VA_ARGS__), __FILE__, __LINE__)
+#endif
+
 /* Has `function` called before payment. It calls coinslot_set_price if the endpoint's price is quoted, or refuses the
    request with coinslot_refuse, which costs nothing. It may depend on nothing but the request, and has 50 ms. */
 void coinslot_quote(coinslot_endpoint *endpoint, coinslot_function *function);

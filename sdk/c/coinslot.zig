@@ -47,6 +47,7 @@ pub extern fn coinslot_post(path: ?[*:0]const u8, price: ?[*:0]const u8, summary
 pub extern fn coinslot_put(path: ?[*:0]const u8, price: ?[*:0]const u8, summary: ?[*:0]const u8, handler: *const coinslot_function) *coinslot_endpoint;
 pub extern fn coinslot_patch(path: ?[*:0]const u8, price: ?[*:0]const u8, summary: ?[*:0]const u8, handler: *const coinslot_function) *coinslot_endpoint;
 pub extern fn coinslot_delete(path: ?[*:0]const u8, price: ?[*:0]const u8, summary: ?[*:0]const u8, handler: *const coinslot_function) *coinslot_endpoint;
+pub extern fn coinslot_declared_at(endpoint: *coinslot_endpoint, file: ?[*:0]const u8, line: c_int) *coinslot_endpoint;
 pub extern fn coinslot_quote(endpoint: *coinslot_endpoint, function: *const coinslot_function) void;
 pub extern fn coinslot_method(request: *const coinslot_request) [*:0]const u8;
 pub extern fn coinslot_path(request: *const coinslot_request) [*:0]const u8;

@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 
+/* The sources of the SDK define what plugins call through macros. */
+#define COINSLOT_WITHOUT_PLACES
 #include "coinslot.h"
 
 #define CS_IMPORT(module, name) extern __attribute__((import_module(module), import_name(name)))
@@ -121,8 +123,15 @@ bool cs_is_number(const char *text, size_t size);
 
 /* coinslot.c */
 const coinslot_endpoint *cs_endpoints(size_t *count);
-
 const char *cs_label(const coinslot_endpoint *endpoint);
+const char *cs_place(const coinslot_endpoint *endpoint);
+
+/* mistakes.c */
+void cs_forget_mistakes(void);
+const char *cs_mistakes(void);
+void cs_mistake(const coinslot_endpoint *endpoint, const char *what);
+void cs_check_path(const coinslot_endpoint *endpoints, size_t index);
+void cs_check_amount(const coinslot_endpoint *endpoint, const char *amount);
 
 /* route.c */
 const coinslot_endpoint *cs_route(coinslot_request *request, bool *is_path_known);

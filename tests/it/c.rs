@@ -370,6 +370,55 @@ fn a_declaration_that_is_wrong_is_told_with_its_endpoint() {
     }
 }
 
+/// `test` sent a form to an endpoint whose schema names none, and the host answered 400.
+#[test]
+fn a_body_with_a_file_in_json_passes_its_test() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = "#include \"coinslot.h\"\n\
+        static void size(coinslot_request *r) {\n\
+        \x20 coinslot_print(r, \"%zu\", strlen(coinslot_json_string(coinslot_json_body(r), \"/image\")));\n\
+        }\n\
+        void coinslot_plugin(void) {\n\
+        \x20 coinslot_post(\"/size\", \"0.01\", \"Its size\", size)->body = COINSLOT_JSON({ \"type\": \"object\",\n\
+        \x20   \"required\": [\"image\"], \"properties\": { \"image\": { \"type\": \"string\", \"format\": \"binary\" } } });\n\
+        }\n";
+    let source = source.replace("strlen", "__builtin_strlen");
+    fs::write(dir.path().join("size.c"), source).expect("written");
+    let tested = run_with(&[&zig_folder()], dir.path(), &["test", "size.c"]);
+    assert!(tested.status.success(), "{}{}", text(&tested.stdout), text(&tested.stderr));
+}
+
+/// The first mistake was reported alone, without its line.
+#[test]
+fn every_mistake_of_a_declaration_is_told_with_its_line() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let source = "#include \"coinslot.h\"\n\
+        static void f(coinslot_request *r) { coinslot_text(r, \"a\"); }\n\
+        void coinslot_plugin(void) {\n\
+        \x20 coinslot_get(\"/a\", NULL, \"A\", f);\n\
+        \x20 coinslot_post(\"/b\", \"free\", \"B\", f)->body = COINSLOT_JSON({ \"type\": });\n\
+        \x20 coinslot_put(\"c\", \"1e3\", \"C\", f);\n\
+        \x20 coinslot_get(\"/d\", \"free\", \"D\", f);\n\
+        \x20 coinslot_get(\"/d\", \"0.00000001\", \"D\", NULL);\n\
+        }\n";
+    for name in ["a.c", "a.cpp"] {
+        fs::write(dir.path().join(name), source).expect("written");
+        let said = mistake(dir.path(), &[name]);
+        for (line, expected) in [
+            (4, "GET /a: it has no price: write \"0.001\""),
+            (5, "POST /b: the schema of its body is not JSON: {"),
+            (6, "PUT c: its path is none: start it with a slash"),
+            (6, "PUT c: its price \"1e3\" is no amount: write \"0.001\""),
+            (8, &format!("GET /d: it is declared twice, first at {name}:7: ")),
+            (8, "GET /d: its price \"0.00000001\" is finer than the smallest unit of USDC"),
+            (8, "GET /d: it has no handler"),
+        ] {
+            let begin = format!("  {name}:{line}: {expected}");
+            assert!(said.lines().any(|line| line.starts_with(&begin)), "no line {begin:?}:\n{said}");
+        }
+    }
+}
+
 #[test]
 fn a_compiler_that_is_missing_is_named_with_how_to_get_it() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -42,6 +42,7 @@ mod lingering;
 mod misconfigured;
 mod money;
 mod monitoring;
+mod newcomers;
 mod operating;
 mod packing;
 mod pages;

@@ -191,3 +191,41 @@ fn a_configuration_that_cannot_take_payments_is_refused_with_its_key() {
         }
     }
 }
+
+/// This failed as follows: a facilitator that was down, or a secret that was not set, ended the check before any plugin was
+/// loaded, so an operator mended one problem to read the next.
+#[test]
+fn check_reports_plugins_and_routes_whatever_else_is_wrong() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let folder = dir.path().join("plugins");
+    std::fs::create_dir(&folder).expect("a folder");
+    declare(&folder, "/sound exact 0.01");
+    declare(&folder, "/fine exact 0.0000001");
+    let check = |more: &str| {
+        let accepted = |asset: &str, facilitator: &str| {
+            format!(
+                "[[accept]]\nnetwork = \"{asset}\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n\
+                 facilitator = \"{facilitator}\"\n[facilitator.{facilitator}]\nurl = \"http://127.0.0.1:1/{facilitator}\"\n"
+            )
+        };
+        let config = format!("{}{}{more}", accepted("base-sepolia", "near"), accepted("base", "far"));
+        std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
+        let checked = run(dir.path(), &["check"]);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (checked.status.code(), text(&checked.stdout), text(&checked.stderr))
+    };
+    let (code, said, problems) = check("");
+    assert_eq!(code, Some(1), "{problems}");
+    assert!(said.contains("/sound") && !said.contains("is good"), "{said}");
+    let at = |what: &str| problems.find(what).unwrap_or_else(|| panic!("nothing of {what}: {problems}"));
+    assert!(at("fine.wasm") < at("127.0.0.1:1/near") && at("fine.wasm") < at("127.0.0.1:1/far"), "{problems}");
+
+    let (code, said, problems) = check(
+        "[plugin.sound]\nhttp = [\"https://api.example.com\"]\nsecrets = [{ origin = \"https://api.example.com\", header = \"x-key\", value_env = \"UNSET_VARIABLE\" }]\n",
+    );
+    assert_eq!(code, Some(2), "a configuration that is wrong has the code of its own: {problems}");
+    assert!(said.contains("/sound"), "{said}");
+    for what in ["UNSET_VARIABLE", "fine.wasm", "127.0.0.1:1/near", "127.0.0.1:1/far"] {
+        assert!(problems.contains(what), "nothing of {what}: {problems}");
+    }
+}

@@ -253,6 +253,19 @@ async fn pages_for_operators_tell_what_commands_print() {
     assert_eq!(chain.balance(SELLER).await, 0, "looking costs nothing");
 }
 
+/// The page starts three processes that know each other by their addresses.
+#[test]
+fn the_page_about_serve_without_a_network_leads_to_a_payment() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut terminal = Terminal::new(dir.path());
+    terminal.replace("0xYourAddress", STAND_INS[0].1);
+    for address in ["127.0.0.1:8403", "127.0.0.1:8404", "127.0.0.1:8545"] {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        terminal.replace(address, &free.expect("a free port").to_string());
+    }
+    terminal.run_page("host/docs/offline.md");
+}
+
 /// The pages that no test above names.
 #[test]
 fn every_other_page_runs_by_itself() {

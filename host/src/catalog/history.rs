@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::install::Installed;
 use super::kept_build::{KeptBuild, MODE, component, now};
-use super::scan_report::ScanReport;
+use super::scan_report::{NOT_ANEW, ScanReport};
 
 /// A component that no entry names and no file waits to serve is removed at this age.
 const UNNAMED_SECONDS: u64 = 60;
@@ -265,12 +265,17 @@ impl HistoryEntry {
     }
 
     /// The build that a rollback puts back: the active one if the file's present content is not active, or else the one
-    /// before it.
+    /// before it. Content that serves with its former configuration is active.
     pub fn rollback_target(&self) -> Option<&KeptBuild> {
         match (&self.active, &self.failure) {
-            (Some(active), Some(_)) => Some(active),
+            (Some(active), Some(_)) if self.refused_configuration().is_none() => Some(active),
             (Some(_) | None, _) => self.previous.as_ref(),
         }
+    }
+
+    /// The build that serves with its former configuration, and the reason why it cannot use the present one.
+    pub fn refused_configuration(&self) -> Option<(&KeptBuild, &str)> {
+        Some((self.serving()?, self.failure.as_deref()?.strip_prefix(NOT_ANEW)?))
     }
 }
 

@@ -82,20 +82,29 @@ pub enum InstallError {
     SchemaThread { reason: String },
     #[error("plugin.{plugin}: {source}")]
     Pinned { plugin: String, source: PinError },
+    /// A line for each.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Several(Vec<Self>),
 }
 
 impl InstallError {
-    /// The error of the first endpoint at a metered price. None if there is no such endpoint.
-    pub fn of_metered(endpoints: &[EndpointInfo]) -> Option<Self> {
-        let metered = endpoints.iter().find(|declared| matches!(declared.price, DeclaredPrice::UpTo(_)))?;
-        Some(Self::Metered { endpoint: format!("{} {}", metered.method, metered.path) })
+    /// One error for all of them, so that an author reads every endpoint that has one. None if there are none.
+    fn joined(mut errors: Vec<Self>) -> Option<Self> {
+        if errors.len() < 2 { errors.pop() } else { Some(Self::Several(errors)) }
     }
 
-    /// The error of the first endpoint with a price that is none in the dollars which hosts know, such as one that is
-    /// finer than their smallest unit. None if there is no such endpoint.
+    /// The errors of the endpoints at a metered price. None if there is no such endpoint.
+    pub fn of_metered(endpoints: &[EndpointInfo]) -> Option<Self> {
+        let metered = endpoints.iter().filter(|declared| matches!(declared.price, DeclaredPrice::UpTo(_)));
+        let error = |metered: &EndpointInfo| Self::Metered { endpoint: format!("{} {}", metered.method, metered.path) };
+        Self::joined(metered.map(error).collect())
+    }
+
+    /// The errors of the endpoints with a price that is none in the dollars which hosts know, such as one that is finer
+    /// than their smallest unit. None if there is no such endpoint.
     pub fn of_price(endpoints: &[EndpointInfo]) -> Option<Self> {
         let usual = Asset::known(&Network::eip155(BASE), None)?;
-        endpoints.iter().find_map(|declared| {
+        let errors = endpoints.iter().filter_map(|declared| {
             let (DeclaredPrice::Exact(amount) | DeclaredPrice::Quoted(amount) | DeclaredPrice::UpTo(amount)) =
                 &declared.price
             else {
@@ -107,20 +116,27 @@ impl InstallError {
             });
             let endpoint = format!("{} {}", declared.method, declared.path);
             amount.err().map(|source| Self::Price { endpoint, source })
-        })
+        });
+        Self::joined(errors.collect())
     }
 }
 
 impl Installed {
-    /// Prices every endpoint of a plugin. Fails with the first that cannot be sold.
+    /// Prices every endpoint of a plugin. Fails with all that cannot be sold.
     pub fn new(file: String, plugin: Arc<Plugin>, policy: &SalesPolicy) -> Result<Self, InstallError> {
         let (name, declared) = (&plugin.info().name, &plugin.info().endpoints);
         let schemas = schemas::compile(name, declared, policy)?;
-        let endpoints = declared
-            .iter()
-            .zip(schemas)
-            .map(|(declared, schemas)| endpoint(&plugin, declared, schemas, policy).map(Arc::new));
-        let installed = Self { endpoints: endpoints.collect::<Result<_, _>>()?, file, plugin };
+        let (mut endpoints, mut errors) = (Vec::with_capacity(declared.len()), Vec::new());
+        for (declared, schemas) in declared.iter().zip(schemas) {
+            match endpoint(&plugin, declared, schemas, policy) {
+                Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
+                Err(error) => errors.push(error),
+            }
+        }
+        if let Some(error) = InstallError::joined(errors) {
+            return Err(error);
+        }
+        let installed = Self { endpoints, file, plugin };
         let name = &installed.plugin.info().name;
         if let Some(pins) = policy.pins.get(name) {
             let fits = pins.check(&installed.file, installed.plugin.sha256(), &installed.endpoints);

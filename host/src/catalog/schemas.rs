@@ -63,7 +63,7 @@ pub fn off_without_effect(plugin: &str, endpoints: &[EndpointInfo]) -> Option<St
 }
 
 /// True if the plugin's quote refuses what does not fit the input schema, by the rules of its own language.
-fn checks_itself(declared: &EndpointInfo) -> bool {
+pub fn checks_itself(declared: &EndpointInfo) -> bool {
     declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin")
 }
 

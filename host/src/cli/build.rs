@@ -25,9 +25,10 @@ use crate::logging;
 /// TypeScript and JavaScript need nothing else: no Node.js, no npm, no network. Python needs Python 3.10 or newer, Rust
 /// needs rustup, C and C++ need zig or clang, and Zig needs zig. A core module (.wasm) of any compiler becomes a
 /// component. A component that no host would load, because of a price or a schema that is wrong, is not written; one
-/// with a metered price, which hosts of later versions may take, is written with a warning. Exits with 2 if there is no
-/// plugin at the path, with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and
-/// with 74 if a file cannot be read or written.
+/// with a metered price, which hosts of later versions may take, is written with a warning.
+///
+/// Ends with 0 if the component is written, 2 for wrong usage or if there is no plugin at the path, 65 if the sources are
+/// wrong, 69 if a tool is missing, 70 if a tool failed, 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BuildArgs {
     /// A module (shop.ts, shop.js, app.py, shop.c, shop.cpp, shop.zig, core.wasm), or a folder with a plugin.ts, a
@@ -92,8 +93,7 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
         BuildResult::Failed(message) => return Err(Failure { code: 65, message }),
         BuildResult::Broken(failure) => return Err(failure),
     }
-    let component =
-        read_regular(out, LARGEST_WASM).map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
+    let component = read_regular(out, LARGEST_WASM).map_err(|error| unread(out, &error))?;
     let size = print::size(component.len());
     let digest = hex::encode(Sha256::digest(&component));
     let took = begun.elapsed().as_secs_f64();
@@ -103,14 +103,13 @@ pub fn run(args: &BuildArgs) -> Result<(), Failure> {
 
 /// Builds a plugin whose declarations nobody has read before it runs, and places its component if a host loads it.
 fn build_checked(source: &PluginSource, shown: &str, out: &Path) -> Result<BuildResult, Failure> {
-    let folder = tempfile::tempdir().map_err(|error| Failure::new(format!("a folder to build in: {error}")))?;
+    let folder = tempfile::tempdir().map_err(|error| unread(Path::new("a folder to build in"), &error))?;
     let made = folder.path().join(out.file_name().unwrap_or(out.as_os_str()));
     let result = compile::build(source, &made).0;
     if result != BuildResult::Built {
         return Ok(result);
     }
-    let component =
-        read_regular(&made, LARGEST_WASM).map_err(|error| Failure::new(format!("{}: {error}", made.display())))?;
+    let component = read_regular(&made, LARGEST_WASM).map_err(|error| unread(&made, &error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
     let runtime = runtime.map_err(|error| Failure::new(format!("the async runtime cannot start: {error}")))?;
     let checked = runtime.block_on(inspect::check_built(&made, &component));
@@ -127,6 +126,11 @@ fn build_checked(source: &PluginSource, shown: &str, out: &Path) -> Result<Build
         Err(reason) => return Ok(BuildResult::Failed(format!("{shown}: {reason}"))),
     }
     Ok(compile::place(&made, out))
+}
+
+/// The failure of a file that cannot be read or written.
+fn unread(path: &Path, error: &std::io::Error) -> Failure {
+    Failure { code: 74, message: format!("{}: {error}", path.display()) }
 }
 
 /// Returns whether a file is a component, by its first bytes.

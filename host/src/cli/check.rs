@@ -13,8 +13,8 @@ use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
 ///
-/// Ends with 0 if `serve` would serve and sell everything, 1 if a plugin, a chain or a facilitator is not
-/// usable (such as one with an empty gas wallet), 2 if the configuration is wrong.
+/// Ends with 0 if `serve` would serve and sell everything, 1 if a plugin, a chain or a facilitator is not usable (such as
+/// one with an empty gas wallet), 2 for wrong usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The configuration.
@@ -22,7 +22,7 @@ pub struct CheckArgs {
     pub config: PathBuf,
 }
 
-/// Prints the routes, or the problems.
+/// Prints the routes, and then every problem: of the plugins first, and then of the host.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let config = Config::read(&args.config)?;
     let unwanted = warnings(&config);
@@ -53,11 +53,15 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
         .locals
         .iter()
         .filter_map(|local| Some(format!("facilitator.{}: {}", local.name, local.unready.as_ref()?)));
-    let problems: Vec<String> = refused.chain(unready).collect();
-    if problems.is_empty() {
-        print::line(format_args!("{} is good", args.config.display()))
-    } else {
-        Err(Failure::new(problems.join("\n")))
+    let (wrong, unusable): (Vec<_>, Vec<_>) =
+        check.problems.into_iter().map(Failure::from).partition(|failure| failure.code == 2);
+    let is_wrong = !wrong.is_empty();
+    let hosts = wrong.into_iter().chain(unusable).map(|failure| failure.message);
+    let problems = refused.chain(unready).chain(hosts).collect::<Vec<_>>().join("\n");
+    match (problems.is_empty(), is_wrong) {
+        (true, _) => print::line(format_args!("{} is good", args.config.display())),
+        (false, true) => Err(Failure::usage(problems)),
+        (false, false) => Err(Failure::new(problems)),
     }
 }
 

@@ -2,7 +2,13 @@
 
 use std::process::ExitCode;
 
-/// Compiles one component; the host runs this in a child process at low priority.
+/// Compile one component to native code, for a host, which runs this in a child process at low priority.
+///
+/// This is no tool for people, and its arguments change between versions: `coinslot build` makes components, and a host
+/// compiles them by itself. So `coinslot --help` does not list it.
+///
+/// Ends with 0 if the compiled code is written, 1 if the component cannot be compiled, 2 for wrong usage, 74 if a file
+/// cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct CompileArgs {
     /// The arguments of the child process.

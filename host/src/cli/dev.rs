@@ -44,6 +44,9 @@ use crate::logging;
 ///
 /// Serves as soon as the first plugin is built; the others follow. A plugin whose toolchain is missing is skipped, and
 /// dev says what to install. Nothing paid here is money. For scripts, .coinslot/dev.json says where everything is.
+///
+/// Ends with 0 after Ctrl-C or SIGTERM (a second one ends at once, with 130 or 143), 1 if it cannot start, 2 for wrong
+/// usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct DevArgs {
     /// Serve on this address; port 0 is any free one.

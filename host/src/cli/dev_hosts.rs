@@ -33,6 +33,15 @@ pub(super) struct DevHost {
     pub(super) file: PathBuf,
 }
 
+/// What is read of a dev.json.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DevFile {
+    url: Url,
+    /// The chain of this start. An older `coinslot dev` does not name it.
+    chain_run: Option<String>,
+}
+
 impl DevHost {
     /// Reads a dev.json that only this user can have written.
     fn of(file: &Path) -> Option<Self> {
@@ -40,11 +49,7 @@ impl DevHost {
     }
 
     fn parse(file: &Path, text: &[u8]) -> Option<Self> {
-        #[derive(Deserialize)]
-        struct DevFile {
-            url: Url,
-        }
-        let DevFile { url } = serde_json::from_slice(text).ok()?;
+        let DevFile { url, .. } = serde_json::from_slice(text).ok()?;
         Some(Self { url, file: file.to_owned() })
     }
 
@@ -80,15 +85,9 @@ pub(super) fn is_running_here() -> bool {
 /// The chain of the host that serves this URL, as its dev.json names it: the file that the user has named, or the one
 /// that is found. Each start of `coinslot dev` has another chain. None if no such host is known.
 pub(super) fn chain_run(named: Option<&Path>, url: &Url) -> Option<String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct DevFile {
-        url: Url,
-        chain_run: String,
-    }
     let file = named.map(Path::to_owned).or_else(|| serving(url))?;
     let dev: DevFile = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
-    (dev.url.origin() == url.origin()).then_some(dev.chain_run)
+    dev.chain_run.filter(|_| dev.url.origin() == url.origin())
 }
 
 /// The running host that a path alone means: the nearest, or the only one of this user.

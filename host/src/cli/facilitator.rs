@@ -26,6 +26,9 @@ use crate::host::configure_settlement;
 /// The key pays gas and nothing else. Every client that can reach the address makes it pay gas, so
 /// either keep it private, or name the receivers that it works for (--pay-to), or ask for a token
 /// (--bearer-env).
+///
+/// Ends with 0 after Ctrl-C or SIGTERM (a second one ends at once, with 130 or 143), 1 if it cannot start, 2 for wrong
+/// usage.
 #[derive(Args, Clone, Debug)]
 pub struct FacilitatorArgs {
     /// JSON-RPC of the chain.

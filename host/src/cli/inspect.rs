@@ -25,6 +25,9 @@ use crate::config::Config;
 /// The component's `describe` runs in a sandbox without network, files or a payment. What it is granted
 /// stands in the table [plugin.NAME] of a configuration; without --config nothing is. What is compiled for it is kept:
 /// where the host of that configuration finds it, and otherwise in your cache.
+///
+/// Ends with 0 if a host loads it, 1 if none does or it disagrees with what was packed, 2 for wrong usage or if there is
+/// no such file.
 #[derive(clap::Args, Clone, Debug)]
 pub struct InspectArgs {
     /// The component.
@@ -41,7 +44,7 @@ pub struct InspectArgs {
     pub no_run: bool,
 }
 
-/// Prints the component. Ends with 1 if this host cannot load it, and with 2 if there is no such file.
+/// Prints the component.
 pub async fn run(args: InspectArgs) -> Result<(), Failure> {
     let named = |error: &dyn std::fmt::Display| Failure::new(format!("{}: {error}", args.file.display()));
     let plugins = match &args.config {

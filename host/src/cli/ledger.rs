@@ -18,14 +18,20 @@ use clap::{Args, Subcommand};
 
 use super::Failure;
 use output::Output;
+use source::Source;
 
 /// Report on payments: list them, revenue, what is owed, what failed, an export, and a comparison with the chain.
 ///
 /// Reads the ledger without changing it, beside the host that writes it. On a terminal every report is a
 /// table; into a pipe or a file it is JSON lines, and --format decides otherwise. Payments on test networks
 /// stand apart and are never revenue.
+///
+/// Ends with 0 if it has reported, 1 if the ledger or the chain cannot be read, 2 for wrong usage or a wrong
+/// configuration; `reconcile` ends with 3 if ledger and chain differ.
 #[derive(Args, Clone, Debug)]
 pub struct LedgerArgs {
+    #[command(flatten)]
+    source: Source,
     #[command(subcommand)]
     command: LedgerCommand,
 }
@@ -46,12 +52,13 @@ pub async fn run(args: LedgerArgs) -> Result<(), Failure> {
 }
 
 async fn write(args: LedgerArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    match args.command {
-        LedgerCommand::Payments(args) => payments::run(&args, out),
-        LedgerCommand::Revenue(args) => revenue::run(&args, out),
-        LedgerCommand::Owed(args) => owed::run(&args, out),
-        LedgerCommand::Failed(args) => failures::run(&args, out),
-        LedgerCommand::Export(args) => export::run(&args, out),
-        LedgerCommand::Reconcile(args) => reconcile::run(args, out).await,
+    let LedgerArgs { source, command } = args;
+    match command {
+        LedgerCommand::Payments(args) => payments::run(&source, &args, out),
+        LedgerCommand::Revenue(args) => revenue::run(&source, &args, out),
+        LedgerCommand::Owed(owed::OwedArgs {}) => owed::run(&source, out),
+        LedgerCommand::Failed(args) => failures::run(&source, &args, out),
+        LedgerCommand::Export(args) => export::run(&source, &args, out),
+        LedgerCommand::Reconcile(args) => reconcile::run(&source, args, out).await,
     }
 }

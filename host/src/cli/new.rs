@@ -9,6 +9,8 @@ use super::{Failure, print, user_cache};
 /// Make the folder of a new plugin, with a free and a paid endpoint.
 ///
 /// Everything comes out of this program: no network is needed.
+///
+/// Ends with 0 if the folder is made, 1 if a file cannot be written or the folder is there already, 2 for wrong usage.
 #[derive(clap::Args, Clone, Debug)]
 pub struct NewArgs {
     /// The folder to make. Its last part is the plugin's name: at most 64 lower-case letters, digits and hyphens, a

@@ -22,8 +22,8 @@ use crate::logging;
 /// commit of the sources where git knows them, the language, the tool, and the digest of the component. `coinslot
 /// inspect` shows it. A host does not load a component that disagrees with it. The same sources give the same bytes.
 ///
-/// Exits with 65 if the sources are wrong, with 69 if a tool is missing, with 70 if a tool failed, and with 74 if a
-/// file cannot be read or written.
+/// Ends with 0 if the component is written, 2 for wrong usage, 65 if the sources are wrong, 69 if a tool is missing, 70
+/// if a tool failed, 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct PackArgs {
     /// A module, a folder with a plugin as `coinslot build` takes it, or a component.
@@ -58,7 +58,7 @@ pub async fn run(args: PackArgs) -> Result<(), Failure> {
     }
     let packed = Package::pack(bare, &info, facts.clone()).map_err(|error| named(&error))?;
     coinslot_base::file::replace(&out, 0o644, &packed)
-        .map_err(|error| Failure::new(format!("{}: {error}", out.display())))?;
+        .map_err(|error| Failure { code: 74, message: format!("{}: {error}", out.display()) })?;
     print::line(summary(&out, &packed, &info, &facts))
 }
 

@@ -43,36 +43,14 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let output = PayOutput { json: args.json };
     let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
     if let Some(path) = &args.resume {
-        let saved = SavedPayment::load(path)?;
-        if saved.has_lost_its_chain(dev_hosts::chain_run(args.dev_json.as_deref(), &saved.request.url).as_deref()) {
-            saved::discard(path);
-            return Err(Failure::new(format!(
-                "{} is removed: it was a payment on the chain of a `coinslot dev` that has ended, and no host can answer \
-                 it. Nothing there was money: send the request anew",
-                path.display()
-            )));
-        }
-        return finish(&client, output, saved, path, PaymentAttempt::Again).await;
+        return resume(&client, output, &args, path).await;
     }
     let request = args::request_of(&args)?;
     let policy = args::policy(&args)?;
 
     let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
-        let (status, redirect, methods) = (answer.status, answer.redirect(), answer.methods());
-        output.answer(answer, None).await?;
-        return match (redirect, status < 400) {
-            (Some(target), _) => Err(Failure::new(format!(
-                "the server answered {status}, a redirect to {target}; nothing was paid: a payment is for one server, so ask there"
-            ))),
-            (None, true) => Ok(()),
-            (None, false) => Err(Failure::new(match methods {
-                Some(methods) => format!(
-                    "the server answered {status}: the path is served with {methods} (see -X); nothing was paid"
-                ),
-                None => format!("the server answered {status}; nothing was paid"),
-            })),
-        };
+        return unpaid(output, answer).await;
     }
     let required = answer.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
     let body = answer.body().await?;
@@ -100,6 +78,37 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let path = store.save(&saved)?;
     let attempt = if of_dev { PaymentAttempt::InDevelopment } else { PaymentAttempt::First };
     finish(&client, output, saved, &path, attempt).await
+}
+
+/// Sends the payment in a file again, with its request.
+async fn resume(client: &PayClient, output: PayOutput, args: &PayArgs, path: &Path) -> Result<(), Failure> {
+    let saved = SavedPayment::load(path)?;
+    if saved.has_lost_its_chain(dev_hosts::chain_run(args.dev_json.as_deref(), &saved.request.url).as_deref()) {
+        saved::discard(path);
+        return Err(Failure::new(format!(
+            "{} is removed: it was a payment on the chain of a `coinslot dev` that has ended, and no host can answer \
+             it. Nothing there was money: send the request anew",
+            path.display()
+        )));
+    }
+    finish(client, output, saved, path, PaymentAttempt::Again).await
+}
+
+/// Prints an answer that asks for no payment. Fails if it is not the one that was asked for.
+async fn unpaid(output: PayOutput, answer: SellerAnswer) -> Result<(), Failure> {
+    let (status, is_redirect, methods) = (answer.status, answer.redirect().is_some(), answer.methods());
+    let said = answer.said();
+    output.answer(answer, None).await?;
+    match methods {
+        _ if is_redirect => {
+            Err(Failure::new(format!("{said}; nothing was paid: a payment is for one server, so ask there yourself")))
+        }
+        _ if status < 400 => Ok(()),
+        Some(methods) => {
+            Err(Failure::new(format!("{said}: the path is served with {methods} (see -X); nothing was paid")))
+        }
+        None => Err(Failure::new(format!("{said}; nothing was paid"))),
+    }
 }
 
 /// A payment is sent right after it was signed, or again because its outcome is open.
@@ -135,7 +144,7 @@ async fn finish(
         Outcome::TryAgain if attempt == PaymentAttempt::InDevelopment => Outcome::NotServed,
         outcome => outcome,
     };
-    let status = answer.status;
+    let (said, redirect) = (answer.said(), answer.redirect());
     let receipt = answer.receipt();
     let why = receipt.as_ref().and_then(|receipt| receipt.error_reason.clone()).or_else(|| answer.challenge_error());
     let why = why.map(|why| excerpt(&why, http::MOST_SHOWN));
@@ -150,7 +159,7 @@ async fn finish(
     // Only a receipt or the server's word closes what is open: a proxy or a login page may have answered.
     let is_open = attempt == PaymentAttempt::Again && outcome == Outcome::Answered && !paid;
     if is_open {
-        return Err(unknown(&format!("the server answered {status} without a receipt"), path.display()));
+        return Err(unknown(&format!("{said} without a receipt"), path.display()));
     }
     if !outcome.leaves_something() {
         saved::discard(path);
@@ -160,9 +169,12 @@ async fn finish(
             if !paid {
                 logging::say(&format!("answered without a receipt: {}", purchase.offer_line()));
             }
+            if let Some(target) = redirect {
+                logging::say(&format!("the answer is a redirect to {target}, which was not followed"));
+            }
             Ok(())
         }
-        failed => Err(failed.failure(status, why, path)),
+        failed => Err(failed.failure(&said, why, path)),
     }
 }
 
@@ -213,23 +225,23 @@ impl Outcome {
         }
     }
 
-    /// The failure of a payment that did not buy its answer, or not yet.
-    fn failure(self, status: u16, why: Option<String>, path: &Path) -> Failure {
+    /// The failure of a payment that did not buy its answer, or not yet. `said` is [`SellerAnswer::said`].
+    fn failure(self, said: &str, why: Option<String>, path: &Path) -> Failure {
         let path = path.display();
         match self {
-            Self::Answered | Self::Gone => Failure::new(format!("paid, but the server answered {status}")),
+            Self::Answered | Self::Gone => Failure::new(format!("paid, but {said}")),
             Self::Owed => Failure::new(format!(
-                "paid, but the server answered {status}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {path}"
+                "paid, but {said}: it owes the answer. Send the same payment again:\n  coinslot pay --resume {path}"
             )),
             Self::Refused => Failure {
                 code: REFUSED,
                 message: format!("the payment was refused: {}", why.unwrap_or_else(|| "without a reason".to_owned())),
             },
-            Self::NotServed => Failure::new(format!("the server answered {status}, and says that nothing was charged")),
+            Self::NotServed => Failure::new(format!("{said}, and says that nothing was charged")),
             Self::TryAgain => Failure::new(format!(
-                "the server answered {status}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
+                "{said}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
             )),
-            Self::Unknown => unknown(&format!("the server answered {status}"), path),
+            Self::Unknown => unknown(said, path),
         }
     }
 

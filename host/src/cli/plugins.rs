@@ -10,7 +10,7 @@ use comfy_table::{Table, presets};
 use serde_json::json;
 
 use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, NOT_ANEW, put_component};
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, put_component};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 
@@ -24,6 +24,8 @@ const DEV_STATE: &str = ".coinslot/dev";
 ///
 /// Reads what the host wrote into its state directory, beside a running host or after it. Without a configuration it
 /// reads that of the `coinslot dev` which runs in this folder, or ran there last.
+///
+/// Ends with 0 if it has shown them, 1 if the state cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub struct PluginsArgs {
     #[command(subcommand)]
@@ -43,6 +45,9 @@ pub enum PluginsCommand {
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
     /// host makes it active within a second; if it refuses it, the file is put back as it was. From a file that loads,
     /// doing it twice undoes it.
+    ///
+    /// Ends with 0 if the build is in the folder, 1 if there is none to go back to or the host refuses it, 2 for wrong
+    /// usage, a wrong configuration or an unknown name.
     Rollback {
         /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
         name: String,
@@ -123,13 +128,11 @@ fn name_of(build: &KeptBuild) -> String {
 
 /// Says whether a build of a file serves, and why the file's present content does not.
 fn state(entry: &HistoryEntry) -> String {
+    if let Some((build, reason)) = entry.refused_configuration() {
+        return format!("{} serves with its former `config`; with the present one: {reason}", build.version);
+    }
     match (&entry.failure, entry.serving()) {
-        (Some(reason), Some(build)) => match reason.strip_prefix(NOT_ANEW) {
-            Some(reason) => {
-                format!("{} serves with its former `config`; with the present one: {reason}", build.version)
-            }
-            None => format!("{} serves; the file is not loaded: {reason}", build.version),
-        },
+        (Some(reason), Some(build)) => format!("{} serves; the file is not loaded: {reason}", build.version),
         (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
         (None, Some(_)) => "active".to_owned(),
         (None, None) => "removed".to_owned(),
@@ -142,7 +145,7 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
         Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
     })?;
     let Some(previous) = entry.rollback_target() else {
-        return Err(Failure::new(format!("{file}: there is no previous build to go back to")));
+        return Err(Failure::new(format!("{file}: there is no previous build to go back to{}", instead(entry))));
     };
     if let Some(own) = config.plugins.by_name.get(&previous.plugin)
         && let Err(misfit) = own.pins.check_component(file, &previous.sha256)
@@ -177,6 +180,22 @@ async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: b
     let short: String = previous.sha256.chars().take(12).collect();
     let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
     print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))
+}
+
+/// What helps a file in place of a rollback, behind the words that there is no build for one.
+fn instead(entry: &HistoryEntry) -> String {
+    if let Some((build, reason)) = entry.refused_configuration() {
+        return format!(
+            ". {} serves with its former `config`, because it cannot use the present one: {reason}. Mend \
+             [plugin.{}.config]: a running host reads it again",
+            name_of(build),
+            build.plugin
+        );
+    }
+    match &entry.failure {
+        Some(reason) => format!(". The file is not loaded: {reason}"),
+        None => String::new(),
+    }
 }
 
 /// The bytes of a file of the plugin folder. None if there is no such file.

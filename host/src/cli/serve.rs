@@ -14,11 +14,13 @@ use crate::operate::{AdminAccess, read_token};
 ///
 /// Refuses to start on a wrong configuration, an unreachable chain or facilitator, or the embedded
 /// development chain. A plugin that cannot be loaded is reported and the others are served. What is compiled is
-/// served at once, while other plugins are compiled. Ctrl-C and SIGTERM finish what is at work first; a second one
-/// ends at once, with 130 or 143.
+/// served at once, while other plugins are compiled. Ctrl-C and SIGTERM finish what is at work first.
 ///
 /// A changed configuration takes effect without a restart, as far as that can be; SIGHUP reads it at once, and
 /// files of secrets as well. What is wrong with it is logged, and changes nothing.
+///
+/// Ends with 0 after Ctrl-C or SIGTERM (a second one ends at once, with 130 or 143), 1 if it cannot start, 2 for wrong
+/// usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct ServeArgs {
     /// The configuration; see host/docs/configuration.md.

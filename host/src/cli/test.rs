@@ -30,7 +30,7 @@ pub use self::report::Suite;
 /// Paid, it answers with the declared media type, and the output schema holds. The same payment gets the same answer
 /// again, and is charged once.
 ///
-/// Exits with 0 if everything passed, 1 if something failed, 2 for wrong usage, 65 if the plugin cannot be built, 69 if a
+/// Ends with 0 if everything passed, 1 if something failed, 2 for wrong usage, 65 if the plugin cannot be built, 69 if a
 /// tool is missing, 70 if a tool failed, and 74 if a file cannot be read or written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct TestArgs {

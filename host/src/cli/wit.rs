@@ -7,7 +7,8 @@ use super::{Failure, print};
 /// Write the WIT of the contract with plugins, and of WASI, into a folder.
 ///
 /// DIR has the worlds on WASI 0.2, and DIR/p3 those on WASI 0.3. There are no links, so it can be copied.
-/// Ends with 74 if a file cannot be written.
+///
+/// Ends with 0 if the files are written, 2 for wrong usage, 74 if a file cannot be written.
 #[derive(clap::Args, Clone, Debug)]
 pub struct WitArgs {
     /// The folder. Files of these names in it are replaced; folders that are links are refused.

@@ -9,7 +9,7 @@ use coinslot_facilitator::local::{Gas, Local};
 use coinslot_x402::Network;
 
 use super::error::HostError;
-use super::{Host, HostOptions, keys, load, tls};
+use super::{Host, HostOptions, facilitators, keys, load, policies, tls};
 use crate::catalog::{Catalog, HistoryFile};
 use crate::config::Config;
 
@@ -23,8 +23,10 @@ pub struct HostCheck {
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
-    /// The facilitators in this process.
+    /// The facilitators in this process that are connected.
     pub locals: Vec<LocalCheck>,
+    /// The reasons why a host would not start: certificate, secrets, key of receipts, facilitators.
+    pub problems: Vec<HostError>,
 }
 
 /// The findings about a facilitator in this process.
@@ -50,11 +52,20 @@ impl LocalCheck {
 impl Host {
     /// Does what [`Host::build`] does, but opens no ledger and changes no history of builds: a running host has them
     /// open. Of the options only the compiler, the chains and the address count.
+    ///
+    /// A problem ends the check only if nothing can be loaded after it: an operator who mends a configuration wants to
+    /// read all that is wrong with it, and a facilitator that is down hides nothing about the plugins.
     pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
-        tls(&config.server)?;
-        let receipts = keys::receipts(&config.payment)?;
+        let (policies, without_secrets) = policies::read_present(&config.plugins);
+        let mut problems: Vec<HostError> = tls(&config.server).err().into_iter().chain(without_secrets).collect();
+        let receipts = keys::receipts(&config.payment).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         // The ledger has the tag. A check sends nothing, and needs none.
-        let mut loaded = load(config, options, Seller::random(SenderKind::Host)).await?;
+        let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host)).await;
+        problems.extend(attempt.problems);
+        let mut loaded = load(config, options, policies, attempt.facilitators)?;
         // A history that cannot be read is begun anew by a host.
         let history = config.state.history();
         let served = HistoryFile::read(&history).unwrap_or_default();
@@ -62,7 +73,10 @@ impl Host {
         let report = loaded.settle().await?;
         let mut locals = Vec::new();
         for (name, local) in &loaded.facilitators.locals {
-            locals.push(LocalCheck::of(name, local).await?);
+            match LocalCheck::of(name, local).await {
+                Ok(local) => locals.push(local),
+                Err(problem) => problems.push(problem),
+            }
         }
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
@@ -70,6 +84,7 @@ impl Host {
             unknown_plugins: loaded.folder.unknown_plugins(),
             receipts: receipts.map(|key| key.address()),
             locals,
+            problems,
         })
     }
 }

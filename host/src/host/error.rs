@@ -25,6 +25,18 @@ pub enum HostError {
 }
 
 impl HostError {
+    /// One error for several: that of the configuration, which has to be mended first, or else all of them.
+    pub(super) fn joined(mut problems: Vec<Self>) -> Option<Self> {
+        if let Some(at) = problems.iter().position(|problem| matches!(problem, Self::Config(_))) {
+            return Some(problems.swap_remove(at));
+        }
+        if problems.len() < 2 {
+            return problems.pop();
+        }
+        let said: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        Some(Self::Facilitator(said.join("; ")))
+    }
+
     /// An error of the ledger, whose message names its file.
     pub(super) fn ledger(error: impl std::fmt::Display) -> Self {
         Self::Ledger(error.to_string())

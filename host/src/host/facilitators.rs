@@ -4,7 +4,7 @@
 mod local;
 mod remote;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coinslot_facilitator::local::Local;
@@ -49,46 +49,96 @@ struct Connection {
     silent: Option<RemoteError>,
 }
 
+/// The connected facilitators, and the reasons why others are not connected.
+pub(super) struct Attempt {
+    pub(super) facilitators: Facilitators,
+    /// Each reason once, in the order of the configuration.
+    pub(super) problems: Vec<HostError>,
+}
+
 /// Connects all facilitators. A facilitator over HTTP may be down if another one settles the same assets.
 pub(super) async fn connect(config: &Config, chains: Chains, seller: Seller) -> Result<Facilitators, HostError> {
-    let connections = connections(config, chains, seller).await?;
+    let Attempt { facilitators, problems } = try_connect(config, chains, seller).await;
+    HostError::joined(problems).map_or(Ok(facilitators), Err)
+}
+
+/// Connects the facilitators that can be connected. An asset that no connected facilitator settles is offered as it is
+/// configured, and has no payment method: with a problem, the result serves for checks alone.
+pub(super) async fn try_connect(config: &Config, chains: Chains, seller: Seller) -> Attempt {
+    let (connections, mut problems) = connections(config, chains, seller).await;
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     let (mut payment_methods, mut accepts) = (Vec::new(), Vec::new());
     for AcceptConfig { accept, facilitators } in &config.payment.accepts {
-        let members = members(accept, facilitators, &connections)?;
-        let facilitator = match members[..] {
-            [only] => Arc::clone(&only.alone),
-            // Assets with the same facilitators share a pool, and with it the memory of where a payment was sent.
-            _ => {
-                let pool = || Arc::new(FacilitatorPool::new(members.iter().map(|one| one.member.clone()).collect()));
-                Arc::clone(pools.entry(facilitators).or_insert_with(|| pool()))
+        // What a facilitator lacks that has a problem is known.
+        let has_problem =
+            |name: &String| config.payment.facilitators.contains_key(name) && !connections.contains_key(name.as_str());
+        if facilitators.iter().any(has_problem) {
+            accepts.push(accept.clone());
+            continue;
+        }
+        match settling(accept, facilitators, &connections, &mut pools) {
+            Ok((method, versions)) => {
+                payment_methods.push(method);
+                accepts.push(Accept { versions, ..accept.clone() });
             }
-        };
-        payment_methods.push(payment_method(accept, facilitator, &members)?);
-        accepts.push(Accept { versions: versions(accept, &members)?, ..accept.clone() });
+            Err(problem) => {
+                problems.push(problem);
+                accepts.push(accept.clone());
+            }
+        }
     }
+    // A facilitator that is silent is so for each of its assets.
+    let mut said = BTreeSet::new();
+    problems.retain(|problem| said.insert(problem.to_string()));
     let locals = connections.into_iter().filter_map(|(name, connection)| Some((name.to_owned(), connection.local?)));
     let locals = locals.collect();
-    Ok(Facilitators { payment_methods, accepts, locals })
+    Attempt { facilitators: Facilitators { payment_methods, accepts, locals }, problems }
 }
 
-async fn connections(config: &Config, chains: Chains, seller: Seller) -> Result<BTreeMap<&str, Connection>, HostError> {
-    let mut connections = BTreeMap::new();
+/// The way in which an asset is settled, and the x402 versions in which it is offered.
+fn settling<'c>(
+    accept: &Accept,
+    names: &'c [String],
+    connections: &BTreeMap<&str, Connection>,
+    pools: &mut BTreeMap<&'c [String], Arc<dyn Facilitator>>,
+) -> Result<(PaymentMethod, Versions), HostError> {
+    let members = members(accept, names, connections)?;
+    let facilitator = match members[..] {
+        [only] => Arc::clone(&only.alone),
+        // Assets with the same facilitators share a pool, and with it the memory of where a payment was sent.
+        _ => {
+            let pool = || Arc::new(FacilitatorPool::new(members.iter().map(|one| one.member.clone()).collect()));
+            Arc::clone(pools.entry(names).or_insert_with(|| pool()))
+        }
+    };
+    Ok((payment_method(accept, facilitator, &members)?, versions(accept, &members)?))
+}
+
+/// Connects each facilitator. Those with a problem are not among the connections.
+async fn connections(config: &Config, chains: Chains, seller: Seller) -> (BTreeMap<&str, Connection>, Vec<HostError>) {
+    let (mut connections, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, facilitator) in &config.payment.facilitators {
         let of_it = config.payment.accepts.iter().filter(|entry| entry.facilitators.contains(name));
         let accepts: Vec<&Accept> = of_it.map(|entry| &entry.accept).collect();
         if accepts.is_empty() {
-            return Err(HostError::Config(format!("facilitator.{name} settles nothing: no [[accept]] names it")));
+            let problem = format!("facilitator.{name} settles nothing: no [[accept]] names it");
+            problems.push(HostError::Config(problem));
+            continue;
         }
         let connection = match facilitator {
             FacilitatorConfig::Local(local) => {
-                local::connect(name, local, &accepts, &config.state, SettlingFor { chains, seller }).await?
+                local::connect(name, local, &accepts, &config.state, SettlingFor { chains, seller }).await
             }
-            FacilitatorConfig::Remote(remote) => remote::connect(name, remote, &accepts, seller).await?,
+            FacilitatorConfig::Remote(remote) => remote::connect(name, remote, &accepts, seller).await,
         };
-        connections.insert(name.as_str(), connection);
+        match connection {
+            Ok(connection) => {
+                connections.insert(name.as_str(), connection);
+            }
+            Err(problem) => problems.push(problem),
+        }
     }
-    Ok(connections)
+    (connections, problems)
 }
 
 /// The connections that settle an asset. One facilitator that answers is enough to sell; the others are asked again

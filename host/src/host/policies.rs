@@ -12,6 +12,12 @@ use crate::payment::least_budget;
 
 /// The limits and grants of all plugins. Fails with every secret that is missing or cannot be a header's value.
 pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> {
+    let (policies, problem) = read_present(config);
+    problem.map_or(Ok(policies), Err)
+}
+
+/// The limits and grants of all plugins without the secrets that [`read`] fails for, and its error.
+pub(super) fn read_present(config: &PluginsConfig) -> (PluginPolicies, Option<HostError>) {
     let mut problems = Vec::new();
     let mut policies = PluginPolicies { limits: config.limits.clone(), ..PluginPolicies::default() };
     for (name, plugin) in &config.by_name {
@@ -19,7 +25,8 @@ pub(super) fn read(config: &PluginsConfig) -> Result<PluginPolicies, HostError> 
         problems.extend(missing.into_iter().map(|problem| format!("plugin.{name}{problem}")));
         policies.plugins.insert(name.clone(), PluginPolicy { limits: plugin.limits.clone(), grants });
     }
-    if problems.is_empty() { Ok(policies) } else { Err(HostError::Config(problems.join("\n"))) }
+    let problem = (!problems.is_empty()).then(|| HostError::Config(problems.join("\n")));
+    (policies, problem)
 }
 
 /// The conditions of the operator for single plugins, by name.

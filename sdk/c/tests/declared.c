@@ -82,6 +82,35 @@ void test_manifest(void) {
   CHECK_TEXT(mistake(), "POST /a/{one}: it has no handler");
   last->handler = handler;
 
+  coinslot_declared_at(last, "shop.c", 7);
+  last->path = "/a/fixed";
+  last->method = "GET";
+  last->price = "1e3";
+  last->returns = "[";
+  CHECK_TEXT(mistake(),
+             "shop.c:7: GET /a/fixed: it is declared twice, first at endpoint 2: keep one of them\n"
+             "shop.c:7: GET /a/fixed: its price \"1e3\" is no amount: write \"0.001\" or \"0.001 USDC\"\n"
+             "shop.c:7: GET /a/fixed: the schema `returns` is not JSON: [");
+  last->returns = NULL;
+  /* One mistake is that of the path. */
+  last->path = "a";
+  const struct {
+    const char *price;
+    bool is_good;
+  } prices[] = {{"1", true},       {"0.000001", true},    {"0.0000010 USDC", true}, {"0.0000001 DAI", true},
+                {"free", true},    {"up-to 0.5", true},   {"0.0000001", false},     {"0.0000001 USDC", false},
+                {".5", false},     {"5.", false},         {"1 ", false},            {"1 A B", false},
+                {" 1", false},     {"up-to 1e3", false},  {"-1", false},            {"1,5", false}};
+  for (size_t i = 0; i < sizeof(prices) / sizeof(*prices); i++) {
+    last->price = prices[i].price;
+    const char *of_price = strchr(mistake(), '\n');
+    if ((of_price == NULL) != prices[i].is_good) fprintf(stderr, "\"%s\"\n", prices[i].price);
+    CHECK((of_price == NULL) == prices[i].is_good);
+  }
+  last->path = "/a/{one}";
+  last->method = "POST";
+  last->price = "free";
+
   coinslot_request request = {.endpoint = last};
   coinslot_refuse(&request, 402, "Not A Code", "Pay\xff");
   CHECK(request.status == 500 && strstr(logged, "no code") != NULL);

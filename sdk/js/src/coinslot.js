@@ -2,9 +2,9 @@
 
 import { install } from './web/globals.js';
 
-import pkg from 'coinslot:package';
 import { declare, mistake } from './endpoint.js';
 import { host } from './host.js';
+import { info } from './info.js';
 import { refuseOutsideHandler } from './phase.js';
 
 export { Refusal } from './refusal.js';
@@ -18,8 +18,6 @@ export const post = (path, options, handler) => declare('POST', path, options, h
 export const put = (path, options, handler) => declare('PUT', path, options, handler);
 export const patch = (path, options, handler) => declare('PATCH', path, options, handler);
 export const del = (path, options, handler) => declare('DELETE', path, options, handler);
-
-export const info = { name: pkg.name, version: pkg.version, onLoad: undefined };
 
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 const VERSION = /^\d+\.\d+\.\d+(-[0-9A-Za-z.-]+)?(\+[0-9A-Za-z.-]+)?$/;

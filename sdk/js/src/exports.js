@@ -4,7 +4,7 @@
 import './coinslot.js';
 import 'coinslot:entry';
 
-import { info } from './coinslot.js';
+import { info } from './info.js';
 import { endpoints } from './endpoint.js';
 import { host } from './host.js';
 import { makeManifest } from './manifest.js';

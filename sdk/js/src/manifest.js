@@ -1,7 +1,7 @@
 // Makes the manifest: what this plugin sells, as the host reads it.
 
-import { info } from './coinslot.js';
 import { endpoints, seal } from './endpoint.js';
+import { info } from './info.js';
 import { inputSchema } from './schema.js';
 import { encodeUtf8 } from './web/encoding.js';
 

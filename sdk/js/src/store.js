@@ -1,11 +1,12 @@
 // Calls the key-value store of this plugin, which outlives requests. The operator grants it, with a quota.
 
 import { host } from './host.js';
+import { table } from './info.js';
 import { refuseOutsideHandler } from './phase.js';
 import { asBytes, decodeUtf8, encodeUtf8 } from './web/encoding.js';
 
-const DENIED =
-  "the operator has not granted this plugin a key-value store: [plugin.NAME] keyvalue = true in the host's configuration";
+const denied = () =>
+  `the operator has not granted this plugin a key-value store: ${table()} keyvalue = true in the host's configuration`;
 
 // How often an update is tried before it fails.
 const MOST_UPDATES = 100;
@@ -17,7 +18,7 @@ function attempt(what, run) {
   } catch (error) {
     const { tag, val } = error?.payload ?? {};
     if (tag === undefined) throw error;
-    const reason = tag === 'access-denied' ? DENIED : (val ?? tag.replaceAll('-', ' '));
+    const reason = tag === 'access-denied' ? denied() : (val ?? tag.replaceAll('-', ' '));
     throw new Error(`${what} failed: ${reason}`);
   }
 }

@@ -423,7 +423,7 @@ test('receipt, charge, config and store reach the host', async () => {
   await ask('GET /store');
   assert.match(
     lines[0],
-    /store\.get\('x'\) failed: the operator has not granted this plugin a key-value store: \[plugin\.NAME\] keyvalue = true/,
+    /store\.get\('x'\) failed: the operator has not granted this plugin a key-value store: \[plugin\.quote-of-day\] keyvalue = true/,
   );
   Object.assign(host, real);
 });

@@ -100,8 +100,13 @@ test('an error of the host says what to do', async () => {
   await assert.rejects(() => fetch('https://a.b/c'), {
     name: 'TypeError',
     message:
-      /^fetch GET https:\/\/a\.b\/c failed: HTTP request denied: the operator has not allowed this origin: \[plugin\.NAME\] http = /,
+      /^fetch GET https:\/\/a\.b\/c failed: HTTP request denied: the operator has not allowed this origin: \[plugin\.quote-of-day\] http = \["https:\/\/a\.b"\]$/,
   });
+  fail('destination-IP-prohibited');
+  await assert.rejects(
+    () => fetch('http://a.b:81/c'),
+    /: \[plugin\.quote-of-day\] http = \[\{ origin = "http:\/\/a\.b:81", private = true \}\]$/,
+  );
   fail('connection-refused');
   await assert.rejects(() => fetch('https://a.b'), /failed: connection refused$/);
   fail('internal-error', 'odd');

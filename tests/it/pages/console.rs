@@ -29,6 +29,10 @@ pub(super) struct Terminal {
     /// Where it listens for operators.
     admin: Option<String>,
     host: Option<Child>,
+    /// Texts of the page, and what stands in their place here.
+    replaced: Vec<(String, String)>,
+    /// Processes that run beside the host.
+    beside: Vec<Child>,
 }
 
 impl Terminal {
@@ -36,7 +40,22 @@ impl Terminal {
         let programs = tempfile::tempdir().expect("a folder");
         std::os::unix::fs::symlink(binary(), programs.path().join("coinslot")).expect("a link");
         let (exports, files) = (Vec::new(), Vec::new());
-        Self { dir: dir.to_owned(), programs, exports, files, address: None, admin: None, host: None }
+        let (replaced, beside) = (Vec::new(), Vec::new());
+        Self { dir: dir.to_owned(), programs, exports, files, address: None, admin: None, host: None, replaced, beside }
+    }
+
+    /// Has a text of the page, such as an address, be another one in commands and files. A page with such texts may
+    /// start several processes.
+    pub(super) fn replace(&mut self, text: &str, by: &str) {
+        self.replaced.push((text.to_owned(), by.to_owned()));
+    }
+
+    fn with_replaced(&self, text: &str) -> String {
+        self.replaced.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to))
+    }
+
+    fn as_on_page(&self, text: &str) -> String {
+        self.replaced.iter().fold(text.to_owned(), |text, (from, to)| text.replace(to, from))
     }
 
     /// Names a host that runs already, in this folder. Its files stay as they are.
@@ -99,6 +118,9 @@ impl Terminal {
         if !plain.starts_with("coinslot new") && self.address.is_none() {
             self.write_files();
         }
+        if plain.starts_with("coinslot facilitator") || (plain == "coinslot serve" && !self.replaced.is_empty()) {
+            return self.start_beside(place, plain, shown);
+        }
         if plain.starts_with("export ") {
             return self.exports.push(plain.to_owned());
         }
@@ -109,13 +131,14 @@ impl Terminal {
             return is_printed(place, shown, &fs::read_to_string(self.dir.join("log")).expect("the host's log"));
         }
         let address = self.address.as_deref().unwrap_or(ADDRESS);
+        let command = self.with_replaced(&command);
         let script = format!(
             "{}\n{}",
             self.exports.join("\n"),
             command.replace(ADDRESS, address).replace(ADMIN, self.admin.as_deref().unwrap_or(ADMIN))
         );
         let output = self.bash(&script).stderr(Stdio::inherit()).output().expect("bash");
-        let printed = String::from_utf8_lossy(&output.stdout).replace(address, ADDRESS);
+        let printed = self.as_on_page(&String::from_utf8_lossy(&output.stdout).replace(address, ADDRESS));
         let is_refused = shown.iter().any(|line| line.starts_with("coinslot: "));
         assert_eq!(output.status.success(), !is_refused, "{place}: {command}\n{printed}");
         is_printed(place, shown, &printed);
@@ -133,14 +156,14 @@ impl Terminal {
         for (name, text) in std::mem::take(&mut self.files) {
             let path = self.dir.join(name);
             fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
-            fs::write(path, text).expect("a file");
+            fs::write(path, self.with_replaced(&text)).expect("a file");
         }
     }
 
     /// Starts a host on a free port, and waits until it serves all its plugins.
     fn start(&mut self, place: &str, command: &str) {
         let log = fs::File::create(self.dir.join("log")).expect("a log");
-        let mut host = self.bash(&format!("exec {command} --listen 127.0.0.1:0"));
+        let mut host = self.bash(&format!("exec {} --listen 127.0.0.1:0", self.with_replaced(command)));
         self.host = Some(host.stdout(log).spawn().expect("bash"));
         let deadline = Instant::now() + Duration::from_secs(300);
         while self.address.is_none() {
@@ -157,8 +180,33 @@ impl Terminal {
     }
 }
 
+impl Terminal {
+    /// Starts a process beside the host, and waits until it says where it listens.
+    fn start_beside(&mut self, place: &str, command: &str, shown: &[&str]) {
+        let path = self.dir.join(format!("{}.log", command.split(' ').nth(1).expect("a command")));
+        let log = fs::File::create(&path).expect("a log");
+        let command = self.with_replaced(command);
+        let mut process = self.bash(&format!("{}\nexec {command}", self.exports.join("\n")));
+        self.beside.push(process.stdout(log).spawn().expect("bash"));
+        let deadline = Instant::now() + Duration::from_secs(300);
+        loop {
+            let log = self.as_on_page(&fs::read_to_string(&path).unwrap_or_default());
+            if log.lines().any(|line| line.contains(" on http://")) {
+                return is_printed(place, shown, &log);
+            }
+            let ended = self.beside.last_mut().and_then(|process| process.try_wait().ok().flatten());
+            assert!(ended.is_none() && Instant::now() < deadline, "{place}: {command}: {ended:?}\n{log}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
 impl Drop for Terminal {
     fn drop(&mut self) {
+        for process in &mut self.beside {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
         if let Some(host) = &mut self.host {
             let _ = host.kill();
             let _ = host.wait();

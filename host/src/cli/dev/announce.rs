@@ -1,24 +1,23 @@
 //! Prints what `coinslot dev` serves, from the first plugin on, and keeps dev.json in step with it.
 
+mod welcome;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coinslot_base::text::printable;
 use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
+use self::welcome::paid;
 use super::chain::{self, DevChain};
 use super::changes::PluginSummary;
 use super::compiled_files::CompiledFiles;
 use super::rebuild::DevEvent;
-use super::sample;
 use crate::catalog::{Catalog, ScanReport};
 use crate::cli::build::compile::BuildResult;
-use crate::cli::routes::routes;
 use crate::cli::{Failure, print};
-use crate::endpoint::{Access, Endpoint};
 use crate::host::{Host, unknown_plugin};
 
 /// Follows the events of `coinslot dev`.
@@ -283,49 +282,4 @@ impl Announcer {
     fn write(&self) -> Result<(), Failure> {
         chain::write(&self.state, &self.url, &self.chain.facts(), &self.catalog.load(), self.complete)
     }
-
-    async fn announce(&self) {
-        let catalog = self.catalog.load_full();
-        self.print(&format!("\n{}\n", routes(&catalog)));
-        self.print(&format!("serving on  {}", self.url));
-        self.print(&format!("chain       {} (a stand-in for Base Sepolia; nothing on it is money)", self.chain.rpc()));
-        self.print(&format!("accounts    from the seed {}", self.chain.seed()));
-        for (role, address, balance) in self.chain.balances().await {
-            self.print(&format!("{role:<11} {address}  {balance}"));
-        }
-        let names: BTreeSet<&str> =
-            self.unbuilt.keys().chain(&self.refused).map(|name| name.trim_end_matches(".wasm")).collect();
-        if !names.is_empty() {
-            let names: Vec<&str> = names.into_iter().collect();
-            self.print(&format!("not served  {}: see above", names.join(", ")));
-        }
-        if !self.complete {
-            self.print("the other plugins follow as they are built");
-        } else if paid(&catalog).is_empty() {
-            let example = self.plugins.join("shop");
-            self.print(&format!(
-                "\nno paid endpoint is served yet: put a plugin into the plugins folder, as `coinslot new {}` does\n",
-                printable(&example.to_string_lossy())
-            ));
-        }
-    }
-
-    /// The command that pays for an endpoint; or the start of one, if nobody but the payer knows what the endpoint
-    /// takes.
-    fn pay_lines(&self, paid: &[Arc<Endpoint>]) -> String {
-        let program = sample::program();
-        match (sample::pay_line(&self.url, &self.state.join("dev.json"), paid), paid.first()) {
-            (Some(line), _) => format!("\nnow pay for one:\n\n  {program} {line}\n"),
-            (None, Some(endpoint)) => format!(
-                "\nnow pay for one, with an input that fits its schema:\n\n  {program} pay -X {} {}{}\n",
-                endpoint.method, self.url, endpoint.path
-            ),
-            (None, None) => String::new(),
-        }
-    }
-}
-
-fn paid(catalog: &Catalog) -> Vec<Arc<Endpoint>> {
-    let endpoints = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
-    endpoints.filter(|endpoint| matches!(endpoint.access, Access::Paid(_))).cloned().collect()
 }

@@ -102,7 +102,7 @@ impl ExampleRequest {
             None => (None, Vec::new()),
         };
         let media_type = media_type.and_then(|media| HeaderValue::from_str(&media).ok());
-        let value = input.get("body").filter(|_| form::is_implied(body_schema(endpoint)));
+        let value = input.get("body").filter(|_| form::is_implied(endpoint, body_schema(endpoint)));
         let value = value.map(|value| value.to_string().into_bytes());
         Ok(Self { method: endpoint.method.clone(), target, media_type, body, params, value })
     }
@@ -216,7 +216,7 @@ fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
     match (body, media) {
         (Value::Object(fields), Some(form::URLENCODED)) => (media.map(str::to_owned), query(Some(fields)).into_bytes()),
         (Value::Object(fields), Some(form::MULTIPART)) => form::multipart(fields, schema),
-        (Value::Object(fields), _) if form::is_implied(schema) => form::multipart(fields, schema),
+        (Value::Object(fields), _) if form::is_implied(endpoint, schema) => form::multipart(fields, schema),
         (Value::String(text), Some(media)) if media != "application/json" => {
             (Some(media.to_owned()), text.clone().into_bytes())
         }
@@ -287,6 +287,30 @@ mod tests {
         assert_eq!(request.body, br#"{"text":"example"}"#);
         let forbidden = ExampleRequest::forbidden(&endpoint, &input).expect("something is forbidden");
         assert!(!forbidden.refusal.pointer.is_empty(), "{forbidden:?}");
+    }
+
+    /// The host answered 400 to the form, because it takes one only where the schema names it.
+    #[test]
+    fn a_body_with_a_file_is_a_form_where_it_is_taken() {
+        let body = |media: Value| {
+            let mut body = json!({ "type": "object", "required": ["image"], "properties": {
+                "image": { "type": "string", "format": "binary" }, "taken": { "type": "string", "format": "date" } } });
+            if !media.is_null() {
+                body["contentMediaType"] = media;
+            }
+            json!({ "properties": { "body": body }, "required": ["body"] })
+        };
+        let sent = |media: Value, extensions: &[(&str, &str)]| {
+            let (mut endpoint, input) = endpoint(Method::POST, "/a", body(media));
+            endpoint.extensions = extensions.iter().map(|(key, by)| ((*key).to_owned(), (*by).to_owned())).collect();
+            let request = ExampleRequest::of(&endpoint, Some(&input)).expect("a request");
+            let media = request.media_type.expect("a media type").to_str().expect("ASCII").to_owned();
+            media.split(';').next().unwrap_or_default().to_owned()
+        };
+        assert_eq!(sent(Value::Null, &[]), "application/json");
+        assert_eq!(sent(Value::Null, &[("input-check", "plugin")]), form::MULTIPART);
+        assert_eq!(sent(json!(form::MULTIPART), &[]), form::MULTIPART);
+        assert_eq!(sent(json!(form::URLENCODED), &[("input-check", "plugin")]), form::URLENCODED);
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::config::{KeySource, PluginConfig};
 pub(super) struct CapabilityRow {
     capability: Capability,
     asked: Vec<String>,
+    /// The imports are those of the language's engine, which has them in every plugin.
+    is_by_engine: bool,
     /// None if the plugin's name is not known.
     granted: Option<Vec<String>>,
 }
@@ -16,12 +18,17 @@ pub(super) struct CapabilityRow {
 impl CapabilityRow {
     pub(super) fn new(capability: Capability, inspection: &Inspection, own: Option<&PluginConfig>) -> Self {
         let asked = inspection.asks.iter().filter(|ask| ask.capability == capability).map(|ask| ask.name.clone());
-        Self { capability, asked: asked.collect(), granted: own.map(|own| granted(capability, own)) }
+        let is_by_engine = inspection.language.as_deref().is_some_and(has_engine);
+        Self { capability, asked: asked.collect(), is_by_engine, granted: own.map(|own| granted(capability, own)) }
     }
 
     pub(super) fn line(&self) -> String {
-        let asked =
-            if self.asked.is_empty() { "not asked".to_owned() } else { format!("asked ({})", self.asked.join(", ")) };
+        let names = self.asked.join(", ");
+        let asked = match (self.asked.is_empty(), self.is_by_engine) {
+            (true, _) => "not asked".to_owned(),
+            (false, true) => format!("imported by the engine, used or not ({names})"),
+            (false, false) => format!("asked ({names})"),
+        };
         let granted = match &self.granted {
             None => "not known without its name".to_owned(),
             Some(list) => or_none(list.clone()),
@@ -30,8 +37,13 @@ impl CapabilityRow {
     }
 
     pub(super) fn json(&self) -> serde_json::Value {
-        serde_json::json!({ "name": self.capability, "asked": self.asked, "granted": self.granted })
+        serde_json::json!({ "name": self.capability, "asked": self.asked, "byEngine": self.is_by_engine, "granted": self.granted })
     }
+}
+
+/// Returns whether plugins in a language carry its engine, whose imports tell nothing about the plugin.
+fn has_engine(language: &str) -> bool {
+    ["javascript", "typescript", "python"].contains(&language.to_ascii_lowercase().as_str())
 }
 
 /// The grants as names and numbers, without the values of secrets and of the configuration.

@@ -14,21 +14,21 @@ use crate::operate::units::{Units, network_label};
 ///
 /// Nothing was charged, and each can be used again: it is among `payments` only if that has happened. The ledger keeps
 /// the newest ten thousand.
+///
+/// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub(super) struct FailedArgs {
-    #[command(flatten)]
-    source: Source,
     /// At most so many.
     #[arg(long, default_value_t = 100)]
     limit: u32,
 }
 
-pub(super) fn run(args: &FailedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (reader, units) = args.source.open()?;
+pub(super) fn run(source: &Source, args: &FailedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = source.open()?;
     let headings = &["TIME", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
     let names = records::names::<FailureRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut records = RecordWriter::new(args.source.format(), &names, headings);
+    let mut records = RecordWriter::new(source.format(), &names, headings);
     for row in reader.failures(args.limit) {
         let row = row.map_err(failed)?;
         records.add(out, || records::values(&FailureRecord::of(&row, &units)), || cells(&row, &units))?;

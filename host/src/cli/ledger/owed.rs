@@ -12,14 +12,13 @@ use crate::operate::time;
 use crate::operate::units::{Units, network_label};
 
 /// List payments that were received and bought nothing yet, the oldest first.
+///
+/// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
-pub(super) struct OwedArgs {
-    #[command(flatten)]
-    source: Source,
-}
+pub(super) struct OwedArgs {}
 
-pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (reader, units) = args.source.open()?;
+pub(super) fn run(source: &Source, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = source.open()?;
     let filter = Filter { states: vec![PaymentState::Owed], order: ClaimOrder::OldestFirst, ..Filter::default() };
     let mut selection = reader.select(&filter).map_err(failed)?;
     let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<PaymentRow>, _>>().map_err(failed)?;
@@ -28,7 +27,7 @@ pub(super) fn run(args: &OwedArgs, out: &mut Output<'_>) -> Result<(), Failure> 
     let names = records::names::<OwedRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
-    let mut records = RecordWriter::new(args.source.format(), &names, headings);
+    let mut records = RecordWriter::new(source.format(), &names, headings);
     for row in &rows {
         records.add(out, || records::values(&OwedRecord::of(row, &units)), || cells(row, &units))?;
     }

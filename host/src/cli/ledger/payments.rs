@@ -18,10 +18,10 @@ use crate::operate::units::network_label;
 ///
 /// A payment that was given back is not among them: nothing was charged, and it can be used again. `failed` lists those
 /// whose plugin failed.
+///
+/// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub(super) struct PaymentsArgs {
-    #[command(flatten)]
-    source: Source,
     /// Only in this state; repeatable.
     #[arg(long, value_parser = state())]
     state: Vec<PaymentState>,
@@ -52,8 +52,8 @@ fn address(text: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (reader, units) = args.source.open()?;
+pub(super) fn run(source: &Source, args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = source.open()?;
     let filter = Filter {
         states: args.state.clone(),
         endpoint: args.endpoint.clone(),
@@ -68,7 +68,7 @@ pub(super) fn run(args: &PaymentsArgs, out: &mut Output<'_>) -> Result<(), Failu
     let names = records::names::<PaymentRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let headings = &["TIME", "STATE", "AMOUNT", "NETWORK", "ENDPOINT", "PAYER", "TRANSACTION", "PAYMENT"];
-    let mut records = RecordWriter::new(args.source.format(), &names, headings);
+    let mut records = RecordWriter::new(source.format(), &names, headings);
     let mut left = args.limit;
     let mut more = false;
     for row in selection.rows().map_err(failed)? {

@@ -38,11 +38,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// by authorisation that the chain shows to a receiver of the ledger or the configuration must be in
 /// the ledger, and be booked.
 ///
-/// Ends with 0 when everything agrees, 3 when something differs, 1 when it could not be compared.
+/// Ends with 0 if everything agrees, 1 if it could not be compared, 2 for wrong usage or a wrong configuration, 3 if
+/// something differs.
 #[derive(Args, Clone, Debug)]
 pub(super) struct ReconcileArgs {
-    #[command(flatten)]
-    source: Source,
     /// From this time on. Otherwise from the ledger's oldest payment, or the day after the last pruned one.
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<UnixTime>,
@@ -61,10 +60,10 @@ struct ChainView {
 }
 
 /// Compares every network, and writes the report. Fails with the exit code 3 if there are differences.
-pub(super) async fn run(args: ReconcileArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (file, config) = args.source.find()?;
+pub(super) async fn run(source: &Source, args: ReconcileArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (file, config) = source.find()?;
     let units = Units::of(config.as_ref());
-    let format = args.source.format();
+    let format = source.format();
     let (scopes, since) = scopes(&source::open(&file)?, config.as_ref(), args.since)?;
     let Some(since) = since else {
         return report::write(out, format, &[], &units);

@@ -15,10 +15,10 @@ use crate::operate::units::network_label;
 ///
 /// Payments that are settled, delivered or owed count, on the day (UTC) of their last change, and with
 /// them the totals of payments whose rows are pruned.
+///
+/// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub(super) struct RevenueArgs {
-    #[command(flatten)]
-    source: Source,
     /// The groups whose sums are shown.
     #[arg(long, default_value = "asset")]
     by: Grouping,
@@ -40,8 +40,8 @@ enum Grouping {
     Payer,
 }
 
-pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (reader, units) = args.source.open()?;
+pub(super) fn run(source: &Source, args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, units) = source.open()?;
     let (group, by) = match args.by {
         Grouping::Day => (GroupBy::Day, "day"),
         Grouping::Endpoint => (GroupBy::Endpoint, "endpoint"),
@@ -50,7 +50,7 @@ pub(super) fn run(args: &RevenueArgs, out: &mut Output<'_>) -> Result<(), Failur
         Grouping::Payer => (GroupBy::Payer, "payer"),
     };
     let earned = reader.earned(group, args.since, args.until).map_err(failed)?;
-    let format = args.source.format();
+    let format = source.format();
     let title = by.to_uppercase();
     let headings: &[&str] = match args.by {
         Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],

@@ -8,7 +8,7 @@ use clap::Args;
 use coinslot_ledger::reports::LedgerReader;
 
 use super::output::OutputFormat;
-use crate::cli::Failure;
+use crate::cli::{DEFAULT_CONFIG, Failure};
 use crate::config::Config;
 use crate::operate::units::Units;
 
@@ -18,31 +18,34 @@ const DEV_LEDGER: &str = ".coinslot/dev-ledger.db";
 /// The ledger, and the format of the report.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Source {
-    /// The configuration whose ledger it is.
-    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE", conflicts_with = "file")]
-    config: PathBuf,
+    /// The configuration whose ledger it is [default: coinslot.toml].
+    #[arg(short, long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
     /// The ledger's file itself.
-    #[arg(long, value_name = "LEDGER")]
+    #[arg(long, value_name = "LEDGER", global = true)]
     file: Option<PathBuf>,
     /// `table`, `json` (a line for each) or `csv`. A table on a terminal, JSON elsewhere.
-    #[arg(long)]
+    #[arg(long, global = true)]
     format: Option<OutputFormat>,
 }
 
 impl Source {
     /// Finds the ledger's file, with the configuration unless the file was named.
     pub(super) fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
-        if let Some(file) = &self.file {
-            return Ok((file.clone(), None));
-        }
-        if !self.config.exists() {
-            let shown = self.config.display();
+        let config = match (&self.file, &self.config) {
+            // One of them may stand before the report's name and the other behind it, which clap does not compare.
+            (Some(_), Some(_)) => return Err(Failure::usage("--file names the ledger itself: leave --config out")),
+            (Some(file), None) => return Ok((file.clone(), None)),
+            (None, config) => config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)),
+        };
+        if !config.exists() {
+            let shown = config.display();
             let of_dev = if Path::new(DEV_LEDGER).exists() { format!(", such as {DEV_LEDGER}") } else { String::new() };
             return Err(Failure::usage(format!(
                 "there is no {shown}: name the configuration with --config, or a ledger with --file{of_dev}"
             )));
         }
-        let config = Config::read(&self.config).map_err(|problems| Failure::usage(problems.to_string()))?;
+        let config = Config::read(config).map_err(|problems| Failure::usage(problems.to_string()))?;
         Ok((config.state.ledger(), Some(config)))
     }
 

@@ -159,6 +159,15 @@ impl SellerAnswer {
         Some(excerpt(&String::from_utf8_lossy(location), MOST_SHOWN))
     }
 
+    /// The status in words, with the target of a redirect.
+    pub(super) fn said(&self) -> String {
+        let status = self.status;
+        match self.redirect() {
+            Some(target) => format!("the server answered {status}, a redirect to {target} that was not followed"),
+            None => format!("the server answered {status}"),
+        }
+    }
+
     /// The methods that a server names which refuses the one of the request.
     pub(super) fn methods(&self) -> Option<String> {
         let methods = self.header("allow").filter(|_| self.status == 405)?;

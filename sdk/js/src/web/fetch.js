@@ -1,6 +1,7 @@
 // Implements fetch over the host's HTTP client. The operator allows origins, and the host adds secrets to requests.
 
 import { host } from '../host.js';
+import { table } from '../info.js';
 import { refuseOutsideHandler } from '../phase.js';
 import { describe, makeFields, makeMethod, readBody, readFields, sendBody } from '../wasi-http.js';
 import { CONTENT, RECEIVED, Request, Response, WHOLE } from './body.js';
@@ -20,13 +21,14 @@ function failure(request, reason, code) {
 }
 
 const ADVICE = {
-  'HTTP-request-denied': 'the operator has not allowed this origin: [plugin.NAME] http = ["https://.."]',
-  'destination-IP-prohibited': 'the address is private, and the operator has not allowed it',
+  'HTTP-request-denied': (origin) => `the operator has not allowed this origin: ${table()} http = ["${origin}"]`,
+  'destination-IP-prohibited': (origin) =>
+    `the address is private, and the operator has not allowed it: ${table()} http = [{ origin = "${origin}", private = true }]`,
 };
 
-function reasonOf(code) {
+function reasonOf(code, url) {
   const advice = ADVICE[code?.tag];
-  return advice ? `${describe(code)}: ${advice}` : describe(code);
+  return advice ? `${describe(code)}: ${advice(url.origin)}` : describe(code);
 }
 
 function requestOptions(signal) {
@@ -61,7 +63,7 @@ async function send(request, body) {
   } catch (error) {
     if (request.signal.aborted) throw request.signal.reason;
     const code = error?.payload ?? error;
-    throw failure(request, reasonOf(code), code);
+    throw failure(request, reasonOf(code, url), code);
   }
   return incoming;
 }

@@ -149,7 +149,8 @@ fn at(piece: &impl Spanned) -> Span {
     piece.span().resolved_at(Span::call_site())
 }
 
-/// Generates a macro whose name is the route: a second endpoint on the route defines it twice, which is an error.
+/// Generates a macro whose name is the route: a second endpoint on the route defines it twice, which is an error, also
+/// where `routes` does not see both.
 ///
 /// An exported macro lives at the crate's root wherever it is written, so the two endpoints may stand in different
 /// modules. The macro is spanned at the path, where the error then points.

@@ -19,6 +19,9 @@ mod price;
 /// Checks the signature of an endpoint.
 mod signature;
 
+/// Remembers the routes of the crate.
+mod routes;
+
 /// Generates the code of an endpoint.
 mod expand;
 
@@ -35,7 +38,11 @@ mod model;
 #[proc_macro_attribute]
 pub fn endpoint(attribute: TokenStream, item: TokenStream) -> TokenStream {
     let function = syn::parse_macro_input!(item as syn::ItemFn);
-    match syn::parse::<options::Options>(attribute).and_then(|o| expand::endpoint(o, &function)) {
+    let expanded = syn::parse::<options::Options>(attribute).and_then(|options| {
+        routes::claim(&options)?;
+        expand::endpoint(options, &function)
+    });
+    match expanded {
         Ok(tokens) => tokens.into(),
         Err(error) => {
             // The function stays, so that one mistake in the attribute is one error.

@@ -110,7 +110,13 @@ fn an_error_of_commonjs_has_the_file_the_line_and_the_column_of_its_author() {
     assert_eq!(told.lines().count(), 1, "{told}");
     let told =
         printed("import './c.cjs';", &[("c.cjs", "exports.a = 1;\nwith (Math) { abs(1) }\n")]).expect_err("sloppy");
-    assert!(told.starts_with("c.cjs:2:1: ") && told.contains("invalid keyword: with"), "{told}");
+    let rule = "'with' statements are not allowed: CommonJS becomes part of a module here, and runs in strict mode";
+    assert!(told.starts_with(&format!("c.cjs:2:1: {rule}\n")), "{told}");
+    for (sloppy, place) in [("var a = 010;", "c.cjs:1:9: "), ("var b; delete b;", "c.cjs:1:15: ")] {
+        let told = printed("import './c.cjs';", &[("c.cjs", &format!("{sloppy}\nexports.a = 1;\n"))]);
+        let told = told.expect_err("strict mode has no such statement");
+        assert!(told.starts_with(place) && told.contains(": CommonJS becomes part of a module here"), "{told}");
+    }
     let told = printed("import { shunk } from './c.cjs';\nshunk();", &[("c.cjs", "exports.chunk = 1;\n")])
         .expect_err("no name");
     assert!(told.starts_with("plugin.ts:1:10: `./c.cjs` has no `shunk`: it has chunk\n"), "{told}");

@@ -1,11 +1,11 @@
 //! Finds the compiled form of a component, and compiles it if there is none.
 //!
-//! # Two lanes
+//! # Two limits
 //!
-//! A compilation takes a tenth of a second or minutes, and nothing tells which before it ends. All begin in the quick
-//! lane. One that is not done in time moves to the slow lane; if that is full it is stopped, and begins anew when it
-//! has its turn there. So the quick lane is free again soon, whatever the folder holds, and only a component that is
-//! slow itself waits for slow ones.
+//! A compilation takes a tenth of a second or minutes, and nothing tells which before it ends. All begin with a permit of
+//! the limit on quick ones. One that is not done in time exchanges it for a permit of the limit on slow ones; if there is
+//! none it is stopped, and begins anew when it has its turn. So permits for quick ones are free again soon, whatever the
+//! folder holds, and only a component that is slow itself waits for slow ones.
 
 use std::collections::HashSet;
 use std::io;
@@ -23,7 +23,7 @@ use crate::instance::engine::{EngineKind, fingerprint};
 use crate::load::artifact::Artifacts;
 use crate::load::compile::{self, CompilePriority};
 
-/// The longest compilation in the quick lane.
+/// The longest compilation with a permit for quick ones.
 const QUICK: Duration = Duration::from_secs(5);
 
 /// The compiled components of one directory, and the compiler that adds to them.
@@ -34,7 +34,7 @@ pub(crate) struct ComponentCache {
     /// The executable whose subcommand `compile` compiles. None: a thread of this process does.
     compiler: Option<PathBuf>,
     priority: CompilePriority,
-    /// A permit of one of the lanes is held while a component is compiled.
+    /// A permit of one of the two is held while a component is compiled.
     quick: Semaphore,
     slow: Semaphore,
 }

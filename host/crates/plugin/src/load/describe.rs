@@ -24,6 +24,8 @@ const MEMORY: usize = 64 << 20;
 const CPU: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 const LOG: usize = 64 << 10;
+/// Bytes of the reasons with which a guest refuses to be loaded: enough for a line about each of 256 endpoints.
+const REASON: usize = 32 << 10;
 /// The name under which it prints, because its own may not be known yet.
 const LOADING: &str = "(loading)";
 /// Added to the reason of a component that saw no configuration, although there is some.
@@ -147,8 +149,18 @@ async fn ask(
             Err(problems) => Err(LoadError::Describe(problems.join("\n"))),
         },
         Err(reason) => {
-            Err(LoadError::Describe(format!("it refuses to be loaded: {}", printable(&bounded(reason, 2_000)))))
+            Err(LoadError::Describe(format!("it refuses to be loaded:{}", listed(&bounded(reason, REASON)))))
         }
+    }
+}
+
+/// The reasons of a guest behind a colon: one on the same line, and several on lines of their own. These are indented, so
+/// that none looks like a line of the host.
+fn listed(reasons: &str) -> String {
+    let lines: Vec<String> = reasons.lines().filter(|line| !line.trim().is_empty()).map(printable).collect();
+    match &lines[..] {
+        [only] => format!(" {only}"),
+        several => several.iter().flat_map(|line| ["\n  ", line]).collect(),
     }
 }
 

@@ -1,25 +1,17 @@
 //! Reads of a module what bundling changes: its imports, `import()`, `require`, and `process.env.NODE_ENV`.
 
+mod reader;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxc_allocator::Allocator;
-use oxc_ast::ast::{
-    Argument, ArrowFunctionExpression, AssignmentExpression, AssignmentTarget, BinaryExpression, BinaryOperator,
-    CallExpression, ConditionalExpression, ExportAllDeclaration, ExportFromDeclaration, Expression, Function,
-    IdentifierReference, IfStatement, ImportDeclaration, ImportDeclarationSpecifier, ImportExpression,
-    LogicalExpression, LogicalOperator, ObjectPropertyKind,
-};
-use oxc_ast_visit::{Visit, walk};
+use oxc_ast_visit::Visit;
 use oxc_parser::Parser;
-use oxc_semantic::{Scoping, SemanticBuilder};
-use oxc_span::{GetSpan, SourceType, Span};
-use oxc_syntax::scope::ScopeFlags;
+use oxc_semantic::SemanticBuilder;
+use oxc_span::SourceType;
 
+use self::reader::Reader;
 use super::super::typescript;
-
-/// The value of `process.env.NODE_ENV`, as in every bundle for production.
-const NODE_ENV: &str = "production";
-const NODE_ENV_EXPRESSION: [&str; 3] = ["process", "env", "NODE_ENV"];
 
 /// A place in a text, in bytes.
 pub(super) type Place = (usize, usize);
@@ -81,233 +73,15 @@ pub(super) fn is_module(text: &str) -> bool {
     Parser::new(&allocator, text, SourceType::mjs()).parse().module_record.has_module_syntax
 }
 
-/// The first fault of a module's text, with its place.
+/// The first fault of a module's text, with its place: of its grammar, or else of the rules of strict mode.
 pub(super) fn fault(text: &str) -> Option<(String, Place)> {
     let allocator = Allocator::default();
-    let error = Parser::new(&allocator, text, SourceType::mjs()).parse().diagnostics.into_iter().next()?;
+    let parsed = Parser::new(&allocator, text, SourceType::mjs()).parse();
+    let of_grammar = parsed.diagnostics.into_iter().next();
+    let error = of_grammar.or_else(|| {
+        let checked = SemanticBuilder::new().with_check_syntax_error(true).build(&parsed.program);
+        checked.diagnostics.into_iter().next()
+    })?;
     let at = error.labels.first().map_or((0, 1), |at| (at.offset() as usize, (at.offset() + at.len()) as usize));
     Some((error.message.to_string(), at))
-}
-
-struct Reader<'s> {
-    text: &'s str,
-    scoping: &'s Scoping,
-    /// The number of functions around the node that is visited.
-    functions: usize,
-    found: Syntax,
-}
-
-fn place(span: Span) -> Place {
-    (span.start as usize, span.end as usize)
-}
-
-impl Reader<'_> {
-    fn is_global(&self, name: &IdentifierReference<'_>) -> bool {
-        name.reference_id.get().is_none_or(|id| !self.scoping.has_binding(id))
-    }
-
-    fn is_global_named(&self, expression: &Expression<'_>, name: &str) -> bool {
-        matches!(expression, Expression::Identifier(it) if it.name == name && self.is_global(it))
-    }
-
-    fn is_node_env(&self, expression: &Expression<'_>) -> bool {
-        let Expression::StaticMemberExpression(variable) = expression else { return false };
-        let Expression::StaticMemberExpression(env) = &variable.object else { return false };
-        let [process, env_name, node_env] = NODE_ENV_EXPRESSION;
-        variable.property.name == node_env
-            && env.property.name == env_name
-            && self.is_global_named(&env.object, process)
-    }
-
-    /// The value of a comparison of `process.env.NODE_ENV`, which decides whether what it guards is bundled.
-    fn known(&self, test: &Expression<'_>) -> Option<bool> {
-        let Expression::BinaryExpression(it) = test.get_inner_expression() else { return None };
-        let BinaryExpression { left, right, operator, .. } = &**it;
-        let other = match (left, right) {
-            (left, Expression::StringLiteral(other)) if self.is_node_env(left) => other,
-            (Expression::StringLiteral(other), right) if self.is_node_env(right) => other,
-            _ => return None,
-        };
-        let is_equal = other.value == NODE_ENV;
-        match operator {
-            BinaryOperator::Equality | BinaryOperator::StrictEquality => Some(is_equal),
-            BinaryOperator::Inequality | BinaryOperator::StrictInequality => Some(!is_equal),
-            _ => None,
-        }
-    }
-
-    /// The specifier of `require('..')`.
-    fn required(&self, it: &CallExpression<'_>) -> Option<String> {
-        match it.arguments.first() {
-            Some(Argument::StringLiteral(specifier)) if self.is_global_named(&it.callee, "require") => {
-                Some(specifier.value.to_string())
-            }
-            _ => None,
-        }
-    }
-
-    fn is_exports(&self, expression: &Expression<'_>) -> bool {
-        self.is_global_named(expression, "exports")
-            || matches!(expression, Expression::StaticMemberExpression(it) if self.is_module_exports(&it.object, &it.property.name))
-    }
-
-    fn is_module_exports(&self, object: &Expression<'_>, property: &str) -> bool {
-        property == "exports" && self.is_global_named(object, "module")
-    }
-
-    /// Notes the names of `module.exports = { .. }` and `module.exports = require('..')`.
-    fn exports_of(&mut self, value: &Expression<'_>) {
-        match value {
-            Expression::ObjectExpression(object) => {
-                let names = object.properties.iter().filter_map(|property| match property {
-                    ObjectPropertyKind::ObjectProperty(property) => property.key.static_name(),
-                    ObjectPropertyKind::SpreadProperty(_) => None,
-                });
-                self.found.exports.extend(names.map(|name| name.to_string()));
-            }
-            Expression::CallExpression(call) => self.found.reexports.extend(self.required(call)),
-            Expression::AssignmentExpression(it) => self.exports_of(&it.right),
-            _ => {}
-        }
-    }
-
-    fn import(&mut self, specifier: &str, name: &str) {
-        self.found.imports.entry(specifier.to_owned()).or_default().insert(name.to_owned());
-    }
-}
-
-impl<'a> Visit<'a> for Reader<'_> {
-    fn visit_import_declaration(&mut self, it: &ImportDeclaration<'a>) {
-        let source = it.source.value.as_str();
-        for specifier in it.specifiers.iter().flatten() {
-            match specifier {
-                ImportDeclarationSpecifier::ImportSpecifier(it) => self.import(source, &it.imported.name()),
-                ImportDeclarationSpecifier::ImportDefaultSpecifier(_) => self.import(source, "default"),
-                ImportDeclarationSpecifier::ImportNamespaceSpecifier(it) => {
-                    let local = it.local.name.to_string();
-                    self.found.namespaces.push((source.to_owned(), place(it.span), local));
-                }
-            }
-        }
-    }
-
-    fn visit_export_from_declaration(&mut self, it: &ExportFromDeclaration<'a>) {
-        for specifier in &it.specifiers {
-            self.import(it.source.value.as_str(), &specifier.local.name());
-        }
-    }
-
-    fn visit_export_all_declaration(&mut self, it: &ExportAllDeclaration<'a>) {
-        let source = it.source.value.to_string();
-        let Some(name) = &it.exported else {
-            self.found.stars.insert(source);
-            return;
-        };
-        let (begin, end) = place(name.span());
-        if let Some(star) = self.text.get(it.span.start as usize..begin).and_then(|text| text.find('*')) {
-            let text = self.text[begin..end].to_owned();
-            self.found.namespaces.push((source, (it.span.start as usize + star, end), text));
-        }
-    }
-
-    fn visit_import_expression(&mut self, it: &ImportExpression<'a>) {
-        let specifier = match &it.source {
-            Expression::StringLiteral(source) => Some(source.value.to_string()),
-            _ => None,
-        };
-        let is_in_function = self.functions > 0;
-        self.found.dynamic.push(Dynamic { specifier, place: place(it.span), is_in_function });
-        walk::walk_import_expression(self, it);
-    }
-
-    fn visit_function(&mut self, it: &Function<'a>, flags: ScopeFlags) {
-        self.functions += 1;
-        walk::walk_function(self, it, flags);
-        self.functions -= 1;
-    }
-
-    fn visit_arrow_function_expression(&mut self, it: &ArrowFunctionExpression<'a>) {
-        self.functions += 1;
-        walk::walk_arrow_function_expression(self, it);
-        self.functions -= 1;
-    }
-
-    fn visit_expression(&mut self, it: &Expression<'a>) {
-        if self.is_node_env(it) {
-            self.found.node_env.push(place(it.span()));
-        } else {
-            walk::walk_expression(self, it);
-        }
-    }
-
-    fn visit_identifier_reference(&mut self, it: &IdentifierReference<'a>) {
-        self.found.is_commonjs |= matches!(it.name.as_str(), "require" | "module" | "exports") && self.is_global(it);
-    }
-
-    fn visit_call_expression(&mut self, it: &CallExpression<'a>) {
-        if let Some(specifier) = self.required(it) {
-            self.found.requires.insert(specifier);
-        }
-        match &it.arguments[..] {
-            // Object.defineProperty(exports, 'name', ..)
-            [object, Argument::StringLiteral(name), _] => {
-                let object = object.as_expression();
-                if object.is_some_and(|it| self.is_exports(it)) && it.callee_name() == Some("defineProperty") {
-                    self.found.exports.insert(name.value.to_string());
-                }
-            }
-            // __exportStar(require('..'), exports), of TypeScript's helpers
-            [Argument::CallExpression(call), Argument::Identifier(_)] if it.callee_name() == Some("__exportStar") => {
-                self.found.reexports.extend(self.required(call));
-            }
-            _ => {}
-        }
-        walk::walk_call_expression(self, it);
-    }
-
-    fn visit_assignment_expression(&mut self, it: &AssignmentExpression<'a>) {
-        if let AssignmentTarget::StaticMemberExpression(member) = &it.left {
-            if self.is_exports(&member.object) {
-                self.found.exports.insert(member.property.name.to_string());
-            } else if self.is_module_exports(&member.object, &member.property.name) {
-                self.exports_of(&it.right);
-            }
-        }
-        walk::walk_assignment_expression(self, it);
-    }
-
-    fn visit_if_statement(&mut self, it: &IfStatement<'a>) {
-        let known = self.known(&it.test);
-        self.visit_expression(&it.test);
-        if known != Some(false) {
-            self.visit_statement(&it.consequent);
-        }
-        if let Some(alternate) = it.alternate.as_ref().filter(|_| known != Some(true)) {
-            self.visit_statement(alternate);
-        }
-    }
-
-    fn visit_conditional_expression(&mut self, it: &ConditionalExpression<'a>) {
-        let known = self.known(&it.test);
-        self.visit_expression(&it.test);
-        if known != Some(false) {
-            self.visit_expression(&it.consequent);
-        }
-        if known != Some(true) {
-            self.visit_expression(&it.alternate);
-        }
-    }
-
-    fn visit_logical_expression(&mut self, it: &LogicalExpression<'a>) {
-        let known = self.known(&it.left);
-        self.visit_expression(&it.left);
-        let is_decided = match it.operator {
-            LogicalOperator::And => known == Some(false),
-            LogicalOperator::Or => known == Some(true),
-            LogicalOperator::Coalesce => false,
-        };
-        if !is_decided {
-            self.visit_expression(&it.right);
-        }
-    }
 }

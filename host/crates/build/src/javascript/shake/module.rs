@@ -102,7 +102,7 @@ pub(in crate::javascript) fn read(text: &str) -> Option<Module> {
     on_a_large_stack(|| Ok(read_here(text))).ok().flatten()
 }
 
-fn read_here(text: &str) -> Option<Module> {
+pub(super) fn read_here(text: &str) -> Option<Module> {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, SourceType::mjs()).parse();
     if !parsed.diagnostics.is_empty() {
