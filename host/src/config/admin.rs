@@ -12,7 +12,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> Option<AdminConfi
     let mut section = root.optional_section("admin")?;
     let default = AdminConfig::default();
     let listen = section.read::<String>("listen").and_then(|text| {
-        let refused = |_| section.key_problem("listen", format!("`{text}` is not an address such as `127.0.0.1:8403`"));
+        let refused = |_| section.key_problem("listen", format!("`{text}` is not an address such as `127.0.0.1:8405`"));
         text.parse::<SocketAddr>().map_err(refused).ok()
     });
     let listen = listen.unwrap_or(default.listen);

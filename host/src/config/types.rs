@@ -49,7 +49,7 @@ pub struct AdminConfig {
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8403)), hosts: Vec::new(), token: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8405)), hosts: Vec::new(), token: None }
     }
 }
 

@@ -138,10 +138,10 @@ mod tests {
     fn a_name_that_a_page_may_own_is_refused() {
         let config = AdminConfig { hosts: vec!["ops.example".to_owned()], ..AdminConfig::default() };
         let access = AdminAccess::new(&config, None);
-        for host in ["127.0.0.1:8403", "localhost", "LOCALHOST:1", "[::1]:8403", "10.1.2.3", "ops.example:8403"] {
+        for host in ["127.0.0.1:8405", "localhost", "LOCALHOST:1", "[::1]:8405", "10.1.2.3", "ops.example:8405"] {
             assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Ok(()), "{host}");
         }
-        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8403"] {
+        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8405"] {
             assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Err("unknown_host"), "{host}");
         }
         assert_eq!(asked(&access, &Method::GET, &[]), Err("no_host"));
@@ -150,11 +150,11 @@ mod tests {
     #[test]
     fn a_page_of_another_origin_changes_nothing() {
         let access = AdminAccess::new(&AdminConfig::default(), None);
-        let host = ("host", "127.0.0.1:8403");
+        let host = ("host", "127.0.0.1:8405");
         for fields in [
             &[host][..],
-            &[host, ("origin", "http://127.0.0.1:8403")],
-            &[host, ("origin", "http://127.0.0.1:8403"), ("sec-fetch-site", "same-origin")],
+            &[host, ("origin", "http://127.0.0.1:8405")],
+            &[host, ("origin", "http://127.0.0.1:8405"), ("sec-fetch-site", "same-origin")],
         ] {
             assert_eq!(asked(&access, &Method::POST, fields), Ok(()), "{fields:?}");
         }
@@ -173,7 +173,7 @@ mod tests {
     #[test]
     fn a_request_carries_the_token_where_there_is_one() {
         let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
-        let host = ("host", "127.0.0.1:8403");
+        let host = ("host", "127.0.0.1:8405");
         for token in ["Bearer correct horse battery", "bearer  correct horse battery"] {
             assert_eq!(asked(&access, &Method::GET, &[host, ("authorization", token)]), Ok(()), "{token}");
         }

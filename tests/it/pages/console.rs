@@ -13,7 +13,7 @@ use super::shown::is_printed;
 
 /// The addresses of the pages. The host under test listens on free ports.
 const ADDRESS: &str = "127.0.0.1:8402";
-const ADMIN: &str = "127.0.0.1:8403";
+const ADMIN: &str = "127.0.0.1:8405";
 
 /// A reader's terminal: a folder, what was exported, and the host that was started. Dropping it ends that host.
 #[derive(Debug)]
