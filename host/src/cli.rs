@@ -39,6 +39,8 @@ mod dev_hosts;
 #[cfg(feature = "dev")]
 mod example;
 
+pub mod operator;
+mod output;
 mod print;
 mod routes;
 mod signals;

@@ -1,6 +1,6 @@
 //! Checks the listener for operators: its numbers, which are those of the ledger, and who may ask it.
 
-use coinslot_tests::{ServeHost, TestChain, guest};
+use coinslot_tests::{ServeHost, TestChain, guest, run};
 use serde_json::Value;
 
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
@@ -106,6 +106,53 @@ async fn metrics_and_the_api_and_the_ledger_say_the_same() {
         of_status["endpoints"].as_array().expect("endpoints").iter().any(|one| one["price"] == "0.01 USDC"),
         "{of_status}"
     );
+}
+
+#[tokio::test]
+async fn commands_print_what_the_listener_answers_and_end_with_a_code_of_their_own() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["status"], ADMIN).await;
+    host.buy(chain.payer(0), "/status", std::time::Duration::from_secs(60)).await;
+    metrics_with(&host, &[("coinslot_state", "paid")], 1.0).await;
+    let url = host.admin();
+    let ask = |arguments: &[&str]| {
+        let words: Vec<&str> = arguments.iter().copied().chain(["--url", &url]).collect();
+        let output = run(&host.path("."), &words);
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("an end"), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, json, _) = ask(&["status"]);
+    assert_eq!((code, &serde_json::from_str::<Value>(&json).expect("a line of JSON")["ready"]), (0, &true.into()));
+    let (_, shown, _) = ask(&["status", "--format", "table"]);
+    assert!(shown.contains("payments are taken") && shown.contains("USDC   eip155:84532  ready"), "{shown}");
+    let (code, json, _) = ask(&["payments"]);
+    let payment: Value = serde_json::from_str(&json).expect("one line");
+    assert_eq!((code, &payment["endpoint"]), (0, &"POST /status".into()));
+    let id = payment["paymentId"].as_str().expect("an id");
+    assert_eq!(ask(&["payments", id]).1, json);
+    assert!(ask(&["payments", "--format", "csv"]).1.starts_with("paymentId,state,flow,"));
+    let (code, _, said) = ask(&["payments", "--state", "gone"]);
+    assert!(code == 2 && said.contains("`gone` is no state"), "{said}");
+    assert!(ask(&["revenue", "--by", "plugin", "--format", "table"]).1.contains("0.01 USDC"));
+    assert_eq!(ask(&["owed", "--format", "table"]).1.trim(), "nothing is owed");
+    assert!(ask(&["config", "--format", "table"]).1.contains("eip155:84532"));
+    let (code, _, said) = ask(&["webhooks", "--resend", "http://nowhere.example/"]);
+    assert!(code == 1 && said.contains("no [[webhook]] has this address"), "{said}");
+    host.install("broken.wasm", b"no component");
+    for _ in 0..300 {
+        if ask(&["status"]).0 == 3 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let (code, shown, said) = ask(&["status", "--format", "table"]);
+    assert!(
+        code == 3 && shown.contains("reload_failed  broken.wasm") && said.contains("one thing is wrong"),
+        "{shown}"
+    );
+    let output = run(&host.path("."), &["status", "--url", "http://127.0.0.1:9"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is the host running?"));
 }
 
 #[tokio::test]

@@ -5,7 +5,6 @@
 
 mod export;
 mod failures;
-mod output;
 mod owed;
 mod payments;
 mod reconcile;
@@ -17,7 +16,7 @@ mod tests;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use output::Output;
+use super::output::Output;
 use source::Source;
 
 /// Report on payments: list them, revenue, what is owed, what failed, an export, and a comparison with the chain.

@@ -4,9 +4,9 @@ use clap::Args;
 use coinslot_ledger::reports::{ClaimOrder, Filter};
 use coinslot_x402::UnixTime;
 
-use super::output::{Output, OutputFormat, RecordWriter, plain};
 use super::source::{Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::{Output, OutputFormat, RecordWriter, plain};
 use crate::operate::records::{self, PaymentRecord};
 use crate::operate::time;
 

@@ -3,9 +3,9 @@
 use clap::Args;
 use coinslot_ledger::reports::FailedPayment;
 
-use super::output::{Output, RecordWriter};
 use super::source::{Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::{Output, RecordWriter};
 use crate::operate::records::{self, FailureRecord};
 use crate::operate::time;
 use crate::operate::units::{Units, network_label};

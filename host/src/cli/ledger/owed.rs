@@ -4,9 +4,9 @@ use clap::Args;
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter, PaymentRow};
 
-use super::output::{Output, RecordWriter};
 use super::source::{Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::{Output, RecordWriter};
 use crate::operate::records::{self, OwedRecord};
 use crate::operate::time;
 use crate::operate::units::{Units, network_label};

@@ -7,9 +7,9 @@ use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter};
 use coinslot_x402::UnixTime;
 
-use super::output::{Output, RecordWriter, short};
 use super::source::{Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::{Output, RecordWriter, short};
 use crate::operate::records::{self, PaymentRecord};
 use crate::operate::time;
 use crate::operate::units::network_label;

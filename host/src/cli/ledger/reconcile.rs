@@ -20,9 +20,9 @@ use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use url::Url;
 
-use super::output::Output;
 use super::source::{self, Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::Output;
 use crate::config::{AcceptConfig, Config};
 use crate::operate::time;
 use crate::operate::units::Units;

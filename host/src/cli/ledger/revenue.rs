@@ -4,9 +4,9 @@ use clap::{Args, ValueEnum};
 use coinslot_ledger::reports::{GroupBy, MoneyKind};
 use coinslot_x402::UnixTime;
 
-use super::output::{Output, OutputFormat, RecordWriter};
 use super::source::{Source, failed};
 use crate::cli::Failure;
+use crate::cli::output::{Output, OutputFormat, RecordWriter};
 use crate::operate::records::{self, EarningsRecord};
 use crate::operate::time;
 use crate::operate::units::network_label;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use coinslot_ledger::reports::LedgerReader;
 
-use super::output::OutputFormat;
+use crate::cli::output::OutputFormat;
 use crate::cli::{DEFAULT_CONFIG, Failure};
 use crate::config::Config;
 use crate::operate::units::Units;

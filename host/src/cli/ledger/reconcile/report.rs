@@ -6,7 +6,7 @@ use coinslot_x402::{Network, UnixTime};
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
-use crate::cli::ledger::output::{Output, OutputFormat, RecordWriter, short};
+use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
 use crate::operate::time;
 use crate::operate::units::{Units, network_label};
 

@@ -19,45 +19,57 @@ const CELL: usize = 120;
 
 /// The values of `--format`.
 #[derive(ValueEnum, Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OutputFormat {
+pub(in crate::cli) enum OutputFormat {
     Table,
     Json,
     Csv,
 }
 
 /// The destination of a report. When its reader closes it, as `head` does, the rest is dropped without an error.
-pub(super) struct Output<'o> {
+pub(in crate::cli) struct Output<'o> {
     to: BufWriter<Box<dyn Write + Send + 'o>>,
     closed: bool,
 }
 
 impl<'o> Output<'o> {
-    pub(super) fn stdout() -> Self {
+    pub(in crate::cli) fn stdout() -> Self {
         Self::to(std::io::stdout())
     }
 
-    pub(super) fn to(to: impl Write + Send + 'o) -> Self {
+    pub(in crate::cli) fn to(to: impl Write + Send + 'o) -> Self {
         Self { to: BufWriter::new(Box::new(to)), closed: false }
     }
 
-    pub(super) fn line(&mut self, text: &str) -> Result<(), Failure> {
+    pub(in crate::cli) fn line(&mut self, text: &str) -> Result<(), Failure> {
         let written = writeln!(self.to, "{}", printable_lines(text));
         self.done(written)
     }
 
-    pub(super) fn json(&mut self, value: &Value) -> Result<(), Failure> {
+    pub(in crate::cli) fn json(&mut self, value: &Value) -> Result<(), Failure> {
         self.line(&escaped_json(&value.to_string()))
     }
 
+    /// Clears the terminal, for a print that takes the place of the one before.
+    pub(in crate::cli) fn clear(&mut self) -> Result<(), Failure> {
+        // Erase the display, and move to its first line (ECMA-48).
+        let written = self.to.write_all(b"\x1b[2J\x1b[H");
+        self.done(written)
+    }
+
+    /// True once the reader of the output has gone.
+    pub(in crate::cli) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Writes a line for people, beside a table and nowhere else.
-    pub(super) fn note(&mut self, format: OutputFormat, text: &str) -> Result<(), Failure> {
+    pub(in crate::cli) fn note(&mut self, format: OutputFormat, text: &str) -> Result<(), Failure> {
         match format {
             OutputFormat::Table => self.line(text).and_then(|()| self.flush()),
             OutputFormat::Json | OutputFormat::Csv => Ok(()),
         }
     }
 
-    pub(super) fn flush(&mut self) -> Result<(), Failure> {
+    pub(in crate::cli) fn flush(&mut self) -> Result<(), Failure> {
         let written = self.to.flush();
         self.done(written)
     }
@@ -76,7 +88,7 @@ impl<'o> Output<'o> {
 
 /// Writes records of one kind. JSON lines and CSV go out as records come; a table is held until its end, because its
 /// columns are as wide as their widest cells.
-pub(super) struct RecordWriter<'c> {
+pub(in crate::cli) struct RecordWriter<'c> {
     format: OutputFormat,
     columns: &'c [&'c str],
     table: Table,
@@ -85,18 +97,18 @@ pub(super) struct RecordWriter<'c> {
 
 impl<'c> RecordWriter<'c> {
     /// `columns` name the values of a record for programs, `headings` stand over the cells of a table.
-    pub(super) fn new(format: OutputFormat, columns: &'c [&'c str], headings: &[&str]) -> Self {
+    pub(in crate::cli) fn new(format: OutputFormat, columns: &'c [&'c str], headings: &[&str]) -> Self {
         let mut table = Table::new();
         table.load_style(presets::NOTHING).set_header(headings.to_vec());
         Self { format, columns, table, count: 0 }
     }
 
-    pub(super) fn format(&self) -> OutputFormat {
+    pub(in crate::cli) fn format(&self) -> OutputFormat {
         self.format
     }
 
     /// Writes one record. Of both closures only that which the format needs is called.
-    pub(super) fn add(
+    pub(in crate::cli) fn add(
         &mut self,
         out: &mut Output<'_>,
         record: impl FnOnce() -> Vec<Value>,
@@ -123,7 +135,7 @@ impl<'c> RecordWriter<'c> {
     }
 
     /// Ends the records. Without any a table is the line `nothing`, and a CSV file is its header.
-    pub(super) fn end(&mut self, out: &mut Output<'_>, nothing: &str) -> Result<(), Failure> {
+    pub(in crate::cli) fn end(&mut self, out: &mut Output<'_>, nothing: &str) -> Result<(), Failure> {
         match self.format {
             OutputFormat::Table if self.count == 0 => out.line(nothing)?,
             OutputFormat::Table => out.line(&self.table.trim_fmt())?,
@@ -144,7 +156,7 @@ fn cell(text: &str) -> String {
 }
 
 /// The text of a JSON value, without the quotes of a string.
-pub(super) fn plain(value: &Value) -> String {
+pub(in crate::cli) fn plain(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
@@ -163,7 +175,7 @@ fn field(value: &Value) -> String {
 }
 
 /// Shortens an address or a hash for people: `0x1234..abcd`.
-pub(super) fn short(text: &str) -> String {
+pub(in crate::cli) fn short(text: &str) -> String {
     match (text.get(..6), text.len().checked_sub(4).and_then(|at| text.get(at..))) {
         (Some(start), Some(end)) if text.len() > 12 => format!("{start}..{end}"),
         _ => text.to_owned(),

@@ -1,0 +1,215 @@
+//! `coinslot status`, `payments`, `revenue`, `owed`, `webhooks` and `config`: questions to a running host, through its
+//! admin listener.
+
+mod client;
+mod records;
+mod status;
+
+use std::time::Duration;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use self::client::{AdminClient, Connection};
+use self::records::Table;
+use super::Failure;
+use super::output::{Output, OutputFormat};
+use crate::operate::records::{EarningsRecord, OwedRecord, PaymentRecord};
+
+/// Show whether the host can sell, what is wrong and what to do, from its admin listener.
+///
+/// Ends with 0 if payments can be taken and nothing is wrong, 1 if the listener cannot be asked, 2 for wrong usage, 3
+/// if something is wrong, and 4 if no payment can be taken.
+#[derive(Args, Clone, Debug)]
+pub struct StatusArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// List the payments of a running host, the newest first. `coinslot ledger payments` needs no host.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct PaymentsArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Only this payment.
+    #[arg(value_name = "ID")]
+    id: Option<String>,
+    /// Only in these states, separated by commas.
+    #[arg(long)]
+    state: Option<String>,
+    /// Only for this endpoint: `GET /api/x`, or the path alone.
+    #[arg(long)]
+    endpoint: Option<String>,
+    /// Only by this payer.
+    #[arg(long, value_name = "ADDRESS")]
+    payer: Option<String>,
+    /// Only settled by this transaction.
+    #[arg(long, value_name = "HASH")]
+    transaction: Option<String>,
+    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+}
+
+/// Sum up what a running host has earned. `coinslot ledger revenue` needs no host.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct RevenueArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// The groups whose sums are shown: asset, day, endpoint, plugin or payer.
+    #[arg(long, default_value = "asset")]
+    by: String,
+    /// Only from this time on.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+}
+
+/// List what a running host owes: payments that bought nothing yet. `coinslot ledger owed` needs no host.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct OwedArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Show the webhooks of a running host: where each is, and its last attempts.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct WebhooksArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Tell this address again what the ledger still has.
+    #[arg(long, value_name = "URL")]
+    resend: Option<String>,
+    /// With `--resend`: only what came after this event.
+    #[arg(long, value_name = "EVENT", default_value_t = 0, requires = "resend")]
+    after: u64,
+}
+
+/// Show the settings that a running host was started with.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct ConfigArgs {
+    #[command(flatten)]
+    connection: Connection,
+}
+
+/// Prints the state of the host.
+pub async fn status(args: StatusArgs) -> Result<(), Failure> {
+    let client = AdminClient::of(&args.connection)?;
+    watch(&args.connection, async |out| {
+        let report = client.get::<Value>("/api/v1/status", &[]).await?;
+        status::write(out, args.connection.format(), &report)
+    })
+    .await
+}
+
+/// Prints payments.
+pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
+    if let Some(id) = &args.id {
+        let client = AdminClient::of(&args.connection)?;
+        return watch(&args.connection, async |out| {
+            let record: PaymentRecord = client.get(&format!("/api/v1/payments/{id}"), &[]).await?;
+            records::write(out, args.connection.format(), std::slice::from_ref(&record), "no such payment")
+        })
+        .await;
+    }
+    let limit = args.limit.to_string();
+    let query = [
+        ("state", args.state.as_deref()),
+        ("endpoint", args.endpoint.as_deref()),
+        ("payer", args.payer.as_deref()),
+        ("transaction", args.transaction.as_deref()),
+        ("since", args.since.as_deref()),
+        ("limit", Some(&*limit)),
+    ];
+    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, "no payments").await
+}
+
+/// Prints sums.
+pub async fn revenue(args: RevenueArgs) -> Result<(), Failure> {
+    let query = [("by", Some(&*args.by)), ("since", args.since.as_deref()), ("until", args.until.as_deref())];
+    list::<EarningsRecord>(&args.connection, "/api/v1/revenue", &query, "no money received").await
+}
+
+/// Prints debts.
+pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
+    list::<OwedRecord>(&args.connection, "/api/v1/owed", &[], "nothing is owed").await
+}
+
+/// Prints webhooks, or has one told again.
+pub async fn webhooks(args: WebhooksArgs) -> Result<(), Failure> {
+    let client = AdminClient::of(&args.connection)?;
+    if let Some(url) = &args.resend {
+        let asked = serde_json::json!({ "url": url, "after": args.after });
+        client.post("/api/v1/webhooks/resend", &asked).await?;
+        return super::print::line(format!("{url} is told again what came after event {}", args.after));
+    }
+    watch(&args.connection, async |out| {
+        let found: Vec<Value> = client.get("/api/v1/webhooks", &[]).await?;
+        status::write_webhooks(out, args.connection.format(), &found)
+    })
+    .await
+}
+
+/// Prints settings.
+pub async fn config(args: ConfigArgs) -> Result<(), Failure> {
+    let client = AdminClient::of(&args.connection)?;
+    watch(&args.connection, async |out| {
+        let found: Value = client.get("/api/v1/config", &[]).await?;
+        status::write_config(out, args.connection.format(), &found)
+    })
+    .await
+}
+
+async fn list<T: DeserializeOwned + serde::Serialize + Default + Table>(
+    connection: &Connection,
+    path: &str,
+    query: &[(&str, Option<&str>)],
+    nothing: &str,
+) -> Result<(), Failure> {
+    let client = AdminClient::of(connection)?;
+    watch(connection, async |out| {
+        let found: Vec<T> = client.get(path, query).await?;
+        records::write(out, connection.format(), &found, nothing)
+    })
+    .await
+}
+
+/// Prints once, or again and again. On a terminal each print takes the place of the one before.
+async fn watch(
+    connection: &Connection,
+    print: impl AsyncFn(&mut Output<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let Some(pause) = connection.watch() else { return print(&mut Output::stdout()).await };
+    loop {
+        let mut out = Output::stdout();
+        if connection.format() == OutputFormat::Table {
+            out.clear()?;
+        }
+        match print(&mut out).await {
+            // What a command says about the host by its exit code does not end a watch.
+            Ok(()) | Err(Failure { code: 3.., .. }) => {}
+            Err(failure) => out.line(&failure.message)?,
+        }
+        out.flush()?;
+        if out.is_closed() {
+            return Ok(());
+        }
+        tokio::time::sleep(pause.max(Duration::from_secs(1))).await;
+    }
+}

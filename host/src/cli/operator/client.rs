@@ -1,0 +1,135 @@
+//! Asks the admin listener of a host.
+
+use std::io::IsTerminal;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use url::Url;
+
+use crate::cli::output::OutputFormat;
+use crate::cli::{DEFAULT_CONFIG, Failure};
+use crate::config::Config;
+use crate::operate::read_token;
+
+/// The longest wait for an answer: a report may read a large ledger.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The listener that is asked, and how the answer is printed.
+#[derive(Args, Clone, Debug)]
+pub(super) struct Connection {
+    /// The configuration of the host, whose `[admin]` names the listener and the token.
+    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE", conflicts_with = "url")]
+    config: PathBuf,
+    /// The admin listener itself, such as `https://ops.internal:8405`. The token is in COINSLOT_ADMIN_TOKEN.
+    #[arg(long)]
+    url: Option<Url>,
+    #[arg(long, env = "COINSLOT_ADMIN_TOKEN", hide = true, hide_env_values = true)]
+    token: Option<String>,
+    /// `table`, `json` (a line for each) or `csv`. A table on a terminal, JSON elsewhere.
+    #[arg(long)]
+    format: Option<OutputFormat>,
+    /// Print again after so many seconds, until it is interrupted.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    watch: Option<u32>,
+}
+
+impl Connection {
+    pub(super) fn format(&self) -> OutputFormat {
+        let by_terminal = || if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
+        self.format.unwrap_or_else(by_terminal)
+    }
+
+    pub(super) fn watch(&self) -> Option<Duration> {
+        self.watch.map(|seconds| Duration::from_secs(seconds.into()))
+    }
+}
+
+/// A client of one admin listener.
+#[derive(Debug)]
+pub(super) struct AdminClient {
+    base: Url,
+    token: Option<String>,
+    client: reqwest::Client,
+}
+
+impl AdminClient {
+    /// The client of the listener that the arguments name.
+    pub(super) fn of(connection: &Connection) -> Result<Self, Failure> {
+        let client = reqwest::Client::builder().timeout(TIMEOUT).build();
+        let client = client.map_err(|error| Failure::new(error.to_string()))?;
+        if let Some(url) = &connection.url {
+            return Ok(Self { base: url.clone(), token: connection.token.clone(), client });
+        }
+        let config = Config::read(&connection.config)?;
+        let shown = connection.config.display();
+        let Some(admin) = &config.admin else {
+            return Err(Failure::usage(format!(
+                "{shown} has no table [admin], so the host has no listener to ask: add it and restart the host, or name a \
+                 listener with --url"
+            )));
+        };
+        let mut address = admin.listen;
+        // An address that stands for all of the machine's is asked by the one that is certain.
+        match address.ip() {
+            IpAddr::V4(Ipv4Addr::UNSPECIFIED) => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+            IpAddr::V6(Ipv6Addr::UNSPECIFIED) => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+            _ => {}
+        }
+        if address.port() == 0 {
+            let message = format!("`listen` of [admin] in {shown} has port 0: name the listener with --url");
+            return Err(Failure::usage(message));
+        }
+        let base = format!("http://{address}").parse().map_err(|_| Failure::new(format!("{address} is no address")))?;
+        Ok(Self { base, token: read_token(admin)?.or_else(|| connection.token.clone()), client })
+    }
+
+    /// Asks one question. Without values a parameter is left out.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+    ) -> Result<T, Failure> {
+        let mut url = self.url(path)?;
+        let given = query.iter().filter_map(|(name, value)| Some((*name, (*value)?)));
+        for (name, value) in given {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let body = self.send(self.client.get(url)).await?;
+        serde_json::from_slice(&body)
+            .map_err(|error| Failure::new(format!("{} is no admin listener of this version: {error}", self.base)))
+    }
+
+    /// Asks for a change.
+    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), Failure> {
+        self.send(self.client.post(self.url(path)?).json(body)).await.map(drop)
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Failure> {
+        self.base.join(path).map_err(|error| Failure::usage(format!("{}: {error}", self.base)))
+    }
+
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let unreachable = |error: reqwest::Error| {
+            let cause = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source()).last();
+            let cause = cause.map(ToString::to_string).unwrap_or_default();
+            Failure::new(format!("{} does not answer: {cause}: is the host running?", self.base))
+        };
+        let answer = request.send().await.map_err(unreachable)?;
+        let status = answer.status();
+        let body = answer.bytes().await.map_err(unreachable)?.to_vec();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let document: Value = serde_json::from_slice(&body).unwrap_or_default();
+        let message = document["message"].as_str().map_or_else(|| format!("it answered {status}"), ToOwned::to_owned);
+        let message = format!("{}: {message}", self.base);
+        Err(if status == reqwest::StatusCode::BAD_REQUEST { Failure::usage(message) } else { Failure::new(message) })
+    }
+}

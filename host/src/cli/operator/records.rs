@@ -1,0 +1,89 @@
+//! Prints the records of a host as tables, JSON lines or CSV.
+
+use serde::Serialize;
+
+use crate::cli::Failure;
+use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
+use crate::operate::records::{self, EarningsRecord, OwedRecord, PaymentRecord};
+
+/// A record as a row of a table.
+pub(super) trait Table {
+    const HEADINGS: &'static [&'static str];
+
+    fn cells(&self) -> Vec<String>;
+}
+
+impl Table for PaymentRecord {
+    const HEADINGS: &'static [&'static str] =
+        &["TIME", "STATE", "AMOUNT", "NETWORK", "ENDPOINT", "PAYER", "TRANSACTION", "PAYMENT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.created_at.clone(),
+            self.state.clone(),
+            amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
+            network(&self.network, self.testnet),
+            self.endpoint.clone(),
+            short(&self.payer),
+            self.transaction.as_deref().map_or_else(|| "-".to_owned(), short),
+            self.payment_id.clone(),
+        ]
+    }
+}
+
+impl Table for EarningsRecord {
+    const HEADINGS: &'static [&'static str] = &["KIND", "GROUP", "NETWORK", "AMOUNT", "PAYMENTS"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.kind.clone(),
+            self.key.clone(),
+            self.network.clone(),
+            amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
+            self.payments.to_string(),
+        ]
+    }
+}
+
+impl Table for OwedRecord {
+    const HEADINGS: &'static [&'static str] = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.since.clone(),
+            amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
+            network(&self.network, self.testnet),
+            self.payer.clone(),
+            self.endpoint.clone(),
+            self.reason.clone().unwrap_or_else(|| "-".to_owned()),
+            self.payment_id.clone(),
+        ]
+    }
+}
+
+/// Writes records of one kind.
+pub(super) fn write<T: Table + Serialize + Default>(
+    out: &mut Output<'_>,
+    format: OutputFormat,
+    found: &[T],
+    nothing: &str,
+) -> Result<(), Failure> {
+    let names = records::names::<T>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut writer = RecordWriter::new(format, &names, T::HEADINGS);
+    for record in found {
+        writer.add(out, || records::values(record), || record.cells())?;
+    }
+    writer.end(out, nothing)
+}
+
+fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {
+    match (decimal, symbol) {
+        (Some(decimal), Some(symbol)) => format!("{decimal} {symbol}"),
+        _ => format!("{atomic} units"),
+    }
+}
+
+fn network(network: &str, testnet: bool) -> String {
+    if testnet { format!("{network} (test)") } else { network.to_owned() }
+}

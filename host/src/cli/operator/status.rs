@@ -1,0 +1,133 @@
+//! Prints the state of a host, its webhooks and its settings.
+
+use comfy_table::{Table, presets};
+use serde_json::Value;
+
+use crate::cli::Failure;
+use crate::cli::output::{Output, OutputFormat};
+
+/// Something is wrong, and payments are taken.
+const WRONG: u8 = 3;
+/// No payment can be taken.
+const NOT_READY: u8 = 4;
+
+/// Writes the state of a host. Fails with a code of its own if something is wrong.
+pub(super) fn write(out: &mut Output<'_>, format: OutputFormat, report: &Value) -> Result<(), Failure> {
+    let alerts = report["alerts"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let ready = report["ready"] == true;
+    if format == OutputFormat::Table {
+        people(out, report, alerts, ready)?;
+    } else {
+        out.json(report)?;
+    }
+    out.flush()?;
+    match (ready, alerts.len()) {
+        (false, _) => Err(Failure { code: NOT_READY, message: "no payment can be taken".to_owned() }),
+        (true, 0) => Ok(()),
+        (true, 1) => Err(Failure { code: WRONG, message: "one thing is wrong".to_owned() }),
+        (true, count) => Err(Failure { code: WRONG, message: format!("{count} things are wrong") }),
+    }
+}
+
+fn people(out: &mut Output<'_>, report: &Value, alerts: &[Value], ready: bool) -> Result<(), Failure> {
+    let number = |pointer: &str| report.pointer(pointer).and_then(Value::as_u64).unwrap_or_default();
+    out.line(&format!(
+        "coinslot {} at {}, since {}",
+        text(report, "version"),
+        text(report, "publicUrl"),
+        text(report, "startedAt")
+    ))?;
+    out.line(if ready { "payments are taken" } else { "NO PAYMENT CAN BE TAKEN" })?;
+    out.line(&format!(
+        "{} plugins with {} endpoints, {} being loaded, {} payments at work, a ledger of {} MB",
+        number("/plugins/active"),
+        number("/plugins/endpoints"),
+        number("/plugins/loading"),
+        number("/atWork"),
+        number("/ledger/bytes") / 1_000_000
+    ))?;
+    out.line("")?;
+    let assets = report["assets"].as_array().map(Vec::as_slice).unwrap_or_default();
+    table(out, &["ASSET", "NETWORK", "SETTLEMENT"], assets.iter(), &["symbol", "network", "settlement"])?;
+    if !alerts.is_empty() {
+        out.line("")?;
+        table(
+            out,
+            &["ALERT", "ABOUT", "WHAT IS WRONG", "WHAT TO DO"],
+            alerts.iter(),
+            &["kind", "subject", "message", "advice"],
+        )?;
+    }
+    Ok(())
+}
+
+/// Writes webhooks.
+pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: &[Value]) -> Result<(), Failure> {
+    if format != OutputFormat::Table {
+        found.iter().try_for_each(|webhook| out.json(webhook))?;
+        return out.flush();
+    }
+    if found.is_empty() {
+        out.line("no webhooks: [[webhook]] in the configuration names one")?;
+    }
+    for webhook in found {
+        let count = |name: &str| webhook[name].as_u64().unwrap_or_default();
+        out.line(&format!(
+            "{}  done up to event {}, {} wait, {} failures in a row",
+            text(webhook, "url"),
+            count("place"),
+            count("waiting"),
+            count("failures")
+        ))?;
+        let attempts = webhook["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let shown = attempts.iter().take(10);
+        table(out, &["TIME", "TYPE", "STATUS", "ERROR", "ID"], shown, &["at", "type", "status", "error", "id"])?;
+        out.line("")?;
+    }
+    out.flush()
+}
+
+/// Writes settings.
+pub(super) fn write_config(out: &mut Output<'_>, format: OutputFormat, found: &Value) -> Result<(), Failure> {
+    if format == OutputFormat::Table {
+        for name in ["listen", "admin", "plugins", "state"] {
+            out.line(&format!("{name:<8} {}", text(found, name)))?;
+        }
+        out.line("")?;
+        let accept = found["accept"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let fields = ["symbol", "network", "payTo", "facilitators"];
+        table(out, &["ASSET", "NETWORK", "RECEIVER", "FACILITATORS"], accept.iter(), &fields)?;
+    } else {
+        out.json(found)?;
+    }
+    out.flush()
+}
+
+/// Writes a table of these fields.
+fn table<'v>(
+    out: &mut Output<'_>,
+    headings: &[&str],
+    rows: impl Iterator<Item = &'v Value>,
+    fields: &[&str],
+) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(headings.to_vec());
+    for row in rows {
+        table.add_row(fields.iter().map(|field| text(row, field)));
+    }
+    out.line(&table.trim_fmt())
+}
+
+/// The value of a field for people.
+fn text(value: &Value, field: &str) -> String {
+    match &value[field] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| item.as_str().map_or_else(|| item.to_string(), ToOwned::to_owned))
+            .collect::<Vec<_>>()
+            .join(", "),
+        other => other.to_string(),
+    }
+}
