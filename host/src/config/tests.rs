@@ -482,8 +482,7 @@ mount = "/"
 "GET /b" = { price = "0.00" }
 "GET /c" = { price = "0.01", max_price = "0.02" }
 "GET /d" = { max_price = "free" }
-"GET /e" = { summary = "two
-lines", enabled = "no", cost = 1 }
+"GET /e" = { summary = "two\nlines", enabled = "no", cost = 1 }
 "#;
     let problems = read_text(&format!("{GOOD}{bad}"), "").expect_err("a bad file").join("\n");
     for problem in [
