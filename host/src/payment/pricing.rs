@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use coinslot_ledger::Fingerprint;
-use coinslot_plugin::{DeclaredPrice, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody};
+use coinslot_plugin::{DeclaredPrice, QuoteRequest, QuotedPrice, RequestBody};
 use coinslot_x402::price::{Amount, Asset, Decimal, Offer, Price};
 use http::Request;
 use http_body::Body as _;
@@ -75,7 +75,7 @@ pub(super) async fn price_unpaid(
     match ask(&purchase, &request).await {
         Ok(RequestPrice::Paid(quoted)) => Ok(UnpaidRequest::Priced(quoted)),
         Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request))),
-        Err(Problem::Refused(_)) if bare => Ok(UnpaidRequest::Priced(purchase)),
+        Err(Problem::Refused(_) | Problem::PriceTooHigh { .. }) if bare => Ok(UnpaidRequest::Priced(purchase)),
         Err(problem) => Err(problem),
     }
 }
@@ -193,13 +193,9 @@ fn is_within(amount: Amount, declared: &DeclaredPrice, asset: &Asset) -> bool {
 /// The refusal of a request whose price is above what the operator lets the plugin ask.
 fn above_the_operators(quoted: &str, most: &Price) -> Problem {
     let (amount, symbol) = (most.amount.decimal(most.asset.decimals), &most.asset.symbol);
-    Problem::Refused(QuoteRefusal {
-        status: 422,
-        code: "price_too_high".to_owned(),
+    Problem::PriceTooHigh {
         message: format!(
             "this request would cost {quoted}, and this host sells none here for more than {amount} {symbol}: ask for less"
         ),
-        pointer: None,
-        rule: None,
-    })
+    }
 }
