@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use coinslot_plugin::{DeclaredPrice, EndpointInfo, PluginInfo, Template, TemplateError};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::sale_terms::SaleTerms;
 
@@ -61,7 +62,7 @@ pub enum OverrideError {
 }
 
 /// A fact about a route that is not as its plugin declares it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RouteChange {
     /// The method and the path that is served, as in `GET /v1/now`.
     pub route: String,
