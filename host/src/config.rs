@@ -10,6 +10,7 @@ mod document;
 mod facilitator;
 mod hosts;
 mod limits;
+mod overrides;
 mod plugin;
 mod reader;
 mod renamed;

@@ -7,7 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
-use coinslot_plugin::{Plugin, Template};
+use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
 use http::{HeaderName, Method};
@@ -19,10 +19,14 @@ use crate::schema::{AnswerSchema, InputSchema, Unenforced};
 pub struct Endpoint {
     /// The plugin that answers.
     pub plugin: Arc<Plugin>,
+    /// Its place among the endpoints that the plugin declares.
+    pub index: usize,
     /// The declared method; `HEAD` finds the endpoint of `GET`.
     pub method: Method,
-    /// The path template.
+    /// The path template that requests are matched with: the declared one, below the mount.
     pub path: Template,
+    /// The path that the operator has put before the declared one.
+    pub mount: Option<Template>,
     /// The method and the path template, as in `GET /api/gitignore`: the endpoint's name in the ledger and in messages.
     pub label: String,
     /// The public URL with the path template and without a query. A challenge with this URL fits into its header, which
@@ -74,11 +78,30 @@ pub struct PaidAccess {
     pub offer: Offer,
     /// Set if the plugin quotes the price of each request.
     pub quoted: bool,
+    /// The declared price, if the operator has put another in its place: the plugin goes on quoting by it.
+    pub replaces: Option<DeclaredPrice>,
     /// The payment flow that the plugin declares, within the operator's policy.
     pub flow: Flow,
     /// The encoded challenge for a request without a payment and without a query. None where the path template has
     /// parameters: then each request's challenge names its own path.
     pub challenge: Option<Challenge>,
+}
+
+impl Endpoint {
+    /// The plugin's own declaration of it. The operator may serve it elsewhere, for another price and with other texts.
+    pub fn declared(&self) -> &EndpointInfo {
+        &self.plugin.info().endpoints[self.index]
+    }
+
+    /// The path of a request as its guest sees it: without the mount, and so one of the declared template. `path` is
+    /// canonical, and one that the endpoint's template matches.
+    pub fn guest_path<'p>(&self, path: &'p str) -> &'p str {
+        let mount = self.mount.as_ref().map_or("", Template::as_str);
+        match path.strip_prefix(mount).unwrap_or(path) {
+            "" => "/",
+            rest => rest,
+        }
+    }
 }
 
 impl fmt::Display for Access {

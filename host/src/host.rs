@@ -257,6 +257,7 @@ fn load(
     policies: PluginPolicies,
     facilitators: Facilitators,
 ) -> Result<Loaded, HostError> {
+    facilitators.settle_for(&policies::receivers(&config.plugins, &facilitators.accepts));
     let state = &config.state.folder;
     create(state)?;
     let artifacts = config.state.artifacts();
@@ -276,6 +277,7 @@ fn load(
         public_url: origin,
         flows,
         pins: policies::pins(&config.plugins),
+        overrides: policies::overrides(&config.plugins),
         unchecked: policies::unchecked(&config.plugins),
         checks_answers: options.checks_answers,
     };

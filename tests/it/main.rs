@@ -44,6 +44,7 @@ mod money;
 mod monitoring;
 mod newcomers;
 mod operating;
+mod overrides;
 mod packing;
 mod pages;
 mod paid;

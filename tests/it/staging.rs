@@ -114,6 +114,7 @@ fn policy() -> SalesPolicy {
         public_url: "http://127.0.0.1".to_owned(),
         flows: vec![coinslot_x402::Flow::Authorization],
         pins: std::collections::BTreeMap::new(),
+        overrides: std::collections::BTreeMap::new(),
         unchecked: std::collections::BTreeSet::new(),
         checks_answers: false,
     }

@@ -40,7 +40,8 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use coinslot_plugin::{PluginPolicies, Runtime};
 
-use super::generation::{Catalog, ConflictError};
+use super::conflict::ConflictError;
+use super::generation::Catalog;
 use super::history::{History, HistoryFile};
 use super::install::{Installed, SalesPolicy};
 use super::scan_report::ScanReport;

@@ -9,6 +9,7 @@ use coinslot_plugin::Template;
 use coinslot_x402::price::Offer;
 use http::Method;
 
+use super::conflict::{ConflictError, conflict};
 use super::install::{Installed, is_reserved};
 use super::loading::{Loading, LoadingRoute};
 use crate::endpoint::{Access, Endpoint};
@@ -21,6 +22,8 @@ pub struct Catalog {
     pub generation: u64,
     installed: Vec<Arc<Installed>>,
     routes: Routes<Arc<Endpoint>>,
+    /// The routes that are switched off, by the name of their plugin, with their templates.
+    off: HashMap<String, Routes<Template>>,
     /// The offers that earlier generations made and this one does not, by the label of their endpoint, newest first. A
     /// route may have passed from one plugin to another.
     former_offers: HashMap<String, Vec<FormerOffer>>,
@@ -41,21 +44,6 @@ struct FormerOffer {
 /// The most former offers of one endpoint that are honoured. A price that changes more often loses the oldest.
 const MAX_FORMER_OFFERS: usize = 16;
 
-/// A plugin that cannot be active beside another one.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConflictError {
-    #[error("{endpoint} is already served; {file} serves it")]
-    SameRoute { endpoint: String, file: String },
-    #[error("{endpoint}: requests for it could be for `{with}`, which {file} serves: declare a path apart from it")]
-    Overlap { endpoint: String, with: String, file: String },
-    #[error("another file, {0}, is a plugin of the same name")]
-    SameName(String),
-    #[error(
-        "{what} is kept for {file}, which served it before the start and does not serve yet: mend or remove that file"
-    )]
-    Kept { what: String, file: String },
-}
-
 impl Catalog {
     /// The generation before the first, which serves nothing.
     pub fn empty(public_url: &str) -> Self {
@@ -63,6 +51,7 @@ impl Catalog {
             generation: 0,
             installed: Vec::new(),
             routes: Routes::new(),
+            off: HashMap::new(),
             former_offers: HashMap::new(),
             public_url: public_url.to_owned(),
             loading: Arc::default(),
@@ -85,6 +74,7 @@ impl Catalog {
         Ok(Self {
             generation: self.generation + 1,
             former_offers: self.former_offers(&installed),
+            off: installed.iter().filter_map(|plugin| routes_off(plugin)).collect(),
             installed,
             routes,
             public_url: self.public_url.clone(),
@@ -136,13 +126,12 @@ impl Catalog {
         if is_reserved(path.as_str()) {
             return None;
         }
-        let found = self.routes.find(method, path)?;
+        let found = self.routes.find(method, path).filter(|found| !self.is_behind_one_off(found.target, path))?;
         // Another plugin may serve the path by other methods. Only a fallback gives way to it, so that most requests
         // need one search.
         let is_ceded = found.target.path.is_fallback() && {
-            let others = self.routes.targets(path);
             let (own, loading) = (Claimant::of(found.target), self.loading.load());
-            others.into_iter().any(|other| own.cedes(Claimant::of(other)))
+            self.targets(path).any(|other| own.cedes(Claimant::of(other)))
                 || loading.targets(path).into_iter().any(|other| own.cedes(Claimant::of_loading(other)))
         };
         (!is_ceded).then_some(found)
@@ -153,7 +142,7 @@ impl Catalog {
         let loading = self.loading.load();
         let found = loading.find(method, path).filter(|_| !is_reserved(path.as_str()));
         let is_ceded = |route: &LoadingRoute| {
-            let mut others = self.routes.targets(path).into_iter();
+            let mut others = self.targets(path);
             others.any(|other| Claimant::of_loading(route).cedes(Claimant::of(other)))
         };
         found.is_some_and(|route| !is_ceded(route))
@@ -164,9 +153,9 @@ impl Catalog {
         if is_reserved(path.as_str()) {
             return Vec::new();
         }
-        let (targets, loading) = (self.routes.targets(path), self.loading.load());
+        let loading = self.loading.load();
         let loading = loading.targets(path);
-        let mut claimants: Vec<_> = targets.into_iter().map(|endpoint| Claimant::of(endpoint)).collect();
+        let mut claimants: Vec<_> = self.targets(path).map(Claimant::of).collect();
         claimants.extend(loading.into_iter().map(Claimant::of_loading));
         let served = claimants.iter().filter(|own| !claimants.iter().any(|other| own.cedes(*other)));
         let mut methods: Vec<Method> = Vec::new();
@@ -176,6 +165,22 @@ impl Catalog {
             }
         }
         methods
+    }
+
+    /// The endpoints that a path has, one for each method.
+    fn targets(&self, path: &RequestPath) -> impl Iterator<Item = &Endpoint> {
+        let targets = self.routes.targets(path).into_iter().map(|endpoint| &**endpoint);
+        targets.filter(|endpoint| !self.is_behind_one_off(endpoint, path))
+    }
+
+    /// True if a request that matches this endpoint is one for a route of its plugin that is switched off, and reaches the
+    /// endpoint only because of that. The guest would find the route by its path, and answer it at another price.
+    fn is_behind_one_off(&self, endpoint: &Endpoint, path: &RequestPath) -> bool {
+        if self.off.is_empty() {
+            return false;
+        }
+        let off = self.off.get(&endpoint.plugin.info().name).and_then(|off| off.find(&endpoint.method, path));
+        off.is_some_and(|off| off.target.goes_before(&endpoint.path))
     }
 
     /// The active plugins.
@@ -229,13 +234,14 @@ impl<'c> Claimant<'c> {
     }
 }
 
-/// Fails if a plugin cannot be active beside these, which come before it.
-pub(super) fn conflict(others: &[Arc<Installed>], plugin: &Installed) -> Result<(), ConflictError> {
-    let name = &plugin.plugin.info().name;
-    if let Some(other) = others.iter().find(|other| other.plugin.info().name == *name) {
-        return Err(ConflictError::SameName(other.file.clone()));
+/// The routes of a plugin that are switched off, with its name. None if none is.
+fn routes_off(plugin: &Installed) -> Option<(String, Routes<Template>)> {
+    let mut routes = Routes::new();
+    for (method, path) in &plugin.off {
+        // A plugin declares no route twice.
+        let _ = routes.insert(method.clone(), path, path.clone());
     }
-    plugin.endpoints.iter().try_for_each(|endpoint| check_apart(others, endpoint))
+    (!plugin.off.is_empty()).then(|| (plugin.plugin.info().name.clone(), routes))
 }
 
 /// The offer of an endpoint whose price is the same for every request.
@@ -244,38 +250,4 @@ fn declared_offer(endpoint: &Endpoint) -> Option<&Offer> {
         Access::Paid(paid) if !paid.quoted => Some(&paid.offer),
         Access::Paid(_) | Access::Free => None,
     }
-}
-
-/// Fails if an endpoint would take requests that another plugin answers, or hide such a path behind another method.
-fn check_apart(others: &[Arc<Installed>], endpoint: &Endpoint) -> Result<(), ConflictError> {
-    for other in others {
-        for theirs in &other.endpoints {
-            let (label, file) = (endpoint.label.clone(), other.file.clone());
-            match clash(endpoint, &theirs.method, &theirs.path) {
-                None => {}
-                Some(Clash::SameRoute) => return Err(ConflictError::SameRoute { endpoint: label, file }),
-                Some(Clash::Overlap) => {
-                    return Err(ConflictError::Overlap { endpoint: label, with: theirs.path.to_string(), file });
-                }
-            }
-        }
-    }
-    Ok(())
-}
-
-/// The way in which two routes are not apart.
-pub(super) enum Clash {
-    SameRoute,
-    Overlap,
-}
-
-/// Compares an endpoint with a route of another plugin. Two plugins may serve one path by different methods if their
-/// templates are alike. A fallback overlaps with everything and takes nothing: see
-/// [`Claimant::cedes`].
-pub(super) fn clash(endpoint: &Endpoint, method: &Method, path: &Template) -> Option<Clash> {
-    if path.is_alike(&endpoint.path) {
-        return (*method == endpoint.method).then_some(Clash::SameRoute);
-    }
-    let is_fallback = path.is_fallback() || endpoint.path.is_fallback();
-    (!is_fallback && path.overlaps(&endpoint.path)).then_some(Clash::Overlap)
 }

@@ -295,7 +295,7 @@ mod tests {
 
     fn build(sha256: &str) -> KeptBuild {
         let (plugin, version) = ("echo".to_owned(), "1.0.0".to_owned());
-        KeptBuild { plugin, version, sha256: sha256.to_owned(), since: 1, endpoints: Vec::new() }
+        KeptBuild { plugin, version, sha256: sha256.to_owned(), since: 1, endpoints: Vec::new(), changes: Vec::new() }
     }
 
     #[test]

@@ -1,25 +1,22 @@
-//! Prices the endpoints that a plugin declares by the operator's sales policy.
+//! Prices the endpoints of a plugin by the operator's sales policy: those that it declares, with the operator's changes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use coinslot_base::text::printable;
-use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin};
+use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin, Template};
+use coinslot_x402::Flow;
 use coinslot_x402::header::is_payment_header;
-use coinslot_x402::price::{Accept, Amount, AmountError, Asset, Challenge, Decimal, Offer, Price, Resource, TooLarge};
-use coinslot_x402::{Flow, Network};
-use http::HeaderName;
+use coinslot_x402::price::{Accept, Amount, Challenge, Decimal, Offer, Price, Resource};
 use http::header::CONTENT_TYPE;
+use http::{HeaderName, Method};
 
-use super::pins::{PinError, PluginPins};
+use super::install_error::{InstallError, MAX_QUOTE_HEADERS};
+use super::overrides::{PluginOverrides, RouteChange};
+use super::pins::PluginPins;
+use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
 use crate::endpoint::{Access, Endpoint, ObserverSlot, PaidAccess};
-
-/// The chain ID of Base. The tokens that hosts know by their symbols have the decimals of its USDC.
-const BASE: u64 = 8453;
-
-/// The most header fields that a price may depend on.
-const MAX_QUOTE_HEADERS: usize = 16;
 
 /// A plugin of one file with its priced endpoints: active, or ready to become active.
 #[derive(Debug)]
@@ -28,8 +25,12 @@ pub struct Installed {
     pub file: String,
     /// The component.
     pub plugin: Arc<Plugin>,
-    /// One endpoint for each that the plugin declares, in its order.
+    /// The endpoints that the plugin declares and the operator has not switched off, in their order.
     pub endpoints: Vec<Arc<Endpoint>>,
+    /// The routes that the operator has switched off.
+    pub off: Vec<(Method, Template)>,
+    /// The facts that are not as the plugin declares them.
+    pub changes: Vec<RouteChange>,
 }
 
 /// The operator's rules for selling: the assets that are taken, their receivers, and the URL that is sold under.
@@ -43,92 +44,34 @@ pub struct SalesPolicy {
     pub flows: Vec<Flow>,
     /// The conditions of the operator for single plugins, by the names in their manifests.
     pub pins: BTreeMap<String, PluginPins>,
+    /// The operator's changes of what single plugins declare, by the names in their manifests.
+    pub overrides: BTreeMap<String, PluginOverrides>,
     /// The names of plugins whose schemas are not enforced.
     pub unchecked: BTreeSet<String>,
     /// Answers are compared with the declared schemas, and the log tells which do not fit.
     pub checks_answers: bool,
 }
 
-/// A declaration of a plugin that cannot be sold under the operator's policy.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InstallError {
-    #[error("{endpoint}: {source}")]
-    Price { endpoint: String, source: AmountError },
-    #[error(
-        "{endpoint}: none of the operator's assets is {symbol}: declare it in US dollars, or accept {symbol} in an \
-         [[accept]] table (a contract that is a dollar says `usd = true`)"
-    )]
-    NoAsset { endpoint: String, symbol: String },
-    #[error("{endpoint}: its price is quoted per request, and the plugin does not export `coinslot:plugin/quote`")]
-    NoQuote { endpoint: String },
-    #[error(
-        "{endpoint}: this version sells nothing at a metered price (`up-to`; `upTo` or `up_to` in an SDK): declare \
-         `exact` or `quoted` instead"
-    )]
-    Metered { endpoint: String },
-    #[error("{endpoint}: `quote-headers` names `{name}`, which is no header field that a plugin sees")]
-    QuoteHeader { endpoint: String, name: String },
-    #[error("{endpoint}: `quote-headers` names more than {MAX_QUOTE_HEADERS} header fields")]
-    QuoteHeaders { endpoint: String },
-    #[error("{endpoint}: `payment-flow` is {flow:?}; there are `authorization` and `upfront`")]
-    UnknownFlow { endpoint: String, flow: String },
-    #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
-    Flow { endpoint: String, flow: Flow },
-    #[error("{endpoint}: {source}")]
-    Challenge { endpoint: String, source: TooLarge },
-    #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
-    ReservedPath { endpoint: String },
-    #[error("no thread could be started to compile its schemas: {reason}")]
-    SchemaThread { reason: String },
-    #[error("plugin.{plugin}: {source}")]
-    Pinned { plugin: String, source: PinError },
-    /// A line for each.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
-    Several(Vec<Self>),
-}
-
-impl InstallError {
-    /// One error for all of them, so that an author reads every endpoint that has one. None if there are none.
-    fn joined(mut errors: Vec<Self>) -> Option<Self> {
-        if errors.len() < 2 { errors.pop() } else { Some(Self::Several(errors)) }
-    }
-
-    /// The errors of the endpoints at a metered price. None if there is no such endpoint.
-    pub fn of_metered(endpoints: &[EndpointInfo]) -> Option<Self> {
-        let metered = endpoints.iter().filter(|declared| matches!(declared.price, DeclaredPrice::UpTo(_)));
-        let error = |metered: &EndpointInfo| Self::Metered { endpoint: format!("{} {}", metered.method, metered.path) };
-        Self::joined(metered.map(error).collect())
-    }
-
-    /// The errors of the endpoints with a price that is none in the dollars which hosts know, such as one that is finer
-    /// than their smallest unit. None if there is no such endpoint.
-    pub fn of_price(endpoints: &[EndpointInfo]) -> Option<Self> {
-        let usual = Asset::known(&Network::eip155(BASE), None)?;
-        let errors = endpoints.iter().filter_map(|declared| {
-            let (DeclaredPrice::Exact(amount) | DeclaredPrice::Quoted(amount) | DeclaredPrice::UpTo(amount)) =
-                &declared.price
-            else {
-                return None;
-            };
-            let amount = Decimal::parse(amount).and_then(|decimal| match decimal.may_be_in(&usual) {
-                true => Amount::of(&decimal, &usual).map(drop),
-                false => Ok(()),
-            });
-            let endpoint = format!("{} {}", declared.method, declared.path);
-            amount.err().map(|source| Self::Price { endpoint, source })
-        });
-        Self::joined(errors.collect())
-    }
-}
-
 impl Installed {
     /// Prices every endpoint of a plugin. Fails with all that cannot be sold.
     pub fn new(file: String, plugin: Arc<Plugin>, policy: &SalesPolicy) -> Result<Self, InstallError> {
-        let (name, declared) = (&plugin.info().name, &plugin.info().endpoints);
-        let schemas = schemas::compile(name, declared, policy)?;
-        let (mut endpoints, mut errors) = (Vec::with_capacity(declared.len()), Vec::new());
-        for (declared, schemas) in declared.iter().zip(schemas) {
-            match endpoint(&plugin, declared, schemas, policy) {
+        let info = plugin.info();
+        let unchanged = PluginOverrides::default();
+        let overrides = policy.overrides.get(&info.name).unwrap_or(&unchanged);
+        let served =
+            overrides.apply(info).map_err(|source| InstallError::Override { plugin: info.name.clone(), source })?;
+        let changes = overrides.changes(info, &served);
+        let schemas = schemas::compile(&info.name, &served, policy)?;
+        let (mut endpoints, mut off, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (served, schemas)) in served.into_iter().zip(schemas).enumerate() {
+            let declared = &info.endpoints[index];
+            if overrides.is_off(declared) {
+                off.push((served.method, served.path));
+                continue;
+            }
+            let accepts = SaleTerms::choose(&policy.accepts, overrides.terms(declared));
+            let priced = PricedBy { policy, accepts, mount: overrides.mount.as_ref() };
+            match endpoint(&plugin, index, &served, schemas, &priced) {
                 Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
                 Err(error) => errors.push(error),
             }
@@ -136,14 +79,21 @@ impl Installed {
         if let Some(error) = InstallError::joined(errors) {
             return Err(error);
         }
-        let installed = Self { endpoints, file, plugin };
-        let name = &installed.plugin.info().name;
-        if let Some(pins) = policy.pins.get(name) {
-            let fits = pins.check(&installed.file, installed.plugin.sha256(), &installed.endpoints);
-            fits.map_err(|source| InstallError::Pinned { plugin: name.clone(), source })?;
+        if let Some(pins) = policy.pins.get(&info.name) {
+            let fits = pins.check(&file, plugin.sha256(), &endpoints);
+            fits.map_err(|source| InstallError::Pinned { plugin: info.name.clone(), source })?;
         }
-        Ok(installed)
+        Ok(Self { file, plugin, endpoints, off, changes })
     }
+}
+
+/// The rules by which one endpoint is priced.
+struct PricedBy<'p> {
+    policy: &'p SalesPolicy,
+    /// The assets that it is paid in, and their receivers.
+    accepts: Vec<Accept>,
+    /// The path that the operator has put before the declared one.
+    mount: Option<&'p Template>,
 }
 
 /// True if a path is reserved for the host (RFC 8615): a certificate authority verifies there that the host owns its
@@ -152,35 +102,40 @@ pub(super) fn is_reserved(path: &str) -> bool {
     path.starts_with("/.well-known/")
 }
 
-/// Prices one endpoint, and makes what does not depend on a request.
+/// Prices one endpoint, and makes what does not depend on a request. `served` is the declaration at `index`, with the
+/// operator's changes.
 fn endpoint(
     plugin: &Arc<Plugin>,
-    declared: &EndpointInfo,
+    index: usize,
+    served: &EndpointInfo,
     schemas: EndpointSchemas,
-    policy: &SalesPolicy,
+    priced: &PricedBy<'_>,
 ) -> Result<Endpoint, InstallError> {
-    let label = format!("{} {}", declared.method, declared.path);
-    if is_reserved(declared.path.as_str()) {
+    let label = served.label();
+    if is_reserved(served.path.as_str()) {
         return Err(InstallError::ReservedPath { endpoint: label });
     }
-    let description = if declared.description.is_empty() { &declared.summary } else { &declared.description };
-    let url = format!("{}{}", policy.public_url, declared.path);
+    let description = if served.description.is_empty() { &served.summary } else { &served.description };
+    let url = format!("{}{}", priced.policy.public_url, served.path);
     let resource = Resource {
         description: description.clone(),
-        summary: declared.summary.clone(),
-        mime_type: declared.mime_type.clone(),
+        summary: served.summary.clone(),
+        mime_type: served.mime_type.clone(),
     };
-    let flow = flow(&label, declared, policy)?;
+    let flow = flow(&label, served, priced.policy)?;
+    let declared = &plugin.info().endpoints[index].price;
+    let replaces = (*declared != served.price).then(|| declared.clone());
+    let origin = if replaces.is_some() { changed_label(&label, plugin, index) } else { label.clone() };
     let paid = |amount: &str, quoted: bool| {
-        let offer = offer(&label, amount, flow, policy)?;
+        let offer = offer(&origin, amount, flow, &priced.accepts)?;
         let challenge = Challenge::new(&offer, &url, &resource, "Payment required")
             .map_err(|source| InstallError::Challenge { endpoint: label.clone(), source })?;
         // The challenge of a template names each request's own path, so this one is not kept: that it could be encoded
         // proves that the endpoint's URL fits.
-        let challenge = (!declared.path.has_parameters()).then_some(challenge);
-        Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, flow, challenge })))
+        let challenge = (!served.path.has_parameters()).then_some(challenge);
+        Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, replaces: replaces.clone(), flow, challenge })))
     };
-    let access = match &declared.price {
+    let access = match &served.price {
         DeclaredPrice::Free => Access::Free,
         DeclaredPrice::Exact(amount) => paid(amount, false)?,
         DeclaredPrice::Quoted(_) if !plugin.quotes() => return Err(InstallError::NoQuote { endpoint: label }),
@@ -189,12 +144,14 @@ fn endpoint(
     };
     Ok(Endpoint {
         plugin: Arc::clone(plugin),
-        method: declared.method.clone(),
-        path: declared.path.clone(),
+        index,
+        method: served.method.clone(),
+        path: served.path.clone(),
+        mount: priced.mount.cloned(),
         url,
         resource,
         access,
-        quote_headers: quote_headers(&label, declared)?,
+        quote_headers: quote_headers(&label, served)?,
         request_limit: plugin.limits().request_body,
         input: schemas.input,
         answer: schemas.answer,
@@ -202,6 +159,12 @@ fn endpoint(
         observed: ObserverSlot::default(),
         label,
     })
+}
+
+/// The label of an endpoint whose price the operator has written, with the key by which its mistakes are found.
+fn changed_label(label: &str, plugin: &Plugin, index: usize) -> String {
+    let info = plugin.info();
+    format!("{label}, by plugin.{}.routes.{:?}", info.name, info.endpoints[index].label())
 }
 
 /// The header fields that an endpoint's `quote` sees: the media type of the body, and those that `quote-headers` names.
@@ -243,13 +206,16 @@ fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result
     }
 }
 
-/// The declared amount in each of the operator's assets that it can be paid in. An amount without a symbol is in US
-/// dollars, and can be paid in every asset that is one.
-fn offer(endpoint: &str, amount: &str, flow: Flow, policy: &SalesPolicy) -> Result<Offer, InstallError> {
+/// The amount in each of these assets that it can be paid in. An amount without a symbol is in US dollars, and can be
+/// paid in every asset that is one.
+fn offer(endpoint: &str, amount: &str, flow: Flow, accepts: &[Accept]) -> Result<Offer, InstallError> {
+    if accepts.is_empty() {
+        return Err(InstallError::NotTaken { endpoint: endpoint.to_owned() });
+    }
     let price_error = |source| InstallError::Price { endpoint: endpoint.to_owned(), source };
     let decimal = Decimal::parse(amount).map_err(price_error)?;
     let mut prices = Vec::new();
-    for accept in &policy.accepts {
+    for accept in accepts {
         if !decimal.may_be_in(&accept.asset) {
             continue;
         }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::install::Installed;
+use super::overrides::RouteChange;
 
 /// Components and the file that names them are the host's alone.
 pub(super) const MODE: u32 = 0o600;
@@ -27,6 +28,9 @@ pub struct KeptBuild {
     /// Seconds since 1970 at which the build became active.
     pub since: u64,
     pub endpoints: Vec<KeptEndpoint>,
+    /// The facts that are not as the plugin declares them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub changes: Vec<RouteChange>,
 }
 
 /// An endpoint of a build that serves or served.
@@ -81,6 +85,7 @@ impl KeptBuild {
             sha256: installed.plugin.sha256().to_owned(),
             since: now(),
             endpoints: endpoints.collect(),
+            changes: installed.changes.clone(),
         }
     }
 

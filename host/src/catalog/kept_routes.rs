@@ -7,7 +7,7 @@
 use coinslot_plugin::Template;
 use http::Method;
 
-use super::generation::{ConflictError, clash};
+use super::conflict::{ConflictError, clash};
 use super::install::Installed;
 use super::kept_build::{KeptBuild, KeptEndpoint};
 use super::loading::LoadingRoute;

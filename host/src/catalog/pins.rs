@@ -32,7 +32,10 @@ pub enum PinError {
     File { pinned: String },
     #[error("`sha256` does not have {sha256}, which is this build: add it to `sha256` if this build may serve")]
     Sha256 { sha256: String },
-    #[error("{endpoint} is neither `prefix`, which is {prefix}, nor below it")]
+    #[error(
+        "{endpoint} is neither `prefix`, which is {prefix}, nor below it: `mount = {prefix:?}` serves what the plugin \
+         declares below that path"
+    )]
     Prefix { prefix: String, endpoint: String },
     #[error("{endpoint} is free, and `min_price` is {least}")]
     Free { endpoint: String, least: String },

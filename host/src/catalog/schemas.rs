@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use coinslot_plugin::EndpointInfo;
 
-use super::install::{InstallError, SalesPolicy};
+use super::install::SalesPolicy;
+use super::install_error::InstallError;
 use crate::schema::{AnswerSchema, DeclaredSchema, InputSchema, SchemaCompiler, SchemaError, SchemaFault, Unenforced};
 
 /// The schemas of one endpoint.
@@ -34,7 +35,7 @@ pub(super) fn compile(
         for unenforced in &schemas.unenforced {
             tracing::warn!(
                 plugin,
-                endpoint = label(declared),
+                endpoint = declared.label(),
                 pointer = unenforced.error.pointer,
                 "{unenforced}; what it would refuse is left to the plugin"
             );
@@ -52,7 +53,7 @@ pub fn unenforced(endpoints: &[EndpointInfo]) -> Result<Vec<Vec<Unenforced>>, In
 /// The warning that the operator's `validate = "off"` changes nothing at some endpoints of a plugin. None if it does.
 pub fn off_without_effect(plugin: &str, endpoints: &[EndpointInfo]) -> Option<String> {
     let own = endpoints.iter().filter(|declared| declared.input_schema.is_some() && checks_itself(declared));
-    let labels: Vec<String> = own.map(label).collect();
+    let labels: Vec<String> = own.map(EndpointInfo::label).collect();
     (!labels.is_empty()).then(|| {
         format!(
             "plugin.{plugin}.validate: \"off\" has no effect on {}: the plugin checks this input itself, in its quote, \
@@ -93,7 +94,7 @@ fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> Endpoi
         }
     }
     if let Some(schema) = &declared.output_schema {
-        match guarded(|| AnswerSchema::compile(compiler, &label(declared), schema)) {
+        match guarded(|| AnswerSchema::compile(compiler, &declared.label(), schema)) {
             Ok((answer, unenforced)) => {
                 schemas.answer = Some(Arc::new(answer));
                 schemas.unenforced.extend(unenforced);
@@ -108,8 +109,4 @@ fn of_endpoint(compiler: &mut SchemaCompiler, declared: &EndpointInfo) -> Endpoi
 fn guarded<T>(compile: impl FnOnce() -> Result<T, SchemaError>) -> Result<T, SchemaError> {
     let panic = |_| Err(SchemaError { pointer: String::new(), fault: SchemaFault::Panic });
     catch_unwind(AssertUnwindSafe(compile)).unwrap_or_else(panic)
-}
-
-fn label(declared: &EndpointInfo) -> String {
-    format!("{} {}", declared.method, declared.path)
 }

@@ -20,7 +20,8 @@ use sha2::{Digest, Sha256};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 
 use super::history::History;
-use super::install::{InstallError, Installed, SalesPolicy};
+use super::install::{Installed, SalesPolicy};
+use super::install_error::InstallError;
 use super::kept_build::KeptBuild;
 use super::pins::{expected_name, shown_policies};
 

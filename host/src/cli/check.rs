@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use coinslot_evm::Ether;
 
-use super::routes::routes;
+use super::routes::{changes, routes};
 use super::{Failure, print};
 use crate::catalog::off_without_effect;
 use crate::config::Config;
@@ -29,6 +29,13 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     print::line(routes(&check.catalog))?;
+    let changed = check.catalog.installed().iter().flat_map(|installed| {
+        let name = &*installed.plugin.info().name;
+        installed.changes.iter().map(move |change| (name, change))
+    });
+    if let Some(changes) = changes(changed) {
+        print::line(format_args!("\n{changes}\n"))?;
+    }
     if let Some(address) = check.receipts {
         print::line(format_args!("receipts are signed by {address}"))?;
     }

@@ -116,7 +116,10 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     if let Some(PluginsConfig { limits, by_name, .. }) = policies {
         (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
         // What is built here is another build each time.
-        config.plugins.by_name.values_mut().for_each(|plugin| plugin.pins.sha256.clear());
+        for plugin in config.plugins.by_name.values_mut() {
+            plugin.pins.sha256.clear();
+            plugin.overrides = std::mem::take(&mut plugin.overrides).without_terms();
+        }
     }
     let (events, received) = mpsc::unbounded_channel();
     let (observer, requests) = requests::observe();

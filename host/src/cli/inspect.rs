@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file::read_regular;
-use coinslot_plugin::{Capability, Package, inspect};
+use coinslot_plugin::{Capability, Package, PluginInfo, inspect};
 
 use self::capability::CapabilityRow;
 use self::component::ShownComponent;
@@ -17,8 +17,8 @@ use self::component::ShownComponent;
 pub(super) use self::load::check_built;
 pub(super) use self::load::describe;
 use super::{Failure, LARGEST_WASM, print};
-use crate::catalog::{InstallError, unenforced_schemas};
-use crate::config::Config;
+use crate::catalog::{InstallError, RouteChange, unenforced_schemas};
+use crate::config::{Config, PluginConfig};
 
 /// Show what a .wasm is: routes, prices, what it asks for and is granted, size, toolchain.
 ///
@@ -73,9 +73,14 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         let misfit = own.pins.check_component(&file, &inspection.sha256).err()?;
         Some(format!("plugin.{}: {misfit}", info.name))
     });
-    let metered =
-        described.as_ref().and_then(|described| InstallError::of_metered(&described.as_ref().ok()?.endpoints));
-    let misfit = misfit.or(metered.map(|error| error.to_string()));
+    let changed = match (&own, &described) {
+        (Some(own), Some(Ok(info))) => changes(own, info),
+        _ => Ok(Vec::new()),
+    };
+    let (changes, misfit) = match changed {
+        Ok(changes) => (changes, misfit),
+        Err(error) => (Vec::new(), misfit.or(Some(error.to_string()))),
+    };
     let unenforced = match &described {
         Some(Ok(info)) if own.as_ref().is_none_or(|own| own.validate) => {
             unenforced_schemas(&info.endpoints).map_err(|error| named(&error))?
@@ -83,13 +88,26 @@ pub async fn run(args: InspectArgs) -> Result<(), Failure> {
         _ => Vec::new(),
     };
     let package = Package::read(&wasm);
-    let shown = ShownComponent { file: &args.file, inspection, package, capabilities, described, unenforced, misfit };
+    let shown =
+        ShownComponent { file: &args.file, inspection, package, capabilities, described, unenforced, changes, misfit };
     if args.json { print::document(format_args!("{:#}", shown.json())) } else { print::line(shown.text()) }?;
     match (shown.described, shown.misfit, shown.package) {
         (Some(Err(reason)), ..) | (_, Some(reason), _) => Err(named(&reason)),
         (.., Err(error)) => Err(named(&error)),
         (_, None, Ok(_)) => Ok(()),
     }
+}
+
+/// The operator's changes of the plugin. Fails if its routes cannot be changed so, or if one of them is served that no
+/// host sells.
+fn changes(own: &PluginConfig, info: &PluginInfo) -> Result<Vec<RouteChange>, InstallError> {
+    let failed = |source| InstallError::Override { plugin: info.name.clone(), source };
+    let served = own.overrides.apply(info).map_err(failed)?;
+    let changes = own.overrides.changes(info, &served);
+    let is_off = info.endpoints.iter().map(|declared| own.overrides.is_off(declared));
+    let sold: Vec<_> =
+        served.into_iter().zip(is_off).filter_map(|(served, is_off)| (!is_off).then_some(served)).collect();
+    InstallError::of_metered(&sold).map_or(Ok(changes), Err)
 }
 
 /// The name by which a plugin folder would have the file.

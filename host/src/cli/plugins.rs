@@ -9,6 +9,7 @@ use coinslot_x402::UnixTime;
 use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::routes::changes;
 use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
 use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, put_component};
 use crate::config::{Config, StateConfig};
@@ -20,7 +21,8 @@ const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);
 /// The state of `coinslot dev`, unless it keeps that in another directory.
 const DEV_STATE: &str = ".coinslot/dev";
 
-/// Show which plugins are active, what they replaced, and why one is not.
+/// Show which plugins are active, what they replaced, and why one is not; and which of their routes the
+/// configuration changes.
 ///
 /// Reads what the host wrote into its state directory, beside a running host or after it. Without a configuration it
 /// reads that of the `coinslot dev` which runs in this folder, or ran there last.
@@ -107,7 +109,10 @@ fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
             state(entry),
         ]);
     }
-    print::line(table)
+    print::line(table)?;
+    let serving = history.files.values().filter_map(HistoryEntry::serving);
+    let changed = serving.flat_map(|build| build.changes.iter().map(|change| (&*build.plugin, change)));
+    changes(changed).map_or(Ok(()), |changes| print::line(format_args!("\n{changes}")))
 }
 
 /// A file as programs read it.

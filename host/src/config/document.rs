@@ -10,7 +10,7 @@ use super::reader::Section;
 use super::settlement::{FacilitatorConfig, KeySource};
 use super::types::{Config, PaymentConfig, PluginsConfig, RateLimitConfig, StateConfig};
 use super::values::ByteSize;
-use super::{accept, admin, facilitator, limits, plugin, server, webhook};
+use super::{accept, admin, facilitator, limits, overrides, plugin, server, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -18,7 +18,7 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let server = server::read(root, base);
     let plugins = plugins(root, base);
-    let payment = payment(root, base, slowest(&plugins));
+    let payment = payment(root, base, &plugins);
     let (admin, webhooks) = (admin::read(root, base), webhook::read(root, base));
     Config { server, plugins, payment, state: state(root, base), admin, webhooks }
 }
@@ -42,7 +42,7 @@ fn slowest(plugins: &PluginsConfig) -> Duration {
     own.chain([&plugins.limits]).map(|limits| limits.first_byte).max().unwrap_or_default()
 }
 
-fn payment(root: &mut Section<'_, '_>, base: &Path, slowest: Duration) -> PaymentConfig {
+fn payment(root: &mut Section<'_, '_>, base: &Path, plugins: &PluginsConfig) -> PaymentConfig {
     let mut facilitators: BTreeMap<String, FacilitatorConfig> = BTreeMap::new();
     // With the names of tables that are wrong: an entry that names one has no problem of its own.
     let mut names = BTreeSet::new();
@@ -54,6 +54,7 @@ fn payment(root: &mut Section<'_, '_>, base: &Path, slowest: Duration) -> Paymen
     if entries.is_empty() {
         root.key_problem("accept", "name at least one asset that is taken, in an [[accept]] table");
     }
+    let slowest = slowest(plugins);
     let accepts: Vec<_> = entries.into_iter().map(|section| accept::read(section, &names, slowest)).collect();
     let mut seen = BTreeSet::new();
     for (index, entry) in accepts.iter().enumerate() {
@@ -62,6 +63,11 @@ fn payment(root: &mut Section<'_, '_>, base: &Path, slowest: Duration) -> Paymen
         if same.is_some_and(|same| !seen.insert(same)) {
             root.key_problem(&format!("accept[{index}]"), "the same asset is named twice");
         }
+    }
+    // An entry that is wrong is reported already, and not by the tables that name it, too.
+    if accepts.iter().all(Option::is_some) {
+        let all: Vec<_> = accepts.iter().flatten().map(|entry| &entry.accept).collect();
+        overrides::check(root, plugins, &all);
     }
     PaymentConfig {
         accepts: accepts.into_iter().flatten().collect(),

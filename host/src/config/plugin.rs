@@ -1,4 +1,5 @@
-//! Reads `[plugin.NAME]`: what one plugin is granted, bounded by and held to, by the name in its manifest.
+//! Reads `[plugin.NAME]`: what one plugin is granted, bounded by and held to, and what is served otherwise than it
+//! declares, by the name in its manifest.
 //!
 //! Secrets are named here, and looked up when a host is built.
 
@@ -9,11 +10,11 @@ use coinslot_x402::header::is_payment_header;
 use coinslot_x402::price::Decimal;
 use http::HeaderName;
 
-use super::limits;
 use super::reader::{Field, Section};
 use super::settlement::KeySource;
 use super::types::{PluginConfig, SecretSource};
 use super::values::{AmountText, ByteSize, OneOrMore, Scalar};
+use super::{limits, overrides};
 use crate::catalog::PluginPins;
 
 /// The most that keys and values of `wasi:config` may have together, in bytes.
@@ -36,8 +37,10 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let mut own = limits::health(&mut section.section("health"), own);
     own.reuse = section.field("reuse").and_then(reuse);
     let pins = pins(name, &mut section);
+    let overrides = overrides::read(name, &mut section);
     let validate = validate(&mut section);
-    PluginConfig { http, secrets, config, keyvalue, limits: (own != *all).then_some(own), pins, validate }
+    let limits = (own != *all).then_some(own);
+    PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate }
 }
 
 /// The check of its requests against the schemas that it declares.

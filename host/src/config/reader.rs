@@ -272,7 +272,8 @@ impl<'r, 'i> Field<'r, 'i> {
         let kind = below(&self.kind, stands_for);
         let entries = table.into_iter().map(|(name, value)| {
             let name = name.into_inner().into_owned();
-            let path = below(&self.path, &name);
+            let is_bare = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+            let path = if is_bare { below(&self.path, &name) } else { below(&self.path, &format!("{name:?}")) };
             (name, Self { reader: self.reader, path, kind: kind.clone(), value: value.into_inner() })
         });
         entries.collect()

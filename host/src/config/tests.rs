@@ -4,6 +4,7 @@ use alloy::primitives::U256;
 use coinslot_plugin::{Limits, Quota};
 
 use super::*;
+use crate::catalog::PriceOverride;
 
 fn read_text(text: &str, base: &str) -> Result<Config, Vec<String>> {
     parse(text, Path::new(base), document::config)
@@ -438,6 +439,76 @@ fn what_is_said_of_one_plugin_stands_before_what_is_said_of_all() {
 }
 
 #[test]
+fn a_route_is_changed_by_the_name_that_its_plugin_declares() {
+    let text = r#"
+[plugin.rates]
+mount = "/v1"
+pay_to = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42"
+accept = "base"
+[plugin.rates.routes]
+"GET /now" = { price = 0.002, summary = "Now", enabled = true }
+"POST /then/{day}" = { max_price = "0.05 USDC", pay_to = { "base/usdc" = "0x209693Bc6afc0C5328bA36FaF03C514EF312287C" } }
+"GET /old" = { price = "free", enabled = false, accept = ["base/USDC"] }
+"#;
+    let config = read_text(&format!("{GOOD}{text}"), "").expect("a good file");
+    let overrides = &config.plugins.by_name["rates"].overrides;
+    assert_eq!(overrides.mount.as_ref().map(ToString::to_string).as_deref(), Some("/v1"));
+    let price = |route: &str| overrides.routes[route].price.clone();
+    assert_eq!(price("GET /now"), Some(PriceOverride::Exact("0.002".to_owned())));
+    assert_eq!(price("POST /then/{day}"), Some(PriceOverride::AtMost("0.05 USDC".to_owned())));
+    assert_eq!(price("GET /old"), Some(PriceOverride::Free));
+    assert_eq!((overrides.routes["GET /now"].is_off, overrides.routes["GET /old"].is_off), (false, true));
+    let receivers: Vec<_> = config.plugins.receivers(&config.payment.accepts[0].accept.asset).cloned().collect();
+    let both = ["0xC0140eEa19bD90a7cA75882d5218eFaF20426e42", "0x209693Bc6afc0C5328bA36FaF03C514EF312287C"];
+    assert_eq!(receivers, both.map(std::sync::Arc::from));
+}
+
+#[test]
+fn a_change_that_no_plugin_could_have_is_refused_by_its_key() {
+    let bad = r#"
+[plugin.rates]
+mount = "v1"
+pay_to = { polygon = "0xC0140eEa19bD90a7cA75882d5218eFaF20426e42", base = "0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913" }
+accept = []
+[plugin.other]
+mount = "/{any}"
+accept = ["base/EURC", "nowhere"]
+[plugin.third]
+mount = "/"
+[plugin.rates.routes]
+"/now" = { price = "0.01" }
+"get /now" = { price = "0.01" }
+"GET /a" = { price = "1e3" }
+"GET /b" = { price = "0.00" }
+"GET /c" = { price = "0.01", max_price = "0.02" }
+"GET /d" = { max_price = "free" }
+"GET /e" = { summary = "two\nlines", enabled = "no", cost = 1 }
+"#;
+    let problems = read_text(&format!("{GOOD}{bad}"), "").expect_err("a bad file").join("\n");
+    for problem in [
+        "plugin.rates.mount: `v1`: start it with a slash: write a path such as \"/rates\"",
+        "plugin.rates.pay_to: no [[accept]] is eip155:137; there is eip155:8453/USDC",
+        "plugin.rates.pay_to: 0x833589fCD6eDb6E08f4c7C32D4f71b54bdA02913 is the contract of eip155:8453/USDC",
+        "plugin.rates.accept: the list is empty",
+        "plugin.other.mount: a mount has no parameters",
+        "plugin.other.accept: no [[accept]] is eip155:8453/EURC; there is eip155:8453/USDC",
+        "plugin.other.accept: `nowhere`",
+        "plugin.third.mount: leave it out",
+        "plugin.rates.routes.\"/now\": name the route as its plugin declares it",
+        "plugin.rates.routes.\"get /now\": name the route as its plugin declares it",
+        "plugin.rates.routes.\"GET /a\".price: `1e3` is not an amount",
+        "plugin.rates.routes.\"GET /b\".price: above zero; what costs nothing has `price = \"free\"`",
+        "plugin.rates.routes.\"GET /c\": write `price` for a price that is the same for each request",
+        "plugin.rates.routes.\"GET /d\".max_price: `free` is not an amount",
+        "plugin.rates.routes.\"GET /e\".summary: one line of at most 120 characters",
+        "plugin.rates.routes.\"GET /e\".enabled: `no`",
+        "plugin.rates.routes.\"GET /e\".cost: there is no such key; there are accept, description, enabled",
+    ] {
+        assert!(problems.contains(problem), "{problem} is missing from:\n{problems}");
+    }
+}
+
+#[test]
 fn a_payment_outlives_the_slowest_plugin() {
     let text = format!("{GOOD}\n[plugin.slow.limits]\nfirst_byte_timeout = \"290s\"\n");
     let problems = read_text(&text, "").expect_err("300 seconds are too short").join("\n");
@@ -593,7 +664,11 @@ fn document_keys(text: &str) -> std::collections::BTreeSet<String> {
         match value {
             toml::Value::Table(table) => {
                 for (key, value) in table {
-                    let key = if matches!(kind, "plugin" | "facilitator") { "NAME" } else { key };
+                    let key = match kind {
+                        "plugin" | "facilitator" => "NAME",
+                        "plugin.NAME.routes" => "ROUTE",
+                        _ => key,
+                    };
                     let path = if kind.is_empty() { key.to_owned() } else { format!("{kind}.{key}") };
                     walk(&path, value, keys);
                     keys.insert(path);

@@ -3,15 +3,17 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_plugin::{Allowed, Limits, Origin, Quota, SecretPlace};
+use coinslot_x402::price::Asset;
 use coinslot_x402::{Flow, Network};
 use ipnet::IpNet;
 use url::Url;
 
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
-use crate::catalog::PluginPins;
+use crate::catalog::{PluginOverrides, PluginPins, SaleTerms};
 use crate::operate::WebhookEvent;
 
 /// Everything that an operator decides about a host.
@@ -160,6 +162,8 @@ pub struct PluginConfig {
     pub limits: Option<Limits>,
     /// The conditions for a component of this name.
     pub pins: PluginPins,
+    /// The changes of what it declares.
+    pub overrides: PluginOverrides,
     /// Requests are checked against the schemas that it declares.
     pub validate: bool,
 }
@@ -209,6 +213,7 @@ impl Default for PluginConfig {
             keyvalue: None,
             limits: None,
             pins: PluginPins::default(),
+            overrides: PluginOverrides::default(),
             validate: true,
         }
     }
@@ -245,6 +250,14 @@ impl Config {
     /// is one.
     pub fn origin(&self, address: SocketAddr) -> String {
         self.server.public_url.clone().unwrap_or_else(|| format!("{}://{address}", self.server.scheme()))
+    }
+}
+
+impl PluginsConfig {
+    /// The receivers that plugins and routes have in the place of that of an asset.
+    pub fn receivers<'c>(&'c self, asset: &'c Asset) -> impl Iterator<Item = &'c Arc<str>> {
+        let terms = self.by_name.values().flat_map(|plugin| plugin.overrides.all_terms());
+        terms.filter_map(|terms: &SaleTerms| terms.receiver(asset))
     }
 }
 

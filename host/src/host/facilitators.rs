@@ -7,6 +7,7 @@ mod remote;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use alloy::primitives::Address;
 use coinslot_facilitator::local::Local;
 use coinslot_facilitator::pool::{FacilitatorPool, Member};
 use coinslot_facilitator::remote::RemoteError;
@@ -31,6 +32,13 @@ pub struct Facilitators {
     pub(super) accepts: Vec<Accept>,
     /// The facilitators in this process, by name.
     pub(super) locals: BTreeMap<String, Arc<Local>>,
+}
+
+impl Facilitators {
+    /// Has the facilitators in this process settle payments to these receivers, too, from now on.
+    pub(super) fn settle_for(&self, receivers: &[Address]) {
+        self.locals.values().for_each(|local| local.also_for(receivers));
+    }
 }
 
 /// One facilitator that is named in the configuration.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use alloy::primitives::Address;
 use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Secret};
+use coinslot_x402::price::Accept;
 
 use super::error::HostError;
 use super::keys;
-use crate::catalog::PluginPins;
+use crate::catalog::{PluginOverrides, PluginPins};
 use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
 use crate::payment::least_budget;
 
@@ -23,7 +25,8 @@ pub(super) fn read_present(config: &PluginsConfig) -> (PluginPolicies, Option<Ho
     for (name, plugin) in &config.by_name {
         let (grants, missing) = grants(plugin);
         problems.extend(missing.into_iter().map(|problem| format!("plugin.{name}{problem}")));
-        policies.plugins.insert(name.clone(), PluginPolicy { limits: plugin.limits.clone(), grants });
+        let policy = PluginPolicy { limits: plugin.limits.clone(), grants, sold: plugin.overrides.sold() };
+        policies.plugins.insert(name.clone(), policy);
     }
     let problem = (!problems.is_empty()).then(|| HostError::Config(problems.join("\n")));
     (policies, problem)
@@ -32,6 +35,18 @@ pub(super) fn read_present(config: &PluginsConfig) -> (PluginPolicies, Option<Ho
 /// The conditions of the operator for single plugins, by name.
 pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
+}
+
+/// The operator's changes of what single plugins declare, by name.
+pub(super) fn overrides(config: &PluginsConfig) -> BTreeMap<String, PluginOverrides> {
+    config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.overrides.clone())).collect()
+}
+
+/// Everybody who receives money: for these assets, of all plugins and of single ones.
+pub(super) fn receivers(config: &PluginsConfig, accepts: &[Accept]) -> Vec<Address> {
+    let texts =
+        accepts.iter().flat_map(|accept| std::iter::once(&accept.pay_to).chain(config.receivers(&accept.asset)));
+    texts.filter_map(|pay_to| pay_to.parse().ok()).collect()
 }
 
 /// The names of the plugins whose schemas the operator has disabled.

@@ -8,7 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::Address;
 use coinslot_base::file::FileStamp;
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -139,16 +138,14 @@ impl Reload {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
-        let receivers: Vec<Address> = accepts.iter().filter_map(|accept| accept.pay_to.parse().ok()).collect();
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
-        for local in self.facilitators.locals.values() {
-            local.also_for(&receivers);
-        }
+        self.facilitators.settle_for(&policies::receivers(&config.plugins, &accepts));
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
+        let overrides = policies::overrides(&config.plugins);
         // Only `dev` checks answers, and it reads no configuration anew.
-        let sales = SalesPolicy { accepts, public_url, flows, pins, unchecked, checks_answers: false };
+        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, checks_answers: false };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use coinslot_ledger::Fingerprint;
-use coinslot_plugin::{QuoteRequest, QuotedPrice, RequestBody};
-use coinslot_x402::price::{Amount, Decimal, Offer, Price};
+use coinslot_plugin::{DeclaredPrice, QuoteRequest, QuotedPrice, RequestBody};
+use coinslot_x402::price::{Amount, Asset, Decimal, Offer, Price};
 use http::Request;
 use http_body::Body as _;
 
@@ -13,6 +13,7 @@ use super::identity::{request_fingerprint, with_headers};
 use super::input::{self, UnpaidCheck};
 use super::trace::Stage;
 use super::{Payments, Pricing, Problem, Purchase, Verified};
+use crate::endpoint::PaidAccess;
 use crate::schema::InputSchema;
 
 /// Without a payment, a body larger than this is not read, in bytes: the 402 comes first.
@@ -74,7 +75,7 @@ pub(super) async fn price_unpaid(
     match ask(&purchase, &request).await {
         Ok(RequestPrice::Paid(quoted)) => Ok(UnpaidRequest::Priced(quoted)),
         Ok(RequestPrice::Free) => Ok(UnpaidRequest::Free(FreeRequest::new(request))),
-        Err(Problem::Refused(_)) if bare => Ok(UnpaidRequest::Priced(purchase)),
+        Err(Problem::Refused(_) | Problem::PriceTooHigh { .. }) if bare => Ok(UnpaidRequest::Priced(purchase)),
         Err(problem) => Err(problem),
     }
 }
@@ -110,7 +111,7 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPri
         named.flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name.clone(), value.clone())));
     let question = QuoteRequest {
         method: request.method().clone(),
-        route: purchase.endpoint.path.to_string(),
+        route: purchase.endpoint.declared().path.to_string(),
         params: purchase.params.clone(),
         query: request.uri().query().map(ToOwned::to_owned),
         headers: headers.collect(),
@@ -123,12 +124,16 @@ async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPri
     let quoted = quoted.map_err(Problem::Plugin)?.map_err(Problem::Refused)?;
     let amount = match quoted {
         QuotedPrice::Free if purchase.access.quoted => return Ok(RequestPrice::Free),
+        // The operator sells what the plugin gives away. It quotes as it declares.
+        QuotedPrice::Free if purchase.access.replaces == Some(DeclaredPrice::Free) => {
+            return Ok(RequestPrice::Paid(purchase.clone()));
+        }
         QuotedPrice::Free => {
             return Err(Problem::Misbehaved("it quoted nothing for an endpoint with an exact price".to_owned()));
         }
         QuotedPrice::Amount(amount) => amount,
     };
-    let offer = at(purchase, &amount).map_err(Problem::Misbehaved)?;
+    let offer = at(purchase, &amount)?;
     let pricing = match purchase.pricing {
         Pricing::Declared => Pricing::Declared,
         Pricing::AtMost | Pricing::Quoted(_) => Pricing::Quoted(Some(quote_fingerprint(purchase, request))),
@@ -141,23 +146,56 @@ fn quote_fingerprint(purchase: &Purchase, request: &Request<Bytes>) -> Fingerpri
     with_headers(request_fingerprint(&purchase.endpoint, request), &purchase.endpoint.quote_headers, request.headers())
 }
 
-/// The declared offer at the quoted amount. Fails with what the plugin did wrong: a quote that is no amount, that is
-/// above the declared maximum, or that differs from a declared exact price.
-fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, String> {
-    let decimal = Decimal::parse(quoted).map_err(|error| format!("its quote is not an amount: {error}"))?;
-    let declared = purchase.access.offer.prices();
-    let mut prices = Vec::with_capacity(declared.len());
-    for declared in declared {
-        if !decimal.may_be_in(&declared.asset) {
+/// The offer at the quoted amount. Fails with what the plugin did wrong: a quote that is no amount, that is above the
+/// declared maximum, or that differs from a declared exact price. A quote above the operator's own maximum is no mistake
+/// of the plugin: the request is refused.
+fn at(purchase: &Purchase, quoted: &str) -> Result<Offer, Problem> {
+    let misbehaved = |what: String| Problem::Misbehaved(what);
+    let decimal = Decimal::parse(quoted).map_err(|error| misbehaved(format!("its quote is not an amount: {error}")))?;
+    let PaidAccess { offer, quoted: is_quoted, replaces, .. } = &*purchase.access;
+    let not_allowed = || misbehaved(format!("it quoted {quoted}, which its declared price does not allow"));
+    if let (false, Some(declared)) = (is_quoted, replaces) {
+        return if is_declared(&decimal, declared) { Ok(purchase.offer.clone()) } else { Err(not_allowed()) };
+    }
+    let mut prices = Vec::with_capacity(offer.prices().len());
+    for most in offer.prices() {
+        if !decimal.may_be_in(&most.asset) {
             continue;
         }
-        let amount = Amount::of(&decimal, &declared.asset).map_err(|error| format!("its quote: {error}"))?;
+        let amount = Amount::of(&decimal, &most.asset).map_err(|error| misbehaved(format!("its quote: {error}")))?;
         // An exact price may be quoted by a plugin that only wants to check the request: the amount must not change.
-        let allowed = if purchase.access.quoted { amount <= declared.amount } else { amount == declared.amount };
+        let allowed = if *is_quoted { amount <= most.amount } else { amount == most.amount };
         if !allowed {
-            return Err(format!("it quoted {quoted}, which its declared price does not allow"));
+            let is_within = replaces.as_ref().is_some_and(|declared| is_within(amount, declared, &most.asset));
+            return Err(if is_within { above_the_operators(quoted, most) } else { not_allowed() });
         }
-        prices.push(Price { amount, ..declared.clone() });
+        prices.push(Price { amount, ..most.clone() });
     }
-    Offer::new(prices).ok_or_else(|| format!("it quoted {quoted}, in an asset that is not taken"))
+    Offer::new(prices).ok_or_else(|| misbehaved(format!("it quoted {quoted}, in an asset that is not taken")))
+}
+
+/// True if a quote is the exact price that the plugin declares. One without a symbol is that, too.
+fn is_declared(quoted: &Decimal, declared: &DeclaredPrice) -> bool {
+    let DeclaredPrice::Exact(declared) = declared else { return false };
+    Decimal::parse(declared).is_ok_and(|declared| {
+        let is_money = quoted.symbol == declared.symbol || quoted.symbol.is_none();
+        let quoted = Decimal { symbol: declared.symbol.clone(), ..quoted.clone() };
+        is_money && !quoted.is_above(&declared) && !declared.is_above(&quoted)
+    })
+}
+
+/// True if an amount is at most the one that the plugin declares for its quotes.
+fn is_within(amount: Amount, declared: &DeclaredPrice, asset: &Asset) -> bool {
+    let DeclaredPrice::Quoted(most) = declared else { return false };
+    Decimal::parse(most).and_then(|most| Amount::of(&most, asset)).is_ok_and(|most| amount <= most)
+}
+
+/// The refusal of a request whose price is above what the operator lets the plugin ask.
+fn above_the_operators(quoted: &str, most: &Price) -> Problem {
+    let (amount, symbol) = (most.amount.decimal(most.asset.decimals), &most.asset.symbol);
+    Problem::PriceTooHigh {
+        message: format!(
+            "this request would cost {quoted}, and this host sells none here for more than {amount} {symbol}: ask for less"
+        ),
+    }
 }

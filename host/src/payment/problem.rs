@@ -25,6 +25,8 @@ pub enum Problem {
     OtherVersion { taken: Version, challenge: Challenge },
     /// The plugin refused the request before payment.
     Refused(QuoteRefusal),
+    /// The plugin quotes more for the request than its operator sells it for.
+    PriceTooHigh { message: String },
     /// The input does not fit the schema that the plugin declares.
     Input(InputRefusal),
     /// The check of the input against its schema was given up.

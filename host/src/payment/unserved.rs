@@ -69,6 +69,7 @@ impl Unserved {
             | Problem::Invalid { .. }
             | Problem::OtherVersion { .. }
             | Problem::Refused(_)
+            | Problem::PriceTooHigh { .. }
             | Problem::Input(_)
             | Problem::InputTooComplex
             | Problem::Plugin(_)

@@ -112,6 +112,9 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::Invalid { reason, message, challenge } => invalid(&reason, message, &challenge, charged),
         Problem::OtherVersion { taken, challenge } => other_version(taken, &challenge, charged),
         Problem::Refused(refusal) => refused_by_plugin(&refusal, charged),
+        Problem::PriceTooHigh { message } => {
+            error(StatusCode::UNPROCESSABLE_ENTITY, "price_too_high", &message, charged)
+        }
         Problem::Input(refusal) => bad_input(&refusal, charged),
         Problem::InputTooComplex => INPUT_TOO_COMPLEX.reply(charged),
         Problem::BodyTooLarge { limit } => body_too_large(limit, charged),

@@ -50,8 +50,8 @@ pub(super) struct EndpointCall {
 }
 
 impl MatchedEndpoint<'_> {
-    /// The call of this endpoint, with the request as its guest sees it: canonical path, the scheme that the client
-    /// used as far as the host can know, the host that it was sent to, and no proxy fields of peers that are not
+    /// The call of this endpoint, with the request as its guest sees it: canonical path below the mount, the scheme that
+    /// the client used as far as the host can know, the host that it was sent to, and no proxy fields of peers that are not
     /// named proxies.
     pub(super) fn call(
         self,
@@ -68,10 +68,14 @@ impl MatchedEndpoint<'_> {
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());
         let head_only = *request.method() == Method::HEAD;
         let (mut head, body) = request.into_parts();
+        let guest_path = endpoint.guest_path(path.as_str());
         let target = match head.uri.query() {
-            Some(query) => format!("{}?{query}", path.as_str()),
-            None => path.as_str().to_owned(),
+            Some(query) => format!("{guest_path}?{query}"),
+            None => guest_path.to_owned(),
         };
+        if let Some(mount) = &endpoint.mount {
+            forwarded::add_prefix(&mut head.headers, mount.as_str());
+        }
         head.uri = Uri::builder()
             .scheme(if https { Scheme::HTTPS } else { Scheme::HTTP })
             .authority(authority.as_bytes())

@@ -8,12 +8,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
 
 use crate::payment::ClientAddress;
 
 static FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+static PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 static PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
 /// The fields that proxies write, beside `X-Forwarded-*`, and that a guest sees only from a named proxy.
@@ -48,6 +49,16 @@ const PROXY_FIELDS: &[&str] = &[
 /// True for a field by which a proxy tells who asked it, and for what.
 pub(super) fn is_proxy_field(name: &HeaderName) -> bool {
     name.as_str().starts_with("x-forwarded-") || PROXY_FIELDS.contains(&name.as_str())
+}
+
+/// Tells the guest the path that the host has removed before its own, behind what a named proxy has removed: by it the
+/// guest can make links that begin with a slash.
+pub(super) fn add_prefix(headers: &mut HeaderMap, mount: &str) {
+    let before = headers.get(&PREFIX).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // Nothing but the characters of a path is in either.
+    if let Ok(value) = HeaderValue::try_from(format!("{}{mount}", before.trim_end_matches('/'))) {
+        headers.insert(&PREFIX, value);
+    }
 }
 
 /// Returns true if a named proxy was asked over TLS. None if the peer is no named proxy, or does not say it.

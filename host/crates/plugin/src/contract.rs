@@ -1,5 +1,7 @@
 //! The types of the WIT contract in Rust, and the bodies of requests and responses.
 
+use std::fmt;
+
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
 
@@ -47,6 +49,25 @@ pub enum DeclaredPrice {
     Exact(String),
     UpTo(String),
     Quoted(String),
+}
+
+impl EndpointInfo {
+    /// The method and the path template, as in `GET /now`.
+    pub fn label(&self) -> String {
+        format!("{} {}", self.method, self.path)
+    }
+}
+
+impl fmt::Display for DeclaredPrice {
+    /// `free`, `0.01`, `up to 0.50`, `quoted <= 0.50`: the amount as written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Free => f.write_str("free"),
+            Self::Exact(amount) => f.write_str(amount),
+            Self::UpTo(amount) => write!(f, "up to {amount}"),
+            Self::Quoted(amount) => write!(f, "quoted <= {amount}"),
+        }
+    }
 }
 
 /// The result of `coinslot:plugin/payment.current`.

@@ -76,7 +76,7 @@ impl Plugin {
             plugin: Arc::clone(&plugin),
             most: limits.instances,
             weight: linked.weight,
-            sells: sells(info, linked.quote.is_some()),
+            sells: sells(info, linked.quote.is_some(), policies),
             memory: MemoryTerms::new(&limits, description.initial_memory, linked.data),
         };
         let permits = InstanceLimit::new(&resources.instances, terms);
@@ -107,7 +107,7 @@ impl Plugin {
         let (limits, capabilities) = resolve(&old.resources, &self.info().name, &spec.component, policies)?;
         description.check_memory(limits.memory)?;
         let memory = MemoryTerms::new(&limits, description.initial_memory, spec.component.data);
-        let sells = sells(&description.info, spec.component.quote.is_some());
+        let sells = sells(&description.info, spec.component.quote.is_some(), policies);
         let permits = spec.permits.under(limits.instances, sells, memory);
         let circuits = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.circuits)
@@ -173,7 +173,7 @@ impl Plugin {
         self.loaded.instances.spec.component.quote.is_some()
     }
 
-    /// True if any of its endpoints has a price.
+    /// True if any of its endpoints is sold.
     pub fn sells(&self) -> bool {
         self.loaded.instances.spec.permits.sells()
     }

@@ -58,7 +58,10 @@ pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
 pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
-pub use self::load::{Ask, Capability, CompilePriority, Import, Inspection, Tool, compile_main, inspect, is_name};
+pub use self::load::{
+    Ask, Capability, CompilePriority, Import, Inspection, Tool, compile_main, description_problem, inspect, is_name,
+    summary_problem,
+};
 pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};
 pub use self::permit::{Client, Permit};
 pub use self::runtime::{Runtime, RuntimeConfig};

@@ -120,4 +120,7 @@ pub struct PluginPolicy {
     pub limits: Option<Limits>,
     /// The capabilities that it is granted.
     pub grants: Grants,
+    /// The routes that the operator has decided to sell, or not to sell, whatever the plugin declares: by method and
+    /// declared path, as in `GET /now`.
+    pub sold: BTreeMap<String, bool>,
 }

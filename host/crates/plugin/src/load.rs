@@ -33,7 +33,7 @@ pub(crate) use self::cache::ComponentCache;
 pub use self::compile::{CompilePriority, compile_main};
 pub(crate) use self::describe::{Description, check_package, describe};
 pub use self::inspect::{Ask, Capability, Import, Inspection, Tool, inspect};
-pub use self::manifest::is_name;
+pub use self::manifest::{description_problem, is_name, summary_problem};
 
 /// A component that has been loaded.
 pub(crate) struct LoadedComponent {

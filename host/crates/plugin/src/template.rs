@@ -94,6 +94,19 @@ impl Template {
         &self.text
     }
 
+    /// The template of the same paths below a mount: `/v1/items/{id}` for `/items/{id}` below `/v1`, and `/v1` for `/`.
+    /// Fails if it would be too long, or if both name a parameter alike.
+    pub fn below(&self, mount: &Self) -> Result<Self, TemplateError> {
+        if self.text == "/" { Ok(mount.clone()) } else { Self::parse(&format!("{}{}", mount.text, self.text)) }
+    }
+
+    /// True if a path that both templates match is one of this template: a literal segment goes before a parameter and
+    /// a parameter before a rest, from left to right.
+    pub fn goes_before(&self, other: &Self) -> bool {
+        let ranks = |template: &Self| template.segments.iter().map(Segment::rank).collect::<Vec<_>>();
+        ranks(self) < ranks(other)
+    }
+
     /// The segments in order, at least one.
     pub fn segments(&self) -> &[Segment] {
         &self.segments
@@ -206,6 +219,15 @@ impl Segment {
         match self {
             Self::Literal(_) => None,
             Self::Parameter(name) | Self::Rest(name) => Some(name),
+        }
+    }
+
+    /// The place of this kind of segment in the order in which templates are tried.
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Literal(_) => 0,
+            Self::Parameter(_) => 1,
+            Self::Rest(_) => 2,
         }
     }
 

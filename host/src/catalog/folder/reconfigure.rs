@@ -1,7 +1,8 @@
 //! Serves the active plugins under other policies, in one step.
 //!
-//! Assets, receivers, flows, pins, grants and limits concern money and identity: they hold for all plugins or for none.
-//! A plugin that cannot be served under them keeps all of them from being used.
+//! Assets, receivers, flows, pins, overrides, grants and limits concern money and identity: they hold for all plugins or
+//! for none. A plugin that cannot be served under them keeps all of them from being used, and so do two plugins that are
+//! in each other's way below their new mounts.
 //!
 //! The values of a plugin's `config` are its own. It may refuse them, or serve under them what another plugin serves.
 //! Then it keeps those that it has, under the new limits and grants, because no plugin decides what it may do; and
@@ -11,12 +12,14 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
-use coinslot_plugin::{Plugin, PluginPolicies};
+use coinslot_plugin::{EndpointInfo, Plugin, PluginPolicies};
 
 use super::Folder;
 use super::swap::{self, SwapInput};
+use crate::catalog::conflict::conflict;
 use crate::catalog::generation::Catalog;
-use crate::catalog::install::{InstallError, Installed, SalesPolicy};
+use crate::catalog::install::{Installed, SalesPolicy};
+use crate::catalog::install_error::InstallError;
 use crate::catalog::kept_routes::KeptRoutes;
 use crate::catalog::pins::shown_policies;
 
@@ -85,11 +88,11 @@ impl Folder {
 /// The active plugins under the new policies.
 #[derive(Default)]
 struct PlannedReload {
-    /// One for each active plugin, with its former routes unless it is in `without_former`.
+    /// One for each active plugin, with the routes that it declared before unless it is in `without_former`.
     stays: Vec<Arc<Installed>>,
     /// The files of those that cannot keep the former values of their `config`, with the reason.
     without_former: BTreeMap<String, String>,
-    /// Those that serve other routes, or have another name, with the new values of their `config`.
+    /// Those that declare other routes, or have another name, with the new values of their `config`.
     moves: Vec<Arc<Installed>>,
     /// The files of those that refuse the new values of their `config`, with the reason.
     refused: Vec<(String, String)>,
@@ -105,7 +108,7 @@ impl PlannedReload {
     ) -> Result<(), String> {
         let file = &former.file;
         let stays = match under(former, policies, sales).await {
-            Ok(installed) if routes(&installed).eq(routes(former)) => installed,
+            Ok(installed) if declared(&installed).eq(declared(former)) => installed,
             // Whether others leave room for its new routes is known when all are under the new policies.
             Ok(installed) => match with_former_config(former, policies, sales).await {
                 Ok(kept) => {
@@ -136,6 +139,7 @@ impl PlannedReload {
         let Self { stays, without_former, moves, mut refused } = self;
         let (bound, active): (Vec<_>, Vec<_>) =
             stays.into_iter().partition(|installed| without_former.contains_key(&installed.file));
+        check_apart(&active, &kept)?;
         let files = bound.iter().map(|installed| installed.file.clone()).collect();
         let staged = moves.into_iter().chain(bound).map(|installed| (installed.file.clone(), installed)).collect();
         let planned = swap::plan(SwapInput { current, active, has_changes: true, staged, bound: files, kept });
@@ -159,10 +163,20 @@ fn neither(file: &str, with_new: &str, with_former: &str) -> String {
     format!("{file}: {with_new}; with the former values of its `config`: {with_former}")
 }
 
-/// The name of a plugin and what it serves.
-fn routes(installed: &Installed) -> impl Iterator<Item = &str> {
-    let endpoints = installed.endpoints.iter().map(|endpoint| &*endpoint.label);
-    std::iter::once(&*installed.plugin.info().name).chain(endpoints)
+/// The name of a plugin and the routes that it declares, which only its `config` can change.
+fn declared(installed: &Installed) -> impl Iterator<Item = String> {
+    let info = installed.plugin.info();
+    std::iter::once(info.name.clone()).chain(info.endpoints.iter().map(EndpointInfo::label))
+}
+
+/// Fails if two of these plugins are in each other's way, or one is in the way of what is kept: their paths are the
+/// operator's choice, and may be new.
+fn check_apart(active: &[Arc<Installed>], kept: &[KeptRoutes]) -> Result<(), String> {
+    active.iter().enumerate().try_for_each(|(index, installed)| {
+        let apart =
+            conflict(&active[..index], installed).and_then(|()| kept.iter().try_for_each(|kept| kept.check(installed)));
+        apart.map_err(|conflict| format!("{}: {conflict}", installed.file))
+    })
 }
 
 /// The plugin under these policies. It is not shown them if it does not fit its pins.

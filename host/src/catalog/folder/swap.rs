@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::moves::{Moves, Obstacle};
-use crate::catalog::generation::{Catalog, ConflictError, conflict};
+use crate::catalog::conflict::{ConflictError, conflict};
+use crate::catalog::generation::Catalog;
 use crate::catalog::install::Installed;
 use crate::catalog::kept_routes::KeptRoutes;
 

@@ -67,11 +67,9 @@ fn or_none(text: &str) -> &str {
 impl PluginSummary {
     pub(super) fn of(installed: &Installed) -> Self {
         let info = installed.plugin.info();
-        let endpoints = installed.endpoints.iter().filter_map(|endpoint| {
-            let is_it = |info: &&EndpointInfo| info.method == endpoint.method && info.path == endpoint.path;
-            let declared = info.endpoints.iter().find(is_it)?;
-            Some((endpoint.label.clone(), EndpointSummary::of(endpoint, declared)))
-        });
+        let endpoints = installed.endpoints.iter();
+        let endpoints =
+            endpoints.map(|endpoint| (endpoint.label.clone(), EndpointSummary::of(endpoint, endpoint.declared())));
         Self { name: info.name.clone(), version: info.version.clone(), endpoints: endpoints.collect() }
     }
 

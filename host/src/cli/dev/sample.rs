@@ -60,11 +60,11 @@ enum ValueOrigin {
 
 impl Sample {
     fn of(url: &str, endpoint: &Endpoint) -> Option<Self> {
-        let info = endpoint.plugin.info();
-        let declared = info.endpoints.iter().find(|e| e.method == endpoint.method && e.path == endpoint.path)?;
-        let shown = with_shown_query(declared);
+        // Clients call the path that is served, which may have a mount before the declared one.
+        let served = EndpointInfo { path: endpoint.path.clone(), ..endpoint.declared().clone() };
+        let shown = with_shown_query(&served);
         let request = ExampleRequest::of(&shown, endpoint.input.as_ref());
-        let request = request.or_else(|_| ExampleRequest::of(declared, endpoint.input.as_ref())).ok()?;
+        let request = request.or_else(|_| ExampleRequest::of(&served, endpoint.input.as_ref())).ok()?;
         let mut words = arguments(url, &request)?;
         if let Some(max) = max(&endpoint.access) {
             words.extend(["--max".to_owned(), max]);

@@ -6,9 +6,11 @@ use std::path::Path;
 use coinslot_plugin::{Inspection, Package, PackageError, PluginInfo};
 
 use super::capability::CapabilityRow;
-use super::endpoint::{Columns, declared_flow, endpoint_lines, price};
+use super::endpoint::{Columns, declared_flow, endpoint_lines};
 use super::or_none;
+use crate::catalog::RouteChange;
 use crate::cli::print;
+use crate::cli::routes::changes;
 use crate::schema::Unenforced;
 
 /// A component, as far as it is known.
@@ -22,8 +24,11 @@ pub(super) struct ShownComponent<'f> {
     pub(super) described: Option<Result<PluginInfo, String>>,
     /// The schemas of each endpoint that this host would not enforce. Empty if the operator has disabled the checks.
     pub(super) unenforced: Vec<Vec<Unenforced>>,
+    /// The facts that the configuration changes.
+    pub(super) changes: Vec<RouteChange>,
     /// The reason for which every host, or the one of the configuration, refuses it: a metered price, or the pin of its
-    /// name. Pins of paths and prices are checked by `coinslot check`.
+    /// name, or a route that it changes and the plugin does not declare. Pins of paths and prices are checked by `coinslot
+    /// check`.
     pub(super) misfit: Option<String>,
 }
 
@@ -36,6 +41,7 @@ impl ShownComponent<'_> {
                 Err(error) => serde_json::json!({ "error": error.to_string() }),
             },
             "capabilities": self.capabilities.iter().map(CapabilityRow::json).collect::<Vec<_>>(),
+            "changes": self.changes,
             "misfit": self.misfit,
             "plugin": self.described.as_ref().map(|described| match described {
                 Ok(info) => json(info, &self.unenforced),
@@ -83,6 +89,11 @@ impl ShownComponent<'_> {
                 lines.extend(unenforced.map(|unenforced| format!("         {unenforced}")));
             }
         }
+        if let Some(Ok(info)) = &self.described
+            && let Some(changes) = changes(self.changes.iter().map(|change| (&*info.name, change)))
+        {
+            lines.push(format!("\n{changes}"));
+        }
         lines.join("\n")
     }
 }
@@ -112,7 +123,7 @@ fn json(info: &PluginInfo, unenforced: &[Vec<Unenforced>]) -> serde_json::Value 
         serde_json::json!({
             "method": endpoint.method.as_str(),
             "path": endpoint.path.as_str(),
-            "price": price(&endpoint.price),
+            "price": endpoint.price.to_string(),
             "summary": endpoint.summary,
             "description": endpoint.description,
             "mimeType": endpoint.mime_type,

@@ -18,7 +18,7 @@ impl Columns {
         Self {
             method: widest(|endpoint| endpoint.method.as_str().len()),
             path: widest(|endpoint| endpoint.path.as_str().len()),
-            price: widest(|endpoint| price(&endpoint.price).len()),
+            price: widest(|endpoint| endpoint.price.to_string().len()),
         }
     }
 }
@@ -31,7 +31,7 @@ pub(super) fn endpoint_lines(endpoint: &EndpointInfo, columns: Columns) -> Vec<S
     let reads = (!headers.is_empty()).then(|| format!("quote reads {headers}"));
     let notes: Vec<String> = paid_first.into_iter().chain(reads).collect();
     let notes = if notes.is_empty() { String::new() } else { format!(" ({})", notes.join("; ")) };
-    let (price, summary) = (price(&endpoint.price), &endpoint.summary);
+    let (price, summary) = (endpoint.price.to_string(), &endpoint.summary);
     // `Method` ignores a width.
     let (method, path) = (endpoint.method.as_str(), endpoint.path.as_str());
     let route = format!("{method:0$}  {path:1$}", columns.method, columns.path);
@@ -69,14 +69,4 @@ fn flow(endpoint: &EndpointInfo) -> &str {
 /// The payment flow that an endpoint asks for, as it is written.
 pub(super) fn declared_flow(endpoint: &EndpointInfo) -> Option<&str> {
     endpoint.extensions.iter().find(|(key, _)| key == "payment-flow").map(|(_, flow)| flow.as_str())
-}
-
-/// The price as it is written.
-pub(super) fn price(price: &DeclaredPrice) -> String {
-    match price {
-        DeclaredPrice::Free => "free".to_owned(),
-        DeclaredPrice::Exact(amount) => amount.clone(),
-        DeclaredPrice::UpTo(amount) => format!("up to {amount}"),
-        DeclaredPrice::Quoted(amount) => format!("quoted <= {amount}"),
-    }
 }

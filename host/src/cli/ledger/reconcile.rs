@@ -95,9 +95,13 @@ fn scopes(
     since: Option<UnixTime>,
 ) -> Result<(Scopes, Option<UnixTime>), Failure> {
     let mut scopes = Scopes::default();
-    for AcceptConfig { accept, .. } in config.iter().flat_map(|config| &config.payment.accepts) {
+    for (config, AcceptConfig { accept, .. }) in
+        config.iter().flat_map(|config| config.payment.accepts.iter().map(move |entry| (config, entry)))
+    {
         let asset = &accept.asset;
-        scopes.add(&asset.network, &asset.address, &accept.pay_to, asset.testnet).map_err(failed)?;
+        for pay_to in std::iter::once(&accept.pay_to).chain(config.plugins.receivers(asset)) {
+            scopes.add(&asset.network, &asset.address, pay_to, asset.testnet).map_err(failed)?;
+        }
     }
     scopes.add_ledger(reader).map_err(failed)?;
     let since = match since {

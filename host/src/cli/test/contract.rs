@@ -64,8 +64,10 @@ async fn host(
     config.state.max_kept_answer = MAX_KEPT;
     if let Some(PluginsConfig { limits, by_name, .. }) = policies {
         (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
-        // What is built here is another build each time, in another file.
-        config.plugins.by_name.values_mut().for_each(|plugin| plugin.pins = Default::default());
+        // What is built here is another build each time, in another file; and it is checked for what it declares.
+        for plugin in config.plugins.by_name.values_mut() {
+            (plugin.pins, plugin.overrides) = Default::default();
+        }
     }
     let ledger = SqliteLedger::create(&work.join("ledger.db")).map_err(|error| Failure::new(error.to_string()))?;
     let options = HostOptions {

@@ -9,7 +9,7 @@ use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalog::{HistoryEntry, HistoryFile, Installed};
+use crate::catalog::{HistoryEntry, HistoryFile, Installed, RouteChange};
 use crate::operate::admin::HostView;
 use crate::operate::time;
 
@@ -25,6 +25,8 @@ pub(crate) struct PluginRecord {
     /// Why the content of the file is not active.
     pub failure: Option<String>,
     pub endpoints: Vec<EndpointRecord>,
+    /// The facts that the configuration changes: declared, and effective.
+    pub changes: Vec<RouteChange>,
 }
 
 /// A build of a plugin.
@@ -80,6 +82,7 @@ impl PluginRecord {
             previous: previous.map(build),
             failure: entry.failure.clone(),
             endpoints: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -100,5 +103,6 @@ impl PluginRecord {
             summary: endpoint.resource.description.clone(),
         };
         self.endpoints = installed.endpoints.iter().map(endpoint).collect();
+        self.changes.clone_from(&installed.changes);
     }
 }

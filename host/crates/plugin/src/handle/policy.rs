@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use crate::capabilities::Capabilities;
-use crate::contract::{DeclaredPrice, PluginInfo};
+use crate::contract::{DeclaredPrice, EndpointInfo, PluginInfo};
 use crate::fault::LoadError;
 use crate::instance::engine::{MAX_MEMORY, Wasi};
 use crate::instance::fullness::Fullness;
@@ -20,9 +20,14 @@ use crate::limits::{Limits, PluginPolicies, Reuse};
 /// The part of a plugin's instances that its quotes may take: one in this many.
 const QUOTE_SHARE: usize = 4;
 
-/// Tells what a plugin sells. `quotes`: its component exports `quote`.
-pub(super) fn sells(info: &PluginInfo, quotes: bool) -> Sells {
-    match info.endpoints.iter().any(|endpoint| endpoint.price != DeclaredPrice::Free) {
+/// Tells what a plugin sells under these policies. `quotes`: its component exports `quote`.
+pub(super) fn sells(info: &PluginInfo, quotes: bool, policies: &PluginPolicies) -> Sells {
+    let policy = policies.plugins.get(&info.name);
+    let is_sold = |endpoint: &EndpointInfo| {
+        let decided = policy.and_then(|policy| policy.sold.get(&endpoint.label()).copied());
+        decided.unwrap_or(endpoint.price != DeclaredPrice::Free)
+    };
+    match info.endpoints.iter().any(is_sold) {
         true if quotes => Sells::Quoted,
         true => Sells::Declared,
         false => Sells::Nothing,

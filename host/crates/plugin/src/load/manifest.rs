@@ -79,14 +79,8 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
     };
     let path = Template::parse(&endpoint.path).map_err(|mistake| problems.push(format!("path: {mistake}"))).ok();
     let price = price(endpoint.price, quotes, problems);
-    if endpoint.summary.chars().count() > MAX_SUMMARY || endpoint.summary.contains(char::is_control) {
-        problems.push(format!("summary: one line of at most {MAX_SUMMARY} characters"));
-    }
-    if endpoint.description.chars().count() > MAX_DESCRIPTION
-        || endpoint.description.contains(|c: char| c.is_control() && !matches!(c, '\n' | '\t'))
-    {
-        problems.push(format!("description: plain text of at most {MAX_DESCRIPTION} characters"));
-    }
+    problems.extend(summary_problem(&endpoint.summary).map(|problem| format!("summary: {problem}")));
+    problems.extend(description_problem(&endpoint.description).map(|problem| format!("description: {problem}")));
     if !is_mime(&endpoint.mime_type) {
         problems.push(format!("mime-type {:?}: use a media type such as application/json", shown(&endpoint.mime_type)));
     }
@@ -104,6 +98,19 @@ fn convert(endpoint: manifest::Endpoint, quotes: bool, problems: &mut Vec<String
         quote_headers: endpoint.quote_headers,
         extensions: endpoint.extensions,
     })
+}
+
+/// Says what a summary has to be. None if this one is that.
+pub fn summary_problem(text: &str) -> Option<String> {
+    let is_good = text.chars().count() <= MAX_SUMMARY && !text.contains(char::is_control);
+    (!is_good).then(|| format!("one line of at most {MAX_SUMMARY} characters"))
+}
+
+/// Says what a description has to be. None if this one is that.
+pub fn description_problem(text: &str) -> Option<String> {
+    let is_odd = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    let is_good = text.chars().count() <= MAX_DESCRIPTION && !text.contains(is_odd);
+    (!is_good).then(|| format!("plain text of at most {MAX_DESCRIPTION} characters"))
 }
 
 fn price(price: manifest::Price, quotes: bool, problems: &mut Vec<String>) -> DeclaredPrice {
