@@ -1,5 +1,7 @@
 //! The commands, one file each: arguments, a call of the library, and what is printed.
 
+pub mod backup;
+
 #[cfg(feature = "dev")]
 pub mod build;
 
@@ -25,6 +27,8 @@ pub mod pack;
 pub mod pay;
 
 pub mod plugins;
+
+pub mod restore;
 
 pub mod serve;
 

@@ -53,6 +53,8 @@ enum CliCommand {
     Plugins(cli::plugins::PluginsArgs),
     Pay(cli::pay::PayArgs),
     Ledger(cli::ledger::LedgerArgs),
+    Backup(cli::backup::BackupArgs),
+    Restore(cli::restore::RestoreArgs),
     Facilitator(cli::facilitator::FacilitatorArgs),
     #[command(hide = true)]
     Compile(cli::compile::CompileArgs),
@@ -85,11 +87,15 @@ fn main() -> ExitCode {
     if let Err(failure) = start_log(&arguments) {
         return end(&failure);
     }
-    #[cfg(feature = "dev")]
     match &arguments.command {
+        #[cfg(feature = "dev")]
         CliCommand::Build(args) => return ended(cli::build::run(args)),
+        #[cfg(feature = "dev")]
         CliCommand::New(args) => return ended(cli::new::run(args)),
+        #[cfg(feature = "dev")]
         CliCommand::Wit(args) => return ended(cli::wit::run(args)),
+        CliCommand::Backup(args) => return ended(cli::backup::run(args)),
+        CliCommand::Restore(args) => return ended(cli::restore::run(args)),
         _ => {}
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -114,7 +120,7 @@ fn main() -> ExitCode {
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
-            CliCommand::Compile(_) => Ok(()),
+            CliCommand::Backup(_) | CliCommand::Restore(_) | CliCommand::Compile(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

@@ -4,6 +4,7 @@ mod admin;
 mod author_errors;
 mod authors;
 mod authors_see;
+mod backup;
 mod bad_input;
 mod bodies;
 mod browsers;
