@@ -14,6 +14,8 @@ pub mod dev;
 
 pub mod facilitator;
 
+pub mod health;
+
 pub mod inspect;
 
 pub mod ledger;

@@ -55,6 +55,7 @@ enum CliCommand {
     Ledger(cli::ledger::LedgerArgs),
     Backup(cli::backup::BackupArgs),
     Restore(cli::restore::RestoreArgs),
+    Health(cli::health::HealthArgs),
     Facilitator(cli::facilitator::FacilitatorArgs),
     #[command(hide = true)]
     Compile(cli::compile::CompileArgs),
@@ -120,6 +121,7 @@ fn main() -> ExitCode {
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
+            CliCommand::Health(args) => cli::health::run(args).await,
             CliCommand::Backup(_) | CliCommand::Restore(_) | CliCommand::Compile(_) => Ok(()),
         }
     });
