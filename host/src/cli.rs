@@ -16,6 +16,8 @@ pub mod facilitator;
 
 pub mod health;
 
+pub mod init;
+
 pub mod inspect;
 
 pub mod ledger;

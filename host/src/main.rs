@@ -47,6 +47,7 @@ enum CliCommand {
     Pack(cli::pack::PackArgs),
     #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
+    Init(cli::init::InitArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
     Inspect(cli::inspect::InspectArgs),
@@ -112,6 +113,7 @@ fn main() -> ExitCode {
             CliCommand::Pack(args) => cli::pack::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::Dev(args) => cli::dev::run(args).await,
+            CliCommand::Init(args) => cli::init::run(args).await,
             CliCommand::Serve(args) => cli::serve::run(args).await,
             CliCommand::Check(args) => cli::check::run(args).await,
             CliCommand::Inspect(args) => cli::inspect::run(args).await,

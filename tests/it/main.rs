@@ -22,6 +22,7 @@ mod documented;
 mod embedded;
 mod examples;
 mod faults;
+mod first_steps;
 mod flows;
 mod folder;
 mod foreign_projects;
