@@ -1,5 +1,7 @@
 //! The commands, one file each: arguments, a call of the library, and what is printed.
 
+pub mod backup;
+
 #[cfg(feature = "dev")]
 pub mod build;
 
@@ -11,6 +13,10 @@ pub mod compile;
 pub mod dev;
 
 pub mod facilitator;
+
+pub mod health;
+
+pub mod init;
 
 pub mod inspect;
 
@@ -25,6 +31,8 @@ pub mod pack;
 pub mod pay;
 
 pub mod plugins;
+
+pub mod restore;
 
 pub mod serve;
 

@@ -79,8 +79,7 @@ impl Config {
         read(file, document::config)
     }
 
-    /// Reads the text of a file in this directory, for `tests/fuzzing`.
-    #[cfg(feature = "fuzzing")]
+    /// Reads the text of a file in this directory, which need not be written yet.
     pub fn of_text(text: &str, directory: &Path) -> Result<Self, Problems> {
         let failed = |list| Problems { file: directory.to_owned(), list };
         parse(text, directory, document::config).map_err(failed)
@@ -121,8 +120,8 @@ fn read<T>(file: &Path, take: impl FnOnce(&mut Section<'_, '_>, &Path) -> T) -> 
 fn unreadable(error: &io::Error) -> String {
     match error.kind() {
         ErrorKind::NotFound => {
-            "there is no such file: name one with --config, or write one: configuration.md of the documentation has every \
-             key, and `coinslot check` reads what you write"
+            "there is no such file: `coinslot init` writes one for a host that sells, `coinslot dev` serves plugins without \
+             one, and --config names another"
                 .to_owned()
         }
         _ => error.to_string(),

@@ -40,6 +40,9 @@ pub mod cli;
 /// Builds a host from its configuration and serves it, in this process.
 pub mod host;
 
+/// Copies the state of a host into one file beside the running host, and makes a state of such a file.
+pub mod backup;
+
 /// Writes the log to stderr without waiting for whoever reads it.
 pub mod logging;
 

@@ -47,6 +47,7 @@ enum CliCommand {
     Pack(cli::pack::PackArgs),
     #[cfg(feature = "dev")]
     Dev(cli::dev::DevArgs),
+    Init(cli::init::InitArgs),
     Serve(cli::serve::ServeArgs),
     Check(cli::check::CheckArgs),
     Inspect(cli::inspect::InspectArgs),
@@ -59,6 +60,9 @@ enum CliCommand {
     Config(cli::operator::ConfigArgs),
     Pay(cli::pay::PayArgs),
     Ledger(cli::ledger::LedgerArgs),
+    Backup(cli::backup::BackupArgs),
+    Restore(cli::restore::RestoreArgs),
+    Health(cli::health::HealthArgs),
     Facilitator(cli::facilitator::FacilitatorArgs),
     #[command(hide = true)]
     Compile(cli::compile::CompileArgs),
@@ -91,11 +95,15 @@ fn main() -> ExitCode {
     if let Err(failure) = start_log(&arguments) {
         return end(&failure);
     }
-    #[cfg(feature = "dev")]
     match &arguments.command {
+        #[cfg(feature = "dev")]
         CliCommand::Build(args) => return ended(cli::build::run(args)),
+        #[cfg(feature = "dev")]
         CliCommand::New(args) => return ended(cli::new::run(args)),
+        #[cfg(feature = "dev")]
         CliCommand::Wit(args) => return ended(cli::wit::run(args)),
+        CliCommand::Backup(args) => return ended(cli::backup::run(args)),
+        CliCommand::Restore(args) => return ended(cli::restore::run(args)),
         _ => {}
     }
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -111,6 +119,7 @@ fn main() -> ExitCode {
             CliCommand::Pack(args) => cli::pack::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::Dev(args) => cli::dev::run(args).await,
+            CliCommand::Init(args) => cli::init::run(args).await,
             CliCommand::Serve(args) => cli::serve::run(args).await,
             CliCommand::Check(args) => cli::check::run(args).await,
             CliCommand::Inspect(args) => cli::inspect::run(args).await,
@@ -126,7 +135,8 @@ fn main() -> ExitCode {
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
-            CliCommand::Compile(_) => Ok(()),
+            CliCommand::Health(args) => cli::health::run(args).await,
+            CliCommand::Backup(_) | CliCommand::Restore(_) | CliCommand::Compile(_) => Ok(()),
         }
     });
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));

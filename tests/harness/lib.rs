@@ -7,6 +7,7 @@
 
 mod chain_client;
 mod command;
+mod debian;
 mod dev_host;
 mod faulty_facilitator;
 mod faulty_node;
@@ -23,6 +24,7 @@ mod zig;
 
 pub use chain_client::ChainClient;
 pub use command::{RunningCommand, binary, run};
+pub use debian::debian_program;
 pub use dev_host::{DevHost, DevHostBuilder};
 pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};

@@ -237,7 +237,7 @@ fn a_folder_of_plugins_an_empty_one_and_a_missing_file_are_told_with_what_to_do(
             1,
             "it is not WebAssembly: of a plugin's source, `coinslot build` makes a component",
         ),
-        (&["dev", "-c", "nope.toml"][..], 2, "name one with --config, or write one"),
+        (&["dev", "-c", "nope.toml"][..], 2, "`coinslot init` writes one"),
         (&["dev", "--plugins", "none"][..], 2, "or make one: coinslot new none/shop"),
     ] {
         let output = run(dir.path(), arguments);

@@ -140,7 +140,7 @@ async fn the_options_of_a_ledger_stand_before_or_behind_the_name_of_the_report()
         assert_eq!(run(&["--file", file, "--format", "table", report]), behind);
         assert_eq!(run(&["--format", "table", report, "--file", file]), behind);
         let missing = run(&["-c", "missing.toml", report]);
-        assert_eq!((missing.0, missing.2.contains("there is no missing.toml")), (Some(2), true), "{missing:?}");
+        assert_eq!((missing.0, missing.2.contains("missing.toml:")), (Some(2), true), "{missing:?}");
         assert_eq!(run(&[report, "-c", "missing.toml"]), missing);
         let both = run(&["-c", "coinslot.toml", report, "--file", file]);
         assert_eq!((both.0, both.2.contains("--config")), (Some(2), true), "{both:?}");

@@ -212,8 +212,11 @@ impl History {
 }
 
 impl HistoryFile {
+    /// The name of the file.
+    pub const NAME: &str = "plugins.json";
+
     fn path(dir: &Path) -> PathBuf {
-        dir.join("plugins.json")
+        dir.join(Self::NAME)
     }
 
     /// Reads what a host last wrote into this directory. Empty if no host has.

@@ -89,6 +89,11 @@ impl KeptBuild {
         }
     }
 
+    /// The file of the component, in the folder of the history.
+    pub fn component(&self, dir: &Path) -> PathBuf {
+        component(dir, &self.sha256)
+    }
+
     /// Puts the component into the plugin folder, in the place of the file `target`: see [`put_component`].
     pub fn restore(&self, dir: &Path, target: &Path) -> io::Result<()> {
         put_component(&self.bytes(dir)?, target)

@@ -1,14 +1,15 @@
 //! `coinslot check`: does everything that `serve` does before it listens, except opening the ledger.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use coinslot_evm::Ether;
+use comfy_table::Table;
 
 use super::routes::{changes, routes};
-use super::{Failure, print};
+use super::{DEFAULT_CONFIG, Failure, print};
 use crate::catalog::off_without_effect;
 use crate::config::Config;
-use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
+use crate::host::{Host, HostCheck, HostOptions, LocalCheck, unknown_plugin, warnings};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -18,30 +19,64 @@ use crate::host::{Host, HostOptions, LocalCheck, unknown_plugin, warnings};
 #[derive(clap::Args, Clone, Debug)]
 pub struct CheckArgs {
     /// The configuration.
-    #[arg(short, long, default_value = "coinslot.toml", value_name = "FILE")]
+    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
     pub config: PathBuf,
 }
 
-/// Prints the routes, and then every problem: of the plugins first, and then of the host.
+/// The findings about a configuration whose text is right.
+pub(super) struct Findings {
+    /// The routes that would be served.
+    routes: Table,
+    /// Actions and warnings of a host with this configuration, a line each.
+    pub(super) notes: Vec<String>,
+    /// The reasons why it would not serve or sell everything: of the plugins first, and then of the host.
+    pub(super) problems: Vec<String>,
+    /// True if one of them is that the configuration is wrong.
+    is_wrong: bool,
+}
+
+/// Prints the routes, and then every problem.
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
-    let config = Config::read(&args.config)?;
-    let unwanted = warnings(&config);
+    let Findings { routes, notes, problems, is_wrong } = examine(&args.config).await?;
+    print::line(routes)?;
+    for note in notes {
+        print::line(note)?;
+    }
+    match (problems.is_empty(), is_wrong) {
+        (true, _) => print::line(format_args!("{} is good", args.config.display())),
+        (false, true) => Err(Failure::usage(problems.join("\n"))),
+        (false, false) => Err(Failure::new(problems.join("\n"))),
+    }
+}
+
+/// Does what a host does before it listens.
+pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
+    let config = Config::read(file)?;
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
-    print::line(routes(&check.catalog))?;
+    let signs = check.receipts.map(|address| format!("receipts are signed by {address}"));
+    let warnings = warnings_of(&config, &check).into_iter().map(|warning| format!("warning: {warning}"));
     let changed = check.catalog.installed().iter().flat_map(|installed| {
         let name = &*installed.plugin.info().name;
         installed.changes.iter().map(move |change| (name, change))
     });
-    if let Some(changes) = changes(changed) {
-        print::line(format_args!("\n{changes}\n"))?;
-    }
-    if let Some(address) = check.receipts {
-        print::line(format_args!("receipts are signed by {address}"))?;
-    }
-    for local in &check.locals {
-        print::line(settles(local))?;
-    }
+    let changes = changes(changed).map(|table| format!("\n{table}\n"));
+    let notes = changes.into_iter().chain(signs).chain(check.locals.iter().map(settles)).chain(warnings).collect();
+    let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
+    let unready = check
+        .locals
+        .iter()
+        .filter_map(|local| Some(format!("facilitator.{}: {}", local.name, local.unready.as_ref()?)));
+    let of_plugins: Vec<String> = refused.chain(unready).collect();
+    let (wrong, unusable): (Vec<_>, Vec<_>) =
+        check.problems.into_iter().map(Failure::from).partition(|failure| failure.code == 2);
+    let is_wrong = !wrong.is_empty();
+    let of_host = wrong.into_iter().chain(unusable).map(|failure| failure.message);
+    let problems = of_plugins.into_iter().chain(of_host).collect();
+    Ok(Findings { routes: routes(&check.catalog), notes, problems, is_wrong })
+}
+
+fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
     let problem = config.server.unusable_origin(config.server.listen);
     let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
     let unenforced = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
@@ -52,24 +87,7 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
         let is_off = config.plugins.by_name.get(&info.name).is_some_and(|plugin| !plugin.validate);
         is_off.then(|| off_without_effect(&info.name, &info.endpoints))?
     });
-    for warning in problem.into_iter().chain(unknown).chain(unwanted).chain(unenforced).chain(off) {
-        print::line(format_args!("warning: {warning}"))?;
-    }
-    let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
-    let unready = check
-        .locals
-        .iter()
-        .filter_map(|local| Some(format!("facilitator.{}: {}", local.name, local.unready.as_ref()?)));
-    let (wrong, unusable): (Vec<_>, Vec<_>) =
-        check.problems.into_iter().map(Failure::from).partition(|failure| failure.code == 2);
-    let is_wrong = !wrong.is_empty();
-    let hosts = wrong.into_iter().chain(unusable).map(|failure| failure.message);
-    let problems = refused.chain(unready).chain(hosts).collect::<Vec<_>>().join("\n");
-    match (problems.is_empty(), is_wrong) {
-        (true, _) => print::line(format_args!("{} is good", args.config.display())),
-        (false, true) => Err(Failure::usage(problems)),
-        (false, false) => Err(Failure::new(problems)),
-    }
+    problem.into_iter().chain(unknown).chain(warnings(config)).chain(unenforced).chain(off).collect()
 }
 
 /// Says where a facilitator settles, and which wallets pay for it.

@@ -1,4 +1,5 @@
-//! Finds the running `coinslot dev` of this user, for `coinslot pay`.
+//! Finds the running `coinslot dev` of this user, for `coinslot pay`, and decides for other commands whether a folder
+//! belongs to one.
 //!
 //! Each `coinslot dev` writes dev.json into its state folder, and notes the path of that file in the user's own folder
 //! for state. `pay` looks for dev.json in `.coinslot` of the current folder and of those above it, and then where the
@@ -14,7 +15,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use url::Url;
 
-use super::Failure;
+use super::{DEFAULT_CONFIG, Failure};
+use crate::config::{Config, StateConfig};
 use crate::logging;
 
 /// The file that `coinslot dev` writes, unless it keeps its state in another directory.
@@ -77,9 +79,29 @@ pub(super) fn serving(url: &Url) -> Option<PathBuf> {
     host.map(|host| host.file)
 }
 
+/// True if a command with this `--config` means the `coinslot dev` of the current folder, which runs there or has left
+/// this record behind. Of a configuration only its state counts: one that grants something to the plugins of `dev`, and
+/// sells nothing, belongs to no host that has served, and has no record of its own.
+pub(super) fn is_meant(config: &Path, of_dev: &Path, of_host: impl Fn(&StateConfig) -> PathBuf) -> bool {
+    let state = Config::read_state(config);
+    let has_served = state.as_ref().is_ok_and(|state| of_host(state).exists());
+    let is_default = config == Path::new(DEFAULT_CONFIG);
+    is_default && (state.is_ok() || !config.exists()) && !has_served && (is_running_here() || of_dev.exists())
+}
+
 /// True if a host of this user runs in the current folder.
 pub(super) fn is_running_here() -> bool {
     DevHost::of(Path::new(DEV_FILE)).is_some_and(|host| host.is_running())
+}
+
+/// The JSON-RPC of the chain of the host that runs in the current folder.
+pub(super) fn rpc_here() -> Option<Url> {
+    #[derive(Deserialize)]
+    struct DevFile {
+        rpc: Url,
+    }
+    let text = read_own(Path::new(DEV_FILE)).filter(|_| is_running_here())?;
+    serde_json::from_slice(&text).ok().map(|DevFile { rpc }| rpc)
 }
 
 /// The chain of the host that serves this URL, as its dev.json names it: the file that the user has named, or the one

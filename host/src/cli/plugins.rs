@@ -59,26 +59,27 @@ pub enum PluginsCommand {
 /// Prints the plugins, or rolls one back.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     let Some(PluginsCommand::Rollback { name }) = &args.command else { return list(&args) };
+    if !args.config.exists() && dev_hosts::is_running_here() {
+        return Err(Failure::usage(
+            "`coinslot dev` runs in this folder, and builds its plugins from their sources: change those instead. A host \
+             with a configuration rolls back",
+        ));
+    }
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     rollback(&read(&config.state.history())?, &config, name, args.json).await
 }
 
-/// Prints the plugins of the host, or of `coinslot dev` in this folder. Of a configuration only its state counts: one
-/// that grants something to the plugins of `dev`, and sells nothing, belongs to no host that has served.
+/// Prints the plugins of the host, or of `coinslot dev` in this folder.
 fn list(args: &PluginsArgs) -> Result<(), Failure> {
-    let is_default = args.config == Path::new(DEFAULT_CONFIG);
     let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
-    let is_dev_running = dev_hosts::is_running_here();
-    let state = Config::read_state(&args.config);
-    let has_served = state.as_ref().is_ok_and(|state| state.history().exists());
-    if is_default && (state.is_ok() || !args.config.exists()) && !has_served && (is_dev_running || dev.exists()) {
+    if dev_hosts::is_meant(&args.config, &dev, StateConfig::history) {
         show(&read(&dev)?, args.json)?;
-        if args.json || is_dev_running {
+        if args.json || dev_hosts::is_running_here() {
             return Ok(());
         }
         return print::line("no `coinslot dev` is running: this is what the last one wrote");
     }
-    let state = state.map_err(|problems| Failure::usage(problems.to_string()))?;
+    let state = Config::read_state(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
     show(&read(&state.history())?, args.json)?;
     if args.json || is_running(&state) {
         return Ok(());

@@ -304,6 +304,11 @@ impl StateConfig {
         self.folder.join("artifacts")
     }
 
+    /// The folder of what plugins keep. It lies beside the compiled components, where the runtime puts it.
+    pub fn stores(&self) -> PathBuf {
+        self.artifacts().with_file_name("keyvalue")
+    }
+
     /// The folder of the builds that serve, and of those that served before.
     pub fn history(&self) -> PathBuf {
         self.folder.join("served")

@@ -69,9 +69,7 @@ pub fn replace_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 pub fn create_durably(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let mut draft = draft(folder_of(path), mode)?;
     draft.write_all(bytes)?;
-    draft.as_file().sync_all()?;
-    draft.persist_noclobber(path).map_err(|error| error.error)?;
-    File::open(folder_of(path))?.sync_all()
+    publish_new_durably(draft, path)
 }
 
 /// The beginning of the names of drafts.
@@ -93,6 +91,13 @@ pub fn publish_durably(draft: NamedTempFile, path: &Path) -> io::Result<()> {
     draft.as_file().sync_all()?;
     publish(draft, path)?;
     // A name is an entry of its folder, which has a sync of its own.
+    File::open(folder_of(path))?.sync_all()
+}
+
+/// Publishes a draft as [`publish_durably`] does, and fails if a file has its name, which is left as it is.
+pub fn publish_new_durably(draft: NamedTempFile, path: &Path) -> io::Result<()> {
+    draft.as_file().sync_all()?;
+    draft.persist_noclobber(path).map_err(|error| error.error)?;
     File::open(folder_of(path))?.sync_all()
 }
 

@@ -23,6 +23,7 @@
     )
 )]
 
+pub mod backup;
 mod claim;
 mod event;
 mod hold;

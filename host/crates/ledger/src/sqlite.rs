@@ -21,6 +21,7 @@ mod writer;
 
 #[cfg(test)]
 pub(crate) use answers::encode_head;
+pub(crate) use open::lock;
 
 use std::fs::File;
 use std::path::Path;

@@ -1,5 +1,6 @@
 //! Tests the ledger through its trait: claims, steps, leases, recovery, pruning and upgrades of the file.
 
+mod backup;
 mod claims;
 mod disk;
 mod events;

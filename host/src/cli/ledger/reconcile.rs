@@ -69,9 +69,10 @@ pub(super) async fn run(source: &Source, args: ReconcileArgs, out: &mut Output<'
         return report::write(out, format, &[], &units);
     };
     // The heads of the chains first, and then the ledger: see the module.
+    let given = if args.rpc.is_empty() { Vec::from_iter(source.rpc_of_dev()) } else { args.rpc };
     let mut views = Vec::new();
     for (network, scope) in scopes.0 {
-        let view = connect(&network, config.as_ref(), &args.rpc).await?;
+        let view = connect(&network, config.as_ref(), &given).await?;
         views.push((network, scope, view));
     }
     let mut sides = LedgerSide::read_all(&source::open(&file)?, since, time::now()).map_err(failed)?;

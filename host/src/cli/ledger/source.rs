@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use coinslot_ledger::reports::LedgerReader;
+use url::Url;
 
 use crate::cli::output::OutputFormat;
-use crate::cli::{DEFAULT_CONFIG, Failure};
-use crate::config::Config;
+use crate::cli::{DEFAULT_CONFIG, Failure, dev_hosts};
+use crate::config::{Config, StateConfig};
+use crate::logging;
 use crate::operate::units::Units;
 
 /// The ledger of `coinslot dev`, unless it keeps its state in another directory.
@@ -18,7 +20,8 @@ const DEV_LEDGER: &str = ".coinslot/dev-ledger.db";
 /// The ledger, and the format of the report.
 #[derive(Args, Clone, Debug)]
 pub(super) struct Source {
-    /// The configuration whose ledger it is [default: coinslot.toml].
+    /// The configuration whose ledger it is [default: coinslot.toml]. Without one it is the ledger of the `coinslot dev`
+    /// which runs in this folder, or ran there last.
     #[arg(short, long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// The ledger's file itself.
@@ -32,21 +35,32 @@ pub(super) struct Source {
 impl Source {
     /// Finds the ledger's file, with the configuration unless the file was named.
     pub(super) fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
-        let config = match (&self.file, &self.config) {
-            // One of them may stand before the report's name and the other behind it, which clap does not compare.
+        // One of them may stand before the report's name and the other behind it, which clap does not compare.
+        match (&self.file, &self.config) {
             (Some(_), Some(_)) => return Err(Failure::usage("--file names the ledger itself: leave --config out")),
             (Some(file), None) => return Ok((file.clone(), None)),
-            (None, config) => config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG)),
-        };
-        if !config.exists() {
-            let shown = config.display();
-            let of_dev = if Path::new(DEV_LEDGER).exists() { format!(", such as {DEV_LEDGER}") } else { String::new() };
-            return Err(Failure::usage(format!(
-                "there is no {shown}: name the configuration with --config, or a ledger with --file{of_dev}"
-            )));
+            (None, _) => {}
         }
+        if self.is_of_dev() {
+            logging::say(match dev_hosts::is_running_here() {
+                true => "this is the ledger of the `coinslot dev` that runs in this folder",
+                false => "no `coinslot dev` is running: this is the ledger of the last one",
+            });
+            return Ok((DEV_LEDGER.into(), None));
+        }
+        let config = self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
         let config = Config::read(config).map_err(|problems| Failure::usage(problems.to_string()))?;
         Ok((config.state.ledger(), Some(config)))
+    }
+
+    fn is_of_dev(&self) -> bool {
+        let config = self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+        self.file.is_none() && dev_hosts::is_meant(config, Path::new(DEV_LEDGER), StateConfig::ledger)
+    }
+
+    /// The chain of the `coinslot dev` whose ledger this is. None if it is another ledger, or if that has ended.
+    pub(super) fn rpc_of_dev(&self) -> Option<Url> {
+        if self.is_of_dev() { dev_hosts::rpc_here() } else { None }
     }
 
     /// Opens the ledger, with the units of its amounts.

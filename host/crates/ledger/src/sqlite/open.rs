@@ -75,7 +75,7 @@ pub(super) fn delete(path: &Path) -> Result<(), LedgerError> {
 ///
 /// One process per file: a second host on the same ledger would release the claims of the first. Readers with other
 /// tools are not locked out. The lock ends with the returned file or with the process, however it ends.
-pub(super) fn lock(path: &Path) -> Result<File, LedgerError> {
+pub(crate) fn lock(path: &Path) -> Result<File, LedgerError> {
     let beside = path.with_extension("lock");
     let failed = |error: std::io::Error| LedgerError::Unavailable(format!("{}: {error}", beside.display()));
     let file = File::options().create(true).truncate(false).write(true).open(&beside).map_err(failed)?;
