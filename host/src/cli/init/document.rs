@@ -138,7 +138,7 @@ const REST: &str = r#"# Connections.
 # For example: the listener for operators, with an API, and metrics for Prometheus. There is none without this table.
 #[admin]
 # For example. An address that other machines reach needs a token.
-#listen = "127.0.0.1:8403"
+#listen = "127.0.0.1:8405"
 
 # For example: what one plugin is granted, by the name in its manifest. Without a grant it reaches nothing.
 #[plugin.NAME]
@@ -221,7 +221,7 @@ mod tests {
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state } = config;
+            let Config { server, plugins, payment, state, admin: _, webhooks: _ } = config;
             format!("{server:?} {plugins:?} {payment:?} {state:?}")
         };
         assert_eq!(facts(&bare), facts(&stated));
