@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coinslot_base::private::PrivateFolder;
+use coinslot_base::private::{PrivateFolder, is_written_by_us_only};
 use coinslot_base::seal::{MAC, Seal};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -82,7 +82,7 @@ fn cached(engine: &Engine, instrumented: &[u8], folder: &Path) -> Result<Compone
 fn kept(engine: &Engine, folder: &PrivateFolder, seal: &Seal, name: &str) -> Option<Component> {
     let file = folder.path().join(name);
     let metadata = std::fs::symlink_metadata(&file).ok()?;
-    if !metadata.is_file() || !folder.owns(&file, &metadata, 0o600) {
+    if !metadata.is_file() || !is_written_by_us_only(&metadata) {
         return None;
     }
     let sealed = coinslot_base::file::read_regular(&file, MOST + MAC as u64).ok()?;
@@ -154,5 +154,9 @@ mod tests {
             let found = fs::read(&file).expect("a file");
             assert!(found != bytes && found.len() == written.len(), "{what}: it is compiled anew");
         }
+        let before = inode();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o620)).expect("a mode");
+        load(&cache);
+        assert_ne!(inode(), before, "a file that a group could write to is compiled anew");
     }
 }
