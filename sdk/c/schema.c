@@ -1,9 +1,9 @@
 /*
  * Makes a schema a part of another one: its references into itself have to count from its new place.
  *
- * Only the `$ref` of a subschema is a reference, and not one in `const` or `enum`, nor a property of that name. `#`
- * stands for the nearest subschema with an `$id`, so a reference below such a subschema stays as it is. The text is read
- * once: the `$id` of an object may follow the references in it, so their places are kept until the object ends.
+ * Only the `$ref` of a subschema is a reference: not one in `const` or `enum`, and not a property of that name. `#` stands
+ * for the nearest subschema with an `$id`, so a reference below such a subschema stays as it is. The text is read once: the
+ * `$id` of an object may follow the references in it, so their places are kept until the object ends.
  */
 #include "internal.h"
 
