@@ -18,6 +18,8 @@ pub(super) const BINDINGS: &str = include_str!(concat!(env!("OUT_DIR"), "/bindin
 /// The module loader of a component that is built: it has none.
 const NO_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/loader.wasm"));
 
+/// The stack of an evaluation, in bytes. Modules of CommonJS that require one another in a chain are on it at once.
+const STACK: usize = 8 << 20;
 /// The most bytes of the compiled engine that are read. It has some ten million.
 const MOST: u64 = 256 << 20;
 
@@ -35,6 +37,8 @@ impl CompiledEngine {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).wasm_component_model_map(true);
         config.epoch_interruption(true);
+        // The host's code is on the same stack.
+        config.max_wasm_stack(STACK).async_stack_size(STACK + (2 << 20));
         let engine = Engine::new(&config)?;
         let wizer = Wizer::new();
         let (context, instrumented) = wizer.instrument_component(ENGINE)?;
