@@ -140,25 +140,6 @@ static price_record price_of(const coinslot_endpoint *endpoint) {
   return (price_record){is_metered ? UP_TO : is_quoted ? QUOTED : EXACT, cs_slice_of(amount)};
 }
 
-/* Appends a schema as a part of another one: its references into itself begin at the new root. */
-static void append_schema(cs_text *text, const char *part, const char *schema) {
-  static const char reference[] = "\"$ref\"";
-  for (const char *at = schema; *at != 0;) {
-    if (!begins_with(at, reference)) {
-      cs_append_char(text, *at++);
-      continue;
-    }
-    cs_append_text(text, reference);
-    at += sizeof(reference) - 1;
-    while (*at == ' ' || *at == '\t' || *at == '\n' || *at == ':') cs_append_char(text, *at++);
-    if (begins_with(at, "\"#/") || begins_with(at, "\"#\"")) {
-      cs_append_text(text, "\"#/properties/");
-      cs_append_text(text, part);
-      at += 2;
-    }
-  }
-}
-
 /* Each parameter of a path is a string unless the author says more. */
 static const char *parameters_of(const coinslot_endpoint *endpoint) {
   cs_text properties = {0}, required = {0};
@@ -197,7 +178,7 @@ static cs_optional input_of(const coinslot_endpoint *endpoint) {
       continue;
     }
     cs_append_text(&properties, coinslot_format("%s\"%s\":", properties.size == 0 ? "" : ",", name));
-    append_schema(&properties, name, schema);
+    cs_append_schema(&properties, name, cs_slice_of(schema));
     bool is_needed = i == 0   ? true
                      : i == 1 ? coinslot_json_at(json, "/required/0") != NULL
                               : !endpoint->body_is_optional;

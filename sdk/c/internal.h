@@ -121,6 +121,9 @@ void cs_append_json_string(cs_text *text, const char *data, size_t size);
 void cs_json_finish(coinslot_request *request);
 bool cs_is_number(const char *text, size_t size);
 
+/* schema.c */
+void cs_append_schema(cs_text *text, const char *part, cs_slice schema);
+
 /* coinslot.c */
 const coinslot_endpoint *cs_endpoints(size_t *count);
 const char *cs_label(const coinslot_endpoint *endpoint);

@@ -3,9 +3,9 @@
 //! Most checks take microseconds, and run where the request is served. An input that is large, or that uses up the
 //! little effort which that place allows, is checked on a thread of its own kind; few are at once, which also bounds the
 //! memory of parsed bodies. Requests with a payment, without one, and to free endpoints have some each, so none waits
-//! for another kind, and a client has one place in the wait for them. Where a request without a payment finds no room,
-//! or its address has had many such checks, it gets its challenge unchecked: it is checked when it is paid for, before
-//! the payment is claimed.
+//! for another kind, and a client has one place in the wait for them. An address has a rate of such checks for each kind.
+//! Where a request without a payment finds no room, or its address has had many such checks, it gets its challenge
+//! unchecked: it is checked when it is paid for, before the payment is claimed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ const PAID_WAIT: Duration = Duration::from_secs(5);
 /// The longest wait of a request to a free endpoint for its check. It has no later one.
 const FREE_WAIT: Duration = Duration::from_secs(5);
 
-/// Long checks of one address per second, with and without a payment each, and the seconds of a burst.
+/// Long checks of one address per second, of each kind, and the seconds of a burst.
 const LONG_CHECKS: f64 = 5.0;
 const BURST: f64 = 4.0;
 
@@ -47,9 +47,16 @@ pub(super) struct LongChecks {
     paid: Arc<FairSlots>,
     unpaid: Arc<FairSlots>,
     free: Arc<FairSlots>,
-    unpaid_rate: Option<RateLimiter<IpAddr>>,
+    rates: [Option<RateLimiter<IpAddr>>; 3],
+}
+
+/// The kinds of requests whose checks are counted for an address. Those of one kind keep out none of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Unpaid,
     /// A signature proves no money.
-    paid_rate: Option<RateLimiter<IpAddr>>,
+    Paid,
+    Free,
 }
 
 /// The result of the check of a request without a payment.
@@ -67,25 +74,15 @@ impl LongChecks {
             paid: FairSlots::new(processors.clamp(1, 4)),
             unpaid: FairSlots::new((processors / 2).clamp(1, 2)),
             free: FairSlots::new((processors / 2).clamp(1, 2)),
-            unpaid_rate: RateLimiter::new(LONG_CHECKS, BURST),
-            paid_rate: RateLimiter::new(LONG_CHECKS, BURST),
+            rates: [(); 3].map(|()| RateLimiter::new(LONG_CHECKS, BURST)),
         }
     }
 
-    /// Counts a long check without a payment. False above the rate of its address.
-    fn admits(&self, client: IpAddr) -> bool {
-        takes(self.unpaid_rate.as_ref(), client)
+    /// Counts a long check. False above the rate of its kind and address.
+    fn admits(&self, kind: Kind, client: IpAddr) -> bool {
+        let rate = self.rates[kind as usize].as_ref().filter(|_| is_of_one_client(client));
+        rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
     }
-
-    /// Counts a long check with a payment. False above the rate of its address.
-    fn admits_paid(&self, client: IpAddr) -> bool {
-        takes(self.paid_rate.as_ref(), client)
-    }
-}
-
-fn takes(rate: Option<&RateLimiter<IpAddr>>, client: IpAddr) -> bool {
-    let rate = rate.filter(|_| is_of_one_client(client));
-    rate.is_none_or(|rate| rate.take(prefix_of(client), Instant::now()).is_ok())
 }
 
 /// Checks a request that carries a payment. It waits for room: the payment's signer is proven.
@@ -97,7 +94,7 @@ pub(super) async fn check_paid(
     let Some(check) = InputCheck::of(&purchase.endpoint, &purchase.params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
     let checks = &payments.long_checks;
-    if !checks.admits_paid(purchase.client.ip) {
+    if !checks.admits(Kind::Paid, purchase.client.ip) {
         return Err(Problem::ChecksBusy);
     }
     match checks.paid.acquire(purchase.client.ip, PAID_WAIT).await {
@@ -117,7 +114,7 @@ pub(super) async fn check_unpaid(
     };
     let Some(long) = check.begin()? else { return Ok(UnpaidCheck::Fits) };
     let checks = &payments.long_checks;
-    if !checks.admits(purchase.client.ip) {
+    if !checks.admits(Kind::Unpaid, purchase.client.ip) {
         return Ok(UnpaidCheck::Unchecked);
     }
     match checks.unpaid.acquire(purchase.client.ip, UNPAID_WAIT).await {
@@ -164,7 +161,11 @@ async fn check_free_parts(
 ) -> Result<(), Problem> {
     let Some(check) = InputCheck::of(endpoint, params, request) else { return Ok(()) };
     let Some(long) = check.begin()? else { return Ok(()) };
-    match payments.long_checks.free.acquire(client.ip, FREE_WAIT).await {
+    let checks = &payments.long_checks;
+    if !checks.admits(Kind::Free, client.ip) {
+        return Err(Problem::ChecksBusy);
+    }
+    match checks.free.acquire(client.ip, FREE_WAIT).await {
         Some(slot) => long.run(slot).await,
         None => Err(Problem::ChecksBusy),
     }
@@ -243,6 +244,23 @@ impl LongCheck {
                 }
                 Err(Problem::InputTooComplex)
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Free endpoints had none: one client had every check that they could do.
+    #[test]
+    fn an_address_has_a_rate_of_long_checks_of_each_kind() {
+        let checks = LongChecks::new();
+        let [one, other] = ["203.0.113.1", "203.0.113.2"].map(|ip| ip.parse::<IpAddr>().expect("an address"));
+        for kind in [Kind::Unpaid, Kind::Paid, Kind::Free] {
+            let admitted = (0..200).filter(|_| checks.admits(kind, one)).count();
+            assert!((20..100).contains(&admitted), "{kind:?}: {admitted}");
+            assert!(checks.admits(kind, other), "{kind:?}");
         }
     }
 }

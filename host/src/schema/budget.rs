@@ -102,12 +102,15 @@ fn spend(steps: u64) {
     BUDGET.set(Some(spending));
 }
 
-/// Takes a value from the budget that an error about it may copy, and the parts of the schema that it may quote.
+/// Takes a value from the budget that an error about it may copy, and the parts of the schema that it may quote. To copy
+/// a value is a step of its own.
 fn copy(value: &Value, quoted: u64) {
     let Some(mut spending) = BUDGET.get().filter(|spending| spending.copies != u64::MAX) else { return };
     let left = spending.copies.checked_sub(quoted).and_then(|left| without(left, value));
-    spending.copies = left.unwrap_or_else(|| exhausted());
+    let left = left.unwrap_or_else(|| exhausted());
+    let copied = std::mem::replace(&mut spending.copies, left) - left;
     BUDGET.set(Some(spending));
+    spend(copied);
 }
 
 /// The rest of a number after all values within this one, and their texts. None if it does not reach.
@@ -132,7 +135,7 @@ fn without(mut left: u64, value: &Value) -> Option<u64> {
 }
 
 /// The time that this thread has had on a processor.
-fn cpu_time() -> Duration {
+pub(super) fn cpu_time() -> Duration {
     clock_gettime(ClockId::ThreadCPUTime).try_into().unwrap_or_default()
 }
 
@@ -271,13 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_counts_with_all_that_is_in_it() {
+    fn a_copy_counts_with_all_that_is_in_it_and_is_work() {
         let value = serde_json::json!({ "a": [1, 2, [3]], "b": "x".repeat(640) });
         assert_eq!(without(100, &value), Some(100 - 7 - 10));
         assert_eq!((without(17, &value), without(16, &value)), (Some(0), None));
         let few = Budget { steps: 1_000, stack: 1 << 20, cpu: SECOND, copies: 40 };
         assert_eq!(within(few, || (0..2).for_each(|_| copy(&value, 3))), Ok(()));
         assert_eq!(within(few, || (0..3).for_each(|_| copy(&value, 3))), Err(CheckExhausted));
+        let idle = Budget { steps: 39, ..few };
+        assert_eq!(within(idle, || copy(&value, 3)), Ok(()));
+        assert_eq!(within(idle, || (0..2).for_each(|_| copy(&value, 3))), Err(CheckExhausted));
     }
 
     #[test]

@@ -31,6 +31,9 @@ const MAX_READINGS: usize = 4;
 /// The most values that errors may hold copies of: some tens of megabytes.
 pub(super) const MAX_COPIES: u64 = 100_000;
 
+/// The time of the processor in which the place of a mistake has to be found.
+const LONGEST_SEARCH: Duration = Duration::from_millis(50);
+
 /// The check of an endpoint's input: its schema, compiled.
 #[derive(Debug)]
 pub struct InputSchema {
@@ -120,8 +123,10 @@ impl InputSchema {
                 break;
             }
         }
-        // To find the place costs more than to see that there is one.
-        match within(Budget { copies: self.copies, ..budget }, || {
+        // To find the place costs more than to see that there is one: errors hold the paths to their places, which no
+        // step counts.
+        let cpu = budget.cpu.min(LONGEST_SEARCH);
+        match within(Budget { copies: self.copies, cpu, ..budget }, || {
             validator.validate(&reading.value).map_err(|error| Mismatch::of(&error))
         }) {
             Ok(Err(mismatch)) => Err(CheckFailure::Refused(mismatch.into())),

@@ -35,6 +35,7 @@ int main(void) {
   test_json();
   test_json_writing();
   test_routes();
+  test_schemas();
   test_manifest();
   test_answers();
   puts("all tests of the SDK in C passed");

@@ -27,5 +27,6 @@ void test_numbers(void);
 void test_json(void);
 void test_json_writing(void);
 void test_routes(void);
+void test_schemas(void);
 void test_manifest(void);
 void test_answers(void);

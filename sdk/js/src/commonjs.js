@@ -13,8 +13,8 @@ export function missing(specifier, messages) {
   if (Object.hasOwn(messages, specifier)) throw failure('MODULE_NOT_FOUND', messages[specifier]);
   throw failure(
     'MODULE_NOT_FOUND',
-    `require(${JSON.stringify(specifier)}) cannot be followed: a plugin has the modules whose names stand in its ` +
-      'sources, as require("./name")',
+    `require(${JSON.stringify(specifier)}) cannot be followed: a plugin has the modules that its sources require by ` +
+      'their names, as require("./name"), and not by a name that is computed, nor by another function than require',
   );
 }
 
@@ -23,26 +23,29 @@ export async function missingImport(specifier, messages) {
   if (Object.hasOwn(messages, specifier)) throw failure('ERR_MODULE_NOT_FOUND', messages[specifier]);
   throw failure(
     'ERR_MODULE_NOT_FOUND',
-    `import(${JSON.stringify(String(specifier))}) cannot be followed: a plugin has the modules whose names stand in ` +
-      'its sources, as import("./name")',
+    `import(${JSON.stringify(String(specifier))}) cannot be followed: a plugin has the modules that its sources import ` +
+      'by their names, as import("./name"), and not by a name that is computed',
   );
 }
 
 // The exports of a module, which is evaluated when it is first required. In a cycle they are those that it has so far.
-// `find` gives what a specifier requires, and `before` is the number of columns before the first line of the file.
-export function run(name, body, find, before) {
+// `require` gives the exports of a specifier, and `before` is the number of columns before the first line of the file.
+//
+// A stack tells by the name of this function where the evaluation of a module begins. Modules that require one another in
+// a chain are on the stack at once, so few functions are between them.
+function $coinslot_evaluate(name, body, require, before) {
   const known = modules.get(name);
   if (known) return known.exports;
   markCommonJs(name, before);
   const filename = `/${name.replace(/^(\.{0,2}\/)+/, '')}`;
   const module = { exports: {}, id: filename, filename, loaded: false, children: [], paths: [] };
-  const require = (specifier) => find(specifier);
   require.cache = {};
   require.resolve = (specifier) => specifier;
   module.require = require;
   modules.set(name, module);
   try {
-    $coinslot_evaluate(body, module, require);
+    const folder = filename.replace(/\/[^/]*$/, '');
+    body.call(module.exports, module, module.exports, require, filename, folder, globalThis);
   } catch (error) {
     modules.delete(name);
     throw error;
@@ -51,11 +54,7 @@ export function run(name, body, find, before) {
   return module.exports;
 }
 
-// A function of its own, by whose name a stack tells where the evaluation of a module begins.
-function $coinslot_evaluate(body, module, require) {
-  const folder = module.filename.replace(/\/[^/]*$/, '');
-  body.call(module.exports, module, module.exports, require, module.filename, folder, globalThis);
-}
+export { $coinslot_evaluate as run };
 
 const isObject = (value) => value !== null && (typeof value === 'object' || typeof value === 'function');
 
@@ -90,10 +89,28 @@ export function pick(found, name, importer) {
 
 const required = new WeakMap();
 
-// The namespace of an ECMAScript module as `require` gives it.
-export function fromNamespace(found) {
+// A name of a module of ECMAScript that was required before it ran: it imports the module that requires it.
+function read(found, name, specifier) {
+  try {
+    return found[name];
+  } catch (error) {
+    throw new Error(
+      `\`${name}\` of '${specifier}' has no value yet: '${specifier}' imports this module, itself or through others, and ` +
+        'runs after it. Node.js refuses such a circle: require it in a function that is called later, or have one of ' +
+        'the two not import the other',
+      { cause: error },
+    );
+  }
+}
+
+// The namespace of an ECMAScript module as `require` gives it by a specifier.
+export function fromNamespace(found, specifier) {
   if (!required.has(found)) {
-    const target = copy({}, found);
+    const target = {};
+    for (const name of Object.getOwnPropertyNames(found)) {
+      if (name === '__esModule') continue;
+      Object.defineProperty(target, name, { get: () => read(found, name, specifier), enumerable: true });
+    }
     Object.defineProperty(target, '__esModule', { value: true });
     required.set(found, target);
   }

@@ -44,6 +44,15 @@ export function checkAny({ schema, value, add }) {
   }
 }
 
+// Neither 19.99 nor 0.01 is the decimal number that is written, and their quotient is rounded, too: three roundings, of
+// half an ulp each. Two integers are what is written.
+function isMultiple(value, of) {
+  if (Number.isInteger(value) && Number.isInteger(of)) return value % of === 0;
+  const times = value / of;
+  const tolerance = Math.min(2 * Number.EPSILON * Math.max(1, Math.abs(times)), 0.25);
+  return Math.abs(times - Math.round(times)) <= tolerance;
+}
+
 export function checkNumber({ schema, value, add }) {
   if (value < schema.minimum) add('minimum', `is ${value}; at least ${schema.minimum} is allowed`);
   if (value > schema.maximum) add('maximum', `is ${value}; at most ${schema.maximum} is allowed`);
@@ -54,8 +63,7 @@ export function checkNumber({ schema, value, add }) {
     add('exclusiveMaximum', `is ${value}; it should be below ${schema.exclusiveMaximum}`);
   }
   if (schema.multipleOf !== undefined) {
-    const times = value / schema.multipleOf;
-    if (Math.abs(times - Math.round(times)) > 1e-9 * Math.max(1, Math.abs(times))) {
+    if (!isMultiple(value, schema.multipleOf)) {
       add('multipleOf', `is ${value}, which is not a multiple of ${schema.multipleOf}`);
     }
   }

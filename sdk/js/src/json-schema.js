@@ -72,7 +72,7 @@ class Validation {
   }
 
   checkReference({ schema, value, path, out, seen }) {
-    const target = resolve(this.root, schema.$ref);
+    const target = resolve(this.root, schema);
     if (value === null || typeof value !== 'object') {
       this.check(target, value, path, out, seen);
       return;

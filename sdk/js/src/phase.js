@@ -1,7 +1,7 @@
 // Tells the two phases of a plugin's code apart. Its modules are evaluated once, when the plugin is built, and their
 // memory becomes part of the plugin. What an export of the component calls runs later, in the host.
 
-import { authorStack, isLoadingPackage } from './stack.js';
+import { authorStack, loadingPackage } from './stack.js';
 
 let building = true;
 let quoting = false;
@@ -26,10 +26,13 @@ export function inQuote(price) {
 // Refuses what has no meaning while the plugin is built: its result would be the same for every request.
 export function refuseInBuild(what) {
   if (!building) return;
-  const error = new Error(
-    `${what} is not available here: this code runs once, when the plugin is built, and what it finds becomes part of ` +
-      'the plugin. Move it into the handler, which runs for each request',
-  );
+  const name = loadingPackage();
+  const advice = name
+    ? `the package ${name} calls it while it is loaded, which happens once, when the plugin is built, so all requests ` +
+      'would share what it finds. A plugin cannot use this package: choose another one, or another version'
+    : 'this code runs once, when the plugin is built, and what it finds becomes part of the plugin. Move it into the ' +
+      'handler, which runs for each request';
+  const error = new Error(`${what} is not available here: ${advice}`);
   error.stack = authorStack(error);
   throw error;
 }
@@ -38,7 +41,7 @@ export function refuseInBuild(what) {
 // that code. Returns whether the clock stands still.
 export function refuseClockInBuild(what) {
   if (!building) return false;
-  if (!isLoadingPackage()) refuseInBuild(what);
+  if (!loadingPackage()) refuseInBuild(what);
   return true;
 }
 

@@ -3,7 +3,7 @@
 // types.
 
 import { TooComplex, validate } from './json-schema.js';
-import { checkSchema, isEqual, own, pointerTo, resolve, subschemas } from './json-schema-document.js';
+import { checkSchema, embedded, isEqual, own, pointerTo, resolve } from './json-schema-document.js';
 import { Refusal } from './refusal.js';
 
 const TARGET = 'draft-2020-12';
@@ -116,7 +116,7 @@ function* alternatives(root, schema, seen = new Set()) {
   if (schema === null || typeof schema !== 'object' || seen.has(schema)) return;
   seen.add(schema);
   yield schema;
-  if (typeof schema.$ref === 'string') yield* alternatives(root, resolve(root, schema.$ref), seen);
+  if (typeof schema.$ref === 'string') yield* alternatives(root, resolve(root, schema), seen);
   for (const key of ['allOf', 'anyOf', 'oneOf']) {
     for (const one of schema[key] ?? []) yield* alternatives(root, one, seen);
   }
@@ -188,17 +188,6 @@ export function fields(pairs, json) {
   }
   const { known, rest } = fieldSchemas(json);
   return Object.fromEntries([...texts].map(([name, list]) => [name, coerceField(json, known.get(name) ?? rest, list)]));
-}
-
-// A schema as a part of another one: its local references lead from the new root.
-function embedded(json, prefix) {
-  const copy = structuredClone(json);
-  for (const one of subschemas(copy)) {
-    if (typeof one.$ref !== 'string') continue;
-    if (one.$ref === '#') one.$ref = prefix;
-    else if (one.$ref.startsWith('#/')) one.$ref = prefix + one.$ref.slice(1);
-  }
-  return copy;
 }
 
 function pathSchema(names, json) {

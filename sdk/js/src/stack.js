@@ -50,16 +50,18 @@ export function authorStack(error) {
     .join('');
 }
 
-// True while a package is evaluated, and no function of the author's calls it: the author cannot move what it calls.
+// The package that is evaluated, if no function of the author's calls it: the author cannot move what it calls.
 // Modules of ECMAScript are evaluated one after another, and those of CommonJS within the one that requires them.
-export function isLoadingPackage() {
+export function loadingPackage() {
   const { stackTraceLimit } = Error;
   Error.stackTraceLimit = MOST_FRAMES;
   const all = frames(new Error().stack);
   Error.stackTraceLimit = stackTraceLimit;
   const end = all.findIndex(({ name }) => name === '$coinslot_evaluate');
   const inner = all.slice(0, end < 0 ? undefined : end).filter((frame) => frame.line !== undefined && !isOwn(frame));
-  return inner.length > 0 && all.length < MOST_FRAMES && inner.every(({ file }) => file.includes('node_modules/'));
+  const isKnown = inner.length > 0 && all.length < MOST_FRAMES;
+  if (!isKnown || !inner.every(({ file }) => file.includes('node_modules/'))) return undefined;
+  return /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(inner[0].file)?.[1];
 }
 
 // The author's place of the call that is being made, as `plugin.ts:41:9`.

@@ -53,6 +53,20 @@ test('required ECMAScript is marked as such, and is the same each time', () => {
   assert.equal(fromNamespace(found), fromNamespace(found));
 });
 
+test('a name of a module that runs later is told with the circle', () => {
+  const found = Object.create(null, {
+    early: { value: 1, enumerable: true },
+    late: {
+      get() {
+        throw new ReferenceError('late is not initialized');
+      },
+      enumerable: true,
+    },
+  });
+  assert.equal(fromNamespace(found, './b.mjs').early, 1);
+  assert.throws(() => fromNamespace(found, './b.mjs').late, /^Error: `late` of '.\/b.mjs' has no value yet: .* circle/);
+});
+
 test('what the builder has not followed is told when it is asked for', async () => {
   assert.throws(() => missing('fs', { fs: 'no fs' }), { code: 'MODULE_NOT_FOUND', message: 'no fs' });
   assert.throws(() => missing('toString', {}), /require\("toString"\) cannot be followed/);

@@ -50,7 +50,9 @@ test('each keyword lets through what it should, and nothing else', () => {
   fits({ const: { a: 1 } }, [{ a: 1 }], [{ a: 2 }, {}]);
   fits({ minimum: 1, exclusiveMaximum: 3 }, [1, 2.9, 'text'], [0.9, 3]);
   fits({ exclusiveMinimum: 1, maximum: 3 }, [1.1, 3], [1, 3.1]);
-  fits({ multipleOf: 0.01 }, [0, 19.99, 0.07, 1e6], [0.001, 19.999]);
+  fits({ multipleOf: 0.01 }, [0, 19.99, 0.07, 1e6, 5_000_000.01], [0.001, 19.999, 5_000_000.015]);
+  fits({ multipleOf: 2 }, [1e9, 0, -4, 2 ** 60], [1e9 + 1, Number.MAX_SAFE_INTEGER, -3, 0.5]);
+  fits({ multipleOf: 0.1 }, [1e9 + 0.1, 0.3], [1e9 + 0.05, 123456789.25]);
   fits({ minLength: 2, maxLength: 3 }, ['ab', '😀😀😀'], ['a', '😀', 'abcd']);
   fits({ pattern: '^\\p{L}+$' }, ['äb'], ['a1']);
   fits({ items: { type: 'number' } }, [[], [1, 2]], [[1, 'a']]);
@@ -249,6 +251,40 @@ test('a name that every object inherits is a name like any other', () => {
   }
 });
 
+test('a reference counts from the subschema whose `$id` is nearest, and names no data', () => {
+  const part = { $id: 'part', $defs: { n: { type: 'number' }, a: { $anchor: 'a', type: 'null' } } };
+  fits(
+    {
+      $defs: {
+        n: { type: 'string' },
+        part: { ...part, properties: { own: { $ref: '#/$defs/n' }, a: { $ref: '#a' } } },
+      },
+      properties: {
+        part: { $ref: 'part' },
+        root: { $ref: '#/$defs/n' },
+        inside: { $ref: 'part#/$defs/n' },
+        through: { $ref: '#/$defs/part/$defs/n' },
+        named: { $ref: 'part#a' },
+      },
+    },
+    [{ part: { own: 1, a: null }, root: 'x', inside: 1, through: 1, named: null }],
+    [{ part: { own: 'x' } }, { part: { a: 1 } }, { root: 1 }, { inside: 'x' }, { through: 'x' }, { named: 1 }],
+  );
+  const data = { examples: [{ $id: 'x', type: 'number' }], const: { $id: 'x', type: 'number' } };
+  assert.throws(() => checkSchema({ $ref: 'x', ...data }), /leads to nothing/);
+  fits({ $defs: { one: data, two: { $id: 'x', type: 'string' } }, $ref: 'x' }, ['a'], [1]);
+});
+
+test('a reference leads also to where no keyword does', () => {
+  const schema = { shared: { a: { $ref: '#/shared/b' }, b: { type: 'number' } }, $ref: '#/shared/a' };
+  fits(schema, [1], ['x']);
+  assert.throws(() => checkSchema({ shared: { $ref: '#/none' }, $ref: '#/shared' }), /leads to nothing/);
+  assert.equal(
+    inputSchema({ names: [], body: prepare(schema) }).properties.body.shared.a.$ref,
+    '#/properties/body/shared/b',
+  );
+});
+
 test('a schema that cannot be followed is refused', () => {
   assert.throws(
     () => checkSchema({ properties: { a: { $ref: 'https://x.y/z' } } }),
@@ -340,4 +376,11 @@ test('the parts of the input are one schema, whose references lead to their plac
   assert.equal(input.properties.body.$defs.n.properties.all.$ref, '#/properties/body');
   assert.deepEqual(input.properties.query.properties.q.const, { $ref: '#' });
   assert.equal(inputSchema({ names: [] }), undefined);
+  const named = { $id: 'named', $defs: { n: {} }, $ref: '#/$defs/n' };
+  const { body } = inputSchema({ names: [], body: prepare(named) }).properties;
+  assert.equal(body.$ref, '#/$defs/n');
+  const inner = { items: named, properties: { a: { $ref: '#/items' } } };
+  const { query } = inputSchema({ names: [], query: prepare(inner) }).properties;
+  assert.equal(query.items.$ref, '#/$defs/n');
+  assert.equal(query.properties.a.$ref, '#/properties/query/items');
 });

@@ -17,7 +17,7 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use crate::file;
-use crate::private::is_ours;
+use crate::private::is_secret;
 
 /// Bytes of a key.
 pub const KEY: usize = 32;
@@ -97,7 +97,8 @@ fn random() -> [u8; KEY] {
     key
 }
 
-/// The key of a file that was made where it is, and that no other user can write to.
+/// The key of a file that was made where it is, and that no other user can read or write: who can read it can make what
+/// the key proves.
 fn read(path: &Path) -> Option<[u8; KEY]> {
     if !fs::symlink_metadata(path).ok()?.is_file() {
         return None;
@@ -105,7 +106,7 @@ fn read(path: &Path) -> Option<[u8; KEY]> {
     let bytes = file::read_regular(path, (KEY + IDENTITY) as u64).ok()?;
     let meta = fs::symlink_metadata(path).ok()?;
     let (key, own) = bytes.split_first_chunk::<KEY>()?;
-    (is_ours(path, path, &meta, 0o600) && own == identity(&meta)?).then_some(*key)
+    (is_secret(&meta) && own == identity(&meta)?).then_some(*key)
 }
 
 /// The identity that the file system gave to a file, and that nobody can choose. None if it does not record when files are made.
@@ -152,17 +153,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (file, other) = (folder.path().join("key"), folder.path().join("other"));
         assert_eq!(open(&other, 1), (1, KeyOrigin::Made));
-        let foreign: [(&str, &dyn Fn()); 5] = [
+        let with_mode = |mode| {
+            assert_eq!(open(&file, 1), (1, KeyOrigin::Made));
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let foreign: [(&str, &dyn Fn()); 8] = [
             ("copied", &|| {
                 fs::copy(&other, &file).unwrap();
             }),
             ("of an earlier version", &|| fs::write(&file, [1; KEY]).unwrap()),
             ("cut short", &|| fs::write(&file, [1; 3]).unwrap()),
             ("a link to one", &|| symlink(&other, &file).unwrap()),
-            ("writable by others", &|| {
-                assert_eq!(open(&file, 1), (1, KeyOrigin::Made));
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o602)).unwrap();
-            }),
+            ("writable by others", &|| with_mode(0o602)),
+            ("readable by others", &|| with_mode(0o604)),
+            ("writable by its group", &|| with_mode(0o620)),
+            ("readable by its group", &|| with_mode(0o640)),
         ];
         for (what, plant) in foreign {
             plant();

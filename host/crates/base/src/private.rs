@@ -1,8 +1,9 @@
 //! Opens folders whose files are trusted as this program is: compiled code that is run, sources that are compiled.
 //! Nobody but this user may be able to write there.
 //!
-//! A group's right to write is taken away, and not a reason to refuse: Kubernetes gives it to everything on a volume at
-//! each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused.
+//! A group's right to write to a folder is taken away, and not a reason to refuse: Kubernetes gives it to everything on a
+//! volume at each mount (`fsGroup`), and only the owner and root can have given it. A right of all others is refused. A
+//! file is another matter: who opened it while its mode let them still writes to it, so such a file is made again.
 //!
 //! A user who can write to a folder above it can put another one in its place. So the folder is opened once, and what
 //! was opened is checked and used: a path is looked up below it, whatever has its name by then. Where a path is handed
@@ -77,10 +78,10 @@ impl PrivateFolder {
         path.file_name().map_or_else(|| path.to_owned(), |file| self.name.join(file))
     }
 
-    /// True if a file of the folder belongs to this user and no other can write to it. `mode` is what the file gets if
-    /// its group can.
-    pub fn owns(&self, path: &Path, meta: &fs::Metadata, mode: u32) -> bool {
-        is_ours(path, &self.shown(path), meta, mode)
+    /// True if a folder in this one belongs to this user and no other can write to it. Takes the right to write from its
+    /// group.
+    pub fn owns_folder(&self, path: &Path, meta: &fs::Metadata) -> bool {
+        is_ours(path, &self.shown(path), meta, 0o700)
     }
 }
 
@@ -99,9 +100,20 @@ fn path_of(opened: &fs::File) -> Option<PathBuf> {
     ((reached.dev(), reached.ino()) == (meta.dev(), meta.ino())).then_some(path)
 }
 
-/// True if the file belongs to this user and no other can write to it. A right of its group is taken away first: the
-/// file gets this mode. `shown` is the path that people know.
-pub fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
+/// True if a file belongs to this user and its mode lets no other write to it. Another file is not mended by another
+/// mode: somebody may have it open.
+pub fn is_written_by_us_only(meta: &fs::Metadata) -> bool {
+    meta.uid() == own_uid() && meta.mode() & 0o022 == 0
+}
+
+/// True if a file belongs to this user and its mode gives no other any right.
+pub fn is_secret(meta: &fs::Metadata) -> bool {
+    meta.uid() == own_uid() && meta.mode() & 0o077 == 0
+}
+
+/// True if the folder belongs to this user and no other can write to it. A right of its group is taken away first: the
+/// folder gets this mode. `shown` is the path that people know.
+fn is_ours(path: &Path, shown: &Path, meta: &fs::Metadata, mode: u32) -> bool {
     if meta.uid() != own_uid() || meta.mode() & 0o002 != 0 {
         return false;
     }

@@ -65,6 +65,9 @@ pub fn build(module: &Path, cache: Option<&Path>) -> Result<BuiltPlugin, BuildEr
     let modules = Modules::new(&module, module.parent().unwrap_or(Path::new("/")), &package);
     let engine = engine::CompiledEngine::load(cache)?;
     modules.shake();
+    if let Some(exceeded) = modules.exceeded() {
+        return Err(BuildError::Source(exceeded));
+    }
     let evaluated = match evaluate::evaluate(&engine, &modules) {
         // A package may say that it has no side effects, and rely on one.
         Err(BuildError::Source(error)) if modules.unshake() => {

@@ -1,8 +1,9 @@
 //! Unpacks what is part of this program and compilers have to read: the SDKs, and the WIT of the contract.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use coinslot_base::private::PrivateFolder;
+use coinslot_base::private::{PrivateFolder, is_written_by_us_only};
 use sha2::{Digest, Sha256};
 
 use crate::BuildError;
@@ -19,7 +20,7 @@ pub fn unpack(cache: &Path) -> Result<PathBuf, BuildError> {
     let path = cache.path_for_others().map_err(BuildError::Cache)?;
     let folder = path.join(folder_name());
     match std::fs::symlink_metadata(&folder) {
-        Ok(metadata) if metadata.is_dir() && cache.owns(&folder, &metadata, 0o700) => return restore(folder),
+        Ok(metadata) if metadata.is_dir() && cache.owns_folder(&folder, &metadata) => return restore(folder),
         Ok(_) => {
             let text = format!("{} belongs to another user or is writable by all: remove it", folder.display());
             return Err(BuildError::Cache(std::io::Error::new(std::io::ErrorKind::PermissionDenied, text)));
@@ -41,12 +42,13 @@ pub fn unpack(cache: &Path) -> Result<PathBuf, BuildError> {
     Ok(folder)
 }
 
-/// Writes what is missing in a folder that was unpacked before. Files that are as they should be keep their times, by
-/// which compilers know them.
+/// Writes what is missing in a folder that was unpacked before, and what others can write to. Files that are as they
+/// should be keep their times, by which compilers know them.
 fn restore(folder: PathBuf) -> Result<PathBuf, BuildError> {
     for (path, bytes) in UNPACKED {
         let path = folder.join(path);
-        if std::fs::read(&path).is_ok_and(|found| found == *bytes) {
+        let is_kept = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.is_file() && is_written_by_us_only(&meta));
+        if is_kept && std::fs::read(&path).is_ok_and(|found| found == *bytes) {
             continue;
         }
         let parent = path.parent().unwrap_or(&folder);
@@ -112,13 +114,14 @@ pub fn types() -> impl Iterator<Item = (&'static str, &'static str)> {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     std::fs::create_dir_all(folder).map_err(BuildError::file(folder))?;
-    std::fs::write(path, bytes).map_err(BuildError::file(path))
+    std::fs::write(path, bytes).map_err(BuildError::file(path))?;
+    // Whatever the umask: a file that a group can write to is made again at each build.
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).map_err(BuildError::file(path))
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
 
@@ -171,6 +174,19 @@ mod tests {
             assert!(error.contains(&format!("{named}: it is ")) && error.contains("remove it"), "{error}");
         }
         assert_eq!(fs::read_dir(path("outside")).expect("a folder").count(), 0, "nothing is written there");
+    }
+
+    /// Somebody may have it open: what compilers read would not be what was compared.
+    #[test]
+    fn a_file_of_an_sdk_that_others_can_write_to_is_made_again() {
+        let cache = tempfile::tempdir().expect("a folder");
+        let sdk = unpack(cache.path()).expect("the SDK");
+        let [file, other] = [0, 1].map(|index| sdk.join(UNPACKED[index].0));
+        let inode = |file: &Path| std::os::unix::fs::MetadataExt::ino(&fs::metadata(file).expect("a file"));
+        let before = [inode(&file), inode(&other)];
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o664)).expect("a mode");
+        unpack(cache.path()).expect("the SDK");
+        assert!(inode(&file) != before[0] && inode(&other) == before[1]);
     }
 
     #[test]

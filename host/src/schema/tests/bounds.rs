@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::schema::budget::{Budget, within};
+use crate::schema::budget::{Budget, cpu_time, within};
 
 /// A binary tree whose nodes may be of either kind: each level of the input is tried twice as often as the one above.
 fn doubling_with_the_input() -> InputSchema {
@@ -45,6 +45,31 @@ fn hostile_inputs_cost_a_bounded_time() {
         // A debug build takes ten times as long as the steps stand for.
         assert!(took < Duration::from_secs(10), "{took:?}: {result:?}");
     }
+}
+
+/// Alternatives of which the first ones are refused by a keyword that is cheap to look at: to see that the input does not
+/// fit took a thousand steps. To say where took as much of the processor as a check may have at all.
+#[test]
+fn the_place_of_a_mistake_is_not_looked_for_at_any_price() {
+    let list = |more: Value| {
+        let mut list = json!({ "type": "array", "items": { "$ref": "#/$defs/a" } });
+        list.as_object_mut().expect("an object").extend(more.as_object().cloned().unwrap_or_default());
+        list
+    };
+    let schema = compiled(&json!({
+        "properties": { "body": { "$ref": "#/$defs/a" } },
+        "$defs": { "a": { "anyOf": [list(json!({ "maxItems": 1, "minItems": 2 })), list(json!({})), { "type": "number" }] } },
+    }));
+    let nested = |depth: usize| format!("{}\"x\"{}", "[".repeat(depth), "]".repeat(depth));
+    for depth in [20, 60, 120] {
+        let (begun, sent) = (cpu_time(), nested(depth));
+        let result = check(&schema, body(&sent), Effort::Full);
+        let took = cpu_time() - begun;
+        assert!(matches!(result, Err(CheckFailure::Refused(_))), "{result:?}");
+        assert!(took < Duration::from_millis(150), "{depth}: {took:?}");
+    }
+    let shallow = nested(3);
+    refused(&schema, body(&shallow), "/body/0/0/0", "anyOf");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coinslot_base::private::PrivateFolder;
+use coinslot_base::private::{PrivateFolder, is_written_by_us_only};
 use coinslot_base::seal::{MAC, Seal};
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
@@ -18,6 +18,8 @@ pub(super) const BINDINGS: &str = include_str!(concat!(env!("OUT_DIR"), "/bindin
 /// The module loader of a component that is built: it has none.
 const NO_LOADER: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/loader.wasm"));
 
+/// The stack of an evaluation, in bytes. Modules of CommonJS that require one another in a chain are on it at once.
+const STACK: usize = 8 << 20;
 /// The most bytes of the compiled engine that are read. It has some ten million.
 const MOST: u64 = 256 << 20;
 
@@ -35,6 +37,8 @@ impl CompiledEngine {
         let mut config = Config::new();
         config.wasm_component_model(true).wasm_component_model_async(true).wasm_component_model_map(true);
         config.epoch_interruption(true);
+        // The host's code is on the same stack.
+        config.max_wasm_stack(STACK).async_stack_size(STACK + (2 << 20));
         let engine = Engine::new(&config)?;
         let wizer = Wizer::new();
         let (context, instrumented) = wizer.instrument_component(ENGINE)?;
@@ -82,7 +86,7 @@ fn cached(engine: &Engine, instrumented: &[u8], folder: &Path) -> Result<Compone
 fn kept(engine: &Engine, folder: &PrivateFolder, seal: &Seal, name: &str) -> Option<Component> {
     let file = folder.path().join(name);
     let metadata = std::fs::symlink_metadata(&file).ok()?;
-    if !metadata.is_file() || !folder.owns(&file, &metadata, 0o600) {
+    if !metadata.is_file() || !is_written_by_us_only(&metadata) {
         return None;
     }
     let sealed = coinslot_base::file::read_regular(&file, MOST + MAC as u64).ok()?;
@@ -154,5 +158,9 @@ mod tests {
             let found = fs::read(&file).expect("a file");
             assert!(found != bytes && found.len() == written.len(), "{what}: it is compiled anew");
         }
+        let before = inode();
+        fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o620)).expect("a mode");
+        load(&cache);
+        assert_ne!(inode(), before, "a file that a group could write to is compiled anew");
     }
 }

@@ -29,6 +29,22 @@ wasmtime::component::bindgen!({
 /// The memory that a module may use, which becomes part of the component, in bytes.
 pub(super) const MOST_MEMORY: usize = 256 << 20;
 
+/// The most evaluations of one plugin, each without a further module that fails.
+const MOST_TRIES: usize = 16;
+
+/// Why an evaluation failed.
+enum Failure {
+    /// The error of the engine, and what the modules had printed.
+    Thrown(String, String),
+    Other(BuildError),
+}
+
+impl<E: Into<BuildError>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::Other(error.into())
+    }
+}
+
 /// An evaluated plugin.
 pub(super) struct Evaluated {
     pub(super) component: Vec<u8>,
@@ -93,12 +109,35 @@ pub(super) fn evaluate(engine: &CompiledEngine, modules: &Modules) -> Result<Eva
     })
 }
 
-/// Evaluates an entry, which imports the author's module.
+/// Evaluates an entry, which imports the author's module: again without the modules that only a call asks for and that
+/// fail.
 pub(super) async fn begin(
     engine: &CompiledEngine,
     modules: &Modules,
     entry: &str,
 ) -> Result<EvaluatedEngine, BuildError> {
+    for _ in 0..MOST_TRIES {
+        match begin_once(engine, modules, entry).await {
+            Err(Failure::Thrown(text, output)) => {
+                if let Some(exceeded) = modules.exceeded() {
+                    return Err(BuildError::Source(exceeded));
+                }
+                let message = modules.failed().unwrap_or_else(|| explain::error(&text, modules));
+                if !modules.leave_out(&explain::stack(&text), &message) {
+                    return Err(BuildError::Source(with_output(message, &output)));
+                }
+                tracing::debug!(%message, "the modules are evaluated again without the one that fails");
+            }
+            Err(Failure::Other(error)) => return Err(error),
+            Ok(evaluated) => {
+                return modules.exceeded().map_or(Ok(evaluated), |exceeded| Err(BuildError::Source(exceeded)));
+            }
+        }
+    }
+    Err(BuildError::Source(format!("more than {MOST_TRIES} modules fail that are only loaded on demand")))
+}
+
+async fn begin_once(engine: &CompiledEngine, modules: &Modules, entry: &str) -> Result<EvaluatedEngine, Failure> {
     let printed = GuestOutput::default();
     let wasi = WasiCtxBuilder::new()
         .stdout(printed.clone())
@@ -123,11 +162,8 @@ pub(super) async fn begin(
     let output = printed.take().trim_end().to_owned();
     match evaluated {
         Ok(Ok(())) => Ok(EvaluatedEngine { store, instance, output }),
-        Ok(Err(error)) => {
-            let error = modules.failed().unwrap_or_else(|| explain::error(&error, modules));
-            Err(BuildError::Source(with_output(error, &output)))
-        }
-        Err(trap) => Err(BuildError::Source(with_output(explain::trap(&trap, modules), &output))),
+        Ok(Err(error)) => Err(Failure::Thrown(error, output)),
+        Err(trap) => Err(BuildError::Source(with_output(explain::trap(&trap, modules), &output)).into()),
     }
 }
 

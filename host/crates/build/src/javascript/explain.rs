@@ -10,16 +10,17 @@ use oxc_syntax::scope::ScopeFlags;
 
 use super::deadline::{LONGEST, LONGEST_WAIT};
 use super::evaluate::MOST_MEMORY;
-use super::modules::{BEFORE, Modules};
+use super::modules::{BEFORE, Modules, without_node};
 use super::place;
 use super::shake::module::{self, Export, Imported, Kind, Module};
 use super::source::on_a_large_stack;
 
 /// Words that the engine writes before an error.
-const WRAPPED: [&str; 3] = [
+const WRAPPED: [&str; 4] = [
     "Failed to evaluate user JavaScript module: ",
     "Failed to finish JavaScript module evaluation: ",
     "Failed to load user JavaScript module: ",
+    "Failed to declare JavaScript module: ",
 ];
 /// The names of an export, and the places of an error, that are listed at most.
 const LISTED: usize = 24;
@@ -75,9 +76,11 @@ pub(super) fn trap(trap: &wasmtime::Error, modules: &Modules) -> String {
             LONGEST.as_secs(),
             LONGEST_WAIT.as_secs()
         ),
-        Some(wasmtime::Trap::StackOverflow) => format!(
-            "{files}: calls, or the expressions of the module, are nested too deeply for the stack of the engine, which \
-             has 512 KiB: is there a function that calls itself without end?"
+        // Either stack of the engine may end first. The one in its memory is below all else that is there.
+        Some(wasmtime::Trap::StackOverflow | wasmtime::Trap::MemoryOutOfBounds) => format!(
+            "{files}: calls, or the expressions of the module, are nested too deeply for the stack of the engine: is \
+             there a function that calls itself without end, or a chain of hundreds of modules of which each requires \
+             the next?"
         ),
         Some(_) | None => format!("{files}: the top level of the module ended the engine: {}", trap.root_cause()),
     }
@@ -98,6 +101,11 @@ fn frame(line: &str) -> Option<(&str, usize, usize)> {
     let mut parts = place.rsplitn(3, ':');
     let (column, line) = (parts.next()?.parse().ok()?, parts.next()?.parse().ok()?);
     Some((parts.next()?, line, column))
+}
+
+/// The modules of an error's stack, the innermost first, without those of the SDK.
+pub(super) fn stack(text: &str) -> Vec<&str> {
+    text.lines().filter_map(frame).map(|(file, ..)| file).filter(|file| !file.contains("/@coinslot/")).collect()
 }
 
 /// An error with the author's innermost place before it, and that line of the source below.
@@ -146,8 +154,15 @@ fn without_wrappers(text: &str, modules: &Modules) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// An error's text, with the limit behind it where there is one.
+/// Names that Node.js defines everywhere, and a plugin does not have.
+const OF_NODE: [&str; 6] = ["Buffer", "process", "global", "require", "__dirname", "__filename"];
+
+/// An error's text, with the limit behind it where there is one, or with advice.
 fn explained(text: &str) -> String {
+    let undefined = text.trim_start_matches("ReferenceError: ").strip_suffix(" is not defined");
+    if let Some(name) = undefined.filter(|name| OF_NODE.contains(name)) {
+        return format!("{text}: {}", without_node(name));
+    }
     match text {
         "out of memory" => format!(
             "out of memory: a module may take {} MiB while it is built, which become part of the plugin",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use oxc_resolver::ResolverGeneric;
+use oxc_resolver::{Resolution, ResolverGeneric};
 
 use super::package::PackageJson;
 use super::source::on_a_large_stack;
@@ -13,13 +13,19 @@ use super::{source, typescript};
 
 mod absent;
 mod bundle;
+mod demand;
+mod exports;
+mod limits;
 mod regular_files;
 mod resolve;
 mod shaken;
 mod syntax;
 
+pub(super) use self::absent::without_node;
 pub(super) use self::bundle::BEFORE;
 use self::bundle::Between;
+use self::demand::OnDemand;
+use self::limits::Limits;
 use self::regular_files::RegularFiles;
 use self::resolve::options;
 use self::syntax::Goal;
@@ -37,7 +43,7 @@ pub(super) const TESTS_SOURCE: &str = "export { manifest, quote, handler } from 
 const IGNORED: &str = "/@coinslot/ignored.js";
 
 /// By what a module asks for another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum How {
     Import,
     Require,
@@ -73,14 +79,24 @@ struct FoundModules {
     /// The names that modules import, by specifiers.
     imports: HashMap<String, BTreeMap<String, BTreeSet<String>>>,
     between: HashMap<String, Between>,
+    /// The names of modules of CommonJS with the specifiers whose names they have, too, and all names together.
+    exports: HashMap<String, Arc<(BTreeSet<String>, Vec<String>)>>,
+    all_exports: HashMap<String, BTreeSet<String>>,
     /// Modules that packages allow to leave out, and the texts of those that became shorter.
     without_effects: HashSet<String>,
     shorter: HashMap<String, String>,
-    /// The message about the first module that could not be loaded.
-    failed: Option<String>,
+    /// What was found for an import of a module, and for a `require`.
+    resolved: HashMap<(String, String, How), Result<Target, String>>,
+    limits: Limits,
+    on_demand: OnDemand,
+    /// The first module that could not be loaded, or whose import could not, and the message about it.
+    failed: Option<(String, String)>,
     /// No further module is found.
     closed: bool,
 }
+
+/// The name of a module, and its file unless it is the SDK's.
+type Target = (String, Option<Resolution>);
 
 impl Modules {
     /// The modules of an entry. `root` is the folder of the plugin.
@@ -113,18 +129,25 @@ impl Modules {
         let text = shorter.map_or_else(|| self.whole(name), Ok);
         let text = if self.is_commonjs(name) { self.wrapped(name) } else { text.and_then(|it| self.link(name, it)) };
         text.inspect_err(|message| {
-            self.0.found.lock().failed.get_or_insert_with(|| message.clone());
+            self.0.found.lock().failed.get_or_insert_with(|| (name.to_owned(), message.clone()));
         })
     }
 
     /// The JavaScript of an author's or a package's module, all of it.
     fn whole(&self, name: &str) -> Result<String, String> {
+        self.read_once(name)?;
+        self.0.found.lock().texts[name].clone()
+    }
+
+    /// Reads a module, unless it was read. A copy of its text for each import of it would take minutes.
+    fn read_once(&self, name: &str) -> Result<(), String> {
         if let Some(known) = self.0.found.lock().texts.get(name) {
-            return known.clone();
+            return known.as_ref().map(drop).map_err(Clone::clone);
         }
         let text = self.read(name);
-        self.0.found.lock().texts.insert(name.to_owned(), text.clone());
-        text
+        let read = text.as_ref().map(drop).map_err(Clone::clone);
+        self.0.found.lock().texts.insert(name.to_owned(), text);
+        read
     }
 
     /// True for a module of CommonJS, which is read for that.
@@ -132,7 +155,7 @@ impl Modules {
         if name.starts_with(SDK) {
             return name == IGNORED;
         }
-        self.whole(name).is_ok() && self.0.found.lock().commonjs.contains_key(name)
+        self.read_once(name).is_ok() && self.0.found.lock().commonjs.contains_key(name)
     }
 
     /// The text of a module of CommonJS as the engine evaluates it.
@@ -147,9 +170,12 @@ impl Modules {
 
     fn read(&self, name: &str) -> Result<String, String> {
         let path = self.0.found.lock().files.get(name).cloned().ok_or_else(|| format!("{name} was never found"))?;
-        let source = source::read(&path).map_err(|error| format!("{}: {error}", self.0.shown(&path)))?;
-        self.0.found.lock().read.insert(path.clone());
         let shown = self.0.shown(&path);
+        self.0.found.lock().limits.add_module(&shown)?;
+        let source = source::read(&path).map_err(|error| format!("{shown}: {error}"))?;
+        self.0.found.lock().limits.add_source(&shown, source.len())?;
+        self.0.found.lock().read.insert(path.clone());
+        source::check_characters(&shown, &source)?;
         source::check_nesting(&shown, &source)?;
         let extension = path.extension().and_then(|extension| extension.to_str());
         let is_commonjs = match extension {
@@ -184,9 +210,14 @@ impl Modules {
         self.0.found.lock().closed = true;
     }
 
-    /// The first module that could not be loaded: the engine wraps the message in others.
+    /// Why the first module that could not be loaded was not: the engine wraps the message in others.
     pub(super) fn failed(&self) -> Option<String> {
-        self.0.found.lock().failed.clone()
+        self.0.found.lock().failed.as_ref().map(|(_, message)| message.clone())
+    }
+
+    /// The bound that the modules exceed, if they exceed one.
+    pub(super) fn exceeded(&self) -> Option<String> {
+        self.0.found.lock().limits.exceeded()
     }
 
     /// The files that were read.

@@ -11,10 +11,12 @@
 mod edit;
 pub(super) mod module;
 mod references;
+mod stars;
 
 use std::collections::{HashMap, HashSet};
 
 use module::{Export, Imported, Kind, Module};
+use stars::Stars;
 
 /// The modules that the engine may ask for.
 pub(super) trait Files {
@@ -32,6 +34,7 @@ pub(super) fn shorter(files: &impl Files, entry: &str) -> HashMap<String, String
     if graph.nodes.iter().all(|node| !node.can_shrink) {
         return HashMap::new();
     }
+    graph.stars = Stars::of(&graph.nodes);
     graph.tasks.push(Task::Include(0));
     graph.mark();
     let with_effects: HashSet<usize> = (0..graph.nodes.len()).filter(|node| !graph.nodes[*node].can_shrink).collect();
@@ -79,6 +82,7 @@ struct Graph {
     nodes: Vec<ModuleNode>,
     tasks: Vec<Task>,
     done: HashSet<Task>,
+    stars: Stars,
 }
 
 impl Graph {
@@ -251,20 +255,14 @@ impl Graph {
             let target = |source: &String| node.targets.get(source).copied();
             node.module.stars.iter().map(|(statement, source)| (*statement, target(source))).collect()
         };
-        let has = |target: Option<usize>| target.is_some_and(|it| self.has_export(it, name, &mut HashSet::new()));
+        let having = self.stars.having(name);
+        let has = |target: Option<usize>| target.is_some_and(|it| having.contains(&it));
         let found: Vec<_> = stars.iter().copied().filter(|(_, target)| has(*target)).collect();
         for (statement, target) in if found.is_empty() { stars } else { found } {
             self.nodes[index].live[statement] = true;
             let export = |target: usize| Task::Export(target, name.to_owned(), path.to_vec());
             self.tasks.extend(target.map(export));
         }
-    }
-
-    fn has_export(&self, index: usize, name: &str, seen: &mut HashSet<usize>) -> bool {
-        let node = &self.nodes[index];
-        let mut stars = node.module.stars.iter().filter_map(|(_, source)| node.targets.get(source));
-        seen.insert(index)
-            && (node.module.exports.contains_key(name) || stars.any(|star| self.has_export(*star, name, seen)))
     }
 
     fn namespace(&mut self, index: usize, mut path: Vec<String>) {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use self::depth::Syntax;
+use super::place;
 
 mod depth;
 
@@ -33,6 +34,19 @@ pub(super) fn check_nesting(file: &str, source: &str) -> Result<(), String> {
     Err(format!("{file}: an expression, a statement or a type in it is nested too deeply: divide it"))
 }
 
+/// Refuses a character that the engine takes for the end of a source.
+pub(super) fn check_characters(file: &str, source: &str) -> Result<(), String> {
+    match source.find('\0') {
+        Some(at) => Err(place::message(
+            file,
+            source,
+            (at, at + 1),
+            "a source cannot have the character U+0000 here: write it as \\0, and keep binary data in another encoding",
+        )),
+        None => Ok(()),
+    }
+}
+
 /// Runs a parser, which calls itself for each level of the source. A source with very many levels would end the process
 /// on the stack of an evaluation.
 pub(super) fn on_a_large_stack<T: Send>(parse: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
@@ -45,6 +59,7 @@ pub(super) fn on_a_large_stack<T: Send>(parse: impl FnOnce() -> Result<T, String
 
 /// A module whose default export is a JSON document, which the engine parses: as an expression, `__proto__` is no key.
 pub(super) fn json(file: &str, source: &str) -> Result<String, String> {
+    let source = source.strip_prefix('\u{feff}').unwrap_or(source);
     serde_json::from_str::<serde::de::IgnoredAny>(source)
         .map_err(|error| format!("{file}:{}:{}: {error}", error.line(), error.column()))?;
     Ok(format!("export default JSON.parse({});", serde_json::Value::from(source)))

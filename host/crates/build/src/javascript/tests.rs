@@ -5,6 +5,10 @@ use std::sync::LazyLock;
 
 use super::build;
 
+mod graph;
+mod messages;
+mod on_demand;
+
 /// The compiled engine, which all tests share.
 static CACHE: LazyLock<tempfile::TempDir> = LazyLock::new(|| tempfile::tempdir().expect("a folder"));
 
@@ -84,7 +88,7 @@ fn require_gives_ecmascript_and_throws_where_node_would() {
             (
                 "c.cjs",
                 "const m = require('./m.mjs');\nconsole.log(m.a, m.default, m.__esModule, this === exports, global === globalThis);\n\
-             for (const f of [() => require('none'), () => require('fs'), () => require('./' + 'x')]) {\n\
+             for (const f of [() => require('none'), () => require('fs'), () => require('./' + ['x'])]) {\n\
              \x20 try { f() } catch (error) { console.log(error.code, error.message.slice(0, 40)) }\n}\n\
              if (process.env.NODE_ENV !== 'production') require('./dev.cjs');\nconsole.log(process.env.NODE_ENV);\n",
             ),

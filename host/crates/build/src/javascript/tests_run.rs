@@ -62,6 +62,9 @@ pub fn run_tests(
     let runtime = runtime.map_err(|error| BuildError::Engine(error.to_string()))?;
     runtime.block_on(async {
         modules.shake();
+        if let Some(exceeded) = modules.exceeded() {
+            return Err(BuildError::Source(exceeded));
+        }
         let evaluated = match evaluate::begin(&engine, &modules, TESTS_SOURCE).await {
             Err(BuildError::Source(_)) if modules.unshake() => evaluate::begin(&engine, &modules, TESTS_SOURCE).await?,
             evaluated => evaluated?,

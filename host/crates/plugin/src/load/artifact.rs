@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use coinslot_base::file;
-use coinslot_base::private::PrivateFolder;
+use coinslot_base::private::{PrivateFolder, is_written_by_us_only};
 use coinslot_base::seal::Seal;
 use tempfile::NamedTempFile;
 
@@ -80,7 +80,7 @@ impl Artifacts {
     /// file that others can write to is removed.
     pub(crate) fn is_usable(&self, path: &Path) -> bool {
         let Ok(meta) = fs::symlink_metadata(path) else { return false };
-        if meta.is_file() && self.folder.owns(path, &meta, 0o400) {
+        if meta.is_file() && is_written_by_us_only(&meta) {
             if age(&meta) >= USE_PRECISION {
                 // The time of the last use, by which artifacts are forgotten.
                 let _ = fs::File::open(path).and_then(|file| file.set_modified(now()));
@@ -102,7 +102,7 @@ impl Artifacts {
         let note = artifact.with_extension(FAILED);
         let file = fs::File::open(&note).ok()?;
         let meta = file.metadata().ok()?;
-        if !self.folder.owns(&note, &meta, 0o600) || age(&meta) >= FAILURE_AGE {
+        if !is_written_by_us_only(&meta) || age(&meta) >= FAILURE_AGE {
             return None;
         }
         let mut reason = String::new();
@@ -225,7 +225,7 @@ mod tests {
         let (state, aside) = (dir.path().join("state"), dir.path().join("aside"));
         let artifacts = Artifacts::open(&state.join("artifacts")).expect("the directory");
         let (ours, planted) = (artifacts.path("a", "one"), artifacts.path("b", "one"));
-        fs::write(&ours, "ours").expect("written");
+        file::replace(&ours, 0o400, b"ours").expect("written");
         fs::rename(&state, &aside).expect("moved");
         fs::create_dir_all(state.join("artifacts")).expect("another one");
         for artifact in [&ours, &planted] {
@@ -239,9 +239,10 @@ mod tests {
         assert!(artifacts.shown(&ours).starts_with(state.canonicalize().expect("a path")));
     }
 
-    /// Kubernetes gives the group of a volume the right to write at each mount: the second start was refused.
+    /// Kubernetes gives the group of a volume the right to write at each mount: the second start was refused. A file that
+    /// somebody could write to was mended by another mode, and stayed open for writing where it was open.
     #[test]
-    fn a_groups_right_to_write_is_taken_away_and_one_of_all_others_is_refused() {
+    fn a_groups_right_to_write_to_the_directory_is_taken_away_and_files_with_one_are_removed() {
         let dir = tempfile::tempdir().expect("a folder");
         let mode = |path: &Path| fs::metadata(path).expect("a file").permissions().mode() & 0o777;
         let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("a mode");
@@ -249,12 +250,15 @@ mod tests {
         let artifacts = Artifacts::open(dir.path()).expect("mended");
         assert_eq!(mode(dir.path()), 0o700);
         let path = artifacts.path("a", "one");
-        fs::write(&path, "code").expect("written");
-        set(&path, 0o460);
-        assert!(artifacts.is_usable(&path), "mended");
-        assert_eq!(mode(&path), 0o400);
-        set(&path, 0o602);
-        assert_eq!((artifacts.is_usable(&path), path.exists()), (false, false));
+        for (others, is_usable) in [(0o444, true), (0o420, false), (0o460, false), (0o602, false)] {
+            file::replace(&path, 0o400, b"code").expect("written");
+            set(&path, others);
+            assert_eq!((artifacts.is_usable(&path), path.exists()), (is_usable, is_usable), "{others:o}");
+        }
+        artifacts.note_failure(&path, "reason");
+        assert_eq!(artifacts.failure(&path).as_deref(), Some("reason"));
+        set(&path.with_extension(FAILED), 0o660);
+        assert_eq!(artifacts.failure(&path), None);
         set(dir.path(), 0o707);
         Artifacts::open(dir.path()).expect_err("others can write");
     }

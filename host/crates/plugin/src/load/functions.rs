@@ -45,7 +45,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coinslot_base::file;
-use coinslot_base::private::is_ours;
+use coinslot_base::private::is_written_by_us_only;
 use coinslot_base::seal::{MAC, Seal};
 use parking_lot::Mutex;
 use wasmtime::CacheStore;
@@ -180,7 +180,7 @@ fn name(wasm: &[u8], fingerprint: &str) -> Option<String> {
 /// is removed.
 fn read(path: &Path) -> Option<Vec<u8>> {
     let meta = fs::symlink_metadata(path).ok()?;
-    if !meta.is_file() || meta.len() > LARGEST as u64 || !is_ours(path, path, &meta, 0o400) {
+    if !meta.is_file() || meta.len() > LARGEST as u64 || !is_written_by_us_only(&meta) {
         let _ = fs::remove_file(path);
         return None;
     }

@@ -1,7 +1,5 @@
 //! Says why an import is not found.
 
-use std::path::Path;
-
 use coinslot_base::text::excerpt;
 use oxc_resolver::ResolveError;
 
@@ -12,24 +10,29 @@ use crate::javascript::place;
 const LONGEST_SHOWN: usize = 200;
 
 impl ModuleFiles {
-    /// The fault of an import with its place, which is kept: the engine wraps the message in others.
-    pub(super) fn not_found(&self, importer: &Path, specifier: &str, cause: &str) -> String {
-        let shown = self.shown(importer);
-        let place = std::fs::read_to_string(importer).ok().and_then(|source| {
+    /// The fault of a module's import with its place.
+    pub(super) fn at_import(&self, importer: &str, specifier: &str, cause: &str) -> String {
+        let importer = self.found.lock().files.get(importer).cloned();
+        let Some(importer) = importer else { return cause.to_owned() };
+        let shown = self.shown(&importer);
+        let place = std::fs::read_to_string(&importer).ok().and_then(|source| {
             let at = [format!("'{specifier}'"), format!("\"{specifier}\"")].iter().find_map(|q| source.find(q))?;
             Some(place::message(&shown, &source, (at, at + specifier.len() + 2), cause))
         });
-        let message = place.unwrap_or_else(|| format!("{shown}: {cause}"));
-        self.found.lock().failed.get_or_insert_with(|| message.clone());
-        message
+        place.unwrap_or_else(|| format!("{shown}: {cause}"))
     }
+}
+
+/// What to do about a part of Node.js.
+pub(in crate::javascript) fn without_node(part: &str) -> String {
+    format!("`{part}` is part of Node.js, and a plugin runs without it: use the web platform instead")
 }
 
 /// The fault of an import, with advice.
 pub(super) fn advice(specifier: &str, error: &ResolveError) -> String {
     let is_builtin = matches!(error, ResolveError::Builtin { .. });
     if is_builtin || specifier.starts_with("node:") {
-        return format!("`{specifier}` is part of Node.js, and a plugin runs without it: use the web platform instead");
+        return without_node(specifier);
     }
     if specifier.starts_with("wasi:") || specifier.starts_with("coinslot:") {
         return format!("there is no `{specifier}`: plugins import 'coinslot', and WASI by the versions that it has");

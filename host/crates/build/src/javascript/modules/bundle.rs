@@ -23,7 +23,10 @@ pub(super) const BY_NAME: &str = "coinslot:module:";
 /// The prefix of the specifier of an `import()`, which CommonJS resolves otherwise than `require`.
 pub(super) const DYNAMIC: &str = "coinslot:import:";
 /// The name of a namespace among the exports of a module between.
-const NAMESPACE: &str = "$ns";
+pub(super) const NAMESPACE: &str = "$ns";
+/// The prefix of the specifier of an `export *` of CommonJS whose namespace the module imports, too: that would be among
+/// the exported names.
+pub(super) const STAR: &str = "coinslot:star:";
 /// The function in the place of `import`, with as many characters.
 const IMPORT: &str = "$cslot";
 
@@ -48,11 +51,14 @@ fn quoted(text: &str) -> String {
 pub(super) fn between(name: &str, it: &Between) -> String {
     let mut text = format!(
         "import{{$coinslot_load}}from{};import{{namespace,pick}}from\"coinslot:commonjs\";\
-         const $ns=namespace($coinslot_load(),{});export{{$ns}};",
+         const $ns=namespace($coinslot_load(),{});",
         quoted(&format!("{BY_NAME}{}", it.target)),
         it.is_as_in_node
     );
     let absent = if it.is_of_author { quoted(name) } else { "null".to_owned() };
+    if it.names.contains(NAMESPACE) {
+        text.push_str("export{$ns};");
+    }
     for (index, imported) in it.names.iter().filter(|name| *name != NAMESPACE).enumerate() {
         let imported = quoted(imported);
         let _ = write!(text, "const $n{index}=pick($ns,{imported},{absent});export{{$n{index} as {imported}}};");
@@ -91,7 +97,7 @@ impl Cases {
         let (imported, value) = match kind {
             Bundled::Load => (format!("{{$coinslot_load as {name}}}"), format!("{name}()")),
             Bundled::Default => (name.clone(), name.clone()),
-            Bundled::Required => (format!("*as {name}"), format!("$coinslot_from({name})")),
+            Bundled::Required => (format!("*as {name}"), format!("$coinslot_from({name},s)")),
             Bundled::Namespace => (format!("*as {name}"), name.clone()),
             Bundled::Between => (format!("{{{NAMESPACE} as {name}}}"), name.clone()),
         };
@@ -125,7 +131,7 @@ impl Modules {
         let syntax = on_a_large_stack(|| syntax::read(name, source, Goal::CommonJs))?;
         let mut required = Cases::default();
         for specifier in &syntax.requires {
-            match self.find(name, specifier, How::Require).and_then(|(target, _)| self.checked(target)) {
+            match self.find(name, specifier, How::Require).and_then(|(target, _)| self.on_demand(target)) {
                 Ok(target) if self.is_commonjs(&target) => required.add(specifier, specifier, Bundled::Load),
                 Ok(target) if target.ends_with(".json") => required.add(specifier, specifier, Bundled::Default),
                 Ok(_) => required.add(specifier, specifier, Bundled::Required),
@@ -174,13 +180,16 @@ impl Modules {
         for (specifier, at, local) in syntax.namespaces {
             if is_commonjs(&specifier) {
                 edits.push((at, format!("{{{NAMESPACE} as {local}}}")));
-                imports.entry(specifier).or_default();
+                imports.entry(specifier).or_default().insert(NAMESPACE.to_owned());
             }
         }
-        for specifier in syntax.stars {
-            if let Ok((target, _)) = self.find(name, &specifier, How::Import) {
-                imports.entry(specifier).or_default().extend(self.exports_of(&target, &mut BTreeSet::new()));
+        for (mut specifier, places) in syntax.stars {
+            let Ok((target, _)) = self.find(name, &specifier, How::Import) else { continue };
+            if imports.get(&specifier).is_some_and(|names| names.contains(NAMESPACE)) {
+                specifier = format!("{STAR}{specifier}");
+                edits.extend(places.into_iter().map(|at| (at, quoted(&specifier))));
             }
+            imports.entry(specifier).or_default().extend(self.exports_of(&target));
         }
         let dynamic = self.dynamic(name, &text, &syntax.dynamic, &mut edits)?;
         self.0.found.lock().imports.insert(name.to_owned(), imports);
@@ -203,28 +212,32 @@ impl Modules {
         let mut cases = Cases::default();
         let mut seen = BTreeSet::new();
         for it in found {
-            match &it.specifier {
-                // The engine still loads modules while the plugin is built.
-                None if !it.is_in_function => continue,
-                None if is_of_author => {
-                    let cause = "the module of this import() is only known when a request runs, and a plugin has the \
-                                 modules that are found when it is built: import them at the top, and choose one of \
-                                 them here";
-                    return Err(place::message(name, text, it.place, cause));
-                }
-                None => {}
-                Some(specifier) if !seen.insert(specifier) => {}
-                Some(specifier) => {
-                    let target = self.find(name, specifier, How::Import);
-                    match target.and_then(|(target, _)| self.checked(target)) {
-                        Ok(target) => {
-                            let is_commonjs = self.is_commonjs(&target);
-                            let kind = if is_commonjs { Bundled::Between } else { Bundled::Namespace };
-                            cases.add(specifier, &format!("{DYNAMIC}{specifier}"), kind);
-                        }
-                        Err(message) if is_of_author => return Err(place::message(name, text, it.place, &message)),
-                        Err(message) => drop(cases.messages.insert(specifier.clone(), message.into())),
+            // The engine still loads modules while the plugin is built.
+            if it.specifiers.is_empty() && !it.is_in_function {
+                continue;
+            }
+            if it.specifiers.is_empty() && is_of_author {
+                let cause = "the module of this import() is only known when a request runs, and a plugin has the \
+                             modules that are found when it is built: import them at the top, and choose one of them \
+                             here";
+                return Err(place::message(name, text, it.place, cause));
+            }
+            for specifier in it.specifiers.iter().filter(|specifier| seen.insert((*specifier).clone())) {
+                let target = self.find(name, specifier, How::Import).map(|(target, _)| target);
+                let is_needed = is_of_author && !it.is_caught;
+                let target = if is_needed {
+                    target.and_then(|it| self.read_first(it))
+                } else {
+                    target.and_then(|it| self.on_demand(it))
+                };
+                match target {
+                    Ok(target) => {
+                        let is_commonjs = self.is_commonjs(&target);
+                        let kind = if is_commonjs { Bundled::Between } else { Bundled::Namespace };
+                        cases.add(specifier, &format!("{DYNAMIC}{specifier}"), kind);
                     }
+                    Err(message) if is_needed => return Err(place::message(name, text, it.place, &message)),
+                    Err(message) => drop(cases.messages.insert(specifier.clone(), message.into())),
                 }
             }
             edits.push(((it.place.0, it.place.0 + "import".len()), IMPORT.to_owned()));
@@ -240,29 +253,9 @@ impl Modules {
         ))
     }
 
-    /// Returns a module that can be read. One that cannot would fail the build, although no request may ever ask for it.
-    fn checked(&self, target: String) -> Result<String, String> {
-        if target.starts_with(SDK) { Ok(target) } else { self.whole(&target).map(|_| target) }
-    }
-
-    /// The names that a module of CommonJS exports, as far as its text shows them.
-    pub(super) fn exports_of(&self, name: &str, seen: &mut BTreeSet<String>) -> BTreeSet<String> {
-        if name == IGNORED || !self.is_commonjs(name) || !seen.insert(name.to_owned()) {
-            return BTreeSet::new();
-        }
-        let Ok(source) = self.whole(name) else { return BTreeSet::new() };
-        let Ok(syntax) = on_a_large_stack(|| syntax::read(name, &source, Goal::CommonJs)) else {
-            return BTreeSet::new();
-        };
-        let mut names = syntax.exports;
-        for specifier in &syntax.reexports {
-            if let Ok((target, _)) = self.find(name, specifier, How::Require) {
-                names.extend(self.exports_of(&target, seen));
-            }
-        }
-        names.remove("__esModule");
-        names.remove("default");
-        names
+    /// Returns a module that can be read.
+    fn read_first(&self, target: String) -> Result<String, String> {
+        if target.starts_with(SDK) { Ok(target) } else { self.read_once(&target).map(|()| target) }
     }
 }
 

@@ -1,14 +1,13 @@
 //! Finds the module that another one imports or requires.
 
-use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use coinslot_base::file::read_regular_text;
-use oxc_resolver::{Resolution, ResolveError, ResolveOptions};
+use oxc_resolver::{ResolveError, ResolveOptions};
 
 use super::bundle::{self, Between};
 use super::regular_files::MOST;
-use super::{How, IGNORED, ModuleFiles, Modules, SDK, absent};
+use super::{How, IGNORED, ModuleFiles, Modules, SDK, Target, absent};
 
 impl Modules {
     /// The name of the module that another one imports.
@@ -19,14 +18,17 @@ impl Modules {
         if let Some(name) = specifier.strip_prefix(bundle::BY_NAME) {
             return Ok(name.to_owned());
         }
-        let (plain, how) = match specifier.strip_prefix(bundle::DYNAMIC) {
+        let prefixed = specifier.strip_prefix(bundle::DYNAMIC).or_else(|| specifier.strip_prefix(bundle::STAR));
+        let (plain, how) = match prefixed {
             Some(plain) => (plain, How::Import),
             None if self.is_commonjs(referrer) => (specifier, How::Require),
             None => (specifier, How::Import),
         };
         let (target, _) = self.find(referrer, plain, how).map_err(|cause| {
-            let importer = self.0.found.lock().files.get(referrer).cloned();
-            importer.map_or_else(|| cause.clone(), |importer| self.0.not_found(&importer, plain, &cause))
+            let message = self.0.at_import(referrer, plain, &cause);
+            // It is kept, because the engine wraps the message in others.
+            self.0.found.lock().failed.get_or_insert_with(|| (referrer.to_owned(), message.clone()));
+            message
         })?;
         if how == How::Require || !self.is_commonjs(&target) {
             return Ok(target);
@@ -35,12 +37,20 @@ impl Modules {
     }
 
     /// Finds the module that a specifier names: its name, and its file unless it is the SDK's. Fails with the cause.
-    pub(super) fn find(
-        &self,
-        referrer: &str,
-        specifier: &str,
-        how: How,
-    ) -> Result<(String, Option<Resolution>), String> {
+    pub(super) fn find(&self, referrer: &str, specifier: &str, how: How) -> Result<Target, String> {
+        let key = (referrer.to_owned(), specifier.to_owned(), how);
+        if let Some(known) = self.0.found.lock().resolved.get(&key) {
+            return known.clone();
+        }
+        if !referrer.starts_with(SDK) {
+            self.0.found.lock().limits.add_import(referrer)?;
+        }
+        let found = self.find_anew(referrer, specifier, how);
+        self.0.found.lock().resolved.insert(key, found.clone());
+        found
+    }
+
+    fn find_anew(&self, referrer: &str, specifier: &str, how: How) -> Result<Target, String> {
         let sdk = |file: &str| Ok((format!("{SDK}{file}"), None));
         match specifier {
             "coinslot" => return sdk("coinslot.js"),
@@ -85,8 +95,9 @@ impl Modules {
         let known = self.0.found.lock().imports.get(referrer).and_then(|imports| imports.get(specifier)).cloned();
         // An `import()` that is left to the engine may read any name.
         let names = known.unwrap_or_else(|| {
-            let mut names = self.exports_of(&target, &mut BTreeSet::new());
+            let mut names = self.exports_of(&target);
             names.insert("default".to_owned());
+            names.extend(specifier.starts_with(bundle::DYNAMIC).then(|| bundle::NAMESPACE.to_owned()));
             names
         });
         let is_of_author = !referrer.contains("node_modules/");

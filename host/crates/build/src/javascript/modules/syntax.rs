@@ -25,8 +25,10 @@ pub(super) struct Syntax {
     pub(super) imports: BTreeMap<String, BTreeSet<String>>,
     /// `* as name` of imports and exports: the specifier, the place, and the name.
     pub(super) namespaces: Vec<(String, Place, String)>,
-    /// Specifiers of `export * from`.
-    pub(super) stars: BTreeSet<String>,
+    /// Specifiers of `export * from`, and their places.
+    pub(super) stars: BTreeMap<String, Vec<Place>>,
+    /// Specifiers of all imports and exports: what is evaluated before this module.
+    pub(super) before: BTreeSet<String>,
     pub(super) dynamic: Vec<Dynamic>,
     /// The places of `process.env.NODE_ENV`.
     pub(super) node_env: Vec<Place>,
@@ -40,10 +42,12 @@ pub(super) struct Syntax {
 /// An `import()`.
 #[derive(Debug)]
 pub(super) struct Dynamic {
-    /// None if it is computed.
-    pub(super) specifier: Option<String>,
+    /// The texts that its specifier may be. Empty if that is computed.
+    pub(super) specifiers: Vec<String>,
     pub(super) place: Place,
     pub(super) is_in_function: bool,
+    /// The module handles a failure: it stands in a `try`, or before `.catch`.
+    pub(super) is_caught: bool,
 }
 
 /// The kind of program as which a text is parsed.
@@ -62,7 +66,7 @@ pub(super) fn read(file: &str, text: &str, goal: Goal) -> Result<Syntax, String>
         return Err(typescript::message(file, text, &error));
     }
     let semantic = SemanticBuilder::new().build(&parsed.program).semantic;
-    let mut reader = Reader { text, scoping: semantic.scoping(), functions: 0, found: Syntax::default() };
+    let mut reader = Reader::new(text, semantic.scoping());
     reader.visit_program(&parsed.program);
     Ok(reader.found)
 }

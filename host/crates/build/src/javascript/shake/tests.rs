@@ -163,3 +163,15 @@ fn the_time_of_a_module_with_many_names_and_imports_grows_with_its_length() {
     let used = parsed.expect("a thread") + (cpu_time() - begun);
     assert!(used > Duration::ZERO && used.as_secs() < 30, "{used:?}");
 }
+
+/// Each looked through the rest of the chain, by a function that called itself for each: the process ended.
+#[test]
+fn a_long_chain_of_modules_that_export_all_of_the_next_is_followed() {
+    let text = |text: String| -> &'static str { Box::leak(text.into_boxed_str()) };
+    let mut modules = vec![("entry", "import { a } from 'pure0';\na();\n")];
+    modules.extend((0..4_000).map(|n| (text(format!("pure{n}")), text(format!("export * from 'pure{}';\n", n + 1)))));
+    modules.push(("pure4000", "export const a = () => 1;\nexport const b = 2;\n"));
+    let left = left(&modules);
+    assert_eq!(left["pure4000"], "export const a = () => 1;");
+    assert_eq!(left["pure3999"], "export * from 'pure4000';");
+}

@@ -81,7 +81,7 @@ fn a_file_that_is_damaged_anothers_or_too_large_is_not_read_and_is_written_again
     let write = |bytes: &[u8]| file::replace(&path, 0o400, bytes).expect("written");
     let set_mode = |mode| fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("a mode");
     let genuine = fs::read(&path).expect("a file");
-    let damages: [(&str, &dyn Fn()); 7] = [
+    let damages: [(&str, &dyn Fn()); 8] = [
         ("empty, as after a crash", &|| write(b"")),
         ("cut short", &|| write(&genuine[..genuine.len() - 1])),
         ("zeros at its end, as after a crash", &|| {
@@ -89,6 +89,7 @@ fn a_file_that_is_damaged_anothers_or_too_large_is_not_read_and_is_written_again
         }),
         ("of another engine", &|| write(&fs::read(&other).expect("a file"))),
         ("writable by others", &|| set_mode(0o602)),
+        ("writable by its group", &|| set_mode(0o420)),
         ("a link", &|| {
             fs::rename(&path, &elsewhere).expect("moved");
             symlink(&elsewhere, &path).expect("a link");

@@ -4,7 +4,7 @@ use oxc_ast::ast::{
     Argument, ArrowFunctionExpression, AssignmentExpression, AssignmentTarget, BinaryExpression, BinaryOperator,
     CallExpression, ConditionalExpression, ExportAllDeclaration, ExportFromDeclaration, Expression, Function,
     IdentifierReference, IfStatement, ImportDeclaration, ImportDeclarationSpecifier, ImportExpression,
-    LogicalExpression, LogicalOperator, ObjectPropertyKind,
+    LogicalExpression, LogicalOperator, ObjectPropertyKind, TryStatement,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_semantic::Scoping;
@@ -17,11 +17,19 @@ use super::{Dynamic, Place, Syntax};
 const NODE_ENV: &str = "production";
 const NODE_ENV_EXPRESSION: [&str; 3] = ["process", "env", "NODE_ENV"];
 
+/// The longest specifier that is put together of texts, in bytes, and the most that one call may choose from.
+const LONGEST: usize = 4 << 10;
+const MOST_CHOICES: usize = 64;
+
 pub(super) struct Reader<'s> {
     pub(super) text: &'s str,
     pub(super) scoping: &'s Scoping,
     /// The number of functions around the node that is visited.
-    pub(super) functions: usize,
+    functions: usize,
+    /// The number of `try` with a `catch` around it, in its function.
+    tries: usize,
+    /// Where the `import()` begins whose failure the call that is visited catches.
+    caught: Option<u32>,
     pub(super) found: Syntax,
 }
 
@@ -29,7 +37,11 @@ fn place(span: Span) -> Place {
     (span.start as usize, span.end as usize)
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    pub(super) fn new(text: &'s str, scoping: &'s Scoping) -> Self {
+        Self { text, scoping, functions: 0, tries: 0, caught: None, found: Syntax::default() }
+    }
+
     fn is_global(&self, name: &IdentifierReference<'_>) -> bool {
         name.reference_id.get().is_none_or(|id| !self.scoping.has_binding(id))
     }
@@ -64,14 +76,44 @@ impl Reader<'_> {
         }
     }
 
-    /// The specifier of `require('..')`.
-    fn required(&self, it: &CallExpression<'_>) -> Option<String> {
-        match it.arguments.first() {
-            Some(Argument::StringLiteral(specifier)) if self.is_global_named(&it.callee, "require") => {
-                Some(specifier.value.to_string())
+    /// The specifiers of `require('..')`.
+    fn required(&self, it: &CallExpression<'_>) -> Vec<String> {
+        let specifier = it.arguments.first().and_then(Argument::as_expression);
+        let specifier = specifier.filter(|_| self.is_global_named(&it.callee, "require"));
+        specifier.and_then(|specifier| self.texts(specifier)).unwrap_or_default()
+    }
+
+    /// The texts that a specifier may be. None if one of them is computed.
+    fn texts(&self, specifier: &Expression<'_>) -> Option<Vec<String>> {
+        match specifier.get_inner_expression() {
+            Expression::StringLiteral(text) => Some(vec![text.value.to_string()]),
+            Expression::TemplateLiteral(it) if it.expressions.is_empty() => {
+                let text = it.quasis.first()?.value.cooked.as_ref()?;
+                Some(vec![text.to_string()])
+            }
+            Expression::ConditionalExpression(it) => {
+                let known = self.known(&it.test);
+                let sides = [(&it.consequent, Some(false)), (&it.alternate, Some(true))];
+                let sides = sides.into_iter().filter(|(_, unless)| known != *unless);
+                let sides: Option<Vec<_>> = sides.map(|(side, _)| self.texts(side)).collect();
+                sides.map(|sides| sides.concat()).filter(|texts| texts.len() <= MOST_CHOICES)
+            }
+            Expression::BinaryExpression(it) if it.operator == BinaryOperator::Addition => {
+                let sides = [self.texts(&it.left)?, self.texts(&it.right)?];
+                let [[left], [right]] = sides.each_ref().map(Vec::as_slice) else { return None };
+                (left.len() + right.len() <= LONGEST).then(|| vec![format!("{left}{right}")])
             }
             _ => None,
         }
+    }
+
+    /// Visits a function: a `try` around it catches nothing of what a call of it throws.
+    fn within(&mut self, visit: impl FnOnce(&mut Self)) {
+        let tries = std::mem::take(&mut self.tries);
+        self.functions += 1;
+        visit(self);
+        self.functions -= 1;
+        self.tries = tries;
     }
 
     fn is_exports(&self, expression: &Expression<'_>) -> bool {
@@ -107,6 +149,7 @@ impl Reader<'_> {
 impl<'a> Visit<'a> for Reader<'_> {
     fn visit_import_declaration(&mut self, it: &ImportDeclaration<'a>) {
         let source = it.source.value.as_str();
+        self.found.before.insert(source.to_owned());
         for specifier in it.specifiers.iter().flatten() {
             match specifier {
                 ImportDeclarationSpecifier::ImportSpecifier(it) => self.import(source, &it.imported.name()),
@@ -120,6 +163,7 @@ impl<'a> Visit<'a> for Reader<'_> {
     }
 
     fn visit_export_from_declaration(&mut self, it: &ExportFromDeclaration<'a>) {
+        self.found.before.insert(it.source.value.to_string());
         for specifier in &it.specifiers {
             self.import(it.source.value.as_str(), &specifier.local.name());
         }
@@ -127,8 +171,9 @@ impl<'a> Visit<'a> for Reader<'_> {
 
     fn visit_export_all_declaration(&mut self, it: &ExportAllDeclaration<'a>) {
         let source = it.source.value.to_string();
+        self.found.before.insert(source.clone());
         let Some(name) = &it.exported else {
-            self.found.stars.insert(source);
+            self.found.stars.entry(source).or_default().push(place(it.source.span));
             return;
         };
         let (begin, end) = place(name.span());
@@ -139,25 +184,33 @@ impl<'a> Visit<'a> for Reader<'_> {
     }
 
     fn visit_import_expression(&mut self, it: &ImportExpression<'a>) {
-        let specifier = match &it.source {
-            Expression::StringLiteral(source) => Some(source.value.to_string()),
-            _ => None,
-        };
-        let is_in_function = self.functions > 0;
-        self.found.dynamic.push(Dynamic { specifier, place: place(it.span), is_in_function });
+        self.found.dynamic.push(Dynamic {
+            specifiers: self.texts(&it.source).unwrap_or_default(),
+            place: place(it.span),
+            is_in_function: self.functions > 0,
+            is_caught: self.tries > 0 || self.caught == Some(it.span.start),
+        });
         walk::walk_import_expression(self, it);
     }
 
     fn visit_function(&mut self, it: &Function<'a>, flags: ScopeFlags) {
-        self.functions += 1;
-        walk::walk_function(self, it, flags);
-        self.functions -= 1;
+        self.within(|reader| walk::walk_function(reader, it, flags));
     }
 
     fn visit_arrow_function_expression(&mut self, it: &ArrowFunctionExpression<'a>) {
-        self.functions += 1;
-        walk::walk_arrow_function_expression(self, it);
-        self.functions -= 1;
+        self.within(|reader| walk::walk_arrow_function_expression(reader, it));
+    }
+
+    fn visit_try_statement(&mut self, it: &TryStatement<'a>) {
+        self.tries += usize::from(it.handler.is_some());
+        self.visit_block_statement(&it.block);
+        self.tries -= usize::from(it.handler.is_some());
+        if let Some(handler) = &it.handler {
+            self.visit_catch_clause(handler);
+        }
+        if let Some(finalizer) = &it.finalizer {
+            self.visit_block_statement(finalizer);
+        }
     }
 
     fn visit_expression(&mut self, it: &Expression<'a>) {
@@ -173,8 +226,12 @@ impl<'a> Visit<'a> for Reader<'_> {
     }
 
     fn visit_call_expression(&mut self, it: &CallExpression<'a>) {
-        if let Some(specifier) = self.required(it) {
-            self.found.requires.insert(specifier);
+        self.found.requires.extend(self.required(it));
+        if let Expression::StaticMemberExpression(callee) = &it.callee
+            && callee.property.name == "catch"
+            && let Expression::ImportExpression(import) = callee.object.get_inner_expression()
+        {
+            self.caught = Some(import.span.start);
         }
         match &it.arguments[..] {
             // Object.defineProperty(exports, 'name', ..)
