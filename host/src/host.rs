@@ -168,14 +168,9 @@ impl Host {
         }
         if let (Some(metrics), Some(admin)) = (metrics, options.admin) {
             tasks.spawn(Arc::clone(&metrics).follow(Arc::clone(payments.ledger())));
-            let view = HostView {
-                started: payments.now(),
-                config: config.clone(),
-                catalog: Arc::clone(&loaded.catalog),
-                payments: Arc::clone(&payments),
-                metrics,
-            };
-            tasks.spawn(crate::operate::serve(admin.listener, admin.access, Arc::new(view)));
+            let catalog = Arc::clone(&loaded.catalog);
+            let view = HostView::new(config.clone(), catalog, Arc::clone(&payments), metrics);
+            tasks.spawn(crate::operate::serve(admin.listener, admin.access, view));
         }
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);

@@ -1,4 +1,4 @@
-//! Shows operators what a host does: metrics, and the admin listener with its API.
+//! Shows operators what a host does: metrics, and the admin listener with its API and its dashboard.
 //!
 //! [`Metrics`] counts on the path of every request, and nothing else of this module is on it. The listener is a server
 //! of its own on an address of its own; it reads the ledger's file beside the host that writes it.
@@ -7,7 +7,11 @@ mod access;
 mod admin;
 mod api;
 mod metrics;
+mod pages;
 pub mod records;
+pub(crate) mod rollback;
+mod samples;
+mod sessions;
 pub(crate) mod time;
 pub(crate) mod units;
 
