@@ -16,6 +16,7 @@ mod compile;
 mod configured;
 mod contract;
 mod crash;
+mod dashboard;
 mod developing;
 mod documented;
 mod embedded;
