@@ -73,7 +73,7 @@ fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
 }
 
 fn wallets(record: &FacilitatorRecord) -> Markup {
-    let columns = [("Gas wallet", ""), ("Balance", "number"), ("Pending", "number"), ("State", "")];
+    let columns = [("Gas wallet", ""), ("Balance", "number"), ("Pending", "number wide"), ("State", "")];
     table(
         &format!("Gas wallets of {}", name(&record.name)),
         &columns,
@@ -82,7 +82,7 @@ fn wallets(record: &FacilitatorRecord) -> Markup {
                 tr {
                     th scope="row" { (explorer::address(&record.network, &wallet.address)) }
                     td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
-                    td.number { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) }
+                    td.number.wide { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) }
                     td {
                         @if let Some(seconds) = wallet.stuck_seconds {
                             (state("down")) " " span.quiet {
