@@ -53,8 +53,7 @@ pub struct Host {
     payments: Arc<Payments>,
     handler: RequestHandler,
     tls: Option<Arc<Tls>>,
-    /// None without a listener for operators.
-    metrics: Option<Arc<Metrics>>,
+    metrics: Arc<Metrics>,
     webhooks: Vec<Arc<Webhook>>,
 }
 
@@ -97,10 +96,10 @@ impl Host {
         };
         let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
         let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
-        let metrics = config.admin.as_ref().map(|_| Metrics::new()).transpose();
-        let metrics = metrics.map_err(|error| HostError::Runtime(error.to_string()))?;
-        let observer = match &metrics {
-            Some(metrics) => Some(metrics.observer(options.observer.clone())),
+        let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
+        // Without a listener nobody reads them.
+        let observer = match &config.admin {
+            Some(_) => Some(metrics.observer(options.observer.clone())),
             None => options.observer.clone(),
         };
         let payments = Payments::new(
@@ -171,20 +170,12 @@ impl Host {
         for facilitator in payments.facilitators() {
             tasks.spawn(async move { facilitator.watch().await });
         }
-        let view = Arc::new(HostView {
-            started: payments.now(),
-            config: config.clone(),
-            catalog: Arc::clone(&loaded.catalog),
-            payments: Arc::clone(&payments),
-            metrics,
-            webhooks,
-        });
-        if let Some(metrics) = &view.metrics {
-            metrics.watch(&view);
-            tasks.spawn(Arc::clone(metrics).follow(Arc::clone(payments.ledger())));
-        }
+        let catalog = Arc::clone(&loaded.catalog);
+        let view = HostView::new(config.clone(), catalog, Arc::clone(&payments), metrics, webhooks);
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if let Some(AdminOptions { listener, access }) = options.admin {
+            view.metrics.watch(&view);
+            tasks.spawn(Arc::clone(&view.metrics).follow(Arc::clone(payments.ledger())));
             tasks.spawn(crate::operate::serve(listener, access, view));
         }
         tasks.spawn(crate::payment::recover(payments));

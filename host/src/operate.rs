@@ -1,4 +1,5 @@
-//! Shows operators what a host does, and tells them: metrics, the admin listener with its API, and webhooks.
+//! Shows operators what a host does, and tells them: metrics, the admin listener with its API and its dashboard, and
+//! webhooks.
 //!
 //! [`Metrics`] counts on the path of every request, and nothing else of this module is on it. The listener is a server
 //! of its own on an address of its own; it reads the ledger's file beside the host that writes it.
@@ -9,7 +10,11 @@ mod alerts;
 mod api;
 mod gauges;
 mod metrics;
+mod pages;
 pub mod records;
+pub(crate) mod rollback;
+mod samples;
+mod sessions;
 pub(crate) mod time;
 pub(crate) mod units;
 mod webhooks;

@@ -132,6 +132,7 @@ pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, ReceiptSigner};
 pub use problem::{OwedFailure, Problem};
 pub use purchase::{Pricing, Purchase};
+pub(crate) use rate_limiter::RateLimiter;
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};

@@ -5,6 +5,7 @@
 //! the host cannot cancel itself out. [`FaultyNode`] and [`FaultyFacilitator`] stand between a host and its money, and
 //! lose, delay and forge what passes.
 
+mod browser;
 mod chain_client;
 mod command;
 mod debian;
@@ -22,6 +23,7 @@ mod wallet;
 mod wire;
 mod zig;
 
+pub use browser::{BrowserPage, SeenPage, look_at, pictures};
 pub use chain_client::ChainClient;
 pub use command::{RunningCommand, binary, run};
 pub use debian::debian_program;

@@ -1,4 +1,4 @@
-//! Installs the packages of npm that plugins of the tests import, at the versions of `tests/libraries`.
+//! Installs the packages of npm that tests need, at the versions of the folders with their lock files.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,29 +6,45 @@ use std::sync::OnceLock;
 
 use crate::guests::target;
 
-/// The folder `node_modules` with the packages, which is made once in cargo's target folder and anew when the versions
-/// change. Needs npm, and its registry when there is something to install.
+/// The folder `node_modules` with the packages that plugins of the tests import, at the versions of `tests/libraries`.
 ///
 /// # Panics
 /// If npm is missing, or the packages cannot be installed.
 pub fn node_modules() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| installed("libraries").join("node_modules"))
+}
+
+/// The folder with what drives a browser, at the versions of `tests/browser`, and with the scripts from there.
+pub(crate) fn browser_scripts() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
-        let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join("libraries");
-        let lock = std::fs::read_to_string(pinned.join("package-lock.json")).expect("the versions");
-        let folder = target().join("libraries");
-        let installed = folder.join("installed");
-        if std::fs::read_to_string(&installed).ok().as_ref() != Some(&lock) {
-            std::fs::create_dir_all(&folder).expect("a folder");
-            for file in ["package.json", "package-lock.json"] {
-                std::fs::copy(pinned.join(file), folder.join(file)).expect("a file to copy");
-            }
-            let mut npm = Command::new("npm");
-            npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
-            let status = npm.current_dir(&folder).status().expect("npm: install Node.js 20 or newer");
-            assert!(status.success(), "npm did not install the packages of {}", pinned.display());
-            std::fs::write(&installed, lock).expect("a file");
+        let folder = installed("browser");
+        for script in ["look.mjs", "steer.mjs"] {
+            let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
+            std::fs::copy(own, folder.join(script)).expect("a script to copy");
         }
-        folder.join("node_modules")
+        folder
     })
+}
+
+/// The folder of the packages of this name, which is made once in cargo's target folder and anew when the versions
+/// change. Needs npm, and its registry when there is something to install.
+fn installed(name: &str) -> PathBuf {
+    let pinned = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    let lock = std::fs::read_to_string(pinned.join("package-lock.json")).expect("the versions");
+    let folder = target().join(name);
+    let installed = folder.join("installed");
+    if std::fs::read_to_string(&installed).ok().as_ref() != Some(&lock) {
+        std::fs::create_dir_all(&folder).expect("a folder");
+        for file in ["package.json", "package-lock.json"] {
+            std::fs::copy(pinned.join(file), folder.join(file)).expect("a file to copy");
+        }
+        let mut npm = Command::new("npm");
+        npm.args(["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]);
+        let status = npm.current_dir(&folder).status().expect("npm: install Node.js 20 or newer");
+        assert!(status.success(), "npm did not install the packages of {}", pinned.display());
+        std::fs::write(&installed, lock).expect("a file");
+    }
+    folder
 }

@@ -5,20 +5,20 @@ use serde_json::Value;
 
 const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 
-async fn ask(host: &ServeHost, path: &str) -> Value {
+pub(crate) async fn ask(host: &ServeHost, path: &str) -> Value {
     let answer = reqwest::get(format!("{}{path}", host.admin())).await.expect("an answer");
     assert_eq!(answer.status(), 200, "{path}");
     answer.json().await.expect("JSON")
 }
 
-async fn metrics(host: &ServeHost) -> String {
+pub(crate) async fn metrics(host: &ServeHost) -> String {
     let answer = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer");
     assert!(answer.headers()["content-type"].to_str().expect("ASCII").starts_with("text/plain"));
     answer.text().await.expect("text")
 }
 
 /// The metrics once this many payments are counted: the end of a payment is written with the next commit.
-async fn metrics_with(host: &ServeHost, labels: &[(&str, &str)], payments: f64) -> String {
+pub(crate) async fn metrics_with(host: &ServeHost, labels: &[(&str, &str)], payments: f64) -> String {
     for _ in 0..500 {
         let text = metrics(host).await;
         if (sample(&text, "coinslot_payments_total", labels) - payments).abs() < 1e-9 {
@@ -30,7 +30,7 @@ async fn metrics_with(host: &ServeHost, labels: &[(&str, &str)], payments: f64) 
 }
 
 /// The sum of the samples of this name that have all of these labels.
-fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
+pub(crate) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let of_it = metrics.lines().filter(|line| line.split(['{', ' ']).next() == Some(name));
     let has = |line: &&str| labels.iter().all(|(label, value)| line.contains(&format!("{label}=\"{value}\"")));
     of_it.filter(has).map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")).sum()
@@ -184,7 +184,7 @@ async fn pages_of_strangers_and_questions_that_make_no_sense_are_refused() {
     assert_eq!(refused(client.get(&status).header("host", "evil.example")).await, (421, "unknown_host".to_owned()));
     let post = client.post(&status).header("origin", "https://evil.example");
     assert_eq!(refused(post).await, (403, "cross_origin".to_owned()));
-    assert_eq!(refused(client.get(format!("{url}/nowhere"))).await, (404, "not_found".to_owned()));
+    assert_eq!(refused(client.get(format!("{url}/api/v1/nowhere"))).await, (404, "not_found".to_owned()));
     for question in ["state=gone", "limit=0", "limit=5000", "since=yesterday", "colour=red"] {
         let (code, word) = refused(client.get(format!("{url}/api/v1/payments?{question}"))).await;
         assert_eq!((code, &*word), (400, "invalid_request"), "{question}");

@@ -17,6 +17,7 @@ mod compile;
 mod configured;
 mod contract;
 mod crash;
+mod dashboard;
 mod deploying;
 mod developing;
 mod documented;

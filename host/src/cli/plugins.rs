@@ -1,8 +1,6 @@
 //! `coinslot plugins`: shows the active plugins, the reasons why others are not active, and rolls a plugin back.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use clap::{Args, Subcommand};
 use coinslot_x402::UnixTime;
@@ -11,12 +9,10 @@ use serde_json::json;
 
 use super::routes::changes;
 use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild, put_component};
+use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
-
-/// The longest wait of a rollback for a running host to make the build active.
-const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(6);
+use crate::operate::rollback::{RollbackError, RolledBack, roll_back};
 
 /// The state of `coinslot dev`, unless it keeps that in another directory.
 const DEV_STATE: &str = ".coinslot/dev";
@@ -66,7 +62,7 @@ pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
         ));
     }
     let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    rollback(&read(&config.state.history())?, &config, name, args.json).await
+    rollback(&config, name, args.json).await
 }
 
 /// Prints the plugins of the host, or of `coinslot dev` in this folder.
@@ -145,98 +141,15 @@ fn state(entry: &HistoryEntry) -> String {
     }
 }
 
-async fn rollback(history: &HistoryFile, config: &Config, name: &str, as_json: bool) -> Result<(), Failure> {
-    let (file, entry) = history.find(name).ok_or_else(|| {
-        let known: Vec<&str> = history.files.keys().map(String::as_str).collect();
-        Failure::usage(format!("no plugin is called {name}; there are: {}", known.join(", ")))
+async fn rollback(config: &Config, name: &str, as_json: bool) -> Result<(), Failure> {
+    let RolledBack { file, build, is_active } = roll_back(config, name).await.map_err(|error| match error {
+        RollbackError::Unknown { .. } => Failure::usage(error.to_string()),
+        error => Failure::new(error.to_string()),
     })?;
-    let Some(previous) = entry.rollback_target() else {
-        return Err(Failure::new(format!("{file}: there is no previous build to go back to{}", instead(entry))));
-    };
-    if let Some(own) = config.plugins.by_name.get(&previous.plugin)
-        && let Err(misfit) = own.pins.check_component(file, &previous.sha256)
-    {
-        let plugin = &previous.plugin;
-        return Err(Failure::new(format!("{file} is left as it is: the host would refuse plugin.{plugin}: {misfit}")));
-    }
-    let dir = config.state.history();
-    let target = config.plugins.folder.join(file);
-    if target.is_symlink() {
-        return Err(Failure::new(format!("{file} is a link, which is not replaced: change what it leads to")));
-    }
-    let failed = |error: io::Error| Failure::new(error.to_string());
-    let present = present(&target).map_err(failed)?;
-    previous.restore(&dir, &target).map_err(failed)?;
-    let active = match taken(&dir, file, previous, entry).await {
-        Taken::Active => true,
-        Taken::Refused(reason) => {
-            let put_back = match &present {
-                Some(bytes) => put_component(bytes, &target),
-                None => std::fs::remove_file(&target),
-            };
-            put_back.map_err(failed)?;
-            let refused = format!("the running host refuses {}: {reason}", name_of(previous));
-            return Err(Failure::new(format!("{file}: {refused}; the file is as it was before")));
-        }
-        Taken::NotYet => false,
-    };
     if as_json {
-        return print::document(json!({ "file": file, "sha256": previous.sha256, "active": active }));
+        return print::document(json!({ "file": file, "sha256": build.sha256, "active": is_active }));
     }
-    let short: String = previous.sha256.chars().take(12).collect();
-    let end = if active { "active" } else { "in the folder; no running host has taken it yet" };
-    print::line(format_args!("{file}: {} {} ({short}) is {end}", previous.plugin, previous.version))
-}
-
-/// What helps a file in place of a rollback, behind the words that there is no build for one.
-fn instead(entry: &HistoryEntry) -> String {
-    if let Some((build, reason)) = entry.refused_configuration() {
-        return format!(
-            ". {} serves with its former `config`, because it cannot use the present one: {reason}. Mend \
-             [plugin.{}.config]: a running host reads it again",
-            name_of(build),
-            build.plugin
-        );
-    }
-    match &entry.failure {
-        Some(reason) => format!(". The file is not loaded: {reason}"),
-        None => String::new(),
-    }
-}
-
-/// The bytes of a file of the plugin folder. None if there is no such file.
-fn present(target: &Path) -> io::Result<Option<Vec<u8>>> {
-    match std::fs::read(target) {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(io::Error::new(error.kind(), format!("{}: {error}", target.display()))),
-    }
-}
-
-/// The end of a build that was put back into the folder.
-enum Taken {
-    Active,
-    /// The running host refuses it, for this reason.
-    Refused(String),
-    /// No host has looked at it in time.
-    NotYet,
-}
-
-/// Waits until a running host has made this component active or refused it. `before` is the entry of the file from
-/// before the component was put there.
-async fn taken(dir: &Path, file: &str, wanted: &KeptBuild, before: &HistoryEntry) -> Taken {
-    let until = Instant::now() + ROLLBACK_TIMEOUT;
-    while Instant::now() < until {
-        let history = HistoryFile::read(dir).unwrap_or_default();
-        if let Some(entry) = history.files.get(file) {
-            if entry.failure.is_none() && entry.serving().is_some_and(|build| build.sha256 == wanted.sha256) {
-                return Taken::Active;
-            }
-            if let Some(reason) = entry.refusal_since(before, wanted) {
-                return Taken::Refused(reason.to_owned());
-            }
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    Taken::NotYet
+    let short: String = build.sha256.chars().take(12).collect();
+    let end = if is_active { "active" } else { "in the folder; no running host has taken it yet" };
+    print::line(format_args!("{file}: {} {} ({short}) is {end}", build.plugin, build.version))
 }

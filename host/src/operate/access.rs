@@ -3,18 +3,24 @@
 //! Three dangers. Another machine: a listener that others reach asks for a token. A page in the operator's own browser,
 //! whose requests come from the operator's machine: it can send some without leave, and by DNS rebinding (a name of its
 //! own that resolves to 127.0.0.1) read the answers. So the request must name a host that is an address, `localhost` or
-//! configured, and one that changes something must not come from another origin. A stranger who guesses: the token is
-//! compared by its digest, in constant time.
+//! configured, and one that changes something must not come from another origin, and a form must carry what only a page
+//! of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and an address
+//! has few tries.
+
+use std::net::IpAddr;
+use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::api::ApiError;
+use super::sessions::{Sessions, session_id};
 use crate::config::AdminConfig;
 use crate::host::HostError;
+use crate::payment::{RateLimiter, client_network};
 
 /// The shortest token.
 const SHORTEST_TOKEN: usize = 16;
@@ -22,22 +28,50 @@ const SHORTEST_TOKEN: usize = 16;
 /// What a browser says of the page behind a request (W3C Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
+/// Wrong tokens of one address: a few at once, and then one in five seconds.
+const WRONG_PER_SECOND: f64 = 0.2;
+const WRONG_BURST_SECONDS: f64 = 45.0;
+
 /// The conditions under which the admin listener answers.
 #[derive(Debug)]
 pub struct AdminAccess {
     /// SHA-256 of the token. None: none is asked for.
     token: Option<[u8; 32]>,
     hosts: Vec<String>,
+    sessions: Sessions,
+    /// Proves that a form is of a page of this listener.
+    form_key: [u8; 32],
+    wrong: Option<RateLimiter<IpAddr>>,
+}
+
+/// A person or a program that is admitted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Visitor {
+    /// Proves that a form is of a page that this visitor was shown.
+    pub(super) form_proof: String,
+    /// Set for a browser that has signed in, and can sign out.
+    pub(super) has_session: bool,
 }
 
 impl AdminAccess {
     /// The access that the configuration describes, with its token.
     pub fn new(config: &AdminConfig, token: Option<&str>) -> Self {
-        Self { token: token.map(digest), hosts: config.hosts.clone() }
+        Self {
+            token: token.map(digest),
+            hosts: config.hosts.clone(),
+            sessions: Sessions::default(),
+            form_key: secp256k1::rand::random(),
+            wrong: RateLimiter::new(WRONG_PER_SECOND, WRONG_BURST_SECONDS),
+        }
     }
 
-    /// Refuses a request that may not be answered.
-    pub(super) fn check(&self, request: &Request<Body>) -> Result<(), ApiError> {
+    /// True if visitors need a token.
+    pub(super) fn asks_for_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Refuses a request that comes by a name, or from a page, that is not this listener's.
+    pub(super) fn check_source<B>(&self, request: &Request<B>) -> Result<(), ApiError> {
         let headers = request.headers();
         let host = authority(headers).ok_or_else(|| {
             ApiError::new(StatusCode::BAD_REQUEST, "no_host", "the request names no host: send a Host header")
@@ -45,7 +79,7 @@ impl AdminAccess {
         if !self.is_known(host.host()) {
             let message = format!(
                 "`{}` is no name of this listener: ask by an address or by localhost, or add the name to `hosts` in [admin]",
-                coinslot_base::text::printable(host.host())
+                coinslot_base::text::excerpt(host.host(), 100)
             );
             return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message));
         }
@@ -53,13 +87,58 @@ impl AdminAccess {
             let message = "a page of another origin may change nothing here";
             return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message));
         }
-        match self.token {
-            Some(token) if bearer(headers).map(digest).is_none_or(|given| !is_same(&given, &token)) => {
-                let message = "send the token of [admin]: `Authorization: Bearer TOKEN`";
-                Err(ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", message))
-            }
-            _ => Ok(()),
+        Ok(())
+    }
+
+    /// Refuses a request that carries neither the token nor the session of a browser that has signed in.
+    pub(super) fn admit<B>(&self, request: &Request<B>, client: IpAddr, now: Instant) -> Result<Visitor, ApiError> {
+        let headers = request.headers();
+        let session = authority(headers).and_then(|host| session_id(headers, &host));
+        let session = session.filter(|id| self.sessions.has(id, now));
+        let visitor =
+            Visitor { form_proof: self.form_proof(session.unwrap_or_default()), has_session: session.is_some() };
+        if self.token.is_none() || session.is_some() {
+            return Ok(visitor);
         }
+        match bearer(headers) {
+            Some(token) => self.check_token(token, client, now).map(|()| visitor),
+            None => Err(missing()),
+        }
+    }
+
+    /// Begins a session for whoever knows the token. Returns its id.
+    pub(super) fn sign_in(&self, token: &str, client: IpAddr, now: Instant) -> Result<String, ApiError> {
+        self.check_token(token.trim(), client, now)?;
+        Ok(self.sessions.begin(now))
+    }
+
+    /// Ends the session of a browser.
+    pub(super) fn sign_out(&self, id: &str) {
+        self.sessions.end(id);
+    }
+
+    /// Compares a token, unless this client has sent many wrong ones: then not even the right one is taken for a while,
+    /// because an answer to it would tell that it is right.
+    fn check_token(&self, token: &str, client: IpAddr, now: Instant) -> Result<(), ApiError> {
+        let Some(expected) = self.token else { return Ok(()) };
+        let client = client_network(client);
+        if let Some(wait) = self.wrong.as_ref().and_then(|wrong| wrong.look(&client, now).err()) {
+            let message = format!("too many wrong tokens: wait {} seconds", wait.as_secs() + 1);
+            return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tokens", message));
+        }
+        if is_same(&digest(token), &expected) {
+            return Ok(());
+        }
+        let _ = self.wrong.as_ref().map(|wrong| wrong.take(client, now));
+        Err(missing())
+    }
+
+    /// The proof that the forms of a page carry. A page of another origin cannot read it.
+    fn form_proof(&self, session: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.form_key);
+        hash.update(session.as_bytes());
+        hex::encode(hash.finalize())
     }
 
     /// True if no page can have made this name up: an address, `localhost`, or a name of the configuration.
@@ -88,15 +167,29 @@ pub fn read_token(config: &AdminConfig) -> Result<Option<String>, HostError> {
     Ok(Some(token.to_owned()))
 }
 
-/// The answer to a request that is not answered for lack of a token says how to send it.
-pub(super) fn with_scheme(mut response: Response<Body>) -> Response<Body> {
+/// The answer to a request that is not answered for lack of a token says how to send it, and when.
+pub(super) fn with_scheme(response: Response<Body>) -> Response<Body> {
+    let mut response = with_wait(response);
     if response.status() == StatusCode::UNAUTHORIZED {
         response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"coinslot\""));
     }
     response
 }
 
-fn authority(headers: &HeaderMap) -> Option<Authority> {
+/// The answer to an address that has sent too many wrong tokens says when to come again.
+pub(super) fn with_wait(mut response: Response<Body>) -> Response<Body> {
+    if response.status() == StatusCode::TOO_MANY_REQUESTS {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    }
+    response
+}
+
+fn missing() -> ApiError {
+    let message = "send the token of [admin]: `Authorization: Bearer TOKEN`";
+    ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", message)
+}
+
+pub(super) fn authority(headers: &HeaderMap) -> Option<Authority> {
     headers.get(HOST)?.to_str().ok()?.parse().ok()
 }
 
@@ -114,12 +207,12 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn digest(token: &str) -> [u8; 32] {
+pub(super) fn digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 
 /// Compares in constant time.
-fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+pub(super) fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
 }
 
@@ -131,7 +224,10 @@ mod tests {
         let request = fields
             .iter()
             .fold(Request::builder().method(method), |request, (name, value)| request.header(*name, *value));
-        access.check(&request.body(Body::empty()).expect("a request")).map_err(|error| error.code)
+        let request = request.body(Body::empty()).expect("a request");
+        access.check_source(&request).map_err(|error| error.code)?;
+        let client = IpAddr::from([192, 0, 2, 1]);
+        access.admit(&request, client, Instant::now()).map(|_| ()).map_err(|error| error.code)
     }
 
     #[test]
@@ -182,5 +278,23 @@ mod tests {
             assert_eq!(given, Err("token_missing"), "{token}");
         }
         assert_eq!(asked(&access, &Method::GET, &[host]), Err("token_missing"));
+    }
+
+    #[test]
+    fn an_address_has_few_tries_and_others_have_their_own() {
+        let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
+        let now = Instant::now();
+        let (guesser, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
+        let tried = |token: &str, client, now| access.sign_in(token, client, now).map_err(|error| error.code);
+        for _ in 0..10 {
+            assert_eq!(tried("a guess", guesser, now), Err("token_missing"));
+        }
+        assert_eq!(tried("correct horse battery", guesser, now), Err("too_many_tokens"), "not even the right one");
+        let session = tried("correct horse battery", other, now).expect("a session");
+        assert!(access.sessions.has(&session, now));
+        assert!(tried("correct horse battery", guesser, now + std::time::Duration::from_secs(60)).is_ok());
+        let [one, neighbour]: [IpAddr; 2] =
+            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
+        assert_eq!(client_network(one), client_network(neighbour));
     }
 }

@@ -1,18 +1,22 @@
-//! Serves the admin listener: the API, its description, and the metrics.
+//! Serves the admin listener: the API, its description, the metrics, and the dashboard.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Router};
 use coinslot_x402::UnixTime;
 use tokio::net::TcpListener;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
 use super::metrics::Metrics;
+use super::pages::{self, MoneyCache, login};
+use super::samples::Samples;
 use super::units::Units;
 use super::webhooks::Webhook;
 use crate::catalog::Catalog;
@@ -27,13 +31,27 @@ pub struct HostView {
     pub config: Config,
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub payments: Arc<Payments>,
-    /// None without a listener for operators.
-    pub metrics: Option<Arc<Metrics>>,
+    pub metrics: Arc<Metrics>,
     /// The addresses that are told what happens.
     pub webhooks: Vec<Arc<Webhook>>,
+    /// The counters of the last hour.
+    pub(super) samples: Arc<Samples>,
+    pub(super) money: MoneyCache,
 }
 
 impl HostView {
+    /// A host that starts now.
+    pub fn new(
+        config: Config,
+        catalog: Arc<ArcSwap<Catalog>>,
+        payments: Arc<Payments>,
+        metrics: Arc<Metrics>,
+        webhooks: Vec<Arc<Webhook>>,
+    ) -> Arc<Self> {
+        let (samples, money) = (Arc::default(), MoneyCache::default());
+        Arc::new(Self { started: payments.now(), config, catalog, payments, metrics, webhooks, samples, money })
+    }
+
     /// The units of the amounts in its ledger.
     pub(super) fn units(&self) -> Units {
         Units::of(Some(&self.config))
@@ -49,15 +67,21 @@ pub async fn tell(host: Arc<HostView>) {
     while tasks.join_next().await.is_some() {}
 }
 
-/// Answers operators for ever.
+/// Answers operators for ever, and keeps the counters of the last hour for them.
 pub async fn serve(listener: TcpListener, access: AdminAccess, host: Arc<HostView>) {
-    let router = router(access, host);
-    if let Err(error) = axum::serve(listener, router).await {
-        tracing::error!(%error, "the admin listener has ended");
+    let sampling = Arc::clone(&host.samples).follow(Arc::clone(&host.metrics), Arc::clone(host.payments.ledger()));
+    let router = router(Arc::new(access), host).into_make_service_with_connect_info::<SocketAddr>();
+    tokio::select! {
+        ended = axum::serve(listener, router) => {
+            if let Err(error) = ended {
+                tracing::error!(%error, "the admin listener has ended");
+            }
+        }
+        () = sampling => {}
     }
 }
 
-fn router(access: AdminAccess, host: Arc<HostView>) -> Router {
+fn router(access: Arc<AdminAccess>, host: Arc<HostView>) -> Router {
     let (api, document) = api::routes().split_for_parts();
     let document = Arc::new(document);
     let described = axum::routing::get(move || {
@@ -65,14 +89,50 @@ fn router(access: AdminAccess, host: Arc<HostView>) -> Router {
         async move { axum::Json((*document).clone()) }
     });
     api.route("/api/v1/openapi.json", described)
-        .fallback(api::not_found)
-        .layer(middleware::from_fn_with_state(Arc::new(access), admit))
+        .merge(pages::routes())
+        .fallback(not_found)
+        .layer(middleware::from_fn_with_state(Arc::clone(&access), admit))
+        .merge(pages::open_routes())
+        .layer(middleware::from_fn_with_state(Arc::clone(&access), check_source))
+        .layer(middleware::from_fn(pages::guard))
+        .layer(Extension(access))
         .with_state(host)
 }
 
-async fn admit(State(access): State<Arc<AdminAccess>>, request: Request, next: Next) -> Response {
-    match access.check(&request) {
+async fn not_found(request: Request) -> Response {
+    if pages::is_of_api(request.uri().path()) {
+        api::not_found().await.into_response()
+    } else {
+        pages::not_found().await.into_response()
+    }
+}
+
+/// Refuses requests that come by a foreign name or from a foreign page, whatever they ask for.
+async fn check_source(State(access): State<Arc<AdminAccess>>, request: Request, next: Next) -> Response {
+    match access.check_source(&request) {
         Ok(()) => next.run(request).await,
+        Err(error) if is_page(&request) => pages::frame::PageError(error).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// Refuses requests of strangers: a program is told how to send the token, and a browser is shown where.
+async fn admit(
+    State(access): State<Arc<AdminAccess>>,
+    ConnectInfo(client): ConnectInfo<SocketAddr>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match access.admit(&request, client.ip(), Instant::now()) {
+        Ok(visitor) => {
+            request.extensions_mut().insert(visitor);
+            next.run(request).await
+        }
+        Err(error) if is_page(&request) => login::refused(error, request.uri(), client.ip()),
         Err(error) => with_scheme(error.into_response()),
     }
+}
+
+fn is_page(request: &Request) -> bool {
+    !pages::is_of_api(request.uri().path())
 }

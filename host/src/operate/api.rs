@@ -1,11 +1,12 @@
 //! The JSON API of the admin listener, version 1. Its description in OpenAPI is made from the handlers.
 
-mod config;
+pub(super) mod chain;
+pub(super) mod config;
 mod error;
 mod metrics;
-mod payments;
-mod plugins;
-mod status;
+pub(super) mod payments;
+pub(super) mod plugins;
+pub(super) mod status;
 mod webhooks;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::revenue))
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))
+        .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))
         .routes(routes!(webhooks::resend))

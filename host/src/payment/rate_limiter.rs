@@ -19,7 +19,7 @@ const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A rate limit per key.
 #[derive(Debug)]
-pub(super) struct RateLimiter<K> {
+pub(crate) struct RateLimiter<K> {
     every: Duration,
     burst: Duration,
     keys: Mutex<Keys<K>>,
@@ -36,13 +36,13 @@ struct Keys<K> {
 impl<K: Eq + Hash> RateLimiter<K> {
     /// A limit of this many events per second, with a burst of as many as come in `seconds`. None for a rate that is no
     /// limit: zero, negative or not a number.
-    pub(super) fn new(per_second: f64, seconds: f64) -> Option<Self> {
+    pub(crate) fn new(per_second: f64, seconds: f64) -> Option<Self> {
         let every = Duration::try_from_secs_f64(1.0 / per_second).ok().filter(|every| !every.is_zero())?;
         Some(Self { every, burst: Duration::try_from_secs_f64(seconds).ok()?, keys: Mutex::default() })
     }
 
     /// Counts an event of this key. Fails with the time to wait.
-    pub(super) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn take(&self, key: K, now: Instant) -> Result<(), Duration> {
         let mut keys = self.keys.lock();
         if keys.idle_at.len() >= MAX_KEYS && !keys.idle_at.contains_key(&key) {
             keys.sweep(now);
@@ -68,7 +68,7 @@ impl<K: Eq + Hash> RateLimiter<K> {
     }
 
     /// Fails like [`Self::take`], without counting.
-    pub(super) fn look(&self, key: &K, now: Instant) -> Result<(), Duration> {
+    pub(crate) fn look(&self, key: &K, now: Instant) -> Result<(), Duration> {
         let keys = self.keys.lock();
         let busy = keys.idle_at.get(key).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         if busy > self.burst { Err(busy - self.burst) } else { Ok(()) }

@@ -44,4 +44,6 @@ pub use lookup::{AuthorizationState, LookupBounds};
 pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};
 pub use receipt::TxReceipt;
 pub use sender_tag::{SenderKind, SenderTag};
-pub use sequencer::{Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready};
+pub use sequencer::{
+    GasWallet, Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready,
+};

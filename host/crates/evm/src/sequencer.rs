@@ -58,6 +58,20 @@ pub enum Unready {
     Chain(#[from] ChainTrouble),
 }
 
+/// A wallet that pays for gas, as it was read last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GasWallet {
+    pub address: Address,
+    /// In wei, less what was spent since the last reading. None if it could not be read yet.
+    pub balance: Option<U256>,
+    /// The balance that it should have, in wei, while it has less.
+    pub needed: Option<U256>,
+    /// Calls that are not in a block yet, or wait for their transaction.
+    pub open_calls: usize,
+    /// The time for which its oldest transaction has waited, while that is too long.
+    pub stuck_for: Option<Duration>,
+}
+
 /// Sends the transactions of some keys. Nothing else may use these keys on this chain. When it is dropped it stops,
 /// after the transactions that were sent are in a block.
 #[derive(Debug)]
@@ -155,6 +169,11 @@ impl Sequencer {
         let payer = payer.map(|lane| lane.address()).unwrap_or_default();
         let request = TransactionRequest::default().from(payer).to(to).input(data.into()).gas_limit(gas);
         self.shared.chain.run(fees.priced(request)).await
+    }
+
+    /// The wallets that pay for gas, in the order of their keys, as they were read last. It asks no node.
+    pub fn wallets(&self) -> Vec<GasWallet> {
+        self.lanes.iter().map(|lane| lane.wallet()).collect()
     }
 
     /// The keys' addresses, in the order in which they were given.

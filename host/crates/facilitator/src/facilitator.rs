@@ -1,6 +1,10 @@
 //! Declares the trait of every facilitator, and the facts that it returns.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use async_trait::async_trait;
+use coinslot_evm::GasWallet;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 use coinslot_x402::{Reason, SettlementResponse};
 
@@ -16,6 +20,11 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
     /// Tells whether anything would be settled now, as far as is known. It asks nothing over the network: it is called
     /// for each request.
     fn readiness(&self) -> Readiness;
+
+    /// The state of each facilitator that this one calls, as its last calls showed it. It asks nobody.
+    fn statuses(&self) -> Vec<FacilitatorStatus> {
+        vec![FacilitatorStatus { readiness: self.readiness(), ..FacilitatorStatus::default() }]
+    }
 
     /// Lists what can be verified and settled.
     async fn supported(&self) -> Result<Supported, Unavailable>;
@@ -44,6 +53,26 @@ pub enum Readiness {
     NoGas,
     /// Every circuit is open, the node does not answer, the chain stands still, or transactions are stuck.
     Down,
+}
+
+/// The state of one facilitator, for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FacilitatorStatus {
+    /// Its name in the configuration, where that is known.
+    pub name: Option<Arc<str>>,
+    pub readiness: Readiness,
+    /// Why it cannot settle, where it says so.
+    pub trouble: Option<String>,
+    /// The time after which it is tried again, while its circuit is open.
+    pub circuit_open_for: Option<Duration>,
+    /// The wallets that pay for gas. None of a facilitator elsewhere.
+    pub wallets: Vec<GasWallet>,
+}
+
+impl Default for FacilitatorStatus {
+    fn default() -> Self {
+        Self { name: None, readiness: Readiness::Ready, trouble: None, circuit_open_for: None, wallets: Vec::new() }
+    }
 }
 
 /// The verdict of a facilitator on a payment.

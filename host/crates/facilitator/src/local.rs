@@ -30,7 +30,9 @@ use coinslot_evm::{Chain, PaymentReader, Sequencer, SequencerSettings, Unready};
 use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported, SupportedKind};
 use coinslot_x402::{Network, Object, Reason};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
+use crate::facilitator::{
+    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+};
 use crate::probe::{LOOK_INTERVAL, SettlementProbe};
 use records::Records;
 use rejection::{Judgement, Rejection};
@@ -207,6 +209,15 @@ impl Facilitator for Local {
             }
             Err(Unready::Stuck { .. } | Unready::Chain(_)) => Readiness::Down,
         }
+    }
+
+    fn statuses(&self) -> Vec<FacilitatorStatus> {
+        vec![FacilitatorStatus {
+            readiness: self.readiness(),
+            trouble: self.ready().err().map(|unready| unready.to_string()),
+            wallets: self.state.sequencer.wallets(),
+            ..FacilitatorStatus::default()
+        }]
     }
 
     async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {

@@ -18,7 +18,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
-use crate::facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
+use crate::facilitator::{
+    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+};
 use affinity::{Affinities, SettleAt};
 
 use member::Sending;
@@ -233,6 +235,10 @@ impl Facilitator for FacilitatorPool {
             }
         }
         readiness
+    }
+
+    fn statuses(&self) -> Vec<FacilitatorStatus> {
+        self.members.iter().map(Member::status).collect()
     }
 
     /// The verdict of the first member that can ask a contract.

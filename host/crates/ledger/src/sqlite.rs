@@ -7,7 +7,7 @@
 mod answers;
 mod claims;
 mod due;
-mod events;
+pub(crate) mod events;
 mod failures;
 mod leases;
 mod open;

@@ -60,6 +60,7 @@ pub(super) fn run(source: &Source, args: &PaymentsArgs, out: &mut Output<'_>) ->
         payer: args.payer.clone(),
         since: args.since,
         until: None,
+        after: None,
         order: ClaimOrder::NewestFirst,
         // One more than is shown, to see whether there are more.
         limit: Some(args.limit.saturating_add(1)),

@@ -21,7 +21,7 @@ use crate::operate::units::Units;
 /// The query of a request. One that makes no sense is answered like every other mistake.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Query), rejection(ApiError))]
-pub(crate) struct Query<T>(T);
+pub(crate) struct Query<T>(pub(in crate::operate) T);
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
@@ -30,7 +30,7 @@ impl From<QueryRejection> for ApiError {
 }
 
 /// The payments of one answer, if the request asks for no other number, and the most.
-const PAGE: u32 = 100;
+pub(in crate::operate) const PAGE: u32 = 100;
 const MOST: u32 = 1_000;
 
 /// The choice of payments.
@@ -39,19 +39,21 @@ const MOST: u32 = 1_000;
 #[into_params(parameter_in = Query)]
 pub(crate) struct PaymentQuery {
     /// Only in these states, separated by commas.
-    state: Option<String>,
+    pub state: Option<String>,
     /// Only for this endpoint: `GET /api/x`, or the path alone.
-    endpoint: Option<String>,
+    pub endpoint: Option<String>,
     /// Only by this payer.
-    payer: Option<String>,
+    pub payer: Option<String>,
     /// Only settled by this transaction.
-    transaction: Option<String>,
+    pub transaction: Option<String>,
     /// Only claimed at this time or later: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago.
-    since: Option<String>,
+    pub since: Option<String>,
     /// Only claimed before this time.
-    until: Option<String>,
+    pub until: Option<String>,
     /// At most so many, up to 1000. 100 without it.
-    limit: Option<u32>,
+    pub limit: Option<u32>,
+    /// Only what follows this payment in the list, by its id: the last of the page before.
+    pub after: Option<String>,
 }
 
 /// A period, and the groups of a sum.
@@ -60,11 +62,11 @@ pub(crate) struct PaymentQuery {
 #[into_params(parameter_in = Query)]
 pub(crate) struct RevenueQuery {
     /// `asset`, `day`, `endpoint`, `plugin` or `payer`.
-    by: Option<String>,
+    pub by: Option<String>,
     /// Only changed last at this time or later.
-    since: Option<String>,
+    pub since: Option<String>,
     /// Only changed last before this time.
-    until: Option<String>,
+    pub until: Option<String>,
 }
 
 /// Payments, the newest first.
@@ -171,6 +173,7 @@ fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
         since: point(query.since.as_deref())?,
         until: point(query.until.as_deref())?,
         order: ClaimOrder::NewestFirst,
+        after: query.after.clone(),
         limit: Some(limit),
     })
 }
@@ -180,7 +183,7 @@ fn point(text: Option<&str>) -> Result<Option<UnixTime>, ApiError> {
 }
 
 /// Reads the ledger on a thread that may wait for the disk.
-async fn read<T: Send + 'static>(
+pub(in crate::operate) async fn read<T: Send + 'static>(
     host: &HostView,
     report: impl FnOnce(&LedgerReader, &Units) -> Result<T, ReportError> + Send + 'static,
 ) -> Result<T, ApiError> {

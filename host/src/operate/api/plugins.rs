@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use coinslot_plugin::{Circuit, Limits};
 use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +28,29 @@ pub(crate) struct PluginRecord {
     pub endpoints: Vec<EndpointRecord>,
     /// The facts that the configuration changes: declared, and effective.
     pub changes: Vec<RouteChange>,
+    /// `closed`, or `open` while the host sends the plugin nothing because it has failed again and again: of paid
+    /// requests, and of free ones. None: the file serves nothing.
+    pub paid_circuit: Option<String>,
+    pub free_circuit: Option<String>,
+    pub limits: Option<LimitsRecord>,
+}
+
+/// The limits of a plugin.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LimitsRecord {
+    /// Instances at once.
+    pub instances: usize,
+    /// Bytes of one instance.
+    pub memory: u64,
+    /// CPU time of one request, in milliseconds.
+    pub cpu_milliseconds: u64,
+    /// Wall time of one request in total, in milliseconds.
+    pub total_milliseconds: u64,
+    /// Bytes.
+    pub request_body: u64,
+    pub response_body: u64,
+    pub outgoing_requests: u32,
 }
 
 /// A build of a plugin.
@@ -81,8 +105,7 @@ impl PluginRecord {
             active: entry.serving().map(build),
             previous: previous.map(build),
             failure: entry.failure.clone(),
-            endpoints: Vec::new(),
-            changes: Vec::new(),
+            ..Self::default()
         }
     }
 
@@ -104,5 +127,31 @@ impl PluginRecord {
         };
         self.endpoints = installed.endpoints.iter().map(endpoint).collect();
         self.changes.clone_from(&installed.changes);
+        self.paid_circuit = Some(word(installed.plugin.paid_circuit()));
+        self.free_circuit = Some(word(installed.plugin.unpaid_circuit()));
+        self.limits = Some(LimitsRecord::of(installed.plugin.limits()));
     }
+}
+
+impl LimitsRecord {
+    fn of(limits: &Limits) -> Self {
+        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            instances: limits.instances,
+            memory: limits.memory as u64,
+            cpu_milliseconds: milliseconds(limits.cpu),
+            total_milliseconds: milliseconds(limits.total),
+            request_body: limits.request_body,
+            response_body: limits.response_body,
+            outgoing_requests: limits.outgoing_requests,
+        }
+    }
+}
+
+fn word(circuit: Circuit) -> String {
+    match circuit {
+        Circuit::Closed => "closed",
+        Circuit::Open { .. } => "open",
+    }
+    .to_owned()
 }

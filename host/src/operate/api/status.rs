@@ -105,12 +105,16 @@ fn assets(host: &HostView) -> Vec<AssetStatus> {
             symbol: method.asset.symbol.clone(),
             network: method.asset.network.to_string(),
             asset: method.asset.address.clone(),
-            settlement: match method.facilitator.readiness() {
-                Readiness::Ready => "ready",
-                Readiness::NoGas => "no_gas",
-                Readiness::Down => "down",
-            }
-            .to_owned(),
+            settlement: settlement_word(method.facilitator.readiness()).to_owned(),
         })
         .collect()
+}
+
+/// The word of the API for whether something can be settled.
+pub(super) fn settlement_word(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Ready => "ready",
+        Readiness::NoGas => "no_gas",
+        Readiness::Down => "down",
+    }
 }

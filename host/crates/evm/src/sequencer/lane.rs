@@ -11,6 +11,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
+use super::GasWallet;
 use super::call::{OpenCalls, QueuedCall, SendError};
 use super::pending::{PendingTxs, SignedTx, Transaction};
 use super::shared::{Shared, USUAL_GAS};
@@ -110,6 +111,18 @@ impl Lane {
             fees.map_or(U256::ONE, |fees| self.shared.max_cost_of(fees, ENOUGH_SETTLEMENTS * USUAL_GAS))
         });
         (balance < needed.max(U256::ONE)).then_some((balance, needed))
+    }
+
+    /// The wallet, as it was read last. The balance is read by itself, because [`Self::low_balance`] locks it again.
+    pub(super) fn wallet(&self) -> GasWallet {
+        let balance = *self.balance();
+        GasWallet {
+            address: self.address(),
+            balance,
+            needed: self.low_balance().map(|(_, needed)| needed),
+            open_calls: self.open_calls(),
+            stuck_for: self.stuck_for(),
+        }
     }
 
     pub(super) fn balance_interval(&self) -> Duration {

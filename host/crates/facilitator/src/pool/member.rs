@@ -15,7 +15,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::via::Via;
-use crate::facilitator::{Facilitator, Readiness, Settlement, Verification};
+use crate::facilitator::{Facilitator, FacilitatorStatus, Readiness, Settlement, Verification};
 use crate::local::Local;
 use crate::remote::{Remote, SettleEnd, VerifyEnd};
 
@@ -260,6 +260,20 @@ impl Member {
 
     pub(super) fn readiness(&self) -> Readiness {
         if self.0.is_down.load(Relaxed) { Readiness::Down } else { self.facilitator().readiness() }
+    }
+
+    /// The state of the member, with its name.
+    pub(super) fn status(&self) -> FacilitatorStatus {
+        let known = self.facilitator().statuses().into_iter().next().unwrap_or_default();
+        let readiness = self.readiness();
+        let silent = readiness == Readiness::Down && known.trouble.is_none();
+        FacilitatorStatus {
+            name: Some(self.0.name.as_str().into()),
+            readiness,
+            trouble: known.trouble.or_else(|| silent.then(|| "it does not answer, or failed repeatedly".to_owned())),
+            circuit_open_for: self.breaker().check().err().map(|open| open.retry),
+            ..known
+        }
     }
 
     fn doubt(&self) {

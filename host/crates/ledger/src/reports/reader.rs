@@ -11,9 +11,9 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
 use super::row::{self, PaymentRow};
 use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, ReportError, earnings};
-use crate::PaymentState;
 use crate::number::{from_sqlite, to_sqlite};
-use crate::sqlite::schema;
+use crate::sqlite::{events, schema};
+use crate::{PaymentEvent, PaymentState};
 
 /// The time for which a reader waits for a host that is just opening or closing the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -61,16 +61,17 @@ impl LedgerReader {
 
     /// Finds a payment by its id, as headers and logs have it. None if it was given back, or its row is pruned.
     pub fn payment(&self, id: &str) -> Result<Option<PaymentRow>, ReportError> {
-        // The id is the first half of the key, and so a range of the index of keys.
-        let Ok(first) = hex::decode(id) else { return Ok(None) };
-        if first.len() != 16 {
-            return Ok(None);
-        }
-        let last = [&first[..], &[0xff; 16]].concat();
+        let Some([first, last]) = keys_of(id) else { return Ok(None) };
         let sql = format!("SELECT {} FROM payment WHERE key >= ?1 AND key <= ?2 LIMIT 1", row::COLUMNS);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params![first, last])?;
         rows.next()?.map(PaymentRow::read).transpose()
+    }
+
+    /// Lists the events of a payment by its id, the oldest first: also of one that was given back, and has no row. They
+    /// are found by a walk over all events that are kept, of which there are at most a hundred thousand.
+    pub fn events_of(&self, id: &str) -> Result<Vec<PaymentEvent>, ReportError> {
+        events::of_payment(&self.connection, id).map_err(|error| ReportError::Query(error.to_string()))
     }
 
     /// Selects the payments of the filter that this transaction settled, the newest first.
@@ -149,12 +150,17 @@ impl Selection<'_> {
     /// Reads the payments page by page. Between two pages nothing of the file is held. A payment that is claimed or
     /// pruned meanwhile may be missing; none is read twice.
     pub fn rows(&mut self) -> Result<impl Iterator<Item = Result<PaymentRow, ReportError>> + '_, ReportError> {
+        let last = match &self.filter.after {
+            Some(id) => place(self.connection, id)?,
+            None => None,
+        };
         Ok(Pages {
             connection: self.connection,
             sql: sql(&self.filter),
             filter: &self.filter,
-            last: None,
-            left: self.filter.limit,
+            // After a payment that is given back or pruned nothing can be found.
+            left: if self.filter.after.is_some() && last.is_none() { Some(0) } else { self.filter.limit },
+            last,
             page: Vec::new().into_iter(),
         })
     }
@@ -162,6 +168,23 @@ impl Selection<'_> {
 
 /// The place of a row in the order of claims: its time, and its number.
 type PagePlace = (i64, i64);
+
+/// The place of a payment in the order of claims. None if it has no row.
+fn place(connection: &Connection, id: &str) -> Result<Option<PagePlace>, ReportError> {
+    let Some([first, last]) = keys_of(id) else { return Ok(None) };
+    let mut statement =
+        connection.prepare_cached("SELECT created_at, id FROM claim WHERE key >= ?1 AND key <= ?2 LIMIT 1")?;
+    let mut rows = statement.query(params![first, last])?;
+    Ok(rows.next()?.map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, row.get(1)?))).transpose()?)
+}
+
+/// The first and the last key that a payment of this id can have: the id is the first half of the key, and so a range of
+/// the index of keys. None if it is no id.
+fn keys_of(id: &str) -> Option<[Vec<u8>; 2]> {
+    let first = hex::decode(id).ok().filter(|first| first.len() == 16)?;
+    let last = [&first[..], &[0xff; 16]].concat();
+    Some([first, last])
+}
 
 /// Rows that are read in pages.
 struct Pages<'s> {

@@ -117,6 +117,8 @@ pub struct Filter {
     /// Only claimed before this time.
     pub until: Option<UnixTime>,
     pub order: ClaimOrder,
+    /// Only what follows this payment in the order: its id, as headers and logs have it.
+    pub after: Option<String>,
     /// At most so many.
     pub limit: Option<u32>,
 }

@@ -5,19 +5,29 @@
 
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{EventKind, LedgerError, PaymentEvent};
 
 /// See [`crate::Ledger::events`].
 pub(super) fn after(connection: &Connection, number: u64, limit: u32) -> Result<Vec<PaymentEvent>, LedgerError> {
-    let mut rows = connection.prepare_cached(
-        "SELECT event.id, kind, at, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin,
-            settlement.tx, reason
-         FROM event LEFT JOIN settlement ON settlement.id = event.claim WHERE event.id > ?1 ORDER BY event.id LIMIT ?2",
-    )?;
-    let mut found = rows.query(params![to_sqlite(number), limit])?;
+    let sql = format!("{SELECT} WHERE event.id > ?1 ORDER BY event.id LIMIT ?2");
+    let mut rows = connection.prepare_cached(&sql)?;
+    read(rows.query(params![to_sqlite(number), limit])?)
+}
+
+/// The events of one payment, by its id.
+pub(crate) fn of_payment(connection: &Connection, id: &str) -> Result<Vec<PaymentEvent>, LedgerError> {
+    let mut rows = connection.prepare_cached(&format!("{SELECT} WHERE event.payment_id = ?1 ORDER BY event.id"))?;
+    read(rows.query([id])?)
+}
+
+const SELECT: &str = "SELECT event.id, kind, at, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint,
+        plugin, settlement.tx, reason
+    FROM event LEFT JOIN settlement ON settlement.id = event.claim";
+
+fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
     let mut events = Vec::new();
     while let Some(row) = found.next()? {
         let number = from_sqlite(row.get(0)?);

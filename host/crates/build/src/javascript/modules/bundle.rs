@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::syntax::{self, Dynamic, Goal, Place, Syntax};
-use super::{How, IGNORED, Modules, SDK};
+use super::{How, Modules, SDK};
 use crate::javascript::place;
 use crate::javascript::source::on_a_large_stack;
 

@@ -1,0 +1,116 @@
+//! `/chain`: the assets that are taken, their facilitators, and the wallets that pay for gas.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+
+use super::explorer;
+use super::frame::{Frame, table};
+use super::payments::network;
+use super::write::{count, counted, digest, name, names, sentence, state};
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::chain::{FacilitatorRecord, chain};
+
+pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
+    let facilitators = chain(State(Arc::clone(&host))).await.0;
+    let frame = Frame::of(&host, visitor).await;
+    let is_test = |network: &str, symbol: &str| {
+        let mut methods = host.payments.payment_methods().iter();
+        methods.any(|method| {
+            method.asset.network.to_string() == network && method.asset.symbol == symbol && method.asset.testnet
+        })
+    };
+    let columns = [("Asset", ""), ("Network", ""), ("Token", "wide"), ("Settlement", "")];
+    let live = html! {
+        section aria-labelledby="assets" {
+            h2 #assets { "Assets" }
+            (table("Assets that are taken, the preferred first", &columns, html! {
+                @for asset in &frame.status.assets {
+                    tr {
+                        th scope="row" { (name(&asset.symbol)) }
+                        td { (network(&asset.network, is_test(&asset.network, &asset.symbol))) }
+                        td.wide { (explorer::address(&asset.network, &asset.asset)) }
+                        td { (state(&asset.settlement)) }
+                    }
+                }
+            }))
+        }
+        section aria-labelledby="facilitators" {
+            h2 #facilitators { "Facilitators" }
+            @for (index, record) in facilitators.iter().enumerate() { (facilitator(record, index)) }
+            p.quiet { "As their last calls and readings showed them: no chain is asked for this page." }
+        }
+    };
+    frame.page("/chain", "Chain", html! {}, live)
+}
+
+fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
+    let id = format!("facilitator-{index}");
+    html! {
+        section.card aria-labelledby=(id) {
+            header {
+                h3 id=(id) { (name(&record.name)) }
+                p.quiet { (name(&record.network)) " · " (names(&record.assets)) }
+                p.badges {
+                    (state(&record.settlement))
+                    @if let Some(seconds) = record.circuit_open_seconds {
+                        " " span.quiet {
+                            "its circuit is open; it is tried again in " (counted(seconds, "second", "seconds"))
+                        }
+                    }
+                }
+            }
+            @if let Some(trouble) = &record.trouble { p.note.bad { (sentence(trouble)) } }
+            @if record.wallets.is_empty() {
+                p.quiet { "It pays for gas itself." }
+            } @else {
+                (wallets(record))
+            }
+        }
+    }
+}
+
+fn wallets(record: &FacilitatorRecord) -> Markup {
+    let columns = [("Gas wallet", ""), ("Balance", "number"), ("Pending", "number wide"), ("State", "")];
+    table(
+        &format!("Gas wallets of {}", name(&record.name)),
+        &columns,
+        html! {
+            @for wallet in &record.wallets {
+                tr {
+                    th scope="row" { (explorer::address(&record.network, &wallet.address)) }
+                    td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
+                    td.number.wide { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) }
+                    td {
+                        @if let Some(seconds) = wallet.stuck_seconds {
+                            (state("down")) " " span.quiet {
+                            "a transaction has waited for " (counted(seconds, "second", "seconds"))
+                        }
+                        } @else if let Some(needed) = &wallet.needed {
+                            (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
+                        } @else {
+                            (state("ready"))
+                        }
+                    }
+                }
+            }
+        },
+    )
+}
+
+/// An amount of ether in six decimals, which is what a person compares.
+fn short(amount: &str) -> String {
+    let (number, unit) = amount.split_once(' ').unwrap_or((amount, ""));
+    let number = match number.split_once('.') {
+        Some((whole, decimals)) if decimals.len() > 6 => format!("{whole}.{}…", &decimals[..6]),
+        _ => number.to_owned(),
+    };
+    format!("{number} {unit}")
+}
+
+/// The receiver of an asset, for the page of the configuration.
+pub(super) fn receiver(network: &str, address: &str) -> Markup {
+    if network.is_empty() { digest(address) } else { explorer::address(network, address) }
+}

@@ -1,0 +1,168 @@
+//! Puts the content of a page into its frame: navigation, the state of the host, and who is signed in.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use coinslot_x402::UnixTime;
+use maud::{DOCTYPE, Markup, html};
+
+use super::trouble::{Trouble, troubles};
+use super::write::{ago, counted, name};
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::ApiError;
+use crate::operate::api::status::{StatusReport, status};
+
+/// The pages, in the order of the navigation.
+pub(super) const PAGES: [(&str, &str); 6] = [
+    ("/", "Now"),
+    ("/payments", "Payments"),
+    ("/money", "Money"),
+    ("/plugins", "Plugins"),
+    ("/chain", "Chain"),
+    ("/config", "Config"),
+];
+
+/// The surroundings of the content of every page.
+#[derive(Debug)]
+pub(super) struct Frame {
+    pub(super) visitor: Visitor,
+    pub(super) status: StatusReport,
+    pub(super) troubles: Vec<Trouble>,
+    pub(super) now: UnixTime,
+}
+
+impl Frame {
+    pub(super) async fn of(host: &Arc<HostView>, visitor: Visitor) -> Self {
+        let status = status(State(Arc::clone(host))).await.0;
+        let troubles = troubles(host, &status).await;
+        Self { visitor, status, troubles, now: crate::operate::time::now() }
+    }
+
+    /// A page. `fixed` stays as it is while the page is open; `live` is fetched anew every few seconds.
+    pub(super) fn page(&self, path: &str, title: &str, fixed: Markup, live: Markup) -> Markup {
+        document(
+            title,
+            html! {
+                a.skip href="#main" { "Skip to the content" }
+                header.bar {
+                    a.brand href="/" { span.coin aria-hidden="true" {} "Coinslot" }
+                    nav aria-label="Pages" {
+                        ul {
+                            @for (href, label) in PAGES {
+                                li { a href=(href) aria-current=[(href == path).then_some("page")] { (label) } }
+                            }
+                        }
+                    }
+                    div.aside {
+                        div #state data-live { (self.pill()) }
+                        @if self.visitor.has_session {
+                            form method="post" action="/logout" {
+                                input type="hidden" name="proof" value=(self.visitor.form_proof);
+                                button.plain type="submit" { "Sign out" }
+                            }
+                        }
+                    }
+                }
+                p #stale .stale role="status" hidden {}
+                main #main tabindex="-1" {
+                    h1 { (title) }
+                    (fixed)
+                    div #live data-live { (live) }
+                }
+                footer {
+                    p {
+                        "Coinslot " (self.status.version) ", started " (ago(&self.status.started_at, self.now))
+                        ". Clients know it as " code { (name(&self.status.public_url)) } ". Times are in UTC."
+                    }
+                }
+            },
+        )
+    }
+
+    fn pill(&self) -> Markup {
+        let severe = self.troubles.iter().any(|trouble| trouble.is_severe);
+        let number = u64::try_from(self.troubles.len()).unwrap_or(u64::MAX);
+        let (tone, text) = match (self.status.ready, number) {
+            (false, _) => ("bad", "Takes no payments".to_owned()),
+            (true, 0) => ("good", "Taking payments".to_owned()),
+            (true, _) => (if severe { "bad" } else { "warn" }, counted(number, "problem", "problems")),
+        };
+        html! { a href="/#trouble" class={ "pill " (tone) } { span.dot aria-hidden="true" {} (text) } }
+    }
+}
+
+/// A whole document.
+pub(super) fn document(title: &str, body: Markup) -> Markup {
+    html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                title { (title) " · Coinslot" }
+                link rel="icon" href="/assets/icon.svg" type="image/svg+xml";
+                link rel="stylesheet" href="/assets/style.css";
+                script src="/assets/live.js" defer {}
+            }
+            body { (body) }
+        }
+    }
+}
+
+/// A page without the frame, for who is not signed in and for errors.
+pub(super) fn plain(title: &str, content: Markup) -> Markup {
+    document(
+        title,
+        html! {
+            main #main .narrow {
+                p.brand { span.coin aria-hidden="true" {} "Coinslot" }
+                h1 { (title) }
+                (content)
+            }
+        },
+    )
+}
+
+/// A table that scrolls by itself where the screen is narrower.
+pub(super) fn table(label: &str, columns: &[(&str, &str)], rows: Markup) -> Markup {
+    html! {
+        div.scroll role="region" aria-label=(label) tabindex="0" {
+            table {
+                thead { tr { @for (column, class) in columns { th scope="col" class=(class) { (column) } } } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+/// An error as a page.
+#[derive(Debug)]
+pub(in crate::operate) struct PageError(pub(in crate::operate) ApiError);
+
+impl From<ApiError> for PageError {
+    fn from(error: ApiError) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let title = match self.0.status {
+            StatusCode::NOT_FOUND => "There is no such page",
+            StatusCode::BAD_REQUEST => "That cannot be asked",
+            StatusCode::TOO_MANY_REQUESTS => "Too many wrong tokens",
+            StatusCode::FORBIDDEN => "Nothing was changed",
+            StatusCode::SERVICE_UNAVAILABLE => "This cannot be shown now",
+            _ => "That did not work",
+        };
+        let page = plain(
+            title,
+            html! { p { (super::write::sentence(&self.0.message)) } p { a href="/" { "To the first page" } } },
+        );
+        (self.0.status, page).into_response()
+    }
+}

@@ -1,0 +1,88 @@
+//! Shows the payments that are not simply paid: owed, unknown, refused, and given back.
+
+use coinslot_x402::UnixTime;
+use maud::{Markup, html};
+
+use super::{MoneyReport, ROWS};
+use crate::operate::pages::frame::table;
+use crate::operate::pages::payments::rows;
+use crate::operate::pages::write::{ago, counted, money, name, sentence};
+use crate::operate::records::{FailureRecord, OwedRecord};
+
+/// A section for each kind of which there is one, and a sentence for the others.
+pub(super) fn sections(report: &MoneyReport, now: UnixTime) -> Markup {
+    let kinds = [
+        ("owed", "Owed answers", report.owed.is_empty(), owed(&report.owed, now)),
+        ("unknown", "Unknown settlements", report.unknown.is_empty(), unknown(report, now)),
+        ("refused", "Refused settlements", report.refused.is_empty(), refused(report, now)),
+        ("failed", "Given back", report.failed.is_empty(), failed(&report.failed, now)),
+    ];
+    let none: Vec<&str> = kinds.iter().filter(|(_, _, is_empty, _)| *is_empty).map(|(id, ..)| *id).collect();
+    html! {
+        @for (id, title, is_empty, shown) in &kinds {
+            @if !is_empty { section aria-labelledby=(id) { h2 id=(id) { (title) } (shown) } }
+        }
+        @if let Some((last, others)) = none.split_last() {
+            p.calm {
+                span.dot aria-hidden="true" {}
+                "No payment is " @if !others.is_empty() { (others.join(", ")) " or " } (last) "."
+            }
+        }
+    }
+}
+
+fn unknown(report: &MoneyReport, now: UnixTime) -> Markup {
+    html! {
+        p.quiet { "It is not known whether the money moved. The host asks the chain again by itself." }
+        (rows("Settlements whose end is not known", &report.unknown, now))
+    }
+}
+
+fn refused(report: &MoneyReport, now: UnixTime) -> Markup {
+    html! {
+        p.quiet { "No money moved; the newest first." }
+        (rows("The newest refused settlements", &report.refused, now))
+    }
+}
+
+fn owed(records: &[OwedRecord], now: UnixTime) -> Markup {
+    let columns = [("Since", ""), ("Amount", "number"), ("Endpoint", ""), ("What ends it", "wide")];
+    let body = html! {
+        @for one in records.iter().take(ROWS as usize) {
+            tr {
+                th scope="row" { (link(&one.payment_id, &one.since, now)) }
+                td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
+                td.text { (name(&one.endpoint)) }
+                td.wide { (sentence(&one.make_good)) }
+            }
+        }
+    };
+    let all = counted(u64::try_from(records.len()).unwrap_or(u64::MAX), "answer", "answers");
+    html! {
+        p.quiet { (all) " paid for and not given, the oldest first." }
+        (table("Owed answers", &columns, body))
+    }
+}
+
+fn failed(records: &[FailureRecord], now: UnixTime) -> Markup {
+    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "")];
+    let body = html! {
+        @for one in records.iter().take(ROWS as usize) {
+            tr {
+                th scope="row" { (link(&one.payment_id, &one.at, now)) }
+                td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
+                td.text { (name(&one.endpoint)) }
+                td.text { (sentence(&one.reason)) }
+            }
+        }
+    };
+    html! {
+        p.quiet { "The plugin failed, and nothing was charged; the newest first." }
+        (table("Payments that were given back", &columns, body))
+    }
+}
+
+/// A time that leads to its payment.
+fn link(id: &str, at: &str, now: UnixTime) -> Markup {
+    html! { a href={ "/payments/" (name(id)) } { (ago(at, now)) span.unseen { ": payment " (name(id)) } } }
+}

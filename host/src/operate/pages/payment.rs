@@ -1,0 +1,203 @@
+//! `/payments/ID`: one payment, and its story in time.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use coinslot_ledger::{EventKind, PaymentEvent};
+use maud::{Markup, html};
+
+use super::explorer;
+use super::frame::{Frame, PageError};
+use super::payments::{encoded, network};
+use super::write::{at, duration, money, name, sentence, state};
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::ApiError;
+use crate::operate::api::payments::{payment, read};
+use crate::operate::records::PaymentRecord;
+use crate::operate::time;
+use crate::operate::units::Units;
+
+/// A payment, as far as the ledger knows it.
+struct Story {
+    /// None if the payment was given back, or its row is pruned.
+    record: Option<PaymentRecord>,
+    events: Vec<PaymentEvent>,
+}
+
+pub(super) async fn page(
+    State(host): State<Arc<HostView>>,
+    visitor: Visitor,
+    Path(id): Path<String>,
+) -> Result<Markup, PageError> {
+    let record = match payment(State(Arc::clone(&host)), Path(id.clone())).await {
+        Ok(record) => Some(record.0),
+        Err(error) if error.status == StatusCode::NOT_FOUND => None,
+        Err(error) => return Err(error.into()),
+    };
+    let wanted = id.clone();
+    let events = read(&host, move |reader, _| reader.events_of(&wanted)).await?;
+    if record.is_none() && events.is_empty() {
+        let message = "The ledger has no such payment, and no event of it: it never was, or it is pruned.";
+        return Err(PageError(ApiError::new(StatusCode::NOT_FOUND, "not_found", message)));
+    }
+    let frame = Frame::of(&host, visitor).await;
+    let (story, units) = (Story { record, events }, host.units());
+    let title = format!("Payment {}", id.chars().take(8).collect::<String>());
+    let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
+    Ok(frame.page("/payments", &title, fixed, story.show(&units)))
+}
+
+impl Story {
+    fn show(&self, units: &Units) -> Markup {
+        html! {
+            (self.head(units))
+            section aria-labelledby="story" {
+                h2 #story { "Its story" }
+                ol.story { @for step in self.steps() { (step) } }
+            }
+            @if let Some(record) = &self.record { (facts(record)) }
+        }
+    }
+
+    fn head(&self, units: &Units) -> Markup {
+        if let Some(record) = &self.record {
+            return html! {
+                p.headline {
+                    (state(&record.state)) " "
+                    (money(record.amount.as_deref(), record.symbol.as_deref(), &record.atomic_amount))
+                    " for " b.text { (name(&record.endpoint)) }
+                }
+                @if record.testnet { p.note { "On a test network: this money is worth nothing." } }
+                @if let Some(reason) = &record.reason { p.note { (sentence(reason)) } }
+            };
+        }
+        let Some(event) = self.events.last() else { return html! {} };
+        let amount = units.written(&event.network, &event.asset, event.amount);
+        html! {
+            p.headline {
+                (state("given back")) " " (money(amount.decimal.as_deref(), amount.symbol.as_deref(), &amount.atomic))
+                " for " b.text { (name(&event.endpoint)) }
+            }
+            p.note {
+                "The plugin failed, so the payment was given back: nothing was charged. Its payer may send it again."
+            }
+        }
+    }
+
+    /// The steps in the order of time.
+    fn steps(&self) -> Vec<Markup> {
+        let mut steps = Vec::new();
+        if let Some(record) = &self.record {
+            let claimed = html! { "The payment was written down for the plugin " b { (name(&record.plugin)) } "." };
+            steps.push(step(&record.created_at, "Claimed", claimed));
+            let measured = [
+                (record.verify_microseconds, "Verified", "The facilitator found it valid"),
+                (record.run_microseconds, "Ran", "The plugin worked"),
+                (record.settle_microseconds, "Settlement", "The facilitator was asked to move the money"),
+            ];
+            // Upfront, the money moves before the plugin works.
+            let order = if record.flow == "upfront" { [0, 2, 1] } else { [0, 1, 2] };
+            for (time, title, what) in order.map(|index| measured[index]) {
+                if let Some(time) = time {
+                    steps.push(untimed(title, html! { (what) ", in " b { (duration(seconds(time))) } "." }));
+                }
+            }
+        }
+        for event in &self.events {
+            steps.push(step(&time::shown(event.at), event_title(event.kind), event_text(event)));
+        }
+        if let Some(record) = &self.record
+            && !matches!(&*record.state, "settled" | "delivered" | "refused" | "owed")
+        {
+            let open =
+                html! { "Its end is not written yet. It cannot be settled after " (at(&record.valid_before)) "." };
+            steps.push(untimed("Open", open));
+        }
+        if let Some(record) = &self.record
+            && record.state == "delivered"
+        {
+            steps.push(step(&record.updated_at, "Delivered", html! { "The answer was handed to the client." }));
+        }
+        steps
+    }
+}
+
+fn step(when: &str, title: &str, what: Markup) -> Markup {
+    html! { li { p.when { (at(when)) } p { strong { (title) } " " (what) } } }
+}
+
+fn untimed(title: &str, what: Markup) -> Markup {
+    html! { li { p.when {} p { strong { (title) } " " (what) } } }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "no stage takes 2^52 microseconds")]
+fn seconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1e6
+}
+
+fn event_title(kind: EventKind) -> &'static str {
+    match kind {
+        EventKind::Paid => "Paid",
+        EventKind::Owed => "Owed",
+        EventKind::Unknown => "Unknown",
+        EventKind::Refused => "Refused",
+        EventKind::Failed => "Given back",
+    }
+}
+
+fn event_text(event: &PaymentEvent) -> Markup {
+    let text = match event.kind {
+        EventKind::Paid => "The money moved.",
+        EventKind::Owed => "The money moved, and its answer is owed.",
+        EventKind::Unknown => "It is not known whether the money moves. The host asks the chain again.",
+        EventKind::Refused => "The settlement was refused: no money moved.",
+        EventKind::Failed => "The plugin failed, and nothing was charged.",
+    };
+    html! {
+        (text)
+        @if let (EventKind::Paid, Some(hash)) = (event.kind, &event.transaction) {
+            " Transaction " (explorer::transaction(&event.network.to_string(), hash)) "."
+        }
+        @if let Some(reason) = &event.reason { br; span.quiet { (sentence(reason)) } }
+    }
+}
+
+fn facts(record: &PaymentRecord) -> Markup {
+    let facts: [(&str, Markup); 12] = [
+        (
+            "Payer",
+            html! { a.whole href={ "/payments?q=" (encoded(&record.payer)) } { code { (name(&record.payer)) } } },
+        ),
+        ("Receiver", html! { code.whole { (name(&record.pay_to)) } }),
+        ("Network", network(&record.network, record.testnet)),
+        ("Token", explorer::address(&record.network, &record.asset)),
+        ("Atomic amount", html! { (name(&record.atomic_amount)) }),
+        (
+            "Transaction",
+            match &record.transaction {
+                Some(hash) => explorer::transaction(&record.network, hash),
+                None => html! { "none" },
+            },
+        ),
+        (
+            "Flow",
+            html! {
+                (name(&record.flow)) ": the money moves " (if record.flow == "upfront" { "before" } else { "after" })
+                " the work"
+            },
+        ),
+        ("Plugin", html! { (name(&record.plugin)) }),
+        ("Settled before", at(&record.valid_before)),
+        ("Changed last", at(&record.updated_at)),
+        ("Client's own name", html! { (record.identifier.as_deref().map_or_else(|| "none".to_owned(), name)) }),
+        ("Nonce", html! { code.whole { (name(&record.nonce)) } }),
+    ];
+    html! {
+        section aria-labelledby="facts" {
+            h2 #facts { "What the ledger has" }
+            dl.rows { @for (term, what) in facts { div { dt { (term) } dd { (what) } } } }
+        }
+    }
+}

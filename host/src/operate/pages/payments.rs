@@ -1,0 +1,222 @@
+//! `/payments`: the list of payments, and the search in it.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Redirect, Response};
+use coinslot_ledger::PaymentState;
+use coinslot_x402::UnixTime;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::explorer;
+use super::frame::{Frame, PageError, table};
+use super::write::{ago, digest, money, name, state};
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::payments::{PaymentQuery, Query, payments};
+use crate::operate::records::PaymentRecord;
+use crate::operate::units::network_label;
+
+/// The payments of one page.
+const ROWS: u32 = 50;
+
+/// The search.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Search {
+    /// A payer, a payment, a transaction or an endpoint.
+    #[serde(default)]
+    q: String,
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    since: String,
+    #[serde(default)]
+    after: String,
+}
+
+pub(super) async fn page(
+    State(host): State<Arc<HostView>>,
+    visitor: Visitor,
+    Query(mut search): Query<Search>,
+) -> Result<Response, PageError> {
+    search.q = search.q.trim().to_owned();
+    if is_hex(&search.q, 32) {
+        return Ok(Redirect::to(&format!("/payments/{}", search.q.to_ascii_lowercase())).into_response());
+    }
+    let found = match payments(State(Arc::clone(&host)), Query(query(&search))).await {
+        Ok(found) => Ok(found.0),
+        // A search that makes no sense is answered in its form.
+        Err(error) if error.status == axum::http::StatusCode::BAD_REQUEST => Err(error.message),
+        Err(error) => return Err(error.into()),
+    };
+    let frame = Frame::of(&host, visitor).await;
+    let live = match &found {
+        Ok(found) => html! { (list(found, &search, frame.now)) },
+        Err(reason) => {
+            html! { p.empty role="alert" { "This cannot be searched for: " (super::write::sentence(reason)) } }
+        }
+    };
+    Ok(frame.page("/payments", "Payments", form(&search), live).into_response())
+}
+
+/// The query of the API that the search means.
+fn query(search: &Search) -> PaymentQuery {
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let mut query = PaymentQuery {
+        state: given(&search.state),
+        since: given(search.since.trim()),
+        after: given(&search.after),
+        // One more than is shown, to see whether there are more.
+        limit: Some(ROWS + 1),
+        ..PaymentQuery::default()
+    };
+    let q = &search.q;
+    let is_base58 = |least: usize| q.len() >= least && q.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    match q.strip_prefix("0x") {
+        _ if q.is_empty() => {}
+        Some(digits) if is_hex(digits, 40) => query.payer = given(q),
+        Some(digits) if is_hex(digits, 64) => query.transaction = given(q),
+        // Networks other than EVM's write addresses of 32 to 44 letters and digits, and transactions of more than 80.
+        _ if is_base58(80) => query.transaction = given(q),
+        _ if is_base58(32) => query.payer = given(q),
+        _ => query.endpoint = given(q),
+    }
+    query
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn form(search: &Search) -> Markup {
+    html! {
+        form.search method="get" action="/payments" role="search" {
+            div.grow {
+                label for="q" { "Payer, payment, transaction or endpoint" }
+                input #q name="q" type="search" value=(name(&search.q)) placeholder="0x… or POST /path" maxlength="200"
+                    autocomplete="off" spellcheck="false";
+            }
+            div {
+                label for="in-state" { "State" }
+                select #in-state name="state" {
+                    option value="" { "Any" }
+                    @for state in PaymentState::ALL {
+                        option value=(state.as_str()) selected[search.state == state.as_str()] { (state.as_str()) }
+                    }
+                }
+            }
+            div {
+                label for="since" { "Since" }
+                input #since name="since" value=(name(&search.since)) placeholder="24h, 7d, 2026-01-31" maxlength="40"
+                    autocomplete="off" size="14";
+            }
+            button type="submit" { "Search" }
+        }
+    }
+}
+
+fn list(found: &[PaymentRecord], search: &Search, now: UnixTime) -> Markup {
+    let is_search = !(search.q.is_empty() && search.state.is_empty() && search.since.is_empty());
+    let shown = &found[..found.len().min(ROWS as usize)];
+    let more = (found.len() > shown.len()).then(|| shown.last()).flatten();
+    html! {
+        @if shown.is_empty() && !search.after.is_empty() {
+            p.empty { "Nothing follows: this is the end, or the payment before it is no longer kept." }
+        } @else if shown.is_empty() && is_search {
+            p.empty { "No payment fits. " a href="/payments" { "Show all payments" } }
+        } @else if shown.is_empty() {
+            p.empty { "No payment has come yet. " a href="/plugins" { "See what is sold" } }
+        } @else {
+            (rows("Payments, the newest first", shown, now))
+        }
+        nav.pages aria-label="More payments" {
+            @if !search.after.is_empty() { a href=(address(search, "")) { "To the newest" } }
+            @if let Some(last) = more { a href=(address(search, &last.payment_id)) rel="next" { "Older payments" } }
+        }
+    }
+}
+
+/// A table of payments.
+pub(super) fn rows(label: &str, payments: &[PaymentRecord], now: UnixTime) -> Markup {
+    let columns = [
+        ("Time", ""),
+        ("State", ""),
+        ("Amount", "number"),
+        ("Endpoint", ""),
+        ("Network", "wide"),
+        ("Payer", "wide"),
+        ("Transaction", "wide"),
+    ];
+    let body = html! {
+        @for payment in payments {
+            tr {
+                th scope="row" {
+                    a href={ "/payments/" (name(&payment.payment_id)) } {
+                        (ago(&payment.created_at, now)) span.unseen { ": payment " (name(&payment.payment_id)) }
+                    }
+                }
+                td { (state(&payment.state)) }
+                td.number { (money(payment.amount.as_deref(), payment.symbol.as_deref(), &payment.atomic_amount)) }
+                td.text { (name(&payment.endpoint)) }
+                td.wide { (network(&payment.network, payment.testnet)) }
+                td.wide { a href={ "/payments?q=" (encoded(&payment.payer)) } { (digest(&payment.payer)) } }
+                td.wide {
+                    @if let Some(hash) = &payment.transaction { (explorer::transaction(&payment.network, hash)) }
+                    @else { span.quiet { "none" } }
+                }
+            }
+        }
+    };
+    table(label, &columns, body)
+}
+
+/// A network, and whether its money is worth something.
+pub(super) fn network(text: &str, testnet: bool) -> Markup {
+    match coinslot_x402::Network::parse(text) {
+        Ok(network) => html! { (name(&network_label(&network, testnet))) },
+        Err(_) => html! { (name(text)) },
+    }
+}
+
+/// The address of a page of the list.
+fn address(search: &Search, after: &str) -> String {
+    let given = [("q", &*search.q), ("state", &search.state), ("since", &search.since), ("after", after)];
+    let pairs = given.into_iter().filter(|(_, value)| !value.is_empty());
+    let pairs: Vec<String> = pairs.map(|(key, value)| format!("{key}={}", encoded(value))).collect();
+    if pairs.is_empty() { "/payments".to_owned() } else { format!("/payments?{}", pairs.join("&")) }
+}
+
+/// A text within the query of an address.
+pub(super) fn encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_field_searches_for_what_was_written_into_it() {
+        let meant = |q: &str| {
+            let found = query(&Search { q: q.to_owned(), ..Search::default() });
+            let given = [("payer", found.payer), ("transaction", found.transaction), ("endpoint", found.endpoint)];
+            given.into_iter().find_map(|(key, value)| value.map(|_| key))
+        };
+        assert_eq!(meant(&format!("0x{}", "aB".repeat(20))), Some("payer"));
+        assert_eq!(meant(&format!("0x{}", "aB".repeat(32))), Some("transaction"));
+        assert_eq!(meant(&"5".repeat(88)), Some("transaction"), "Solana");
+        assert_eq!(meant(&"5".repeat(44)), Some("payer"), "Solana");
+        for endpoint in ["POST /x", "/x", "0x12"] {
+            assert_eq!(meant(endpoint), Some("endpoint"), "{endpoint}");
+        }
+        assert_eq!(meant(""), None);
+    }
+
+    #[test]
+    fn the_address_of_a_page_keeps_the_search() {
+        let search = Search { q: "GET /a&b".to_owned(), state: "owed".to_owned(), ..Search::default() };
+        assert_eq!(address(&search, "00ff"), "/payments?q=GET%20%2Fa%26b&state=owed&after=00ff");
+        assert_eq!(address(&Search::default(), ""), "/payments");
+    }
+}
