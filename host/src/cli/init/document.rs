@@ -221,8 +221,8 @@ mod tests {
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state, admin: _, webhooks: _ } = config;
-            format!("{server:?} {plugins:?} {payment:?} {state:?}")
+            let Config { server, plugins, payment, state, admin, webhooks } = config;
+            format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?}")
         };
         assert_eq!(facts(&bare), facts(&stated));
     }
