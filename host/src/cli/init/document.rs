@@ -141,7 +141,7 @@ const REST: &str = r#"# Connections.
 #listen = "127.0.0.1:8405"
 
 # For example: what one plugin is granted, by the name in its manifest. Without a grant it reaches nothing.
-#[plugin.NAME]
+#[plugin.weather]
 # Origins that it may send requests to.
 #http = ["https://api.example.com"]
 # It may keep keys and values.
@@ -207,7 +207,7 @@ mod tests {
         let text = text(&answers(Settler::Own { rpc: url("https://node.example.com") }));
         let bare = Config::of_text(&text, Path::new("")).expect("a configuration");
         let is_example = |line: &str, before: &str| before.starts_with("# For example") && line.starts_with('#');
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.lines().take_while(|line| *line != "#[plugin.weather]").collect();
         let stated: Vec<String> = lines
             .iter()
             .enumerate()
@@ -217,12 +217,11 @@ mod tests {
             })
             .map(|(_, line)| line.trim_start_matches('#').to_owned())
             .filter(|line| line != "[admin]")
-            .take_while(|line| !line.starts_with("[plugin."))
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state, admin: _, webhooks: _ } = config;
-            format!("{server:?} {plugins:?} {payment:?} {state:?}")
+            let Config { server, plugins, payment, state, admin, webhooks } = config;
+            format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?}")
         };
         assert_eq!(facts(&bare), facts(&stated));
     }
