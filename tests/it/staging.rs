@@ -505,7 +505,7 @@ async fn a_plugin_that_can_be_served_with_neither_its_new_nor_its_former_config_
     let mut pinned = policy();
     pinned.pins.insert("keeper".to_owned(), PluginPins { prefix: Some("/echo".to_owned()), ..PluginPins::default() });
     let former = "; with the former values of its `config`: plugin.keeper: POST /keeper is neither `prefix`, which is \
-                  /echo, nor below it";
+                  /echo, nor below it: `mount = \"/echo\"` serves what the plugin declares below that path";
     for (key, value, reason) in [
         ("root", "/echo", "POST /echo is already served; echo.wasm serves it"),
         ("refuse", "the moon is not full", "it refuses to be loaded: the moon is not full"),
