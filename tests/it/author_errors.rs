@@ -115,7 +115,7 @@ const TYPESCRIPT: &[Mistake] = &[
     (
         "recursion without end",
         "const f = (n: number): number => 1 + f(n + 1);\nf(1);\n",
-        &["plugin.ts: calls, or", "nested too deeply for the stack", "calls itself without end?"],
+        &["plugin.ts: calls, or", "nested too deeply for the stack", "calls itself without end"],
     ),
     (
         "too much memory",

@@ -32,6 +32,9 @@ use self::syntax::Goal;
 
 include!(concat!(env!("OUT_DIR"), "/sdk.rs"));
 
+/// The names that a module of CommonJS has, and the specifiers whose names it has, too.
+type CommonJsExports = (BTreeSet<String>, Vec<String>);
+
 /// The folder of the SDK among the modules.
 const SDK: &str = "/@coinslot/";
 /// The module with which an evaluation begins. It has the exports of the component.
@@ -80,7 +83,7 @@ struct FoundModules {
     imports: HashMap<String, BTreeMap<String, BTreeSet<String>>>,
     between: HashMap<String, Between>,
     /// The names of modules of CommonJS with the specifiers whose names they have, too, and all names together.
-    exports: HashMap<String, Arc<(BTreeSet<String>, Vec<String>)>>,
+    exports: HashMap<String, Arc<CommonJsExports>>,
     all_exports: HashMap<String, BTreeSet<String>>,
     /// Modules that packages allow to leave out, and the texts of those that became shorter.
     without_effects: HashSet<String>,
