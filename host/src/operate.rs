@@ -4,6 +4,8 @@
 //! [`Metrics`] counts on the path of every request, and nothing else of this module is on it. The listener is a server
 //! of its own on an address of its own; it reads the ledger's file beside the host that writes it.
 
+#![allow(clippy::disallowed_types, reason = "operators are answered here, and `respond` answers clients of the host")]
+
 mod access;
 mod admin;
 mod alerts;

@@ -16,8 +16,11 @@ use crate::operate::samples::{CounterSample, Counters, KEPT_FOR};
 /// The points of a chart: one for each minute.
 const POINTS: u32 = 60;
 
+/// A name, a description and the counter of a chart.
+type Series = (&'static str, &'static str, fn(&Counters) -> u64);
+
 /// The series of the page: their titles, what they mean, and their counters.
-const SERIES: [(&str, &str, fn(&Counters) -> u64); 5] = [
+const SERIES: [Series; 5] = [
     ("Requests", "All requests", Counters::all_requests),
     ("Challenges", "Requests that were told the price", |counters| counters.ended(&["challenged"])),
     ("Payments", "Payments whose money moved", |counters| counters.payments("paid")),
