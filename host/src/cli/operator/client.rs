@@ -130,6 +130,6 @@ impl AdminClient {
         let document: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = document["message"].as_str().map_or_else(|| format!("it answered {status}"), ToOwned::to_owned);
         let message = format!("{}: {message}", self.base);
-        Err(if status == reqwest::StatusCode::BAD_REQUEST { Failure::usage(message) } else { Failure::new(message) })
+        Err(if status.as_u16() == 400 { Failure::usage(message) } else { Failure::new(message) })
     }
 }
