@@ -40,7 +40,7 @@ fn check_values(text: &str) {
 }
 
 fn check_config(config: &Config) {
-    let Config { server, plugins, payment, state } = config;
+    let Config { server, plugins, payment, state, admin, webhooks } = config;
     assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
     assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
     assert!(server.max_connections > 0);
@@ -50,6 +50,8 @@ fn check_config(config: &Config) {
         assert!(entry.facilitators.iter().all(|name| payment.facilitators.contains_key(name)));
         assert!(entry.accept.pay_to.starts_with("0x") && entry.accept.pay_to.len() == 42);
     }
+    assert!(admin.as_ref().is_none_or(|admin| admin.token.is_some() || admin.listen.ip().is_loopback()));
+    assert!(webhooks.iter().all(|webhook| matches!(webhook.url.scheme(), "http" | "https")));
     let own = plugins.by_name.values().filter_map(|plugin| plugin.limits.as_ref());
     for limits in own.chain([&plugins.limits]) {
         assert!(limits.memory > 0 && limits.instances > 0 && !limits.cpu.is_zero() && !limits.first_byte.is_zero());
