@@ -47,7 +47,7 @@ pub struct Endpoint {
     pub answer: Option<Arc<AnswerSchema>>,
     /// The declared schemas, and the patterns of them, that the host does not enforce.
     pub unenforced: Vec<Unenforced>,
-    /// What an observer of requests keeps for this endpoint.
+    /// Room for a value of an observer of requests.
     pub observed: ObserverSlot,
 }
 

@@ -1,4 +1,4 @@
-//! What happened to payments, in order: for metrics, and for those who are told about it.
+//! Names the changes of payments that are told, in their order: to metrics, pages and webhooks.
 
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};

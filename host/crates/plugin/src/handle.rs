@@ -36,7 +36,7 @@ pub(crate) struct LoadedPlugin {
     pub(crate) instances: Arc<Instances>,
 }
 
-/// What a plugin uses.
+/// The instances, the memory and the processor time of a plugin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PluginUsage {
     /// Instances that run.
@@ -160,7 +160,7 @@ impl Plugin {
         &self.loaded.instances.spec.limits
     }
 
-    /// What the plugin uses now, all of its builds together, and the processor time that this build has used.
+    /// Reads the use of the plugin now, of all its builds together, and the processor time that this build has used.
     pub fn usage(&self) -> PluginUsage {
         let spec = &self.loaded.instances.spec;
         let (instances, waiting, memory) = spec.permits.usage();
