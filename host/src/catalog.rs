@@ -30,6 +30,7 @@ pub use kept_build::{KeptBuild, KeptEndpoint, put_component};
 pub use overrides::{OverrideError, PluginOverrides, PriceOverride, RouteChange, RouteOverrides};
 pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use sale_terms::{AcceptName, Receiver, SaleTerms};
+pub(crate) use scan_report::NOT_ANEW;
 pub use scan_report::ScanReport;
 pub use schemas::{checks_itself, off_without_effect, unenforced as unenforced_schemas};
 pub use watch::{Reconfigure, watch};

@@ -9,6 +9,7 @@ mod error;
 mod facilitators;
 mod keys;
 mod ledger_lock;
+mod operation;
 mod options;
 mod policies;
 mod reload;
@@ -25,13 +26,13 @@ use tokio::task::JoinSet;
 use coinslot_evm::{SenderKind, SenderTag};
 use coinslot_facilitator::Seller;
 use coinslot_ledger::{Ledger, Retention, SqliteLedger};
-use coinslot_plugin::{PluginPolicies, Runtime, RuntimeConfig};
+use coinslot_plugin::{PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
+use self::operation::Operation;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
 use crate::config::{Config, ServerConfig, TlsFiles};
-use crate::operate::{HostView, Metrics, Webhook};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -53,8 +54,7 @@ pub struct Host {
     payments: Arc<Payments>,
     handler: RequestHandler,
     tls: Option<Arc<Tls>>,
-    metrics: Arc<Metrics>,
-    webhooks: Vec<Arc<Webhook>>,
+    operation: Operation,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -79,7 +79,8 @@ impl Host {
         // The history is opened before the first scan, which keeps in it the builds that it loads.
         let policies = policies::read(&config.plugins)?;
         let facilitators = facilitators::connect(&config, options.chains, seller).await?;
-        let mut loaded = load(&config, &options, policies, facilitators)?;
+        let operation = Operation::new(&config)?;
+        let mut loaded = load(&config, &options, policies, facilitators, operation.paused())?;
         let history = config.state.history();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
@@ -94,14 +95,7 @@ impl Host {
         let sign = |key: coinslot_evm::Key| -> ReceiptSigner {
             Arc::new(move |digest| key.sign(digest).map_err(|error| error.to_string()))
         };
-        let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
-        let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
-        let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
-        // Without a listener nobody reads them.
-        let observer = match &config.admin {
-            Some(_) => Some(metrics.observer(options.observer.clone())),
-            None => options.observer.clone(),
-        };
+        let observer = operation.observer(&config, options.observer.clone());
         let payments = Payments::new(
             loaded.facilitators.payment_methods.clone(),
             with_fault_points(ledger),
@@ -131,7 +125,7 @@ impl Host {
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
                 .with_observer(observer);
-        Ok(Self { config, options, loaded, payments, handler, tls, metrics, webhooks })
+        Ok(Self { config, options, loaded, payments, handler, tls, operation })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -155,7 +149,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, metrics, webhooks } = self;
+        let Self { config, options, loaded, payments, handler, tls, operation } = self;
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -171,13 +165,7 @@ impl Host {
             tasks.spawn(async move { facilitator.watch().await });
         }
         let catalog = Arc::clone(&loaded.catalog);
-        let view = HostView::new(config.clone(), catalog, Arc::clone(&payments), metrics, webhooks);
-        tasks.spawn(crate::operate::tell(Arc::clone(&view)));
-        if let Some(AdminOptions { listener, access }) = options.admin {
-            view.metrics.watch(&view);
-            tasks.spawn(Arc::clone(&view.metrics).follow(Arc::clone(payments.ledger())));
-            tasks.spawn(crate::operate::serve(listener, access, view));
-        }
+        operation.start(&mut tasks, config.clone(), catalog, Arc::clone(&payments), options.admin);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
@@ -247,6 +235,7 @@ fn load(
     options: &HostOptions,
     policies: PluginPolicies,
     facilitators: Facilitators,
+    paused: &Arc<PausedPlugins>,
 ) -> Result<Loaded, HostError> {
     facilitators.settle_for(&policies::receivers(&config.plugins, &facilitators.accepts));
     let state = &config.state.folder;
@@ -257,6 +246,7 @@ fn load(
         instances: config.plugins.max_instances,
         compiler: options.compiler.clone(),
         priority: options.priority,
+        paused: Arc::clone(paused),
         ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;

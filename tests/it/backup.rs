@@ -95,7 +95,10 @@ async fn what_was_bought_and_is_owed_survives_a_restore_and_nothing_is_charged_t
     lose_state(&host);
     let restored = good(&host, &["restore", "night.tar"]);
     assert!(restored.contains("a ledger of 2 payments") && restored.contains("ledger reconcile --since"), "{restored}");
-    assert!(good(&host, &["plugins"]).contains("echo.wasm"), "the builds that served are known before the start");
+    assert!(
+        good(&host, &["plugins", "--format", "table"]).contains("echo.wasm"),
+        "the builds that served are known before the start"
+    );
     host.restart(&[]).await;
 
     let runs = host.runs();

@@ -141,7 +141,7 @@ async fn a_plugin_describes_itself_by_its_configuration_and_refuses_one_that_it_
     assert!(host.log().contains("it refuses to be loaded: the moon is not full"), "{}", host.log());
     assert_eq!(most().await, "250000", "its former configuration stays");
     host.wait_for_log("it keeps the `config` that it has", 1).await;
-    let shown = String::from_utf8_lossy(&run(&host.path(""), &["plugins"]).stdout).into_owned();
+    let shown = String::from_utf8_lossy(&run(&host.path(""), &["plugins", "--format", "table"]).stdout).into_owned();
     let state = "serves with its former `config`; with the present one: it refuses to be loaded: the moon is not full";
     assert!(shown.contains(state), "{shown}");
     assert!(!takes_four_kibibytes(&host).await, "what others are given is used");

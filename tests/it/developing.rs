@@ -142,7 +142,7 @@ async fn dev_keeps_its_history_and_data_apart_from_those_of_serve() {
     dev.child.kill().expect("it runs");
     dev.child.wait().expect("it ends");
     std::fs::remove_file(dev.dir.path().join(".coinslot/dev.json")).expect("what an end by a signal removes");
-    let shown = run(dev.dir.path(), &["plugins"]);
+    let shown = run(dev.dir.path(), &["plugins", "--format", "table"]);
     let said = String::from_utf8_lossy(&shown.stdout);
     assert!(shown.status.success() && said.contains("echo.wasm"), "{said}");
     assert!(said.contains("no `coinslot dev` is running: this is what the last one wrote"), "{said}");
@@ -219,7 +219,7 @@ async fn what_plugins_share_is_no_plugin_and_a_helper_is_told_its_place() {
     assert!(log.contains("coinslot.toml of this folder is not read: add --config coinslot.toml"), "{log}");
     assert!(!log.contains("INFO active"), "dev has lines of its own: {log}");
     // A configuration that only grants something is no host's: `plugins` shows those of this `dev`.
-    let listed = run(dev.dir.path(), &["plugins"]);
+    let listed = run(dev.dir.path(), &["plugins", "--format", "table"]);
     let said = String::from_utf8_lossy(&listed.stdout);
     assert!(listed.status.success() && said.contains("shop.wasm"), "{said}{}", String::from_utf8_lossy(&listed.stderr));
 }

@@ -52,6 +52,7 @@ mod overrides;
 mod packing;
 mod pages;
 mod paid;
+mod pauses;
 mod proxies;
 mod quotes;
 mod released;

@@ -39,7 +39,9 @@ async fn a_rollback_says_that_a_refused_configuration_is_what_has_to_be_mended()
     let config = host.configuration();
     host.write_configuration(&config.replace("most = \"0.50\"", "refuse = \"the moon is not full\""));
     let begun = Instant::now();
-    while !text(&run(&host.path(""), &["plugins"]).stdout).contains("serves with its former `config`") {
+    while !text(&run(&host.path(""), &["plugins", "--format", "table"]).stdout)
+        .contains("serves with its former `config`")
+    {
         assert!(begun.elapsed() < Duration::from_secs(60), "{}", host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

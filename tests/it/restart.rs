@@ -34,8 +34,8 @@ fn sha256(bytes: &[u8]) -> String {
 /// The entry of a file in `coinslot plugins --json`.
 fn entry(host: &ServeHost, file: &str) -> Value {
     let shown = run(&host.path(""), &["plugins", "--json"]);
-    let all: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
-    all["files"][file].clone()
+    let records = serde_json::Deserializer::from_slice(&shown.stdout).into_iter::<Value>();
+    records.map(|record| record.expect("JSON")).find(|record| record["file"] == file).unwrap_or_default()
 }
 
 /// The file whose name came first took name, grants and routes of the other one at the next restart.

@@ -24,10 +24,17 @@ fn install(dir: &Path, bytes: &[u8]) {
     std::fs::rename(part, dir.join("plugins/shop.wasm")).expect("a rename");
 }
 
+/// The files of the plugin folder by name, as `coinslot plugins` prints them for programs.
 fn plugins(dir: &Path) -> Value {
     let shown = run(dir, &["plugins", "--json"]);
     assert!(shown.status.success(), "{}", String::from_utf8_lossy(&shown.stderr));
-    serde_json::from_slice(&shown.stdout).expect("JSON")
+    let records = serde_json::Deserializer::from_slice(&shown.stdout).into_iter::<Value>();
+    let named = records.map(|record| record.expect("JSON")).map(|record| (text(&record["file"]), record));
+    Value::Object(named.collect())
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
 }
 
 async fn becomes(served: &RunningCommand, path: &str, status: u16) {
@@ -45,8 +52,8 @@ async fn rollback_activates_the_previous_build() {
     let dir = folder(&facilitator.url(""));
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
-    let first = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&first["active"]["plugin"], &first["previous"]), (&json!("echo"), &Value::Null));
+    let first = plugins(dir.path())["shop.wasm"].clone();
+    assert_eq!((&first["active"]["name"], &first["previous"]), (&json!("echo"), &Value::Null));
     let nothing = run(dir.path(), &["plugins", "rollback", "shop"]);
     assert_eq!(nothing.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("there is no previous build"));
@@ -57,11 +64,11 @@ async fn rollback_activates_the_previous_build() {
     // A broken third build neither serves nor replaces the previous one.
     install(dir.path(), b"not a component");
     let start = Instant::now();
-    while plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+    while plugins(dir.path())["shop.wasm"]["failure"].is_null() {
         assert!(start.elapsed() < Duration::from_secs(90), "{}", served.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let shown = run(dir.path(), &["plugins"]);
+    let shown = run(dir.path(), &["plugins", "--format", "table"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     for part in ["shop.wasm", "status 1.0.0", "echo 1.0.0", "not loaded: it is not WebAssembly"] {
         assert!(shown.contains(part), "{part} is missing from:\n{shown}");
@@ -75,7 +82,7 @@ async fn rollback_activates_the_previous_build() {
         assert!(back.status.success() && said.contains(plugin) && said.contains("is active"), "{said}");
         becomes(&served, path, 200).await;
         becomes(&served, gone, 404).await;
-        assert!(plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null());
+        assert!(plugins(dir.path())["shop.wasm"]["failure"].is_null());
     }
     // A second rollback returns to the first build, and the history survives a restart.
     let forth = run(dir.path(), &["plugins", "rollback", "echo"]);
@@ -87,7 +94,7 @@ async fn rollback_activates_the_previous_build() {
     assert_eq!(said["active"], false, "no host is running");
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes(&served, "/echo", 200).await;
-    assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["previous"]["plugin"], "status");
+    assert_eq!(plugins(dir.path())["shop.wasm"]["previous"]["name"], "status");
 
     let unknown = run(dir.path(), &["plugins", "rollback", "shoe"]);
     assert_eq!(unknown.status.code(), Some(2));
@@ -98,7 +105,7 @@ async fn rollback_activates_the_previous_build() {
 async fn becomes_shown(dir: &Path, state: &str) -> String {
     let start = Instant::now();
     loop {
-        let shown = String::from_utf8_lossy(&run(dir, &["plugins"]).stdout).into_owned();
+        let shown = String::from_utf8_lossy(&run(dir, &["plugins", "--format", "table"]).stdout).into_owned();
         if shown.contains(state) {
             return shown;
         }
@@ -163,18 +170,18 @@ async fn a_build_that_the_running_host_refuses_is_taken_out_again() {
     assert!(said.contains(refused) && said.contains("the file is as it was before"), "{said}");
     assert_eq!(std::fs::read(dir.path().join("plugins/shop.wasm")).expect("a file"), component("status"));
     let start = Instant::now();
-    while !plugins(dir.path())["files"]["shop.wasm"]["failure"].is_null() {
+    while !plugins(dir.path())["shop.wasm"]["failure"].is_null() {
         assert!(start.elapsed() < Duration::from_secs(90), "{}", served.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(plugins(dir.path())["files"]["shop.wasm"]["active"]["plugin"], "status");
+    assert_eq!(plugins(dir.path())["shop.wasm"]["active"]["name"], "status");
     assert_eq!(reqwest::get(served.url("/status")).await.expect("an answer").status(), 200);
 }
 
 /// Waits until `coinslot plugins` lists a file, or no longer lists it.
 async fn becomes_listed(dir: &Path, file: &str, listed: bool) {
     let start = Instant::now();
-    while plugins(dir)["files"][file].is_null() == listed {
+    while plugins(dir)[file].is_null() == listed {
         assert!(start.elapsed() < Duration::from_secs(90), "{file}: {}", plugins(dir));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -199,7 +206,7 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     becomes(&served, "/echo", 200).await;
     std::fs::write(&bad, "not a component").expect("a file");
     becomes_listed(dir.path(), "bad.wasm", true).await;
-    assert!(plugins(dir.path())["files"]["bad.wasm"]["failure"].is_string());
+    assert!(plugins(dir.path())["bad.wasm"]["failure"].is_string());
     becomes_logged(&served, "not active file=bad.wasm").await;
     assert!(!served.log().contains("what served before"), "nothing served before: {}", served.log());
     std::fs::remove_file(&bad).expect("removed");
@@ -213,12 +220,12 @@ async fn a_file_that_is_removed_is_listed_no_longer_whether_it_served_or_not() {
     std::fs::remove_file(dir.path().join("plugins/shop.wasm")).expect("removed");
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     becomes_listed(dir.path(), "bad.wasm", false).await;
-    let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["active"], &shop["previous"]["plugin"]), (&Value::Null, &json!("echo")), "{shop}");
+    let shop = plugins(dir.path())["shop.wasm"].clone();
+    assert_eq!((&shop["active"], &shop["previous"]["name"]), (&Value::Null, &json!("echo")), "{shop}");
     install(dir.path(), &component("echo"));
     becomes(&served, "/echo", 200).await;
-    let shop = plugins(dir.path())["files"]["shop.wasm"].clone();
-    assert_eq!((&shop["active"]["plugin"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
+    let shop = plugins(dir.path())["shop.wasm"].clone();
+    assert_eq!((&shop["active"]["name"], &shop["previous"]), (&json!("echo"), &Value::Null), "{shop}");
 }
 
 /// Another build of a guest: a custom section at its end has no meaning.
@@ -250,7 +257,7 @@ async fn a_refusal_with_the_words_of_the_one_before_it_is_an_answer() {
     // The file holds another build than the one that is put back, and then the same.
     for present in [present, component("echo")] {
         install(dir.path(), &present);
-        let listed = || plugins(dir.path())["files"]["shop.wasm"]["failure"].to_string();
+        let listed = || plugins(dir.path())["shop.wasm"]["failure"].to_string();
         becomes_shown(dir.path(), reason).await;
         let back = run(dir.path(), &["plugins", "rollback", "shop"]);
         let said = String::from_utf8_lossy(&back.stderr).into_owned();

@@ -20,6 +20,7 @@ use super::{Contents, LEDGER, MANIFEST, SERVED, STORES, Trouble};
 use crate::catalog::HistoryFile;
 use crate::config::StateConfig;
 use crate::host::is_running;
+use crate::operate::Pauses;
 
 /// The most bytes of a manifest.
 const LARGEST_MANIFEST: u64 = 64 << 20;
@@ -148,7 +149,7 @@ fn is_known(path: &Path) -> bool {
         Some([LEDGER | MANIFEST]) => true,
         Some([STORES, store]) => store.ends_with(".db"),
         Some([SERVED, "components", component]) => component.ends_with(".wasm"),
-        Some([SERVED, file]) => *file == HistoryFile::NAME,
+        Some([SERVED, file]) => [HistoryFile::NAME, Pauses::FILE].contains(file),
         Some(_) | None => false,
     }
 }
@@ -224,8 +225,14 @@ mod tests {
 
     #[test]
     fn only_the_paths_of_a_backup_are_unpacked() {
-        let good =
-            ["ledger.db", "coinslot-backup.json", "keyvalue/a.db", "served/plugins.json", "served/components/a.wasm"];
+        let good = [
+            "ledger.db",
+            "coinslot-backup.json",
+            "keyvalue/a.db",
+            "served/plugins.json",
+            "served/paused.json",
+            "served/components/a.wasm",
+        ];
         for path in good {
             assert!(is_known(Path::new(path)), "{path}");
         }

@@ -18,6 +18,7 @@ use super::manifest::{Entry, FORMAT, Manifest};
 use super::{Contents, LEDGER, MANIFEST, SERVED, STORES, Trouble};
 use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::StateConfig;
+use crate::operate::Pauses;
 
 /// The archive holds paid answers and signed payments: it is its owner's alone.
 const MODE: u32 = 0o600;
@@ -125,6 +126,9 @@ impl<'d> Archive<'d> {
             self.add(&format!("{SERVED}/components/{sha256}.wasm"), component).map_err(&failed)?;
         }
         self.add(&format!("{SERVED}/{}", HistoryFile::NAME), &mut builds.history).map_err(&failed)?;
+        if let Some(mut paused) = builds.paused {
+            self.add(&format!("{SERVED}/{}", Pauses::FILE), &mut paused).map_err(&failed)?;
+        }
         Ok(builds.components.len())
     }
 
@@ -153,6 +157,8 @@ struct Builds {
     history: File,
     /// By their SHA-256.
     components: BTreeMap<String, File>,
+    /// The names of the plugins that are paused, if any was paused ever.
+    paused: Option<File>,
 }
 
 impl Builds {
@@ -173,7 +179,14 @@ impl Builds {
             let builds = file.files.values().flat_map(|entry| entry.active.iter().chain(&entry.previous));
             let open = |build: &KeptBuild| Ok((build.sha256.clone(), File::open(build.component(folder))?));
             match builds.map(open).collect::<io::Result<_>>() {
-                Ok(components) => return Ok(Some(Self { history, components })),
+                Ok(components) => {
+                    let paused = match File::open(folder.join(Pauses::FILE)) {
+                        Ok(paused) => Some(paused),
+                        Err(error) if error.kind() == ErrorKind::NotFound => None,
+                        Err(error) => return Err(error),
+                    };
+                    return Ok(Some(Self { history, components, paused }));
+                }
                 Err(error) if error.kind() == ErrorKind::NotFound && tries < TRIES => {}
                 Err(error) => return Err(error),
             }

@@ -2,7 +2,7 @@
 
 /// Precedes the reason of content that cannot become active although it is the build that serves: the configuration has
 /// changed, and the build keeps what it had.
-pub(super) const NOT_ANEW: &str = "under the present configuration: ";
+pub(crate) const NOT_ANEW: &str = "under the present configuration: ";
 
 /// The changes that a scan made and the files that it refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

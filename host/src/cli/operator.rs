@@ -1,8 +1,8 @@
 //! `coinslot status`, `payments`, `revenue`, `owed`, `webhooks` and `config`: questions to a running host, through its
 //! admin listener.
 
-mod client;
-mod records;
+pub(super) mod client;
+pub(super) mod records;
 mod status;
 
 use std::time::Duration;
@@ -191,7 +191,7 @@ async fn list<T: DeserializeOwned + serde::Serialize + Default + Table>(
 }
 
 /// Prints once, or again and again. On a terminal each print takes the place of the one before.
-async fn watch(
+pub(super) async fn watch(
     connection: &Connection,
     print: impl AsyncFn(&mut Output<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {

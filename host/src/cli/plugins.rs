@@ -1,18 +1,22 @@
-//! `coinslot plugins`: shows the active plugins, the reasons why others are not active, and rolls a plugin back.
+//! `coinslot plugins`: shows the active plugins and the reasons why others are not active; pauses, resumes and rolls
+//! back a plugin.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::{Args, Subcommand};
-use coinslot_x402::UnixTime;
-use comfy_table::{Table, presets};
 use serde_json::json;
 
+use super::operator::client::{AdminClient, Connection};
+use super::operator::{records, watch};
+use super::output::{Output, OutputFormat};
 use super::routes::changes;
-use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
-use crate::catalog::{HistoryEntry, HistoryFile, KeptBuild};
+use super::{Failure, dev_hosts, print};
+use crate::catalog::HistoryFile;
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
-use crate::operate::rollback::{RollbackError, RolledBack, roll_back};
+use crate::operate::pauses;
+use crate::operate::records::{BuildRecord, PauseReport, PluginChange, PluginRecord, RollbackReport};
+use crate::operate::rollback::{RollbackError, RollbackPlan, RolledBack, plan, roll_back};
 
 /// The state of `coinslot dev`, unless it keeps that in another directory.
 const DEV_STATE: &str = ".coinslot/dev";
@@ -20,136 +24,248 @@ const DEV_STATE: &str = ".coinslot/dev";
 /// Show which plugins are active, what they replaced, and why one is not; and which of their routes the
 /// configuration changes.
 ///
-/// Reads what the host wrote into its state directory, beside a running host or after it. Without a configuration it
-/// reads that of the `coinslot dev` which runs in this folder, or ran there last.
+/// Asks the admin listener of a running host. A host without one, or that does not run, is shown by what it wrote into
+/// its state directory. Without a configuration that is the state of the `coinslot dev` which runs in this folder, or
+/// ran there last.
 ///
-/// Ends with 0 if it has shown them, 1 if the state cannot be read, 2 for wrong usage or a wrong configuration.
+/// Ends with 0 if it has shown them, 1 if the listener cannot be asked or the state cannot be read, 2 for wrong usage
+/// or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub struct PluginsArgs {
     #[command(subcommand)]
-    pub command: Option<PluginsCommand>,
-    /// The configuration of the host.
-    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE", global = true)]
-    pub config: PathBuf,
-    /// Print JSON.
-    #[arg(long, global = true)]
-    pub json: bool,
+    command: Option<PluginsCommand>,
+    #[command(flatten)]
+    connection: Connection,
+    /// The same as `--format json`.
+    #[arg(long, global = true, conflicts_with = "format")]
+    json: bool,
 }
 
 #[derive(Clone, Debug, Subcommand)]
-pub enum PluginsCommand {
+enum PluginsCommand {
     /// Put the component that a file held before into the plugin folder again.
     ///
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
     /// host makes it active within a second; if it refuses it, the file is put back as it was. From a file that loads,
     /// doing it twice undoes it.
     ///
+    /// Works on the folders of the configuration; with --url, the host itself does it.
+    ///
     /// Ends with 0 if the build is in the folder, 1 if there is none to go back to or the host refuses it, 2 for wrong
     /// usage, a wrong configuration or an unknown name.
-    Rollback {
-        /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
-        name: String,
-    },
+    Rollback(ChangeArgs),
+    /// Stop asking a plugin, of a running host, until it is resumed; restarts of the host included.
+    ///
+    /// Its requests are answered with 503 and a Retry-After, and nothing is charged. Requests at work end. Answers that
+    /// were bought before can be fetched. Answers that are owed wait.
+    ///
+    /// Ends with 0 if the plugin is paused, 1 if the admin listener cannot be asked or its host cannot write that down, 2
+    /// for wrong usage or an unknown name.
+    Pause(ChangeArgs),
+    /// Ask a plugin again that is paused.
+    ///
+    /// Ends with 0 if the plugin is not paused, 1 if the admin listener cannot be asked or its host cannot write that
+    /// down, 2 for wrong usage or an unknown name.
+    Resume(ChangeArgs),
 }
 
-/// Prints the plugins, or rolls one back.
+#[derive(Args, Clone, Debug)]
+struct ChangeArgs {
+    /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
+    name: String,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+impl PluginsArgs {
+    fn format(&self) -> OutputFormat {
+        if self.json { OutputFormat::Json } else { self.connection.format() }
+    }
+
+    /// True if a change is reported as a document: only where that is asked for.
+    fn wants_document(&self) -> bool {
+        self.json || self.connection.wants_document()
+    }
+}
+
+/// Prints the plugins, or changes one.
 pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
-    let Some(PluginsCommand::Rollback { name }) = &args.command else { return list(&args) };
-    if !args.config.exists() && dev_hosts::is_running_here() {
+    match &args.command {
+        None => list(&args).await,
+        Some(PluginsCommand::Rollback(change)) => rollback(&args, change).await,
+        Some(PluginsCommand::Pause(change)) => set_paused(&args, change, "pause").await,
+        Some(PluginsCommand::Resume(change)) => set_paused(&args, change, "resume").await,
+    }
+}
+
+/// Prints the plugins of the host, or of `coinslot dev` in this folder.
+async fn list(args: &PluginsArgs) -> Result<(), Failure> {
+    let format = args.format();
+    let Some(client) = listener(args)? else { return watch(&args.connection, async |out| show_state(args, out)).await };
+    watch(&args.connection, async |out| {
+        let found: Vec<PluginRecord> = client.get("/api/v1/plugins", &[]).await?;
+        show(out, format, &found)
+    })
+    .await
+}
+
+/// The listener to ask: the one that is named, or that of the configuration if its host runs.
+fn listener(args: &PluginsArgs) -> Result<Option<AdminClient>, Failure> {
+    let connection = &args.connection;
+    if connection.url.is_none() {
+        let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
+        if dev_hosts::is_meant(&connection.config, &dev, StateConfig::history) {
+            return Ok(None);
+        }
+        // A configuration with a mistake elsewhere shows its state all the same.
+        let Ok(config) = Config::read(&connection.config) else { return Ok(None) };
+        if config.admin.is_none() || !is_running(&config.state) {
+            return Ok(None);
+        }
+    }
+    AdminClient::of(connection).map(Some)
+}
+
+/// Prints what the host, or `coinslot dev` in this folder, wrote last.
+fn show_state(args: &PluginsArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (format, config) = (args.format(), &args.connection.config);
+    let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() };
+    if dev_hosts::is_meant(config, &dev.history(), StateConfig::history) {
+        show(out, format, &read(&dev)?)?;
+        if dev_hosts::is_running_here() {
+            return Ok(());
+        }
+        return out.note(format, "no `coinslot dev` is running: this is what the last one wrote");
+    }
+    let state = Config::read_state(config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    show(out, format, &read(&state)?)?;
+    if is_running(&state) {
+        return Ok(());
+    }
+    out.note(format, "no host is running: this is what the last one wrote")
+}
+
+/// The plugins as a host has written them down.
+fn read(state: &StateConfig) -> Result<Vec<PluginRecord>, Failure> {
+    let failed = |path: &Path, error: std::io::Error| Failure::new(format!("{}: {error}", path.display()));
+    let history = HistoryFile::read(&state.history()).map_err(|error| failed(&state.history(), error))?;
+    let paused = pauses::read(&state.paused()).map_err(|error| failed(&state.paused(), error))?;
+    let records = history.files.iter().map(|(file, entry)| {
+        let mut record = PluginRecord::kept(file, entry);
+        record.note_pause(|plugin| paused.contains(plugin));
+        record
+    });
+    Ok(records.collect())
+}
+
+fn show(out: &mut Output<'_>, format: OutputFormat, found: &[PluginRecord]) -> Result<(), Failure> {
+    records::write(out, format, found, "no plugins")?;
+    if format != OutputFormat::Table {
+        return Ok(());
+    }
+    // A cell has the beginning of a reason.
+    for (file, reason) in found.iter().filter_map(|record| Some((&record.file, record.failure.as_ref()?))) {
+        out.line(&format!("\n{file}: {reason}"))?;
+    }
+    let active = found.iter().filter_map(|record| Some((record, record.active.as_ref()?)));
+    let changed = active.flat_map(|(record, build)| record.changes.iter().map(|change| (&*build.name, change)));
+    changes(changed).map_or(Ok(()), |changes| out.line(&format!("\n{changes}")))?;
+    out.flush()
+}
+
+impl records::Table for PluginRecord {
+    const HEADINGS: &'static [&'static str] = &["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"];
+
+    fn cells(&self) -> Vec<String> {
+        let name_of = |build: &BuildRecord| format!("{} {}", build.name, build.version);
+        let active = self.active.as_ref();
+        vec![
+            self.file.clone(),
+            active.map(name_of).unwrap_or_default(),
+            active.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
+            active.and_then(|build| build.since.clone()).unwrap_or_default(),
+            self.previous.as_ref().map(name_of).unwrap_or_default(),
+            state(self),
+        ]
+    }
+}
+
+/// Says whether a build of a file serves, and why the file's present content does not.
+fn state(record: &PluginRecord) -> String {
+    let serves = match (&record.failure, &record.active) {
+        (Some(reason), Some(build)) => match record.refused_configuration() {
+            Some(reason) => {
+                format!("{} serves with its former `config`; with the present one: {reason}", build.version)
+            }
+            None => format!("{} serves; the file is not loaded: {reason}", build.version),
+        },
+        (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
+        (None, Some(_)) => record.health().to_owned(),
+        (None, None) => "removed".to_owned(),
+    };
+    if record.paused && record.failure.is_some() { format!("paused; {serves}") } else { serves }
+}
+
+async fn rollback(args: &PluginsArgs, change: &ChangeArgs) -> Result<(), Failure> {
+    let report = match args.connection.url {
+        Some(_) => change_by_listener(&args.connection, change, "rollback").await?,
+        None => roll_back_here(&args.connection.config, change).await?,
+    };
+    if args.wants_document() {
+        return print::document(json!(report));
+    }
+    let RollbackReport { file, plugin, version, sha256, active, applied } = report;
+    let short: String = sha256.chars().take(12).collect();
+    let end = match (applied, active) {
+        (false, _) => "would be put into the folder: nothing is changed",
+        (true, true) => "is active",
+        (true, false) => "is in the folder; no running host has taken it yet",
+    };
+    print::line(format_args!("{file}: {plugin} {version} ({short}) {end}"))
+}
+
+/// Rolls back in the folders of a configuration.
+async fn roll_back_here(config: &Path, change: &ChangeArgs) -> Result<RollbackReport, Failure> {
+    if !config.exists() && dev_hosts::is_running_here() {
         return Err(Failure::usage(
             "`coinslot dev` runs in this folder, and builds its plugins from their sources: change those instead. A host \
              with a configuration rolls back",
         ));
     }
-    let config = Config::read(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    rollback(&config, name, args.json).await
-}
-
-/// Prints the plugins of the host, or of `coinslot dev` in this folder.
-fn list(args: &PluginsArgs) -> Result<(), Failure> {
-    let dev = StateConfig { folder: DEV_STATE.into(), ..StateConfig::default() }.history();
-    if dev_hosts::is_meant(&args.config, &dev, StateConfig::history) {
-        show(&read(&dev)?, args.json)?;
-        if args.json || dev_hosts::is_running_here() {
-            return Ok(());
-        }
-        return print::line("no `coinslot dev` is running: this is what the last one wrote");
-    }
-    let state = Config::read_state(&args.config).map_err(|problems| Failure::usage(problems.to_string()))?;
-    show(&read(&state.history())?, args.json)?;
-    if args.json || is_running(&state) {
-        return Ok(());
-    }
-    print::line("no host is running: this is what the last one wrote")
-}
-
-fn read(dir: &Path) -> Result<HistoryFile, Failure> {
-    HistoryFile::read(dir).map_err(|error| Failure::new(format!("{}: {error}", dir.display())))
-}
-
-fn show(history: &HistoryFile, as_json: bool) -> Result<(), Failure> {
-    if as_json {
-        let files: serde_json::Map<_, _> =
-            history.files.iter().map(|(file, entry)| (file.clone(), document(entry))).collect();
-        return print::document(json!({ "files": files }));
-    }
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"]);
-    for (file, entry) in &history.files {
-        let (serving, previous) = (entry.serving(), previous(entry));
-        table.add_row([
-            file.clone(),
-            serving.map(name_of).unwrap_or_default(),
-            serving.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
-            serving.map(|build| crate::operate::time::shown(UnixTime(build.since))).unwrap_or_default(),
-            previous.map(name_of).unwrap_or_default(),
-            state(entry),
-        ]);
-    }
-    print::line(table)?;
-    let serving = history.files.values().filter_map(HistoryEntry::serving);
-    let changed = serving.flat_map(|build| build.changes.iter().map(|change| (&*build.plugin, change)));
-    changes(changed).map_or(Ok(()), |changes| print::line(format_args!("\n{changes}")))
-}
-
-/// A file as programs read it.
-fn document(entry: &HistoryEntry) -> serde_json::Value {
-    let HistoryEntry { failure, gone_since, .. } = entry;
-    json!({ "active": entry.serving(), "previous": previous(entry), "failure": failure, "goneSince": gone_since })
-}
-
-/// The build before the one that serves. Of a file that does not serve it is the one to which a rollback leads.
-fn previous(entry: &HistoryEntry) -> Option<&KeptBuild> {
-    if entry.serving().is_some() { entry.previous.as_ref() } else { entry.rollback_target() }
-}
-
-/// The plugin and its version.
-fn name_of(build: &KeptBuild) -> String {
-    format!("{} {}", build.plugin, build.version)
-}
-
-/// Says whether a build of a file serves, and why the file's present content does not.
-fn state(entry: &HistoryEntry) -> String {
-    if let Some((build, reason)) = entry.refused_configuration() {
-        return format!("{} serves with its former `config`; with the present one: {reason}", build.version);
-    }
-    match (&entry.failure, entry.serving()) {
-        (Some(reason), Some(build)) => format!("{} serves; the file is not loaded: {reason}", build.version),
-        (Some(reason), None) => format!("nothing serves; the file is not loaded: {reason}"),
-        (None, Some(_)) => "active".to_owned(),
-        (None, None) => "removed".to_owned(),
-    }
-}
-
-async fn rollback(config: &Config, name: &str, as_json: bool) -> Result<(), Failure> {
-    let RolledBack { file, build, is_active } = roll_back(config, name).await.map_err(|error| match error {
+    let config = Config::read(config).map_err(|problems| Failure::usage(problems.to_string()))?;
+    let failed = |error: RollbackError| match error {
         RollbackError::Unknown { .. } => Failure::usage(error.to_string()),
         error => Failure::new(error.to_string()),
-    })?;
-    if as_json {
-        return print::document(json!({ "file": file, "sha256": build.sha256, "active": is_active }));
+    };
+    let plan = plan(&config, &change.name).map_err(failed)?;
+    if change.dry_run {
+        let RollbackPlan { file, build, .. } = plan;
+        return Ok(RollbackReport::new(RolledBack { file, build, is_active: false }, false));
     }
-    let short: String = build.sha256.chars().take(12).collect();
-    let end = if is_active { "active" } else { "in the folder; no running host has taken it yet" };
-    print::line(format_args!("{file}: {} {} ({short}) is {end}", build.plugin, build.version))
+    Ok(RollbackReport::new(roll_back(&config, plan).await.map_err(failed)?, true))
+}
+
+async fn set_paused(args: &PluginsArgs, change: &ChangeArgs, verb: &str) -> Result<(), Failure> {
+    let report: PauseReport = change_by_listener(&args.connection, change, verb).await?;
+    if args.wants_document() {
+        return print::document(json!(report));
+    }
+    let PauseReport { plugin, paused, changed, applied } = report;
+    let state = if paused { "paused" } else { "not paused" };
+    print::line(match (applied, changed) {
+        (true, true) if paused => format!("{plugin} is paused: its requests are answered with 503, and cost nothing"),
+        (true, true) => format!("{plugin} is asked again"),
+        (false, true) => format!("{plugin} would be {state}: nothing is changed"),
+        (_, false) => format!("{plugin} is {state} already"),
+    })
+}
+
+async fn change_by_listener<T: serde::de::DeserializeOwned>(
+    connection: &Connection,
+    change: &ChangeArgs,
+    verb: &str,
+) -> Result<T, Failure> {
+    let asked = PluginChange { plugin: change.name.clone(), dry_run: change.dry_run };
+    AdminClient::of(connection)?.change(&format!("/api/v1/plugins/{verb}"), &asked).await
 }

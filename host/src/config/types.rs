@@ -313,4 +313,9 @@ impl StateConfig {
     pub fn history(&self) -> PathBuf {
         self.folder.join("served")
     }
+
+    /// The file with the names of the plugins that are paused, beside the builds: a backup takes both.
+    pub fn paused(&self) -> PathBuf {
+        self.history().join(crate::operate::Pauses::FILE)
+    }
 }

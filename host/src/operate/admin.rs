@@ -16,6 +16,7 @@ use super::access::{AdminAccess, with_scheme};
 use super::api;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
+use super::pauses::Pauses;
 use super::samples::Samples;
 use super::units::Units;
 use super::webhooks::Webhook;
@@ -34,6 +35,7 @@ pub struct HostView {
     pub metrics: Arc<Metrics>,
     /// The addresses that are told what happens.
     pub webhooks: Vec<Arc<Webhook>>,
+    pub(super) pauses: Pauses,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -41,15 +43,16 @@ pub struct HostView {
 
 impl HostView {
     /// A host that starts now.
-    pub fn new(
+    pub(crate) fn new(
         config: Config,
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
         metrics: Arc<Metrics>,
         webhooks: Vec<Arc<Webhook>>,
+        pauses: Pauses,
     ) -> Arc<Self> {
         let (samples, money) = (Arc::default(), MoneyCache::default());
-        Arc::new(Self { started: payments.now(), config, catalog, payments, metrics, webhooks, samples, money })
+        Arc::new(Self { started: payments.now(), config, catalog, payments, metrics, webhooks, pauses, samples, money })
     }
 
     /// The units of the amounts in its ledger.

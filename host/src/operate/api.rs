@@ -1,6 +1,7 @@
 //! The JSON API of the admin listener, version 1. Its description in OpenAPI is made from the handlers.
 
 pub(super) mod chain;
+pub(super) mod changes;
 pub(super) mod config;
 mod error;
 mod metrics;
@@ -33,6 +34,9 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
     OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(plugins::plugins))
+        .routes(routes!(changes::pause))
+        .routes(routes!(changes::resume))
+        .routes(routes!(changes::rollback))
         .routes(routes!(payments::payments))
         .routes(routes!(payments::payment))
         .routes(routes!(payments::revenue))

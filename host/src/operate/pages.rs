@@ -14,6 +14,7 @@ mod money;
 mod now;
 mod payment;
 mod payments;
+mod plugin_changes;
 mod plugins;
 mod trouble;
 mod write;
@@ -50,7 +51,9 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/payments/{id}", get(payment::page))
         .route("/money", get(money::page))
         .route("/plugins", get(plugins::page))
-        .route("/plugins/{file}/rollback", post(plugins::roll_back))
+        .route("/plugins/{file}/rollback", post(plugin_changes::roll_back))
+        .route("/plugins/{file}/pause", post(plugin_changes::pause_it))
+        .route("/plugins/{file}/resume", post(plugin_changes::resume_it))
         .route("/chain", get(chain::page))
         .route("/config", get(config::page))
         .route("/logout", post(login::sign_out))

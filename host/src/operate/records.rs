@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
+pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 use super::time;
 use super::units::Units;
 

@@ -39,42 +39,57 @@ pub(crate) enum RollbackError {
     Refused { file: String, plugin: String, version: String, reason: String },
 }
 
-/// Rolls a plugin back. It is named by its file, with or without `.wasm`, or by its name.
-pub(crate) async fn roll_back(config: &Config, name: &str) -> Result<RolledBack, RollbackError> {
+/// A rollback that nothing speaks against.
+#[derive(Clone, Debug)]
+pub(crate) struct RollbackPlan {
+    pub(crate) file: String,
+    /// The build that the file is to hold again.
+    pub(crate) build: KeptBuild,
+    entry: HistoryEntry,
+}
+
+/// Plans the rollback of a plugin. It is named by its file, with or without `.wasm`, or by its name. Nothing is changed.
+pub(crate) fn plan(config: &Config, name: &str) -> Result<RollbackPlan, RollbackError> {
     let dir = config.state.history();
     let history = HistoryFile::read(&dir).map_err(|source| RollbackError::History { path: dir.clone(), source })?;
     let (file, entry) = history.find(name).ok_or_else(|| {
         let known: Vec<&str> = history.files.keys().map(String::as_str).collect();
         RollbackError::Unknown { name: name.to_owned(), known: known.join(", ") }
     })?;
-    let file = file.to_owned();
-    let Some(previous) = entry.rollback_target() else {
-        return Err(RollbackError::NoBuild { file, instead: instead(entry) });
+    let (file, entry) = (file.to_owned(), entry.clone());
+    let Some(build) = entry.rollback_target().cloned() else {
+        return Err(RollbackError::NoBuild { file, instead: instead(&entry) });
     };
-    if let Some(own) = config.plugins.by_name.get(&previous.plugin)
-        && let Err(misfit) = own.pins.check_component(&file, &previous.sha256)
+    if let Some(own) = config.plugins.by_name.get(&build.plugin)
+        && let Err(misfit) = own.pins.check_component(&file, &build.sha256)
     {
-        return Err(RollbackError::Pinned { file, plugin: previous.plugin.clone(), misfit: misfit.to_string() });
+        return Err(RollbackError::Pinned { file, plugin: build.plugin, misfit: misfit.to_string() });
     }
-    let target = config.plugins.folder.join(&file);
-    if target.is_symlink() {
+    if config.plugins.folder.join(&file).is_symlink() {
         return Err(RollbackError::Link { file });
     }
+    Ok(RollbackPlan { file, build, entry })
+}
+
+/// Rolls a plugin back.
+pub(crate) async fn roll_back(config: &Config, plan: RollbackPlan) -> Result<RolledBack, RollbackError> {
+    let RollbackPlan { file, build, entry } = plan;
+    let (dir, target) = (config.state.history(), config.plugins.folder.join(&file));
     let present = present(&target)?;
-    previous.restore(&dir, &target)?;
-    let is_active = match taken(&dir, &file, previous, entry).await {
+    build.restore(&dir, &target)?;
+    let is_active = match taken(&dir, &file, &build, &entry).await {
         Taken::Active => true,
         Taken::Refused(reason) => {
             match &present {
                 Some(bytes) => put_component(bytes, &target)?,
                 None => std::fs::remove_file(&target)?,
             }
-            let (plugin, version) = (previous.plugin.clone(), previous.version.clone());
+            let KeptBuild { plugin, version, .. } = build;
             return Err(RollbackError::Refused { file, plugin, version, reason });
         }
         Taken::NotYet => false,
     };
-    Ok(RolledBack { file, build: previous.clone(), is_active })
+    Ok(RolledBack { file, build, is_active })
 }
 
 /// The remedy for a file that has no build to go back to, behind the words that say so.

@@ -144,7 +144,7 @@ impl From<UnreadAnswer> for OwedFailure {
 impl OwedFailure {
     /// True if the plugin ran: a run that did not begin does not count as a failed try.
     pub(super) fn counts_as_try(&self) -> bool {
-        !matches!(self, Self::NotBegun | Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy))
+        !matches!(self, Self::NotBegun | Self::Fault(Fault::CircuitOpen { .. } | Fault::Busy | Fault::Paused))
     }
 }
 
@@ -160,7 +160,7 @@ impl std::fmt::Display for OwedFailure {
     }
 }
 
-/// Refuses to sell the answer of a plugin whose circuit of paid calls is open, or whose instances are all in use for
+/// Refuses to sell the answer of a plugin that is paused, whose circuit of paid calls is open, or whose instances are all in use for
 /// longer than a request waits for one: no money is asked for, and none is taken, for a 503.
 pub(super) fn check_plugin(plugin: &Plugin) -> Result<(), Problem> {
     check_closed(plugin.paid_circuit())?;
@@ -177,5 +177,6 @@ fn check_closed(circuit: Circuit) -> Result<(), Problem> {
     match circuit {
         Circuit::Closed => Ok(()),
         Circuit::Open { retry } => Err(Problem::Plugin(Fault::CircuitOpen { retry })),
+        Circuit::Paused => Err(Problem::Plugin(Fault::Paused)),
     }
 }

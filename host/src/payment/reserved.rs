@@ -158,7 +158,7 @@ async fn run(
 /// The failure of the plugin, if that is the problem: not a refusal of the request, nor a want of room.
 fn failure(problem: &Problem) -> Option<String> {
     if let Some(fault) = problem.fault() {
-        let has_run = !matches!(fault, Fault::Busy | Fault::CircuitOpen { .. });
+        let has_run = !matches!(fault, Fault::Busy | Fault::CircuitOpen { .. } | Fault::Paused);
         return has_run.then(|| fault.to_string());
     }
     if let Problem::Misbehaved(what) = problem {

@@ -144,6 +144,7 @@ impl StreamedAnswer {
             | Fault::SlowRequest
             | Fault::RequestEndedEarly(_)
             | Fault::RequestTooLarge(_)
+            | Fault::Paused
             | Fault::CircuitOpen { .. } => StreamOutcome::Broken(fault.to_string()),
         }
     }

@@ -15,6 +15,9 @@ pub(super) const RETRY_SECONDS: u64 = 2;
 /// The pause while the operator has to act first, as by funding a wallet, in seconds.
 pub(super) const FUNDING_SECONDS: u64 = 30;
 
+/// The pause before a client should ask a plugin again that its operator has paused, in seconds.
+pub(super) const PAUSE_SECONDS: u64 = 60;
+
 /// One error as clients see it.
 pub(super) struct ErrorRow {
     pub(super) status: StatusCode,

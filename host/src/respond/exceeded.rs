@@ -27,6 +27,7 @@ pub(super) fn exceeded(fault: &Fault, limits: &Limits) -> Option<String> {
         Fault::Trap(_)
         | Fault::SlowQuote(_)
         | Fault::HostMemory
+        | Fault::Paused
         | Fault::NoResponse(_)
         | Fault::RequestEndedEarly(_) => return None,
     };

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
-use super::error::{RETRY_SECONDS, error, retry_after};
+use super::error::{PAUSE_SECONDS, RETRY_SECONDS, error, retry_after};
 use super::event_stream::{self, PingedStream};
 use super::exceeded::exceeded;
 use super::headers::{Clean, RouteKind, clean, private};
@@ -112,7 +112,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     match fault {
         // The circuit's opening, and the want of instances, were logged as warnings; a line for each request meanwhile
         // would fill the log.
-        Fault::CircuitOpen { .. } | Fault::Busy => tracing::debug!(%fault, "a plugin was not called"),
+        Fault::CircuitOpen { .. } | Fault::Busy | Fault::Paused => tracing::debug!(%fault, "a plugin was not called"),
         // Any client can send such bodies without a payment, and as many lines.
         Fault::RequestTooLarge(_) => tracing::debug!(%fault, "a request's body was too large"),
         Fault::Trap(_)
@@ -161,6 +161,10 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         Fault::CircuitOpen { retry } => {
             let what = "the endpoint failed repeatedly and is not called for now: try again later";
             retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "plugin_unhealthy", what), retry.as_secs() + 1)
+        }
+        Fault::Paused => {
+            let what = "the endpoint is paused by its operator: try again later";
+            retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "plugin_paused", what), PAUSE_SECONDS)
         }
     }
 }

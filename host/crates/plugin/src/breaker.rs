@@ -16,6 +16,7 @@ use coinslot_base::breaker::{Breaker, BreakerOpen, BreakerSettings};
 use self::paid::PaidCircuit;
 pub(crate) use self::paid::payer_key;
 use crate::fault::{Circuit, Fault};
+use crate::pause::PauseFlag;
 
 pub use self::permit::CircuitPermit;
 
@@ -35,39 +36,43 @@ const TRIAL_PATIENCE: Duration = Duration::from_secs(10);
 ///   failures in a circuit of quotes alone. So quotes count for no circuit. They run while the circuit of paid calls is
 ///   closed, because they price paid calls. A plugin whose every quote fails sells nothing, because no price is made,
 ///   and its quotes are bounded by their CPU time, their wall time and their part of the plugin's instances.
+///
+/// A plugin that its operator has paused answers no calls: both circuits say so, whatever they counted.
 #[derive(Debug)]
 pub(crate) struct Circuits {
     unpaid: Arc<Breaker>,
     paid: Arc<PaidCircuit>,
+    paused: PauseFlag,
 }
 
 impl Circuits {
     /// Closed circuits of the plugin of this name.
-    pub(crate) fn new(plugin: &Arc<str>, settings: BreakerSettings) -> Arc<Self> {
+    pub(crate) fn new(plugin: &Arc<str>, settings: BreakerSettings, paused: PauseFlag) -> Arc<Self> {
         let unpaid = Breaker::new(Arc::clone(plugin), settings);
-        Arc::new(Self { unpaid, paid: PaidCircuit::new(plugin, settings) })
+        Arc::new(Self { unpaid, paid: PaidCircuit::new(plugin, settings), paused })
     }
 
     /// The state of the circuit of unpaid calls.
     pub(crate) fn unpaid(&self) -> Circuit {
-        state(&self.unpaid)
+        self.unless_paused(|| state(&self.unpaid))
     }
 
     /// The state of the circuit of paid calls.
     pub(crate) fn paid(&self) -> Circuit {
-        state(self.paid.all_payers())
+        self.unless_paused(|| state(self.paid.all_payers()))
     }
 
     /// The state of the circuits that a paid call of this payer meets.
     pub(crate) fn of_payer(&self, payer: &str) -> Circuit {
-        match self.paid.of_payer(payer) {
+        self.unless_paused(|| match self.paid.of_payer(payer) {
             Some(own) if state(&own) != Circuit::Closed => state(&own),
             Some(_) | None => self.paid(),
-        }
+        })
     }
 
     /// Takes a permit for a call of this payer, or for an unpaid one.
     pub(crate) fn admit(&self, payer: Option<&str>) -> Result<CircuitPermit, Fault> {
+        self.check_pause()?;
         match payer {
             Some(payer) => Ok(self.paid.admit(payer)?),
             None => Ok(CircuitPermit::unpaid(self.unpaid.admit()?)),
@@ -76,7 +81,16 @@ impl Circuits {
 
     /// Takes a permit for a paid run that has failed before and is repeated.
     pub(crate) fn admit_repeated(&self, payer: &str) -> Result<CircuitPermit, Fault> {
+        self.check_pause()?;
         Ok(self.paid.admit_repeated(payer)?)
+    }
+
+    fn unless_paused(&self, state: impl FnOnce() -> Circuit) -> Circuit {
+        if self.paused.is_set() { Circuit::Paused } else { state() }
+    }
+
+    fn check_pause(&self) -> Result<(), Fault> {
+        if self.paused.is_set() { Err(Fault::Paused) } else { Ok(()) }
     }
 }
 
@@ -113,6 +127,7 @@ fn counts(fault: &Fault) -> bool {
         | Fault::RequestTooLarge(_)
         | Fault::Unread
         | Fault::Busy
+        | Fault::Paused
         | Fault::CircuitOpen { .. } => false,
     }
 }

@@ -60,6 +60,9 @@ pub enum Fault {
     /// The plugin failed repeatedly, and its circuit is open for this long.
     #[error("the plugin failed repeatedly and its circuit is open")]
     CircuitOpen { retry: Duration },
+    /// The operator has paused the plugin.
+    #[error("the plugin is paused")]
+    Paused,
 }
 
 impl Fault {
@@ -79,6 +82,8 @@ pub enum Circuit {
     Closed,
     /// Requests are refused for this long, or until the trial request that runs has ended.
     Open { retry: Duration },
+    /// Requests are refused until the operator resumes the plugin.
+    Paused,
 }
 
 /// The reason why a component cannot be loaded. The sentence says what to do; it is for operators and authors.

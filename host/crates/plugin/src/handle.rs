@@ -71,7 +71,7 @@ impl Plugin {
         let (limits, capabilities) = resolve(&resources, &info.name, &linked, policies)?;
         description.check_memory(limits.memory)?;
         let plugin: Arc<str> = info.name.as_str().into();
-        let circuits = Circuits::new(&plugin, limits.breaker);
+        let circuits = Circuits::new(&plugin, limits.breaker, resources.paused.flag(&plugin));
         let terms = LimitTerms {
             plugin: Arc::clone(&plugin),
             most: limits.instances,
@@ -112,7 +112,7 @@ impl Plugin {
         let circuits = if limits.breaker == spec.limits.breaker {
             Arc::clone(&old.circuits)
         } else {
-            Circuits::new(&spec.plugin, limits.breaker)
+            Circuits::new(&spec.plugin, limits.breaker, old.resources.paused.flag(&spec.plugin))
         };
         let (plugin, component) = (Arc::clone(&spec.plugin), Arc::clone(&spec.component));
         let instances = instances(&old.resources, old.wasi, plugin, component, limits, capabilities, permits);
@@ -160,6 +160,11 @@ impl Plugin {
         &self.loaded.instances.spec.limits
     }
 
+    /// What the operator has granted it, a line for each, without the values of secrets and of its configuration.
+    pub fn grants(&self) -> &[String] {
+        &self.loaded.instances.spec.capabilities.shown
+    }
+
     /// Reads the use of the plugin now, of all its builds together, and the processor time that this build has used.
     pub fn usage(&self) -> PluginUsage {
         let spec = &self.loaded.instances.spec;
@@ -200,14 +205,14 @@ impl Plugin {
     }
 
     /// Takes a permit of the circuits for a call of this payer, whose payment is verified, before anything is taken for
-    /// the request. Fails with [`Fault::CircuitOpen`].
+    /// the request. Fails with [`Fault::CircuitOpen`] or [`Fault::Paused`].
     pub fn admit(&self, payer: &str) -> Result<CircuitPermit, Fault> {
         self.loaded.circuits.admit(Some(payer))
     }
 
     /// Takes a permit for a paid run that has failed before and is repeated: its failure does not count, and it is the
     /// trial of an open circuit only if no other run has been for a while after the pause. Fails with
-    /// [`Fault::CircuitOpen`].
+    /// [`Fault::CircuitOpen`] or [`Fault::Paused`].
     pub fn admit_repeated(&self, payer: &str) -> Result<CircuitPermit, Fault> {
         self.loaded.circuits.admit_repeated(payer)
     }

@@ -35,6 +35,7 @@ mod invoke;
 mod limits;
 mod load;
 mod package;
+mod pause;
 mod permit;
 mod runtime;
 mod status;
@@ -63,6 +64,7 @@ pub use self::load::{
     summary_problem,
 };
 pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};
+pub use self::pause::PausedPlugins;
 pub use self::permit::{Client, Permit};
 pub use self::runtime::{Runtime, RuntimeConfig};
 pub use self::status::Verdict;

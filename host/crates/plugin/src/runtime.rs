@@ -16,6 +16,7 @@ use crate::instance::engine::{Wasi, fingerprint};
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
 use crate::load::{self, CompilePriority, ComponentCache};
+use crate::pause::PausedPlugins;
 
 /// The set-up of a [`Runtime`].
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct RuntimeConfig {
     pub priority: CompilePriority,
     /// Tells the header fields that only the host may write. Guests see none of them in a client's request.
     pub is_host_only: HostOnly,
+    /// The plugins that are paused.
+    pub paused: Arc<PausedPlugins>,
 }
 
 impl RuntimeConfig {
@@ -55,6 +58,7 @@ impl RuntimeConfig {
             compiler: None,
             priority: CompilePriority::default(),
             is_host_only,
+            paused: Arc::default(),
         }
     }
 }
@@ -80,10 +84,10 @@ impl Runtime {
     }
 
     pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
-        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, priority, is_host_only } =
+        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, priority, is_host_only, paused } =
             config;
         let components = ComponentCache::open(&artifacts, &functions, compiler, priority)?;
-        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only)?;
+        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only, paused)?;
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }
 

@@ -75,7 +75,8 @@ pub(super) fn may_roll_back(file: &TrackedFile) -> bool {
 
 /// True if the circuit by which the active build is judged is open and the operator lets it be rolled back.
 pub(super) fn is_failing(file: &TrackedFile) -> bool {
-    may_roll_back(file) && file.active.as_ref().is_some_and(|active| active.plugin.circuit() != Circuit::Closed)
+    may_roll_back(file)
+        && file.active.as_ref().is_some_and(|active| matches!(active.plugin.circuit(), Circuit::Open { .. }))
 }
 
 /// The failing build, which is the active one, and the build to go back to. None if the failing build is too old, or if

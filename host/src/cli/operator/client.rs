@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
@@ -20,27 +21,32 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The listener that is asked, and how the answer is printed.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Connection {
+pub(in crate::cli) struct Connection {
     /// The configuration of the host, whose `[admin]` names the listener and the token.
-    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE", conflicts_with = "url")]
-    config: PathBuf,
+    #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE", conflicts_with = "url", global = true)]
+    pub(in crate::cli) config: PathBuf,
     /// The admin listener itself, such as `https://ops.internal:8405`. The token is in COINSLOT_ADMIN_TOKEN.
-    #[arg(long)]
-    url: Option<Url>,
-    #[arg(long, env = "COINSLOT_ADMIN_TOKEN", hide = true, hide_env_values = true)]
+    #[arg(long, global = true)]
+    pub(in crate::cli) url: Option<Url>,
+    #[arg(long, env = "COINSLOT_ADMIN_TOKEN", hide = true, hide_env_values = true, global = true)]
     token: Option<String>,
     /// `table`, `json` (a line for each) or `csv`. A table on a terminal, JSON elsewhere.
-    #[arg(long)]
+    #[arg(long, global = true)]
     format: Option<OutputFormat>,
     /// Print again after so many seconds, until it is interrupted.
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2")]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "2", global = true)]
     watch: Option<u32>,
 }
 
 impl Connection {
-    pub(super) fn format(&self) -> OutputFormat {
+    pub(in crate::cli) fn format(&self) -> OutputFormat {
         let by_terminal = || if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
         self.format.unwrap_or_else(by_terminal)
+    }
+
+    /// True if a change is to be reported as a document.
+    pub(in crate::cli) fn wants_document(&self) -> bool {
+        matches!(self.format, Some(OutputFormat::Json | OutputFormat::Csv))
     }
 
     pub(super) fn watch(&self) -> Option<Duration> {
@@ -50,7 +56,7 @@ impl Connection {
 
 /// A client of one admin listener.
 #[derive(Debug)]
-pub(super) struct AdminClient {
+pub(in crate::cli) struct AdminClient {
     base: Url,
     token: Option<String>,
     client: reqwest::Client,
@@ -58,7 +64,7 @@ pub(super) struct AdminClient {
 
 impl AdminClient {
     /// The client of the listener that the arguments name.
-    pub(super) fn of(connection: &Connection) -> Result<Self, Failure> {
+    pub(in crate::cli) fn of(connection: &Connection) -> Result<Self, Failure> {
         let client = reqwest::Client::builder().timeout(TIMEOUT).build();
         let client = client.map_err(|error| Failure::new(error.to_string()))?;
         if let Some(url) = &connection.url {
@@ -88,7 +94,7 @@ impl AdminClient {
     }
 
     /// Asks one question. Without values a parameter is left out.
-    pub(super) async fn get<T: DeserializeOwned>(
+    pub(in crate::cli) async fn get<T: DeserializeOwned>(
         &self,
         path: &str,
         query: &[(&str, Option<&str>)],
@@ -99,13 +105,27 @@ impl AdminClient {
             url.query_pairs_mut().append_pair(name, value);
         }
         let body = self.send(self.client.get(url)).await?;
-        serde_json::from_slice(&body)
-            .map_err(|error| Failure::new(format!("{} is no admin listener of this version: {error}", self.base)))
+        self.read(&body)
     }
 
     /// Asks for a change.
     pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), Failure> {
         self.send(self.client.post(self.url(path)?).json(body)).await.map(drop)
+    }
+
+    /// Asks for a change that is reported.
+    pub(in crate::cli) async fn change<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        let body = self.send(self.client.post(self.url(path)?).json(body)).await?;
+        self.read(&body)
+    }
+
+    fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(body)
+            .map_err(|error| Failure::new(format!("{} is no admin listener of this version: {error}", self.base)))
     }
 
     fn url(&self, path: &str) -> Result<Url, Failure> {
@@ -130,6 +150,11 @@ impl AdminClient {
         let document: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = document["message"].as_str().map_or_else(|| format!("it answered {status}"), ToOwned::to_owned);
         let message = format!("{}: {message}", self.base);
-        Err(if status.as_u16() == 400 { Failure::usage(message) } else { Failure::new(message) })
+        // A name that is not known is wrong usage, as it is for commands that read files.
+        Err(if matches!(document["error"].as_str(), Some("invalid_request" | "unknown_plugin")) {
+            Failure::usage(message)
+        } else {
+            Failure::new(message)
+        })
     }
 }

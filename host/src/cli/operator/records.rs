@@ -7,7 +7,7 @@ use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
 use crate::operate::records::{self, EarningsRecord, OwedRecord, PaymentRecord};
 
 /// A record as a row of a table.
-pub(super) trait Table {
+pub(in crate::cli) trait Table {
     const HEADINGS: &'static [&'static str];
 
     fn cells(&self) -> Vec<String>;
@@ -62,7 +62,7 @@ impl Table for OwedRecord {
 }
 
 /// Writes records of one kind.
-pub(super) fn write<T: Table + Serialize + Default>(
+pub(in crate::cli) fn write<T: Table + Serialize + Default>(
     out: &mut Output<'_>,
     format: OutputFormat,
     found: &[T],

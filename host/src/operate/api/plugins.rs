@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use coinslot_plugin::{Circuit, Limits};
+use coinslot_plugin::{Circuit, Limits, PluginUsage};
 use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalog::{HistoryEntry, HistoryFile, Installed, RouteChange};
+use crate::catalog::{HistoryEntry, HistoryFile, Installed, KeptBuild, NOT_ANEW, RouteChange};
 use crate::operate::admin::HostView;
 use crate::operate::time;
 
@@ -28,11 +29,33 @@ pub(crate) struct PluginRecord {
     pub endpoints: Vec<EndpointRecord>,
     /// The facts that the configuration changes: declared, and effective.
     pub changes: Vec<RouteChange>,
-    /// `closed`, or `open` while the host sends the plugin nothing because it has failed again and again: of paid
-    /// requests, and of free ones. None: the file serves nothing.
+    /// `closed`, `open` while the host sends the plugin nothing because it has failed again and again, or `paused`: of
+    /// paid requests, and of free ones. None: the file serves nothing.
     pub paid_circuit: Option<String>,
     pub free_circuit: Option<String>,
+    /// True if the operator has paused the plugin.
+    pub paused: bool,
     pub limits: Option<LimitsRecord>,
+    /// What it uses now, of all its builds. None: the file serves nothing, or no running host was asked.
+    pub usage: Option<UsageRecord>,
+    /// What the operator has granted it, without the values of secrets and of its configuration.
+    pub grants: Vec<String>,
+    /// The time at which the file was removed from the folder.
+    pub gone_since: Option<String>,
+}
+
+/// The use of a plugin now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct UsageRecord {
+    /// Instances that run.
+    pub instances: usize,
+    /// Requests that wait for an instance.
+    pub waiting: usize,
+    /// Bytes of all instances.
+    pub memory: u64,
+    /// CPU time of guests that have ended, of the active build, in milliseconds.
+    pub cpu_milliseconds: u64,
 }
 
 /// The limits of a plugin.
@@ -41,8 +64,9 @@ pub(crate) struct PluginRecord {
 pub(crate) struct LimitsRecord {
     /// Instances at once.
     pub instances: usize,
-    /// Bytes of one instance.
+    /// Bytes of one instance, and of all together.
     pub memory: u64,
+    pub plugin_memory: u64,
     /// CPU time of one request, in milliseconds.
     pub cpu_milliseconds: u64,
     /// Wall time of one request in total, in milliseconds.
@@ -88,12 +112,36 @@ pub(crate) async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<Plugi
         let record = records.entry(installed.file.clone()).or_default();
         record.serves(installed);
     }
+    records.values_mut().for_each(|record| record.note_pause(|plugin| host.pauses.is_paused(plugin)));
     Json(records.into_values().collect())
 }
 
 impl PluginRecord {
-    fn kept(file: &str, entry: &HistoryEntry) -> Self {
-        let build = |kept: &crate::catalog::KeptBuild| BuildRecord {
+    /// Notes whether the plugin of the file is paused.
+    pub(crate) fn note_pause(&mut self, is_paused: impl Fn(&str) -> bool) {
+        let build = self.active.as_ref().or(self.previous.as_ref());
+        self.paused = build.is_some_and(|build| is_paused(&build.name));
+    }
+
+    /// The reason why the active build serves with its former configuration, if it does.
+    pub(crate) fn refused_configuration(&self) -> Option<&str> {
+        self.active.as_ref().and(self.failure.as_deref())?.strip_prefix(NOT_ANEW)
+    }
+
+    /// The health of the active build in a word or two.
+    pub(crate) fn health(&self) -> &'static str {
+        let is_open = |circuit: &Option<String>| circuit.as_deref() == Some("open");
+        match (self.paused, is_open(&self.paid_circuit), is_open(&self.free_circuit)) {
+            (true, _, _) => "paused",
+            (false, true, _) => "active; it fails, and its paid requests are refused for a while",
+            (false, false, true) => "active; it fails, and its free requests are refused for a while",
+            (false, false, false) => "active",
+        }
+    }
+
+    /// The record of a file as the history knows it.
+    pub(crate) fn kept(file: &str, entry: &HistoryEntry) -> Self {
+        let build = |kept: &KeptBuild| BuildRecord {
             name: kept.plugin.clone(),
             version: kept.version.clone(),
             sha256: kept.sha256.clone(),
@@ -105,6 +153,9 @@ impl PluginRecord {
             active: entry.serving().map(build),
             previous: previous.map(build),
             failure: entry.failure.clone(),
+            endpoints: entry.serving().map(endpoints).unwrap_or_default(),
+            changes: entry.serving().map(|build| build.changes.clone()).unwrap_or_default(),
+            gone_since: entry.gone_since.map(|at| time::shown(UnixTime(at))),
             ..Self::default()
         }
     }
@@ -130,15 +181,39 @@ impl PluginRecord {
         self.paid_circuit = Some(word(installed.plugin.paid_circuit()));
         self.free_circuit = Some(word(installed.plugin.unpaid_circuit()));
         self.limits = Some(LimitsRecord::of(installed.plugin.limits()));
+        self.usage = Some(UsageRecord::of(installed.plugin.usage()));
+        self.grants = installed.plugin.grants().to_vec();
     }
+}
+
+/// The endpoints of a build that the history knows. It knows no summaries.
+fn endpoints(build: &KeptBuild) -> Vec<EndpointRecord> {
+    let endpoints = build.endpoints.iter().map(|kept| EndpointRecord {
+        method: kept.method.clone(),
+        path: kept.path.clone(),
+        price: kept.price.clone(),
+        summary: String::new(),
+    });
+    endpoints.collect()
+}
+
+impl UsageRecord {
+    fn of(usage: PluginUsage) -> Self {
+        let PluginUsage { instances, waiting, memory, cpu } = usage;
+        Self { instances, waiting, memory: memory as u64, cpu_milliseconds: milliseconds(cpu) }
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl LimitsRecord {
     fn of(limits: &Limits) -> Self {
-        let milliseconds = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
         Self {
             instances: limits.instances,
             memory: limits.memory as u64,
+            plugin_memory: limits.plugin_memory as u64,
             cpu_milliseconds: milliseconds(limits.cpu),
             total_milliseconds: milliseconds(limits.total),
             request_body: limits.request_body,
@@ -152,6 +227,7 @@ fn word(circuit: Circuit) -> String {
     match circuit {
         Circuit::Closed => "closed",
         Circuit::Open { .. } => "open",
+        Circuit::Paused => "paused",
     }
     .to_owned()
 }

@@ -1,23 +1,18 @@
-//! `/plugins`: the files of the plugin folder, what they serve, and the way back to the build before.
+//! `/plugins`: the files of the plugin folder, what they serve and use, and the forms that change them.
 
 use std::sync::Arc;
 
-use axum::extract::{Form, Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::extract::State;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
-use serde::Deserialize;
 
-use super::frame::{Frame, PageError, table};
-use super::login::check_proof;
+use super::frame::{Frame, table};
 use super::payments::encoded;
+use super::plugin_changes::{pause, rollback};
 use super::write::{ago, bytes, count, digest, duration, name, names, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::api::ApiError;
-use crate::operate::api::plugins::{BuildRecord, LimitsRecord, PluginRecord, plugins};
-use crate::operate::rollback::roll_back as put_back;
+use crate::operate::api::plugins::{LimitsRecord, PluginRecord, UsageRecord, plugins};
 
 pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
     let records = plugins(State(Arc::clone(&host))).await.0;
@@ -54,7 +49,12 @@ fn plugin(record: &PluginRecord, frame: &Frame) -> Markup {
             }
             @if !record.endpoints.is_empty() { (routes(record)) }
             (builds(record, frame.now))
-            @if let Some(limits) = &record.limits { (bounds(limits, &id)) }
+            @if !record.changes.is_empty() { (changes(record)) }
+            @if let (Some(most), Some(used)) = (&record.limits, &record.usage) {
+                (limits(most, used, &id))
+                (grants(record, &id))
+            }
+            @if record.paused || record.active.is_some() { (pause(record, frame)) }
             @if let Some(previous) = &record.previous { (rollback(record, previous, frame)) }
         }
     }
@@ -62,6 +62,7 @@ fn plugin(record: &PluginRecord, frame: &Frame) -> Markup {
 
 fn badges(record: &PluginRecord) -> Markup {
     let serving = match (&record.active, &record.failure) {
+        (Some(_), _) if record.paused => "paused",
         (Some(_), None) => "active",
         (Some(_), Some(_)) => "not loaded",
         (None, Some(_)) => "nothing serves",
@@ -125,17 +126,43 @@ fn builds(record: &PluginRecord, now: UnixTime) -> Markup {
     }
 }
 
+/// What the configuration changes of what the plugin declares.
+fn changes(record: &PluginRecord) -> Markup {
+    let columns = [("Changed route", ""), ("Setting", ""), ("Declared", "wide"), ("Effective", "wide")];
+    let caption = format!("What the configuration changes of {}", name(&record.file));
+    table(
+        &caption,
+        &columns,
+        html! {
+            @for change in &record.changes {
+                tr {
+                    th.text scope="row" { (name(&change.route)) }
+                    td { (name(&change.key)) }
+                    td.wide { (sentence(&change.declared)) }
+                    td.wide { (sentence(&change.effective)) }
+                }
+            }
+        },
+    )
+}
+
+/// What the plugin uses now of what it may use at most. Without a limit of its own a value stands alone.
 #[expect(clippy::cast_precision_loss, reason = "no limit comes near 2^52 milliseconds")]
-fn bounds(limits: &LimitsRecord, id: &str) -> Markup {
+fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
     let seconds = |milliseconds: u64| duration(milliseconds as f64 / 1e3);
     html! {
+        dl.rows {
+            div { dt { "Instances now" } dd { (used.instances) " of " (limits.instances) } }
+            div { dt { "Requests that wait" } dd { (used.waiting) } }
+            div { dt { "Memory now" } dd { (bytes(used.memory)) " of " (bytes(limits.plugin_memory)) } }
+            div { dt { "CPU time of this build" } dd { (seconds(used.cpu_milliseconds)) } }
+        }
         details id={ "limits-" (id) } {
-            summary { "Limits" }
+            summary { "Limits of a request" }
             dl.rows {
-                div { dt { "Instances at once" } dd { (limits.instances) } }
-                div { dt { "Memory of an instance" } dd { (bytes(limits.memory)) } }
-                div { dt { "CPU time of a request" } dd { (seconds(limits.cpu_milliseconds)) } }
-                div { dt { "Time of a request" } dd { (seconds(limits.total_milliseconds)) } }
+                div { dt { "Memory" } dd { (bytes(limits.memory)) } }
+                div { dt { "CPU time" } dd { (seconds(limits.cpu_milliseconds)) } }
+                div { dt { "Time" } dd { (seconds(limits.total_milliseconds)) } }
                 div { dt { "Request body" } dd { (bytes(limits.request_body)) } }
                 div { dt { "Response body" } dd { (bytes(limits.response_body)) } }
                 div { dt { "Outgoing requests" } dd { (count(u64::from(limits.outgoing_requests))) } }
@@ -144,52 +171,13 @@ fn bounds(limits: &LimitsRecord, id: &str) -> Markup {
     }
 }
 
-/// The button of the rollback, behind a confirmation that needs no script.
-fn rollback(record: &PluginRecord, previous: &BuildRecord, frame: &Frame) -> Markup {
-    let target = format!("{} {}", name(&previous.name), name(&previous.version));
+/// What the operator has granted the plugin.
+fn grants(record: &PluginRecord, id: &str) -> Markup {
     html! {
-        details.confirm id={ "rollback-" (encoded(&record.file)) } {
-            summary { "Roll back…" span.unseen { " " (name(&record.file)) } }
-            p {
-                (name(&record.file)) " gets the component of " b { (target) } " (" (digest(&previous.sha256))
-                ") again. Requests at work end with the present one. What was offered before is honoured for as long as it said."
-            }
-            form method="post" action={ "/plugins/" (encoded(&record.file)) "/rollback" } {
-                input type="hidden" name="proof" value=(frame.visitor.form_proof);
-                // A page that was open for long must not roll a newer build back.
-                input type="hidden" name="to" value=(previous.sha256);
-                button.danger type="submit" { "Roll back to " (name(&previous.version)) }
-            }
+        details id={ "grants-" (id) } {
+            summary { "Grants" }
+            @if record.grants.is_empty() { p.quiet { "Nothing: it computes, and sees only its requests." } }
+            @else { ul { @for grant in &record.grants { li { (sentence(grant)) } } } }
         }
     }
-}
-
-#[derive(Clone, Debug, Deserialize)]
-pub(super) struct Rollback {
-    #[serde(default)]
-    proof: String,
-    /// The build that the operator saw as the target.
-    #[serde(default)]
-    to: String,
-}
-
-/// Rolls a plugin back.
-pub(super) async fn roll_back(
-    State(host): State<Arc<HostView>>,
-    visitor: Visitor,
-    Path(file): Path<String>,
-    Form(asked): Form<Rollback>,
-) -> Result<Response, PageError> {
-    check_proof(&visitor, &asked.proof)?;
-    let conflict = |message: String| PageError(ApiError::new(StatusCode::CONFLICT, "not_rolled_back", message));
-    let records = plugins(State(Arc::clone(&host))).await.0;
-    let record = records.iter().find(|record| record.file == file);
-    if record.and_then(|record| record.previous.as_ref()).is_none_or(|previous| previous.sha256 != asked.to) {
-        return Err(conflict(
-            "The builds of this file have changed since the page was shown: look at it again.".to_owned(),
-        ));
-    }
-    let done = put_back(&host.config, &file).await.map_err(|error| conflict(error.to_string()))?;
-    tracing::info!(file = %done.file, version = %done.build.version, active = done.is_active, "rolled back from the dashboard");
-    Ok(Redirect::to("/plugins").into_response())
 }

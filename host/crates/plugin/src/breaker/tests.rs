@@ -5,7 +5,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn circuits(failures: u32, pause: Duration) -> Arc<Circuits> {
-    Circuits::new(&"p".into(), BreakerSettings { failures, pause, longest: pause, jitter: false })
+    Circuits::new(&"p".into(), BreakerSettings { failures, pause, longest: pause, jitter: false }, PauseFlag::default())
 }
 
 /// Has a call fail, if it is admitted.

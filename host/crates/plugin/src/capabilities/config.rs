@@ -23,6 +23,18 @@ pub struct Grants {
     pub keyvalue: Option<Quota>,
 }
 
+impl Grants {
+    /// Says what is granted, a line for each, without the values of secrets and of the configuration.
+    pub fn shown(&self) -> Vec<String> {
+        let Self { http, secrets, config, keyvalue } = self;
+        let requests = http.iter().map(|allowed| format!("requests to {allowed}"));
+        let secrets = secrets.iter().map(|secret| format!("secret in {} to {}", secret.place, secret.origin));
+        let config = config.iter().map(|(key, _)| format!("configuration {key}"));
+        let store = keyvalue.iter().map(|quota| format!("store of {} bytes and {} keys", quota.bytes, quota.keys));
+        requests.chain(secrets).chain(config).chain(store).collect()
+    }
+}
+
 /// A secret that the host adds to every request to one origin. The guest never sees its value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret {

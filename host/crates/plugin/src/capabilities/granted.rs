@@ -18,6 +18,8 @@ pub(crate) struct Capabilities {
     pub(crate) outgoing: Option<Arc<EgressClient>>,
     pub(crate) config: WasiConfigVariables,
     pub(crate) keyvalue: Option<KvGrant>,
+    /// What is granted, for people.
+    pub(crate) shown: Vec<String>,
 }
 
 impl fmt::Debug for Capabilities {
@@ -54,7 +56,7 @@ impl Capabilities {
         let client = || EgressClient::new(grants, timeouts, Arc::clone(resolver), is_host_only);
         let outgoing = (!grants.http.is_empty()).then(|| Arc::new(client()));
         let keyvalue = grants.keyvalue.map(|quota| KvGrant { store: kv_stores.of(name), quota });
-        Arc::new(Self { outgoing, config: variables(&grants.config), keyvalue })
+        Arc::new(Self { outgoing, config: variables(&grants.config), keyvalue, shown: grants.shown() })
     }
 }
 

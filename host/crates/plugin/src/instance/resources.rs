@@ -17,6 +17,7 @@ use crate::instance::imports;
 use crate::instance::permits::PermitPool;
 use crate::instance::processors::Processors;
 use crate::instance::store::GuestState;
+use crate::pause::PausedPlugins;
 
 /// Engines, linkers, permits and stores: one of each per runtime.
 pub(crate) struct SharedResources {
@@ -35,6 +36,7 @@ pub(crate) struct SharedResources {
     pub(crate) resolver: Arc<dyn Resolve>,
     pub(crate) kv_stores: KvStores,
     pub(crate) is_host_only: HostOnly,
+    pub(crate) paused: Arc<PausedPlugins>,
 }
 
 struct EngineWithLinker {
@@ -51,6 +53,7 @@ impl SharedResources {
         kv_stores: KvStores,
         resolver: Arc<dyn Resolve>,
         is_host_only: HostOnly,
+        paused: Arc<PausedPlugins>,
     ) -> io::Result<Self> {
         if instances > MAX_INSTANCES {
             let problem = format!("{instances} instances at once are more than {MAX_INSTANCES}, the most that fit");
@@ -80,6 +83,7 @@ impl SharedResources {
             resolver,
             kv_stores,
             is_host_only,
+            paused,
         })
     }
 

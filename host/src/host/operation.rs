@@ -1,0 +1,67 @@
+//! Holds what operators see of a host and change in it, from its build to the tasks that serve them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use coinslot_plugin::PausedPlugins;
+use tokio::task::JoinSet;
+
+use super::{AdminOptions, HostError};
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::operate::{HostView, Metrics, Pauses, Webhook};
+use crate::payment::Payments;
+use crate::server::RequestObserver;
+
+/// The metrics, the webhooks and the pauses of a host.
+#[derive(Debug)]
+pub(super) struct Operation {
+    metrics: Arc<Metrics>,
+    webhooks: Vec<Arc<Webhook>>,
+    pauses: Pauses,
+}
+
+impl Operation {
+    /// Reads the secrets of the webhooks and the pauses.
+    pub(super) fn new(config: &Config) -> Result<Self, HostError> {
+        let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
+        let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
+        let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
+        let file = config.state.paused();
+        let pauses = Pauses::open(file.clone()).map_err(|source| HostError::File { path: file, source })?;
+        Ok(Self { metrics, webhooks, pauses })
+    }
+
+    /// The plugins that are paused.
+    pub(super) fn paused(&self) -> &Arc<PausedPlugins> {
+        self.pauses.plugins()
+    }
+
+    /// The observer of requests: that of the metrics before this one, unless nobody reads them.
+    pub(super) fn observer(&self, config: &Config, other: Option<RequestObserver>) -> Option<RequestObserver> {
+        match &config.admin {
+            Some(_) => Some(self.metrics.observer(other)),
+            None => other,
+        }
+    }
+
+    /// Starts the tasks: one for the webhooks, and those of the admin listener, if there is one.
+    pub(super) fn start(
+        self,
+        tasks: &mut JoinSet<()>,
+        config: Config,
+        catalog: Arc<ArcSwap<Catalog>>,
+        payments: Arc<Payments>,
+        admin: Option<AdminOptions>,
+    ) {
+        let Self { metrics, webhooks, pauses } = self;
+        let ledger = Arc::clone(payments.ledger());
+        let view = HostView::new(config, catalog, payments, metrics, webhooks, pauses);
+        tasks.spawn(crate::operate::tell(Arc::clone(&view)));
+        if let Some(AdminOptions { listener, access }) = admin {
+            view.metrics.watch(&view);
+            tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
+            tasks.spawn(crate::operate::serve(listener, access, view));
+        }
+    }
+}
