@@ -5,6 +5,7 @@
 //! the table of keys.
 
 mod accept;
+mod active;
 mod admin;
 mod document;
 mod facilitator;
@@ -30,6 +31,7 @@ use coinslot_base::text::printable;
 
 use self::reader::{Reader, Section};
 
+pub use self::active::{ActiveConfig, ConfigFacts};
 pub use self::restart::needs_restart;
 pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,

@@ -32,7 +32,7 @@ use coinslot_x402::UnixTime;
 use self::operation::Operation;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
-use crate::config::{Config, ServerConfig, TlsFiles};
+use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -165,12 +165,13 @@ impl Host {
             tasks.spawn(async move { facilitator.watch().await });
         }
         let catalog = Arc::clone(&loaded.catalog);
-        operation.start(&mut tasks, config.clone(), catalog, Arc::clone(&payments), options.admin);
+        let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
+        operation.start(&mut tasks, Arc::clone(&active), catalog, Arc::clone(&payments), options.admin);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
-            tasks.spawn(Reload::new(file, config, origin, loaded.facilitators, reconfigure).follow());
+            tasks.spawn(Reload::new(file, active, origin, loaded.facilitators, reconfigure).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

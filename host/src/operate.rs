@@ -24,7 +24,7 @@ mod webhooks;
 
 pub use access::{AdminAccess, read_token};
 pub use admin::{HostView, serve, tell};
-pub use alerts::Alert;
+pub use alerts::{Alert, AlertKind};
 pub use metrics::{Metrics, MetricsError};
 pub(crate) use pauses::Pauses;
 pub use webhooks::{Webhook, WebhookEvent};

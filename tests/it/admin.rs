@@ -219,3 +219,57 @@ async fn a_listener_that_other_machines_reach_has_a_token() {
     assert_eq!(answer.status(), 200);
     assert!(!host.log().contains(token));
 }
+
+#[tokio::test]
+async fn a_changed_configuration_is_shown_with_what_waits_and_what_is_not_used() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], ADMIN).await;
+    let page =
+        async || reqwest::get(format!("{}/config", host.admin())).await.expect("a page").text().await.expect("text");
+    let shown = ask(&host, "/api/v1/config").await;
+    assert_eq!((&shown["refused"], &shown["waitingForRestart"]), (&Value::Null, &Value::Array(Vec::new())), "{shown}");
+    let good = host.configuration();
+
+    let more = "[plugin.echo.routes]\n\"POST /echo\" = { price = \"0.002\" }\n[plugin.absent]\nmount = \"/x\"\n";
+    let restart = "[server]\ndrain_timeout = \"7s\"\n";
+    host.write_configuration(&format!("{good}{restart}{more}"));
+    let shown =
+        becomes(&host, "/api/v1/config", |report| !report["waitingForRestart"].as_array().is_none_or(Vec::is_empty))
+            .await;
+    assert_eq!(shown["waitingForRestart"], serde_json::json!(["server.drain_timeout"]), "{shown}");
+    let warning = shown["warnings"][0].as_str().unwrap_or_default();
+    assert!(warning.contains("plugin.absent: no plugin of this name"), "{shown}");
+    let text = page().await;
+    for part in ["Waits for a restart", "server.drain_timeout", "plugin.absent", "POST /echo", "0.002"] {
+        assert!(text.contains(part), "{part} is missing from\n{text}");
+    }
+
+    host.write_configuration(&format!("{good}[server]\ndrain_timeout = \"often\"\n"));
+    let status =
+        becomes(&host, "/api/v1/status", |report| report["alerts"].as_array().is_some_and(|all| !all.is_empty())).await;
+    let alert = &status["alerts"][0];
+    assert_eq!((&alert["kind"], &alert["severe"]), (&"configuration_refused".into(), &false.into()), "{status}");
+    assert!(alert["message"].as_str().expect("a message").contains("drain_timeout"), "{status}");
+    let text = page().await;
+    assert!(text.contains("The changed file is not used") && text.contains("0.002"), "{text}");
+
+    host.write_configuration(&good);
+    let shown = becomes(&host, "/api/v1/config", |report| {
+        report["refused"].is_null() && report["warnings"] == serde_json::json!([])
+    })
+    .await;
+    assert_eq!(shown["waitingForRestart"], serde_json::json!([]), "as at the start: {shown}");
+}
+
+/// What the API says once this is true of it.
+async fn becomes(host: &ServeHost, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+    let start = std::time::Instant::now();
+    loop {
+        let report = ask(host, path).await;
+        if is_so(&report) {
+            return report;
+        }
+        assert!(start.elapsed() < std::time::Duration::from_secs(60), "{report}\n{}", host.log());
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+}

@@ -99,7 +99,7 @@ pub struct WebhooksArgs {
     after: u64,
 }
 
-/// Show the settings that a running host was started with.
+/// Show the settings of a running host that are active, what waits for a restart, and problems.
 ///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
 #[derive(Args, Clone, Debug)]

@@ -36,14 +36,14 @@ fn hook(mut section: Section<'_, '_>, base: &Path) -> Option<WebhookConfig> {
         }
     };
     let names: Option<Vec<String>> = section.read("events");
-    let mut event = |name: &String| {
-        let event = WebhookEvent::parse(name);
-        if event.is_none() {
-            let known = WebhookEvent::ALL.map(WebhookEvent::as_str).join("`, `");
+    let mut named = |name: &String| {
+        let events = WebhookEvent::named(name);
+        if events.is_empty() {
+            let known = WebhookEvent::names().collect::<Vec<_>>().join("`, `");
             section.key_problem("events", format!("`{name}` is none of `{known}`"));
         }
-        event
+        events
     };
-    let events = names.map(|names| names.iter().filter_map(&mut event).collect());
-    Some(WebhookConfig { url: url?, secret: secret?, events: events.unwrap_or_else(|| WebhookEvent::ALL.to_vec()) })
+    let events = names.map(|names| names.iter().flat_map(&mut named).collect());
+    Some(WebhookConfig { url: url?, secret: secret?, events: events.unwrap_or_else(|| WebhookEvent::all().collect()) })
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use super::{AdminOptions, HostError};
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{ActiveConfig, Config};
 use crate::operate::{HostView, Metrics, Pauses, Webhook};
 use crate::payment::Payments;
 use crate::server::RequestObserver;
@@ -49,14 +49,14 @@ impl Operation {
     pub(super) fn start(
         self,
         tasks: &mut JoinSet<()>,
-        config: Config,
+        active: Arc<ActiveConfig>,
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
         admin: Option<AdminOptions>,
     ) {
         let Self { metrics, webhooks, pauses } = self;
         let ledger = Arc::clone(payments.ledger());
-        let view = HostView::new(config, catalog, payments, metrics, webhooks, pauses);
+        let view = HostView::new(active, catalog, payments, metrics, webhooks, pauses);
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if let Some(AdminOptions { listener, access }) = admin {
             view.metrics.watch(&view);

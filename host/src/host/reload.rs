@@ -18,7 +18,7 @@ use super::error::HostError;
 use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
-use crate::config::{AcceptConfig, Config, needs_restart};
+use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
 use crate::path_events::PathEvents;
 
 /// The time until the next look at a file that is being written.
@@ -66,6 +66,8 @@ pub(super) struct Reload {
     hangup: Option<Signal>,
     /// The configuration that the host was built with.
     config: Config,
+    /// The configuration that is active, for operators to see.
+    active: Arc<ActiveConfig>,
     /// The origin that challenges name.
     origin: String,
     facilitators: Facilitators,
@@ -75,13 +77,14 @@ pub(super) struct Reload {
 impl Reload {
     pub(super) fn new(
         file: ConfigFile,
-        config: Config,
+        active: Arc<ActiveConfig>,
         origin: String,
         facilitators: Facilitators,
         reconfigure: mpsc::Sender<Reconfigure>,
     ) -> Self {
         let ConfigFile { path, stamp, hangup } = file;
-        Self { file: path, known: stamp, hangup, config, origin, facilitators, reconfigure }
+        let config = active.load().config.clone();
+        Self { file: path, known: stamp, hangup, config, active, origin, facilitators, reconfigure }
     }
 
     /// Follows the file for ever.
@@ -123,6 +126,8 @@ impl Reload {
                         let file = self.file.display();
                         tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
                     }
+                    let facts = ConfigFacts { refused: Some(reason.clone()), ..(**self.active.load()).clone() };
+                    self.active.store(Arc::new(facts));
                     Some((Instant::now() + RETRY_INTERVAL, reason))
                 }
             };
@@ -150,7 +155,8 @@ impl Reload {
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
-        for warning in policies::warnings(&config) {
+        let warnings = policies::warnings(&config);
+        for warning in &warnings {
             tracing::warn!("{warning}");
         }
         for name in reconfigured.unknown {
@@ -159,9 +165,13 @@ impl Reload {
         for (file, reason) in reconfigured.refused {
             tracing::warn!(%file, %reason, "the plugin cannot use its new `config`, and keeps the former one");
         }
-        for key in needs_restart(&self.config, &config) {
+        let waiting = needs_restart(&self.config, &config);
+        for key in &waiting {
             tracing::warn!("{key} has changed: this takes effect at the next start");
         }
+        let waiting = waiting.into_iter().map(ToOwned::to_owned).collect();
+        let since = crate::operate::time::now();
+        self.active.store(Arc::new(ConfigFacts { config, since, waiting, warnings, refused: None }));
         Ok(())
     }
 

@@ -21,7 +21,7 @@ use super::samples::Samples;
 use super::units::Units;
 use super::webhooks::Webhook;
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{ActiveConfig, Config};
 use crate::payment::Payments;
 
 /// A running host, as the admin listener sees it.
@@ -30,6 +30,8 @@ pub struct HostView {
     pub started: UnixTime,
     /// The configuration that the host was built with.
     pub config: Config,
+    /// The configuration that is active, after reloads.
+    pub active: Arc<ActiveConfig>,
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub payments: Arc<Payments>,
     pub metrics: Arc<Metrics>,
@@ -44,7 +46,7 @@ pub struct HostView {
 impl HostView {
     /// A host that starts now.
     pub(crate) fn new(
-        config: Config,
+        active: Arc<ActiveConfig>,
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
         metrics: Arc<Metrics>,
@@ -52,7 +54,26 @@ impl HostView {
         pauses: Pauses,
     ) -> Arc<Self> {
         let (samples, money) = (Arc::default(), MoneyCache::default());
-        Arc::new(Self { started: payments.now(), config, catalog, payments, metrics, webhooks, pauses, samples, money })
+        let config = active.load().config.clone();
+        Arc::new(Self {
+            started: payments.now(),
+            config,
+            active,
+            catalog,
+            payments,
+            metrics,
+            webhooks,
+            pauses,
+            samples,
+            money,
+        })
+    }
+
+    /// The configuration of the start, with the tables of plugins that are active now.
+    pub(super) fn active_config(&self) -> Config {
+        let mut config = self.config.clone();
+        config.plugins.by_name.clone_from(&self.active.load().config.plugins.by_name);
+        config
     }
 
     /// The units of the amounts in its ledger.

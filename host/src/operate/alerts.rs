@@ -1,16 +1,18 @@
-//! Finds what is wrong with a host now, with what to do about it: one list for the status, the pages and the webhooks.
+//! Finds what is wrong with a host now, with what to do: one list for the status, the dashboard and the webhooks.
 
+use std::sync::Arc;
+
+use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
-use coinslot_facilitator::Readiness;
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader};
-use coinslot_plugin::Circuit;
+use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, ReportError};
 use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::admin::HostView;
-use crate::catalog::HistoryFile;
+use super::api::chain::{FacilitatorRecord, WalletRecord, chain};
+use super::api::plugins::{PluginRecord, plugins};
 
 /// The longest text of a reason, in characters.
 const REASON: usize = 500;
@@ -18,88 +20,200 @@ const REASON: usize = 500;
 /// The time after which a settlement of unknown end is an alert, in seconds.
 const UNKNOWN_FOR: u64 = 60;
 
+/// What kind of thing is wrong. New kinds may come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertKind {
+    /// The ledger cannot be written or read.
+    LedgerTrouble,
+    /// A facilitator, its node or its chain does not answer: nothing is settled by it.
+    SettlementDown,
+    /// A wallet pays for no gas, or has less than it should.
+    WalletLow,
+    /// The end of a settlement has not been known for a minute.
+    SettlementUnknown,
+    /// Answers were paid for and not given.
+    AnswersOwed,
+    /// A plugin has failed again and again, and is not asked for a while.
+    PluginUnhealthy,
+    /// The content of a file of the plugin folder is not active.
+    ReloadFailed,
+    /// The changed configuration is not used.
+    ConfigurationRefused,
+}
+
+impl AlertKind {
+    pub const ALL: [Self; 8] = [
+        Self::LedgerTrouble,
+        Self::SettlementDown,
+        Self::WalletLow,
+        Self::SettlementUnknown,
+        Self::AnswersOwed,
+        Self::PluginUnhealthy,
+        Self::ReloadFailed,
+        Self::ConfigurationRefused,
+    ];
+
+    /// Its name in the API and in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LedgerTrouble => "ledger_trouble",
+            Self::SettlementDown => "settlement_down",
+            Self::WalletLow => "wallet_low",
+            Self::SettlementUnknown => "settlement_unknown",
+            Self::AnswersOwed => "answers_owed",
+            Self::PluginUnhealthy => "plugin_unhealthy",
+            Self::ReloadFailed => "reload_failed",
+            Self::ConfigurationRefused => "configuration_refused",
+        }
+    }
+}
+
 /// A thing that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// `ledger_trouble`, `wallet_low`, `settlement_down`, `settlement_unknown`, `plugin_unhealthy` or `reload_failed`.
-    pub kind: String,
-    /// What it is about: an asset and its network, a plugin, or a file.
+    pub kind: AlertKind,
+    /// What it is about: an asset's network, a wallet, a plugin, or a file.
     pub subject: String,
     pub message: String,
     /// What to do.
     pub advice: String,
+    /// True if money or answers are lost while it lasts.
+    pub severe: bool,
 }
 
 impl Alert {
-    fn new(kind: &str, subject: &str, message: impl Into<String>, advice: &str) -> Self {
-        Self { kind: kind.to_owned(), subject: subject.to_owned(), message: message.into(), advice: advice.to_owned() }
+    fn new(kind: AlertKind, subject: impl Into<String>, message: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { kind, subject: subject.into(), message: message.into(), advice: advice.into(), severe: false }
+    }
+
+    fn severe(self) -> Self {
+        Self { severe: true, ..self }
     }
 
     /// What tells one alert from another. The message may change while it goes on.
-    pub(super) fn key(&self) -> (String, String) {
-        (self.kind.clone(), self.subject.clone())
+    pub(super) fn key(&self) -> (AlertKind, String) {
+        (self.kind, self.subject.clone())
     }
 }
 
-/// Everything that is wrong now, the worst first. It reads the ledger and the history of the plugins from the disk.
-pub(super) fn alerts(host: &HostView) -> Vec<Alert> {
+/// Everything that is wrong now, the severe first. It reads the ledger and the history of the plugins from the disk.
+pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
     let mut alerts = Vec::new();
     if !host.payments.ledger().writable() {
-        let (message, advice) =
-            ("the ledger cannot be written: nothing is sold", "look at the disk of the state folder");
-        alerts.push(Alert::new("ledger_trouble", "ledger", message, advice));
+        let file = host.config.state.ledger();
+        let message = format!("{} cannot be written: nothing is sold", file.display());
+        let advice = "look at the disk: its space and its permissions";
+        alerts.push(Alert::new(AlertKind::LedgerTrouble, "ledger", message, advice).severe());
     }
-    alerts.extend(host.payments.payment_methods().iter().filter_map(|method| {
-        let subject = format!("{} on {}", method.asset.symbol, method.asset.network);
-        match method.facilitator.readiness() {
-            Readiness::Ready => None,
-            Readiness::NoGas => {
-                let message =
-                    "gas cannot be paid: the wallet is empty, the day's budget is used up, or gas costs too much";
-                Some(Alert::new(
-                    "wallet_low",
-                    &subject,
-                    message,
-                    "send ether to the facilitator's account, or raise its bounds",
-                ))
-            }
-            Readiness::Down => {
-                let message = "nothing is settled: the facilitator, the node or the chain does not answer";
-                Some(Alert::new("settlement_down", &subject, message, "the log names the address that does not answer"))
-            }
-        }
-    }));
-    alerts.extend(long_unknown(host));
-    for installed in host.catalog.load().installed() {
-        if let Circuit::Open { .. } = installed.plugin.circuit() {
-            let message = "its runs fail one after the other, and it is not asked for a while";
-            let advice = "its log lines say why; `coinslot plugins rollback` brings the build before it back";
-            alerts.push(Alert::new("plugin_unhealthy", &installed.plugin.info().name, message, advice));
-        }
+    alerts.extend(chain(State(Arc::clone(host))).await.0.iter().flat_map(of_facilitator));
+    alerts.extend(plugins(State(Arc::clone(host))).await.0.iter().flat_map(of_plugin));
+    if let Some(reason) = &host.active.load().refused {
+        let message = format!("the changed configuration is not used: {}", shown(reason));
+        let advice = "mend the file: `coinslot check` tells every problem. What was read before is used meanwhile";
+        alerts.push(Alert::new(AlertKind::ConfigurationRefused, "configuration", message, advice));
     }
-    let history = HistoryFile::read(&host.config.state.history()).unwrap_or_default();
-    for (file, entry) in &history.files {
-        if let Some(failure) = &entry.failure {
-            let message = excerpt(&printable(failure), REASON);
-            let advice = "mend the file in the plugin folder; what served before it serves on";
-            alerts.push(Alert::new("reload_failed", file, message, advice));
+    let view = Arc::clone(host);
+    alerts.extend(tokio::task::spawn_blocking(move || of_ledger(&view)).await.unwrap_or_default());
+    alerts.sort_by_key(|alert| !alert.severe);
+    alerts
+}
+
+fn of_facilitator(record: &FacilitatorRecord) -> Vec<Alert> {
+    let (name, network) = (&record.name, &record.network);
+    let subject = format!("{name} on {network}");
+    let reason = record.trouble.as_deref().map(|reason| format!(": {}", shown(reason))).unwrap_or_default();
+    match &*record.settlement {
+        "no_gas" => {
+            let message = format!("the facilitator {name} cannot pay for gas on {network}{reason}");
+            let advice = "fund its wallet, or raise its gas limits; payments are taken again by themselves";
+            vec![Alert::new(AlertKind::WalletLow, subject, message, advice).severe()]
         }
+        "down" => {
+            let message = format!("the facilitator {name} cannot settle on {network}{reason}");
+            let advice = "look at its node, or at its service and credentials; the host tries it again by itself";
+            vec![Alert::new(AlertKind::SettlementDown, subject, message, advice).severe()]
+        }
+        _ => record.wallets.iter().filter_map(|wallet| of_wallet(wallet, network)).collect(),
+    }
+}
+
+fn of_wallet(wallet: &WalletRecord, network: &str) -> Option<Alert> {
+    let needed = wallet.needed.as_ref()?;
+    let balance = wallet.balance.as_deref().unwrap_or("an unknown balance");
+    let subject = format!("{} on {network}", wallet.address);
+    let message = format!("the gas wallet {} has {balance} on {network}; it should have {needed}", wallet.address);
+    Some(Alert::new(AlertKind::WalletLow, subject, message, "fund it: another wallet pays meanwhile"))
+}
+
+fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    if let Some(reason) = &record.failure {
+        let serves = record.active.as_ref().map(|build| format!("{} {} serves on", build.name, build.version));
+        let message = format!(
+            "{} is not loaded, and {}: {}",
+            record.file,
+            serves.as_deref().unwrap_or("nothing of it serves"),
+            shown(reason)
+        );
+        let advice = "mend the file in the plugin folder, roll it back, or remove it";
+        let alert = Alert::new(AlertKind::ReloadFailed, &record.file, message, advice);
+        alerts.push(if serves.is_none() { alert.severe() } else { alert });
+    }
+    let is_open = |circuit: &Option<String>| circuit.as_deref() == Some("open");
+    let (paid, free) = (is_open(&record.paid_circuit), is_open(&record.free_circuit));
+    if let (Some(active), true) = (&record.active, paid || free) {
+        let refused = if paid { "paid" } else { "free" };
+        let message = format!("{} fails again and again: its {refused} requests are refused for a while", active.name);
+        let advice = "its log lines say why; deploy a mended build, or roll it back: `coinslot plugins rollback`";
+        let alert = Alert::new(AlertKind::PluginUnhealthy, &active.name, message, advice);
+        alerts.push(if paid { alert.severe() } else { alert });
     }
     alerts
 }
 
-/// An alert if the end of a settlement has not been known for [`UNKNOWN_FOR`]. Most are known after a block.
-fn long_unknown(host: &HostView) -> Option<Alert> {
-    let filter = Filter { states: vec![PaymentState::Unknown], order: ClaimOrder::OldestFirst, ..Filter::default() };
-    let reader = LedgerReader::open(&host.config.state.ledger()).ok()?;
+fn of_ledger(host: &HostView) -> Vec<Alert> {
+    read_ledger(host).unwrap_or_else(|error| {
+        let message = format!("the ledger cannot be read: {}", shown(&error.to_string()));
+        let advice = "look at the state folder: reports are made from its file, beside the host that writes it";
+        vec![Alert::new(AlertKind::LedgerTrouble, "reports", message, advice).severe()]
+    })
+}
+
+fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
+    let reader = LedgerReader::open(&host.config.state.ledger())?;
     let before = UnixTime(host.payments.now().0.saturating_sub(UNKNOWN_FOR));
-    let mut selection = reader.select(&filter).ok()?;
-    let count = selection.rows().ok()?.filter_map(Result::ok).filter(|row| row.updated_at < before).count();
-    let message = match count {
-        0 => return None,
-        1 => "it has not been known for a minute whether the money of one payment moved".to_owned(),
-        count => format!("it has not been known for a minute whether the money of {count} payments moved"),
-    };
-    let advice = "look at the facilitator and at the node: `coinslot ledger payments --state unknown` lists them";
-    Some(Alert::new("settlement_unknown", "payments", message, advice))
+    let unknown = count(&reader, PaymentState::Unknown, before)?;
+    let owed = count(&reader, PaymentState::Owed, UnixTime(u64::MAX))?;
+    let mut alerts = Vec::new();
+    if unknown > 0 {
+        let payments = if unknown == 1 { "one payment".to_owned() } else { format!("{unknown} payments") };
+        let message = format!("it has not been known for a minute whether the money of {payments} moved");
+        let advice = "the host asks the chain by itself; look at the facilitator and at the node, and at `coinslot payments \
+                      --state unknown`";
+        alerts.push(Alert::new(AlertKind::SettlementUnknown, "payments", message, advice));
+    }
+    if owed > 0 {
+        let answers = if owed == 1 { "one answer is owed".to_owned() } else { format!("{owed} answers are owed") };
+        let advice = "the payer sends the same payment again, or you pay it back: `coinslot owed` lists them";
+        alerts.push(Alert::new(
+            AlertKind::AnswersOwed,
+            "payments",
+            format!("{answers}: paid for, and not given"),
+            advice,
+        ));
+    }
+    Ok(alerts)
+}
+
+/// The payments that have been in this state since before this time.
+fn count(reader: &LedgerReader, state: PaymentState, before: UnixTime) -> Result<usize, ReportError> {
+    let filter = Filter { states: vec![state], order: ClaimOrder::OldestFirst, ..Filter::default() };
+    let mut selection = reader.select(&filter)?;
+    Ok(selection.rows()?.filter_map(Result::ok).filter(|row| row.updated_at < before).count())
+}
+
+/// A text from elsewhere, cut and without what drives a terminal.
+fn shown(text: &str) -> String {
+    excerpt(&printable(text), REASON)
 }

@@ -4,6 +4,7 @@
 //! same. Pages work without the script, which only keeps them fresh. The policy of their content allows nothing from
 //! elsewhere, and nothing inline.
 
+mod alerts;
 mod chain;
 mod chart;
 mod config;
@@ -16,7 +17,6 @@ mod payment;
 mod payments;
 mod plugin_changes;
 mod plugins;
-mod trouble;
 mod write;
 
 use std::sync::Arc;

@@ -25,7 +25,7 @@ use utoipa::ToSchema;
 use self::delivery::Delivery;
 use self::message::Message;
 use super::admin::HostView;
-use super::alerts::{Alert, alerts};
+use super::alerts::{Alert, AlertKind, alerts};
 use super::time;
 use crate::config::WebhookConfig;
 use crate::host::HostError;
@@ -118,6 +118,10 @@ impl Webhook {
         format!("webhook {}", self.config.url)
     }
 
+    fn is_told(&self, event: WebhookEvent) -> bool {
+        self.config.events.contains(&event)
+    }
+
     pub(super) fn url(&self) -> &str {
         self.config.url.as_str()
     }
@@ -147,12 +151,14 @@ impl Webhook {
 
     /// Tells the address what happens, for ever.
     pub(super) async fn run(self: Arc<Self>, host: Arc<HostView>) {
-        let mut told: BTreeMap<(String, String), Alert> = BTreeMap::new();
+        let mut told: BTreeMap<(AlertKind, String), Alert> = BTreeMap::new();
         self.begin(&host).await;
         let mut looks = 0;
         loop {
             self.tell_events(&host).await;
-            if looks % LOOKS_FOR_ALERTS == 0 && self.config.events.contains(&WebhookEvent::Alert) {
+            if looks % LOOKS_FOR_ALERTS == 0
+                && AlertKind::ALL.into_iter().any(|kind| self.is_told(WebhookEvent::Alert(kind)))
+            {
                 self.tell_alerts(&host, &mut told).await;
             }
             looks = looks.wrapping_add(1);
@@ -206,8 +212,7 @@ impl Webhook {
                 );
             }
             for event in events {
-                let kind = WebhookEvent::of(event.kind);
-                if self.config.events.contains(&kind) {
+                if self.is_told(WebhookEvent::Payment(event.kind)) {
                     let message = Message::of_payment(&event, &host.units(), ledger.identity());
                     if !self.deliver(&message, event.at).await {
                         return;
@@ -222,11 +227,10 @@ impl Webhook {
     }
 
     /// Tells the alerts that have begun or ended since the last look.
-    async fn tell_alerts(&self, host: &Arc<HostView>, told: &mut BTreeMap<(String, String), Alert>) {
-        let view = Arc::clone(host);
-        let Ok(found) = tokio::task::spawn_blocking(move || alerts(&view)).await else { return };
+    async fn tell_alerts(&self, host: &Arc<HostView>, told: &mut BTreeMap<(AlertKind, String), Alert>) {
+        let found = alerts(host).await.into_iter().filter(|alert| self.is_told(WebhookEvent::Alert(alert.kind)));
         let now = host.payments.now();
-        let present: BTreeMap<_, _> = found.into_iter().map(|alert| (alert.key(), alert)).collect();
+        let present: BTreeMap<_, _> = found.map(|alert| (alert.key(), alert)).collect();
         let begun: Vec<_> = present.iter().filter(|(key, _)| !told.contains_key(*key)).collect();
         for (key, alert) in begun {
             // An alert may be over by the time at which its address answers again: it is tried at the next look.

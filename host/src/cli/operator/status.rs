@@ -97,6 +97,16 @@ pub(super) fn write_config(out: &mut Output<'_>, format: OutputFormat, found: &V
         let accept = found["accept"].as_array().map(Vec::as_slice).unwrap_or_default();
         let fields = ["symbol", "network", "payTo", "facilitators"];
         table(out, &["ASSET", "NETWORK", "RECEIVER", "FACILITATORS"], accept.iter(), &fields)?;
+        out.line(&format!("\nread without a mistake at {}", text(found, "readAt")))?;
+        if let Some(reason) = found["refused"].as_str() {
+            out.line(&format!("the file, as it is now, is not used: {reason}"))?;
+        }
+        for key in found["waitingForRestart"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            out.line(&format!("{key} waits for a restart"))?;
+        }
+        for warning in found["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
+            out.line(warning)?;
+        }
     } else {
         out.json(found)?;
     }

@@ -86,7 +86,7 @@ pub(crate) async fn rollback(
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<RollbackReport>, ApiError> {
     let PluginChange { plugin, dry_run } = read(asked)?;
-    let plan = plan(&host.config, &plugin)?;
+    let plan = plan(&host.active_config(), &plugin)?;
     if dry_run {
         let RollbackPlan { file, build, .. } = plan;
         return Ok(Json(RollbackReport::new(RolledBack { file, build, is_active: false }, false)));

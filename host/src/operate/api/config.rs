@@ -1,4 +1,4 @@
-//! `GET /api/v1/config`: the settings that are in force, without a secret.
+//! `GET /api/v1/config`: the settings that are active, what waits for a restart, and problems; without a secret.
 
 use std::sync::Arc;
 
@@ -7,7 +7,9 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::config::AcceptConfig;
 use crate::operate::admin::HostView;
+use crate::operate::time;
 
 /// The settings of a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -19,6 +21,18 @@ pub(crate) struct ConfigReport {
     pub state: String,
     pub accept: Vec<AcceptRecord>,
     pub facilitators: Vec<String>,
+    /// The time at which the configuration was read last without a mistake.
+    pub read_at: String,
+    /// The keys that have changed since the start, and take effect at the next one.
+    pub waiting_for_restart: Vec<String>,
+    /// Why the file, as it is now, is not used. None: it is.
+    pub refused: Option<String>,
+    /// Things that are probably not meant so, a sentence each.
+    pub warnings: Vec<String>,
+    /// The addresses that are told what happens.
+    pub webhooks: Vec<String>,
+    /// The plugins with a table of their own, in the order of their names.
+    pub plugin_tables: Vec<String>,
 }
 
 /// An asset that is taken, and its receiver.
@@ -31,22 +45,33 @@ pub(crate) struct AcceptRecord {
     pub facilitators: Vec<String>,
 }
 
-/// The settings that the host was started with.
+/// The settings that are active: those of the start, and of them what a reload has changed.
 #[utoipa::path(get, path = "/api/v1/config", responses((status = 200, body = ConfigReport)))]
 pub(crate) async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigReport> {
-    let config = &host.config;
-    let accept = config.payment.accepts.iter().map(|entry| AcceptRecord {
+    let (started, active) = (&host.config, host.active.load());
+    let taken = host.payments.payment_methods();
+    let is_taken = |entry: &&AcceptConfig| taken.iter().any(|method| method.asset == entry.accept.asset);
+    let accept = active.config.payment.accepts.iter().filter(is_taken).map(|entry| AcceptRecord {
         symbol: entry.accept.asset.symbol.clone(),
         network: entry.accept.asset.network.to_string(),
         pay_to: entry.accept.pay_to.to_string(),
         facilitators: entry.facilitators.clone(),
     });
+    let catalog = host.catalog.load();
+    let tables: Vec<String> = active.config.plugins.by_name.keys().cloned().collect();
+    let unknown = tables.iter().filter(|name| !catalog.has_plugin(name)).map(|name| crate::host::unknown_plugin(name));
     Json(ConfigReport {
-        listen: config.server.listen.to_string(),
-        admin: config.admin.as_ref().map(|admin| admin.listen.to_string()),
-        plugins: config.plugins.folder.display().to_string(),
-        state: config.state.folder.display().to_string(),
+        listen: started.server.listen.to_string(),
+        admin: started.admin.as_ref().map(|admin| admin.listen.to_string()),
+        plugins: started.plugins.folder.display().to_string(),
+        state: started.state.folder.display().to_string(),
         accept: accept.collect(),
-        facilitators: config.payment.facilitators.keys().cloned().collect(),
+        facilitators: started.payment.facilitators.keys().cloned().collect(),
+        read_at: time::shown(active.since),
+        waiting_for_restart: active.waiting.clone(),
+        refused: active.refused.clone(),
+        warnings: active.warnings.iter().cloned().chain(unknown).collect(),
+        webhooks: started.webhooks.iter().map(|webhook| webhook.url.to_string()).collect(),
+        plugin_tables: tables,
     })
 }

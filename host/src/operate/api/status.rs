@@ -75,7 +75,7 @@ pub(crate) async fn status(State(host): State<Arc<HostView>>) -> Json<StatusRepo
         started_at: time::shown(host.started),
         ready: obstacles.is_empty(),
         obstacles,
-        alerts: look_for_alerts(&host).await,
+        alerts: alerts(&host).await,
         public_url: catalog.public_url().to_owned(),
         plugins: PluginCounts {
             active: installed.len(),
@@ -90,12 +90,6 @@ pub(crate) async fn status(State(host): State<Arc<HostView>>) -> Json<StatusRepo
             file: file.display().to_string(),
         },
     })
-}
-
-/// Reads a file, on a thread that may wait for the disk.
-async fn look_for_alerts(host: &Arc<HostView>) -> Vec<Alert> {
-    let view = Arc::clone(host);
-    tokio::task::spawn_blocking(move || alerts(&view)).await.unwrap_or_default()
 }
 
 fn assets(host: &HostView) -> Vec<AssetStatus> {

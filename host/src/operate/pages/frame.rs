@@ -8,7 +8,6 @@ use axum::response::{IntoResponse, Response};
 use coinslot_x402::UnixTime;
 use maud::{DOCTYPE, Markup, html};
 
-use super::trouble::{Trouble, troubles};
 use super::write::{ago, counted, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
@@ -30,15 +29,13 @@ pub(super) const PAGES: [(&str, &str); 6] = [
 pub(super) struct Frame {
     pub(super) visitor: Visitor,
     pub(super) status: StatusReport,
-    pub(super) troubles: Vec<Trouble>,
     pub(super) now: UnixTime,
 }
 
 impl Frame {
     pub(super) async fn of(host: &Arc<HostView>, visitor: Visitor) -> Self {
         let status = status(State(Arc::clone(host))).await.0;
-        let troubles = troubles(host, &status).await;
-        Self { visitor, status, troubles, now: crate::operate::time::now() }
+        Self { visitor, status, now: crate::operate::time::now() }
     }
 
     /// A page. `fixed` stays as it is while the page is open; `live` is fetched anew every few seconds.
@@ -83,8 +80,8 @@ impl Frame {
     }
 
     fn pill(&self) -> Markup {
-        let severe = self.troubles.iter().any(|trouble| trouble.is_severe);
-        let number = u64::try_from(self.troubles.len()).unwrap_or(u64::MAX);
+        let severe = self.status.alerts.iter().any(|alert| alert.severe);
+        let number = u64::try_from(self.status.alerts.len()).unwrap_or(u64::MAX);
         let (tone, text) = match (self.status.ready, number) {
             (false, _) => ("bad", "Takes no payments".to_owned()),
             (true, 0) => ("good", "Taking payments".to_owned()),

@@ -8,7 +8,7 @@ use maud::{Markup, html};
 
 use super::frame::{Frame, PageError, table};
 use super::write::{ago, count, counted, duration, rate, span};
-use super::{chart, trouble};
+use super::{alerts, chart};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::samples::{CounterSample, Counters, KEPT_FOR};
@@ -54,7 +54,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
     let live = html! {
         section aria-labelledby="trouble" {
             h2 #trouble { "Health" }
-            (trouble::list(&frame.troubles))
+            (alerts::list(&frame.status.alerts))
             (facts(&frame))
         }
         section aria-labelledby="rates" {

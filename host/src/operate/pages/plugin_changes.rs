@@ -123,7 +123,7 @@ pub(super) async fn roll_back(
         let message = "The builds of this file have changed since the page was shown: look at it again.";
         return Err(PageError(ApiError::new(StatusCode::CONFLICT, "not_rolled_back", message)));
     }
-    let plan = plan(&host.config, &file).map_err(|error| PageError(error.into()))?;
+    let plan = plan(&host.active_config(), &file).map_err(|error| PageError(error.into()))?;
     let done = put_back(&host.config, plan).await.map_err(|error| PageError(error.into()))?;
     tracing::info!(file = %done.file, version = %done.build.version, active = done.is_active, "rolled back from the dashboard");
     Ok(Redirect::to("/plugins").into_response())

@@ -2,50 +2,45 @@
 
 use coinslot_ledger::EventKind;
 
+use crate::operate::alerts::AlertKind;
+
 /// A kind of message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebhookEvent {
-    /// The money of a payment moved.
-    Paid,
-    /// The money moved, and its answer is owed.
-    Owed,
-    /// It is not known whether the money moves: recovery looks.
-    Unknown,
-    /// A settlement was refused.
-    Refused,
-    /// The plugin failed, and nothing was charged.
-    Failed,
-    /// Something is wrong with the host, or is mended.
-    Alert,
+    /// Something happened to a payment.
+    Payment(EventKind),
+    /// Something of this kind is wrong with the host, or is mended.
+    Alert(AlertKind),
 }
 
 impl WebhookEvent {
-    pub const ALL: [Self; 6] = [Self::Paid, Self::Owed, Self::Unknown, Self::Refused, Self::Failed, Self::Alert];
+    /// The name in the configuration that stands for alerts of every kind.
+    const EVERY_ALERT: &'static str = "alert";
+
+    /// Every kind.
+    pub fn all() -> impl Iterator<Item = Self> {
+        EventKind::ALL.into_iter().map(Self::Payment).chain(AlertKind::ALL.into_iter().map(Self::Alert))
+    }
 
     /// Its name in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Paid => EventKind::Paid.as_str(),
-            Self::Owed => EventKind::Owed.as_str(),
-            Self::Unknown => EventKind::Unknown.as_str(),
-            Self::Refused => EventKind::Refused.as_str(),
-            Self::Failed => EventKind::Failed.as_str(),
-            Self::Alert => "alert",
+            Self::Payment(kind) => kind.as_str(),
+            Self::Alert(kind) => kind.as_str(),
         }
     }
 
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|event| event.as_str() == name)
+    /// The kinds of this name in the configuration. Empty if nothing is called so.
+    pub fn named(name: &str) -> Vec<Self> {
+        Self::all().filter(|event| event.as_str() == name || event.is_alert() && name == Self::EVERY_ALERT).collect()
     }
 
-    /// The kind of message about an event of the ledger.
-    pub(super) fn of(kind: EventKind) -> Self {
-        match kind {
-            EventKind::Paid => Self::Paid,
-            EventKind::Owed => Self::Owed,
-            EventKind::Unknown => Self::Unknown,
-            EventKind::Refused => Self::Refused,
-            EventKind::Failed => Self::Failed,
-        }
+    /// The names that the configuration may have.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        Self::all().map(Self::as_str).chain([Self::EVERY_ALERT])
+    }
+
+    fn is_alert(self) -> bool {
+        matches!(self, Self::Alert(_))
     }
 }

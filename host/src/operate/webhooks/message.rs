@@ -44,7 +44,7 @@ impl Message {
     /// Tells that something is wrong since this time, or is wrong no longer.
     pub(super) fn of_alert(alert: &Alert, begins: bool, at: UnixTime) -> Self {
         let kind = if begins { "alert.raised" } else { "alert.cleared" };
-        let id = format!("evt_{}_{}_{}", kind.replace('.', "_"), at.0, alert.kind);
+        let id = format!("evt_{}_{}_{}", kind.replace('.', "_"), at.0, alert.kind.as_str());
         Self::new(id, kind, at, &json!(alert))
     }
 
