@@ -19,6 +19,7 @@ pub(crate) mod rollback;
 mod samples;
 mod sessions;
 pub(crate) mod time;
+mod tls;
 pub(crate) mod units;
 mod webhooks;
 

@@ -2,13 +2,15 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen, print};
-use crate::config::Config;
+use crate::config::{AdminConfig, AdminTls, Config};
 use crate::host::{AdminOptions, ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
 use crate::operate::{AdminAccess, read_token};
+use crate::server::{Identity, Tls};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -79,12 +81,21 @@ async fn admin(config: &Config) -> Result<Option<AdminOptions>, Failure> {
     let Some(admin) = &config.admin else { return Ok(None) };
     let access = AdminAccess::new(admin, read_token(admin)?.as_deref());
     let (listener, _) = listen(admin.listen, ": it is `listen` in [admin]").await?;
-    Ok(Some(AdminOptions { listener, access }))
+    Ok(Some(AdminOptions { listener, tls: admin_tls(admin)?, access }))
+}
+
+/// The TLS of the listener for operators, if it is configured.
+fn admin_tls(admin: &AdminConfig) -> Result<Option<Arc<Tls>>, Failure> {
+    let Some(AdminTls { certificates, key, client_ca }) = admin.tls.clone() else { return Ok(None) };
+    let tls = Tls::for_operators(Identity { certificates, key }, client_ca.as_deref());
+    tls.map(|tls| Some(Arc::new(tls))).map_err(|error| Failure::usage(format!("[admin.tls]: {error}")))
 }
 
 /// Prints what is served when everything of the folder is active or refused.
 fn on_ready(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) -> OnReady {
     let (scheme, origin) = (config.server.scheme(), config.origin(address));
+    let has_tls = config.admin.as_ref().is_some_and(|admin| admin.tls.is_some());
+    let admin_scheme = if has_tls { "https" } else { "http" };
     let configured: Vec<String> = config.plugins.by_name.keys().cloned().collect();
     Box::new(move |catalog| {
         for name in configured.iter().filter(|name| !catalog.has_plugin(name)) {
@@ -92,7 +103,7 @@ fn on_ready(config: &Config, address: SocketAddr, admin: Option<SocketAddr>) -> 
         }
         let mut address = format!("serving on {scheme}://{address}, known to clients as {origin}");
         if let Some(admin) = admin {
-            address.push_str(&format!("\nadmin on http://{admin}"));
+            address.push_str(&format!("\nadmin on {admin_scheme}://{admin}"));
         }
         if let Err(failure) = print::line(routes(catalog)).and_then(|()| print::line(address)) {
             tracing::warn!("{failure}");

@@ -45,13 +45,25 @@ pub struct AdminConfig {
     pub listen: SocketAddr,
     /// Names by which browsers may call it, lower case, beside addresses and `localhost`.
     pub hosts: Vec<String>,
-    /// The token that every request carries. None on a loopback address alone: every user of the machine may ask.
+    /// The token that every request carries. None on a loopback address, where every user of the machine may ask, and
+    /// where certificates of clients are asked for.
     pub token: Option<KeySource>,
+    /// None: it speaks plain HTTP.
+    pub tls: Option<AdminTls>,
+}
+
+/// The certificate of the listener for operators: `[admin.tls]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AdminTls {
+    pub certificates: PathBuf,
+    pub key: PathBuf,
+    /// The authorities that sign the certificates of clients. None: no certificate is asked for.
+    pub client_ca: Option<PathBuf>,
 }
 
 impl Default for AdminConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8405)), hosts: Vec::new(), token: None }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8405)), hosts: Vec::new(), token: None, tls: None }
     }
 }
 

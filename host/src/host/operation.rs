@@ -58,10 +58,10 @@ impl Operation {
         let ledger = Arc::clone(payments.ledger());
         let view = HostView::new(active, catalog, payments, metrics, webhooks, pauses);
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
-        if let Some(AdminOptions { listener, access }) = admin {
+        if let Some(admin) = admin {
             view.metrics.watch(&view);
             tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
-            tasks.spawn(crate::operate::serve(listener, access, view));
+            tasks.spawn(crate::operate::serve(admin, view));
         }
     }
 }

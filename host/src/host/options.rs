@@ -13,7 +13,7 @@ use super::facilitators::Chains;
 use super::reload::ConfigFile;
 use crate::catalog::{Catalog, ScanReport};
 use crate::operate::AdminAccess;
-use crate::server::RequestObserver;
+use crate::server::{RequestObserver, Tls};
 
 /// Called after each scan of the plugin folder that changed something.
 pub type OnChange = Box<dyn FnMut(&ScanReport) + Send>;
@@ -59,6 +59,8 @@ pub struct HostOptions {
 #[derive(Debug)]
 pub struct AdminOptions {
     pub listener: TcpListener,
+    /// None: it speaks plain HTTP.
+    pub tls: Option<Arc<Tls>>,
     pub access: AdminAccess,
 }
 

@@ -38,6 +38,7 @@ pub struct AdminAccess {
     /// SHA-256 of the token. None: none is asked for.
     token: Option<[u8; 32]>,
     hosts: Vec<String>,
+    is_encrypted: bool,
     sessions: Sessions,
     /// Proves that a form is of a page of this listener.
     form_key: [u8; 32],
@@ -59,10 +60,16 @@ impl AdminAccess {
         Self {
             token: token.map(digest),
             hosts: config.hosts.clone(),
+            is_encrypted: config.tls.is_some(),
             sessions: Sessions::default(),
             form_key: secp256k1::rand::random(),
             wrong: RateLimiter::new(WRONG_PER_SECOND, WRONG_BURST_SECONDS),
         }
+    }
+
+    /// True if its connections are encrypted by the host itself.
+    pub(super) fn is_encrypted(&self) -> bool {
+        self.is_encrypted
     }
 
     /// True if visitors need a token.

@@ -8,9 +8,9 @@ use arc_swap::ArcSwap;
 use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
+use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
 use coinslot_x402::UnixTime;
-use tokio::net::TcpListener;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
@@ -18,10 +18,12 @@ use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
 use super::samples::Samples;
+use super::tls::TlsListener;
 use super::units::Units;
 use super::webhooks::Webhook;
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
+use crate::host::AdminOptions;
 use crate::payment::Payments;
 
 /// A running host, as the admin listener sees it.
@@ -92,11 +94,25 @@ pub async fn tell(host: Arc<HostView>) {
 }
 
 /// Answers operators for ever, and keeps the counters of the last hour for them.
-pub async fn serve(listener: TcpListener, access: AdminAccess, host: Arc<HostView>) {
+pub async fn serve(options: AdminOptions, host: Arc<HostView>) {
+    let AdminOptions { listener, tls, access } = options;
     let sampling = Arc::clone(&host.samples).follow(Arc::clone(&host.metrics), Arc::clone(host.payments.ledger()));
     let router = router(Arc::new(access), host).into_make_service_with_connect_info::<SocketAddr>();
+    let serving = async {
+        match tls {
+            Some(tls) => {
+                // A tap that does nothing: with it the address of a client is known behind any listener.
+                let encrypted = TlsListener::new(listener, Arc::clone(&tls)).tap_io(|_| {});
+                tokio::select! {
+                    ended = axum::serve(encrypted, router) => ended,
+                    () = tls.watch() => Ok(()),
+                }
+            }
+            None => axum::serve(listener, router).await,
+        }
+    };
     tokio::select! {
-        ended = axum::serve(listener, router) => {
+        ended = serving => {
             if let Err(error) = ended {
                 tracing::error!(%error, "the admin listener has ended");
             }

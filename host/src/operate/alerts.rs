@@ -151,7 +151,7 @@ fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
     if let Some(reason) = &record.failure {
         let serves = record.active.as_ref().map(|build| format!("{} {} serves on", build.name, build.version));
         let message = format!(
-            "{} is not loaded, and {}: {}",
+            "the file {} is not loaded, and {}: {}",
             record.file,
             serves.as_deref().unwrap_or("nothing of it serves"),
             shown(reason)
@@ -164,7 +164,8 @@ fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
     let (paid, free) = (is_open(&record.paid_circuit), is_open(&record.free_circuit));
     if let (Some(active), true) = (&record.active, paid || free) {
         let refused = if paid { "paid" } else { "free" };
-        let message = format!("{} fails again and again: its {refused} requests are refused for a while", active.name);
+        let message =
+            format!("the plugin {} fails again and again: its {refused} requests are refused for a while", active.name);
         let advice = "its log lines say why; deploy a mended build, or roll it back: `coinslot plugins rollback`";
         let alert = Alert::new(AlertKind::PluginUnhealthy, &active.name, message, advice);
         alerts.push(if paid { alert.severe() } else { alert });

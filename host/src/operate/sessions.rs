@@ -57,19 +57,19 @@ pub(super) fn session_id<'h>(headers: &'h HeaderMap, host: &Authority) -> Option
     pairs.find_map(|(key, id)| (key == name).then_some(id))
 }
 
-/// The field that gives a session to the browser.
-pub(super) fn cookie(host: &Authority, id: &str) -> Option<HeaderValue> {
-    set_cookie(host, id, LIFETIME.as_secs())
+/// The field that gives a session to the browser. On an encrypted connection it is sent on such connections alone.
+pub(super) fn cookie(host: &Authority, id: &str, is_encrypted: bool) -> Option<HeaderValue> {
+    set_cookie(host, id, LIFETIME.as_secs(), is_encrypted)
 }
 
 /// The field that takes the session from the browser.
 pub(super) fn no_cookie(host: &Authority) -> Option<HeaderValue> {
-    set_cookie(host, "", 0)
+    set_cookie(host, "", 0, false)
 }
 
-fn set_cookie(host: &Authority, id: &str, seconds: u64) -> Option<HeaderValue> {
-    let name = cookie_name(host);
-    format!("{name}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}").parse().ok()
+fn set_cookie(host: &Authority, id: &str, seconds: u64, is_encrypted: bool) -> Option<HeaderValue> {
+    let (name, secure) = (cookie_name(host), if is_encrypted { "; Secure" } else { "" });
+    format!("{name}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}").parse().ok()
 }
 
 fn cookie_name(host: &Authority) -> String {
@@ -100,7 +100,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, HeaderValue::from_static("coinslot-admin-8404=b; a=1; coinslot-admin-8403=c"));
         assert_eq!(session_id(&headers, &host), Some("c"));
-        let set = cookie(&host, "x").expect("a field");
+        let set = cookie(&host, "x", false).expect("a field");
         assert_eq!(set, "coinslot-admin-8403=x; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
     }
 }

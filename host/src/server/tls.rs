@@ -15,9 +15,10 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
-use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
+use tokio_rustls::rustls::server::danger::ClientCertVerifier;
+use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use tokio_rustls::rustls::sign::CertifiedKey;
-use tokio_rustls::rustls::{Error, ServerConfig};
+use tokio_rustls::rustls::{Error, RootCertStore, ServerConfig};
 
 use crate::path_events::{LookReason, PathEvents};
 
@@ -44,6 +45,8 @@ pub enum TlsError {
     NoCertificate { file: String },
     #[error("{file}: no PEM private key in it (PKCS #8, PKCS #1 or SEC 1): {error}")]
     NoKey { file: String, error: rustls_pki_types::pem::Error },
+    #[error("{file}: it holds a certificate that is no authority for clients: {error}")]
+    NoAuthority { file: String, error: String },
     #[error("{certificates} and {key} do not fit together: {error}")]
     Unusable { certificates: String, key: String, error: Error },
 }
@@ -82,19 +85,34 @@ impl ResolvesServerCert for CurrentCertificate {
 impl Tls {
     /// Reads the certificate. Fails if it cannot be used.
     pub fn new(identity: Identity) -> Result<Self, TlsError> {
+        Self::with(identity, vec![b"h2".to_vec(), b"http/1.1".to_vec()], None)
+    }
+
+    /// Reads the certificate of a listener that speaks HTTP/1.1, and the authorities that sign its clients'
+    /// certificates: with them a client without such a certificate does not come through the handshake. Fails if a file
+    /// cannot be used. The authorities are read once.
+    pub fn for_operators(identity: Identity, client_authorities: Option<&Path>) -> Result<Self, TlsError> {
+        Self::with(identity, vec![b"http/1.1".to_vec()], client_authorities)
+    }
+
+    fn with(identity: Identity, protocols: Vec<Vec<u8>>, client_authorities: Option<&Path>) -> Result<Self, TlsError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let bytes = IdentityBytes::read(&identity)?;
         let certificate =
             Certificate { digest: bytes.digest(), certified: Arc::new(bytes.certified(&identity, &provider)?) };
         let current = Arc::new(CurrentCertificate(ArcSwap::from_pointee(certificate)));
-        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let config = ServerConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions();
         let config = config.map_err(|error| unusable(&identity, error))?;
-        let mut config = config.with_no_client_auth().with_cert_resolver(Arc::clone(&current) as _);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let config = match client_authorities {
+            Some(file) => config.with_client_cert_verifier(verifier(file, provider)?),
+            None => config.with_no_client_auth(),
+        };
+        let mut config = config.with_cert_resolver(Arc::clone(&current) as _);
+        config.alpn_protocols = protocols;
         Ok(Self { identity, current, acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 
-    pub(super) fn acceptor(&self) -> TlsAcceptor {
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
         self.acceptor.clone()
     }
 
@@ -144,6 +162,22 @@ impl Tls {
         self.current.0.store(Arc::new(Certificate { certified: Arc::new(certified), digest }));
         Ok(true)
     }
+}
+
+/// Verifies that a client's certificate is signed by an authority of this file.
+fn verifier(file: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let shown = || file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|error| TlsError::Unreadable { file: shown(), error })?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|_| TlsError::NoCertificate { file: shown() })?;
+        roots.add(certificate).map_err(|error| TlsError::NoAuthority { file: shown(), error: error.to_string() })?;
+    }
+    if roots.is_empty() {
+        return Err(TlsError::NoCertificate { file: shown() });
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    verifier.map_err(|error| TlsError::NoAuthority { file: shown(), error: error.to_string() })
 }
 
 /// The bytes of the two files.

@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::cli::output::OutputFormat;
 use crate::cli::{DEFAULT_CONFIG, Failure};
-use crate::config::Config;
+use crate::config::{AdminConfig, Config};
 use crate::operate::read_token;
 
 /// The longest wait for an answer: a report may read a large ledger.
@@ -30,6 +30,12 @@ pub(in crate::cli) struct Connection {
     pub(in crate::cli) url: Option<Url>,
     #[arg(long, env = "COINSLOT_ADMIN_TOKEN", hide = true, hide_env_values = true, global = true)]
     token: Option<String>,
+    /// The authority that has signed the listener's certificate, in PEM, beside those that the machine trusts.
+    #[arg(long, env = "COINSLOT_ADMIN_CA", value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
+    /// The certificate and the private key of this operator, in one PEM file, for a listener that asks for one.
+    #[arg(long, env = "COINSLOT_ADMIN_CERT", value_name = "FILE", global = true)]
+    cert: Option<PathBuf>,
     /// `table`, `json` (a line for each) or `csv`. A table on a terminal, JSON elsewhere.
     #[arg(long, global = true)]
     format: Option<OutputFormat>,
@@ -65,14 +71,17 @@ pub(in crate::cli) struct AdminClient {
 impl AdminClient {
     /// The client of the listener that the arguments name.
     pub(in crate::cli) fn of(connection: &Connection) -> Result<Self, Failure> {
-        let client = reqwest::Client::builder().timeout(TIMEOUT).build();
-        let client = client.map_err(|error| Failure::new(error.to_string()))?;
+        let config = match &connection.url {
+            Some(_) => None,
+            None => Some(Config::read(&connection.config)?),
+        };
+        let admin = config.as_ref().and_then(|config| config.admin.as_ref());
+        let client = http_client(connection, admin)?;
         if let Some(url) = &connection.url {
             return Ok(Self { base: url.clone(), token: connection.token.clone(), client });
         }
-        let config = Config::read(&connection.config)?;
         let shown = connection.config.display();
-        let Some(admin) = &config.admin else {
+        let Some(admin) = admin else {
             return Err(Failure::usage(format!(
                 "{shown} has no table [admin], so the host has no listener to ask: add it and restart the host, or name a \
                  listener with --url"
@@ -89,7 +98,9 @@ impl AdminClient {
             let message = format!("`listen` of [admin] in {shown} has port 0: name the listener with --url");
             return Err(Failure::usage(message));
         }
-        let base = format!("http://{address}").parse().map_err(|_| Failure::new(format!("{address} is no address")))?;
+        let scheme = if admin.tls.is_some() { "https" } else { "http" };
+        let base =
+            format!("{scheme}://{address}").parse().map_err(|_| Failure::new(format!("{address} is no address")))?;
         Ok(Self { base, token: read_token(admin)?.or_else(|| connection.token.clone()), client })
     }
 
@@ -157,4 +168,25 @@ impl AdminClient {
             Failure::new(message)
         })
     }
+}
+
+/// A client that trusts the listener's own certificate, and shows that of the operator.
+fn http_client(connection: &Connection, admin: Option<&AdminConfig>) -> Result<reqwest::Client, Failure> {
+    let read =
+        |file: &PathBuf| std::fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())));
+    let unusable = |file: &PathBuf| {
+        let file = file.display().to_string();
+        move |error: reqwest::Error| Failure::usage(format!("{file}: {error}: it is to be PEM"))
+    };
+    let mut client = reqwest::Client::builder().timeout(TIMEOUT);
+    // A certificate that signs itself is its own authority.
+    let own = admin.and_then(|admin| admin.tls.as_ref()).map(|tls| &tls.certificates);
+    for file in connection.ca.iter().chain(own) {
+        let certificates = reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(unusable(file))?;
+        client = client.tls_certs_merge(certificates);
+    }
+    if let Some(file) = &connection.cert {
+        client = client.identity(reqwest::Identity::from_pem(&read(file)?).map_err(unusable(file))?);
+    }
+    client.build().map_err(|error| Failure::new(error.to_string()))
 }

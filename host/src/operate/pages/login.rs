@@ -72,7 +72,7 @@ pub(super) async fn sign_in(
         Err(error) => return with_wait((error.status, form(&next, Some(&error.message))).into_response()),
     };
     let mut response = Redirect::to(own_path(&next)).into_response();
-    if let Some(cookie) = authority(&headers).and_then(|host| cookie(&host, &session)) {
+    if let Some(cookie) = authority(&headers).and_then(|host| cookie(&host, &session, access.is_encrypted())) {
         response.headers_mut().insert(SET_COOKIE, cookie);
     }
     response

@@ -1,0 +1,163 @@
+//! Checks the admin listener with TLS: its certificate, and the certificates that it asks operators for.
+
+use std::path::PathBuf;
+
+use coinslot_tests::{ServeHost, TestChain, run};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use reqwest::{Certificate, Client, Identity};
+
+/// A certificate authority of the operator.
+struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    fn new() -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key");
+        Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
+    }
+
+    fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A certificate and its key, in PEM.
+    fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
+        let mut params = CertificateParams::new([name.to_owned(), "127.0.0.1".to_owned()]).expect("names");
+        params.extended_key_usages = vec![purpose];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.0).expect("a certificate");
+        (certificate.pem(), key.serialize_pem())
+    }
+}
+
+struct Files {
+    host: ServeHost,
+    authority: Authority,
+}
+
+impl Files {
+    fn url(&self) -> String {
+        self.host.admin().replace("0.0.0.0", "127.0.0.1")
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.host.path(name);
+        std::fs::write(&path, text).expect("a file");
+        path
+    }
+
+    fn client(&self, identity: Option<(String, String)>) -> Client {
+        let trusted = Certificate::from_pem(self.authority.pem().as_bytes()).expect("a certificate");
+        let mut client = Client::builder().tls_certs_only([trusted]);
+        if let Some((certificate, key)) = identity {
+            client =
+                client.identity(Identity::from_pem(format!("{certificate}{key}").as_bytes()).expect("an identity"));
+        }
+        client.build().expect("a client")
+    }
+
+    async fn status(&self, identity: Option<(String, String)>) -> Option<u16> {
+        let url = format!("{}/api/v1/status", self.url());
+        self.client(identity).get(url).send().await.ok().map(|answer| answer.status().as_u16())
+    }
+}
+
+/// A host whose admin listener is reached from everywhere, with these keys of `[admin]` and of `[admin.tls]`.
+async fn host(chain: &TestChain, admin: &str, tls: &str) -> Files {
+    let authority = Authority::new();
+    let (certificate, key) = authority.issue("localhost", ExtendedKeyUsagePurpose::ServerAuth);
+    let folder = tempfile::tempdir().expect("a folder").keep();
+    for (name, text) in [("cert.pem", certificate), ("key.pem", key), ("ca.pem", authority.pem())] {
+        std::fs::write(folder.join(name), text).expect("a file");
+    }
+    let config = format!(
+        "[admin]\nlisten = \"0.0.0.0:0\"\n{admin}[admin.tls]\ncert = \"F/cert.pem\"\nkey = \"F/key.pem\"\n{tls}"
+    );
+    let host = chain.serve(&["echo"], &config.replace("F/", &format!("{}/", folder.display()))).await;
+    Files { host, authority }
+}
+
+#[tokio::test]
+async fn a_listener_that_asks_for_certificates_answers_those_of_its_authority_alone() {
+    let chain = TestChain::start().await;
+    let files = host(&chain, "", "client_ca = \"F/ca.pem\"\n").await;
+    let own = files.authority.issue("operator", ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(files.status(Some(own.clone())).await, Some(200), "{}", files.host.log());
+    assert_eq!(files.status(None).await, None, "without a certificate there is no connection");
+    let foreign = Authority::new().issue("operator", ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(files.status(Some(foreign)).await, None);
+    let of_a_server = files.authority.issue("operator", ExtendedKeyUsagePurpose::ServerAuth);
+    assert_eq!(files.status(Some(of_a_server)).await, None);
+    // A client that says nothing keeps no other one waiting.
+    let address = files.url().trim_start_matches("https://").to_owned();
+    let mut silent = Vec::new();
+    for _ in 0..70 {
+        silent.push(tokio::net::TcpStream::connect(&address).await.expect("a connection"));
+    }
+    assert_eq!(files.status(Some(own.clone())).await, Some(200), "after those whose time is over");
+    drop(silent);
+
+    let (ca, cert) =
+        (files.write("ca.pem", &files.authority.pem()), files.write("operator.pem", &format!("{}{}", own.0, own.1)));
+    let url = files.url();
+    let shown = |more: &[&str]| {
+        let all = [&["status", "--url", &*url, "--ca", ca.to_str().expect("a path")], more].concat();
+        let ended = run(&files.host.path(""), &all);
+        (ended.status.code(), String::from_utf8_lossy(&[ended.stdout, ended.stderr].concat()).into_owned())
+    };
+    let (code, said) = shown(&["--cert", cert.to_str().expect("a path")]);
+    assert!(code == Some(0) && said.contains("\"ready\":true"), "{said}");
+    let (code, said) = shown(&[]);
+    assert!(code == Some(1) && said.to_lowercase().contains("certificate"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_beside_a_certificate_where_both_are_configured() {
+    let chain = TestChain::start().await;
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "correct-horse-battery").expect("written");
+    let admin = format!("token_file = \"{}\"\n", token.path().display());
+    let files = host(&chain, &admin, "client_ca = \"F/ca.pem\"\n").await;
+    let own = files.authority.issue("operator", ExtendedKeyUsagePurpose::ClientAuth);
+    assert_eq!(files.status(Some(own.clone())).await, Some(401), "{}", files.host.log());
+    let url = format!("{}/api/v1/status", files.url());
+    let answer = files.client(Some(own)).get(url).bearer_auth("correct-horse-battery").send().await;
+    assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
+async fn a_session_of_an_encrypted_listener_stays_on_encrypted_connections() {
+    let chain = TestChain::start().await;
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "correct-horse-battery").expect("written");
+    let files = host(&chain, &format!("token_file = \"{}\"\n", token.path().display()), "").await;
+    let raw = Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .tls_certs_only([Certificate::from_pem(files.authority.pem().as_bytes()).expect("a certificate")])
+        .build()
+        .expect("a client");
+    let post = raw.post(format!("{}/login", files.url()));
+    let post = post.header("content-type", "application/x-www-form-urlencoded").body("token=correct-horse-battery");
+    let response = post.send().await.expect("an answer");
+    let cookie = response.headers()["set-cookie"].to_str().expect("ASCII").to_owned();
+    assert!(cookie.contains("Secure") && cookie.contains("HttpOnly"), "{cookie}");
+}
+
+#[tokio::test]
+async fn an_address_that_others_reach_needs_a_token_or_certificates() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let good = host.configuration();
+    for (tls, problem) in [
+        ("", "can be reached from other machines"),
+        ("[admin.tls]\ncert = \"c.pem\"\nkey = \"k.pem\"\n", "can be reached from other machines"),
+        ("[admin.tls]\ncert = \"c.pem\"\n", "name the PEM file with the certificate's private key"),
+    ] {
+        std::fs::write(host.path("other.toml"), format!("{good}[admin]\nlisten = \"0.0.0.0:0\"\n{tls}"))
+            .expect("a file");
+        let refused = run(&host.path(""), &["check", "--config", "other.toml"]);
+        let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+        assert!(refused.status.code() == Some(2) && said.contains(problem), "{tls}: {said}");
+    }
+}
