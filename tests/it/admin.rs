@@ -1,5 +1,8 @@
 //! Checks the listener for operators: its numbers, which are those of the ledger, and who may ask it.
 
+use alloy::primitives::U256;
+use alloy::primitives::utils::parse_ether;
+use coinslot_evm::Ether;
 use coinslot_tests::{ServeHost, TestChain, guest, run};
 use serde_json::Value;
 
@@ -272,4 +275,32 @@ async fn becomes(host: &ServeHost, path: &str, is_so: impl Fn(&Value) -> bool) -
         assert!(start.elapsed() < std::time::Duration::from_secs(60), "{report}\n{}", host.log());
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
+}
+
+/// An operator saw what came in and not what it cost. The sum is that by which the chain made the wallet poorer.
+#[tokio::test]
+async fn gas_is_summed_by_day_over_restarts() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["status"], ADMIN).await;
+    let ether = |text: &Value| {
+        let text = text.as_str().expect("a balance").strip_suffix(" ether").expect("its unit").to_owned();
+        parse_ether(&text).expect("an amount")
+    };
+    let wallet = async |host: &ServeHost| ask(host, "/api/v1/chain").await[0]["wallets"][0].clone();
+    let before = ether(&wallet(&host).await["balance"]);
+    for _ in 0..2 {
+        host.buy(chain.payer(0), "/status", std::time::Duration::from_secs(60)).await;
+    }
+    let settled =
+        |facilitators: &Value| facilitators[0]["wallets"][0]["pending"] == 0 && !facilitators[0]["gas"][0].is_null();
+    becomes(&host, "/api/v1/chain", settled).await;
+    host.restart(&[]).await;
+    let facilitators = ask(&host, "/api/v1/chain").await;
+    // The balance is read from the chain at the start.
+    let cost = before - ether(&facilitators[0]["wallets"][0]["balance"]);
+    let days = facilitators[0]["gas"].as_array().expect("days");
+    let sum: U256 = days.iter().map(|day| day["wei"].as_str().expect("wei").parse::<U256>().expect("a number")).sum();
+    assert_eq!(sum, cost, "{facilitators}");
+    let page = reqwest::get(format!("{}/money", host.admin())).await.expect("a page").text().await.expect("text");
+    assert!(page.contains("Paid for gas") && page.contains(&Ether(sum).to_string()), "{page}");
 }

@@ -1,4 +1,4 @@
-//! Keeps the day's spending on gas within a budget.
+//! Keeps the day's spending on gas within a budget, and the sums of the days before.
 //!
 //! The most that a transaction can cost is reserved before it is signed; when it is in a block, the reservation is
 //! replaced by its cost. So spending and reservations together never exceed the budget. A journal keeps the sum over a
@@ -7,6 +7,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a budget is for a day of the calendar")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -17,10 +18,13 @@ use alloy::primitives::U256;
 use parking_lot::{Mutex, MutexGuard};
 use serde::{Deserialize, Serialize};
 
+/// The most days whose sums are kept.
+const DAYS: usize = 400;
+
 #[derive(Debug)]
 pub(super) struct GasBudget {
     limit: Option<U256>,
-    state: Mutex<DaySpending>,
+    state: Mutex<Sums>,
     journal: Option<Journal>,
 }
 
@@ -39,6 +43,16 @@ struct JournalEntry {
     day: u64,
     /// Wei, in decimal.
     spent: String,
+    /// The sums of the days before, by the day. An older journal has none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    earlier: BTreeMap<u64, String>,
+}
+
+/// The spending of today, and the sums of the days before on which something was spent.
+#[derive(Clone, Debug, Default)]
+struct Sums {
+    today: DaySpending,
+    earlier: BTreeMap<u64, U256>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,12 +72,12 @@ pub(super) struct BudgetExhausted {
 }
 
 impl GasBudget {
-    /// A budget that continues the journal's sum of today. Without a limit there is no journal.
+    /// A budget that continues the journal's sums.
     ///
     /// A journal that cannot be read or written is logged, and the count goes on in memory: gas is the operator's own
     /// money, and no payment should wait for a file.
     pub(super) async fn open(limit: Option<U256>, journal: Option<PathBuf>) -> Self {
-        let Some(path) = journal.filter(|_| limit.is_some()).map(Arc::<Path>::from) else {
+        let Some(path) = journal.map(Arc::<Path>::from) else {
             return Self { limit, state: Mutex::default(), journal: None };
         };
         let state = blocking({
@@ -72,7 +86,7 @@ impl GasBudget {
         });
         let state = state.await.unwrap_or_else(|error| {
             tracing::warn!(journal = %path.display(), %error, "what gas cost today cannot be read: counted from now on");
-            DaySpending::default()
+            Sums::default()
         });
         let journal = Journal { path, written: tokio::sync::Mutex::new(None) };
         Self { limit, state: Mutex::new(state), journal: Some(journal) }
@@ -80,42 +94,59 @@ impl GasBudget {
 
     /// Fails if this cost, on top of what is spent and reserved today, exceeds the budget. It reserves nothing.
     pub(super) fn allows(&self, wei: U256) -> Result<(), BudgetExhausted> {
-        check(self.limit, *self.today(), wei)
+        check(self.limit, self.today().today, wei)
     }
 
     /// Reserves a cost. `instead` is the reservation that the same transaction has and gives up. On an error nothing
     /// changes.
     pub(super) fn reserve(&self, wei: U256, instead: U256) -> Result<(), BudgetExhausted> {
-        let mut state = self.today();
-        let before = *state;
-        state.reserved = state.reserved.saturating_sub(instead);
-        if let Err(exhausted) = check(self.limit, *state, wei) {
-            *state = before;
+        let today = &mut self.today().today;
+        let before = *today;
+        today.reserved = today.reserved.saturating_sub(instead);
+        if let Err(exhausted) = check(self.limit, *today, wei) {
+            *today = before;
             return Err(exhausted);
         }
-        state.reserved = state.reserved.saturating_add(wei);
+        today.reserved = today.reserved.saturating_add(wei);
         Ok(())
     }
 
     /// Replaces a reservation by the cost, which is zero for a transaction that was not sent.
     pub(super) fn settle(&self, reserved: U256, cost: U256) {
-        let mut state = self.today();
-        state.reserved = state.reserved.saturating_sub(reserved);
-        state.spent = state.spent.saturating_add(cost);
+        let today = &mut self.today().today;
+        today.reserved = today.reserved.saturating_sub(reserved);
+        today.spent = today.spent.saturating_add(cost);
     }
 
-    /// Writes the sums as they are now. A reservation is in the journal before its transaction is sent, if this is
-    /// awaited in between. Tasks that come while the file is written wait for the next write, which serves them all.
+    /// What was spent on each day, in wei, by the days since 1970. Transactions that are not in a block yet are not in
+    /// it.
+    pub(super) fn by_day(&self) -> BTreeMap<u64, U256> {
+        let sums = self.today();
+        let mut days = sums.earlier.clone();
+        let DaySpending { day, spent, .. } = sums.today;
+        days.extend((!spent.is_zero()).then_some((day, spent)));
+        days
+    }
+
+    /// Writes the sums with a reservation, so that it is in the journal before its transaction is sent, if this is awaited
+    /// in between. Without a limit nothing depends on that, and no transaction waits for a disk.
+    pub(super) async fn flush_reservation(&self) {
+        if self.limit.is_some() {
+            self.flush().await;
+        }
+    }
+
+    /// Writes the sums as they are now. Tasks that come while the file is written wait for the next write, which serves them all.
     pub(super) async fn flush(&self) {
         let Some(journal) = &self.journal else { return };
         let mut written = journal.written.lock().await;
-        let state = *self.today();
-        let entry = (state.day, state.total());
+        let sums = self.today().clone();
+        let entry = (sums.today.day, sums.today.total());
         if *written == Some(entry) {
             return;
         }
         let path = journal.path.clone();
-        match blocking(move || write(&path, state)).await {
+        match blocking(move || write(&path, &sums)).await {
             Ok(()) => *written = Some(entry),
             Err(error) => {
                 tracing::warn!(journal = %journal.path.display(), %error, "what gas cost today cannot be written");
@@ -124,28 +155,37 @@ impl GasBudget {
     }
 
     /// Locks the sums, and begins a new day if it is due.
-    fn today(&self) -> MutexGuard<'_, DaySpending> {
-        let mut state = self.state.lock();
+    fn today(&self) -> MutexGuard<'_, Sums> {
+        let mut sums = self.state.lock();
         let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
-        state.begin(day);
-        state
+        sums.begin(day);
+        sums
+    }
+}
+
+impl Sums {
+    /// Begins this day, if it is later than the day of the sums. A clock that goes back does not make gas free: what
+    /// was spent stays spent.
+    fn begin(&mut self, day: u64) {
+        let today = &mut self.today;
+        if day > today.day {
+            if !today.spent.is_zero() {
+                self.earlier.insert(today.day, today.spent);
+                while self.earlier.len() > DAYS {
+                    self.earlier.pop_first();
+                }
+            }
+            // Reservations stay: their transactions may still cost gas, which then counts for the new day.
+            today.day = day;
+            today.spent = U256::ZERO;
+        } else if day + 1 < today.day {
+            // The clock was wrong by more than the edge of a day: the sums belong to today, and end with it.
+            today.day = day;
+        }
     }
 }
 
 impl DaySpending {
-    /// Begins this day, if it is later than the day of the sums. A clock that goes back does not make gas free: what
-    /// was spent stays spent.
-    fn begin(&mut self, day: u64) {
-        if day > self.day {
-            // Reservations stay: their transactions may still cost gas, which then counts for the new day.
-            self.day = day;
-            self.spent = U256::ZERO;
-        } else if day + 1 < self.day {
-            // The clock was wrong by more than the edge of a day: the sums belong to today, and end with it.
-            self.day = day;
-        }
-    }
-
     fn total(&self) -> U256 {
         self.spent.saturating_add(self.reserved)
     }
@@ -156,20 +196,24 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-fn read(path: &Path) -> io::Result<DaySpending> {
+fn read(path: &Path) -> io::Result<Sums> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(DaySpending::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Sums::default()),
         Err(error) => return Err(error),
     };
     let entry: JournalEntry = serde_json::from_str(&text)?;
-    let spent = U256::from_str_radix(&entry.spent, 10).map_err(io::Error::other)?;
-    Ok(DaySpending { day: entry.day, spent, reserved: U256::ZERO })
+    let wei = |text: &str| U256::from_str_radix(text, 10).map_err(io::Error::other);
+    let earlier = entry.earlier.iter().map(|(day, spent)| Ok((*day, wei(spent)?))).collect::<io::Result<_>>()?;
+    let today = DaySpending { day: entry.day, spent: wei(&entry.spent)?, reserved: U256::ZERO };
+    Ok(Sums { today, earlier })
 }
 
 /// Replaces the journal in one step, so that a crash leaves the old entry or the new one.
-fn write(path: &Path, state: DaySpending) -> io::Result<()> {
-    let entry = JournalEntry { day: state.day, spent: state.total().to_string() };
+fn write(path: &Path, sums: &Sums) -> io::Result<()> {
+    let Sums { today, earlier } = sums;
+    let earlier = earlier.iter().map(|(day, spent)| (*day, spent.to_string())).collect();
+    let entry = JournalEntry { day: today.day, spent: today.total().to_string(), earlier };
     coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
 }
 
@@ -199,14 +243,17 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_does_not_reset_the_sum() {
-        let mut state = DaySpending { day: 100, spent: U256::from(7), reserved: U256::from(2) };
-        state.begin(99);
-        assert_eq!((state.day, state.spent), (100, U256::from(7)));
-        state.begin(50);
-        assert_eq!((state.day, state.spent), (50, U256::from(7)), "a clock that was far ahead");
-        state.day = 100;
-        state.begin(101);
-        assert_eq!((state.day, state.spent, state.reserved), (101, U256::ZERO, U256::from(2)));
+        let today = DaySpending { day: 100, spent: U256::from(7), reserved: U256::from(2) };
+        let mut sums = Sums { today, earlier: BTreeMap::new() };
+        sums.begin(99);
+        assert_eq!((sums.today.day, sums.today.spent), (100, U256::from(7)));
+        sums.begin(50);
+        assert_eq!((sums.today.day, sums.today.spent), (50, U256::from(7)), "a clock that was far ahead");
+        sums.today.day = 100;
+        sums.begin(101);
+        let DaySpending { day, spent, reserved } = sums.today;
+        assert_eq!((day, spent, reserved), (101, U256::ZERO, U256::from(2)));
+        assert_eq!(sums.earlier, BTreeMap::from([(100, U256::from(7))]));
     }
 
     #[tokio::test]
@@ -224,9 +271,12 @@ mod tests {
         assert_eq!(again.allows(U256::from(11)).expect_err("beyond it").spent, U256::from(90));
         again.allows(U256::from(10)).expect("within it");
         // Yesterday's spending is no longer counted, and neither is a journal that cannot be parsed.
-        write(&folder.path().join("gas.json"), DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO })
-            .expect("it can be written");
-        GasBudget::open(limit, journal()).await.allows(U256::from(100)).expect("a new day");
+        let today = DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO };
+        let sums = Sums { today, earlier: BTreeMap::from([(0, U256::from(5))]) };
+        write(&folder.path().join("gas.json"), &sums).expect("it can be written");
+        let next_day = GasBudget::open(limit, journal()).await;
+        next_day.allows(U256::from(100)).expect("a new day");
+        assert_eq!(next_day.by_day(), BTreeMap::from([(0, U256::from(5)), (1, U256::from(100))]));
         fs::write(folder.path().join("gas.json"), "{\"day\":").expect("it can be written");
         GasBudget::open(limit, journal()).await.allows(U256::from(100)).expect("counted from now on");
     }

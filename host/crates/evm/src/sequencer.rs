@@ -17,6 +17,7 @@ mod resend;
 mod shared;
 mod submit;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -174,6 +175,12 @@ impl Sequencer {
     /// The wallets that pay for gas, in the order of their keys, as they were read last. It asks no node.
     pub fn wallets(&self) -> Vec<GasWallet> {
         self.lanes.iter().map(|lane| lane.wallet()).collect()
+    }
+
+    /// What all of them have paid for gas on each day, in wei, by the days since 1970, for the last 400 days on which it
+    /// was anything.
+    pub fn gas_by_day(&self) -> BTreeMap<u64, U256> {
+        self.shared.budget.by_day()
     }
 
     /// The keys' addresses, in the order in which they were given.

@@ -1,8 +1,10 @@
 //! Declares the trait of every facilitator, and the facts that it returns.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use async_trait::async_trait;
 use coinslot_evm::GasWallet;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
@@ -67,11 +69,20 @@ pub struct FacilitatorStatus {
     pub circuit_open_for: Option<Duration>,
     /// The wallets that pay for gas. None of a facilitator elsewhere.
     pub wallets: Vec<GasWallet>,
+    /// What its wallets have paid for gas on each day, in wei, by the days since 1970.
+    pub gas_by_day: BTreeMap<u64, U256>,
 }
 
 impl Default for FacilitatorStatus {
     fn default() -> Self {
-        Self { name: None, readiness: Readiness::Ready, trouble: None, circuit_open_for: None, wallets: Vec::new() }
+        Self {
+            name: None,
+            readiness: Readiness::Ready,
+            trouble: None,
+            circuit_open_for: None,
+            wallets: Vec::new(),
+            gas_by_day: BTreeMap::new(),
+        }
     }
 }
 

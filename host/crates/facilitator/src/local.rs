@@ -216,6 +216,7 @@ impl Facilitator for Local {
             readiness: self.readiness(),
             trouble: self.ready().err().map(|unready| unready.to_string()),
             wallets: self.state.sequencer.wallets(),
+            gas_by_day: self.state.sequencer.gas_by_day(),
             ..FacilitatorStatus::default()
         }]
     }

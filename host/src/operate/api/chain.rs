@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use axum::Json;
 use axum::extract::State;
 use coinslot_evm::{Ether, GasWallet};
@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 
 use super::status::settlement_word;
 use crate::operate::admin::HostView;
+use crate::operate::time;
 
 /// A facilitator of one network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -31,6 +32,19 @@ pub(crate) struct FacilitatorRecord {
     pub circuit_open_seconds: Option<u64>,
     /// The wallets that pay for gas. None of a facilitator elsewhere.
     pub wallets: Vec<WalletRecord>,
+    /// What they have paid for gas, by day in UTC, the newest first. Empty of a facilitator elsewhere.
+    pub gas: Vec<GasRecord>,
+}
+
+/// What was paid for gas on one day.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub(crate) struct GasRecord {
+    /// As in `2026-01-31`.
+    pub day: String,
+    /// In wei, as a text.
+    pub wei: String,
+    /// As in `0.0031 ether`.
+    pub shown: String,
 }
 
 /// A wallet that pays for gas.
@@ -77,7 +91,14 @@ impl FacilitatorRecord {
             trouble: status.trouble.clone().filter(|_| status.readiness != Readiness::Ready),
             circuit_open_seconds: status.circuit_open_for.map(|time| time.as_secs()),
             wallets: status.wallets.iter().map(WalletRecord::of).collect(),
+            gas: status.gas_by_day.iter().rev().map(GasRecord::of).collect(),
         }
+    }
+}
+
+impl GasRecord {
+    fn of((day, wei): (&u64, &U256)) -> Self {
+        Self { day: time::day(*day), wei: wei.to_string(), shown: Ether(*wei).to_string() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/money`: what was earned, what became of the requests that could have earned, and what is not settled.
 
 mod funnel;
+mod gas;
 mod unsettled;
 
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use super::write::{count, counted, money, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
+use crate::operate::api::chain::chain;
 use crate::operate::api::payments::{PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
 use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
 use crate::operate::samples::Counters;
@@ -95,9 +97,16 @@ pub(super) async fn page(
             h2 #funnel { "From the price to the payment" }
             (funnel::funnel(&counters))
         }
+        (gas::section(&chain(State(Arc::clone(&host))).await.0, &report.by_asset, first_day(PERIODS[period].0, today)))
         (unsettled::sections(&report, frame.now))
     };
     Ok(frame.page("/money", "Money", fixed, live))
+}
+
+/// The first day of a period, as in `2026-01-31`. None for all time.
+fn first_day(period: &str, today: u64) -> Option<String> {
+    let days: u64 = period.strip_suffix('d')?.parse().ok()?;
+    Some(time::day(today.saturating_sub(days)))
 }
 
 /// The report of a period: the last one if it is fresh. Those who ask meanwhile wait for the same report.

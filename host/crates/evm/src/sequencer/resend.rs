@@ -96,7 +96,7 @@ async fn bump(lane: &Lane, nonce: u64, tx: Transaction) -> Option<Bytes> {
     let raised = Transaction { fees, ..tx };
     let signed = lane.sign(nonce, &raised).ok()?;
     let raw = replace(lane, nonce, raised, signed)?;
-    shared.budget.flush().await;
+    shared.budget.flush_reservation().await;
     Some(raw)
 }
 
@@ -165,7 +165,7 @@ async fn fill(lane: &Lane, nonce: u64) {
     if shared.budget.reserve(tx.max_cost(), U256::ZERO).is_err() {
         return;
     }
-    shared.budget.flush().await;
+    shared.budget.flush_reservation().await;
     tracing::warn!(nonce, transaction = %signed.hash, "no transaction has a nonce before ours; it is filled");
     let filling = PendingTx::new(tx, signed, Vec::new(), TxState::Unanswered);
     let mut pending = lane.pending();

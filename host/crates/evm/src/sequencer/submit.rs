@@ -49,7 +49,7 @@ impl Submitter {
         if let Err(exhausted) = budget.reserve(cost, U256::ZERO) {
             return end_all(calls, &SendError::Refused(exhausted.to_string()));
         }
-        budget.flush().await;
+        budget.flush_reservation().await;
         // A transaction that was sent keeps the reservation until its cost is known.
         let (calls, error) = match self.send_with_some_nonce(calls, tx).await {
             Ok(()) => return self.lane.sent.notify_one(),
