@@ -265,7 +265,7 @@ async fn a_changed_configuration_is_shown_with_what_waits_and_what_is_not_used()
 }
 
 /// What the API says once this is true of it.
-async fn becomes(host: &ServeHost, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+pub(crate) async fn becomes(host: &ServeHost, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let start = std::time::Instant::now();
     loop {
         let report = ask(host, path).await;

@@ -49,6 +49,7 @@ mod money;
 mod monitoring;
 mod newcomers;
 mod operating;
+mod operators_day;
 mod overrides;
 mod packing;
 mod pages;
