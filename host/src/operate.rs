@@ -14,6 +14,7 @@ mod gauges;
 mod metrics;
 mod pages;
 pub(crate) mod pauses;
+mod reconciled;
 pub mod records;
 pub(crate) mod rollback;
 mod samples;

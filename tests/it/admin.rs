@@ -304,3 +304,22 @@ async fn gas_is_summed_by_day_over_restarts() {
     let page = reqwest::get(format!("{}/money", host.admin())).await.expect("a page").text().await.expect("text");
     assert!(page.contains("Paid for gas") && page.contains(&Ether(sum).to_string()), "{page}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn money_that_is_not_in_the_ledger_is_an_alert() {
+    let chain = TestChain::start().await;
+    let node = chain.node().await;
+    let every = format!("{ADMIN}[ledger]\nreconcile_every = \"1s\"\n");
+    let host = chain.serve(&["status"], &every).await;
+    host.buy(chain.payer(0), "/status", std::time::Duration::from_secs(60)).await;
+    // Another host sells for the same receiver, and neither of them was told.
+    let other = chain.serve_seller(&guest("status"), &node, 1, "").await;
+    assert_eq!(other.buy(chain.payer(1), "/status", std::time::Duration::from_secs(60)).await.statuses, [200]);
+    let has_alert = |report: &Value| report["alerts"].as_array().is_some_and(|all| !all.is_empty());
+    let status = becomes(&host, "/api/v1/status", has_alert).await;
+    let alert = &status["alerts"][0];
+    assert_eq!((&alert["kind"], &alert["subject"]), (&"reconcile_difference".into(), &"eip155:84532".into()), "{status}");
+    assert!(alert["message"].as_str().expect("a text").contains("1 times \"received outside the ledger\""), "{status}");
+    let shown = run(&host.path(""), &["ledger", "reconcile"]);
+    assert_eq!(shown.status.code(), Some(3), "the command finds the same: {shown:?}");
+}

@@ -133,6 +133,8 @@ fn state(root: &mut Section<'_, '_>, base: &Path) -> StateConfig {
     let keep_answers_for = answers.read("keep_for").unwrap_or(default.keep_answers_for);
     let max_kept_answer = answers.read("max_size").map_or(default.max_kept_answer, ByteSize::bytes);
     let max_kept_answers = answers.read("max_total").map_or(default.max_kept_answers, |size: ByteSize| size.0);
-    let keep_payments_for = root.section("ledger").at_least("keep_for", DAY, default.keep_payments_for);
-    StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for }
+    let mut ledger = root.section("ledger");
+    let keep_payments_for = ledger.at_least("keep_for", DAY, default.keep_payments_for);
+    let reconcile_every = ledger.within("reconcile_every", Duration::ZERO..=7 * DAY, default.reconcile_every);
+    StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for, reconcile_every }
 }

@@ -73,13 +73,15 @@ fn payment_changes(now: &PaymentConfig, next: &PaymentConfig) -> Vec<Change> {
 }
 
 fn state_changes(now: &StateConfig, next: &StateConfig) -> Vec<Change> {
-    let StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for } = now;
+    let StateConfig { folder, keep_answers_for, max_kept_answer, max_kept_answers, keep_payments_for, reconcile_every } =
+        now;
     vec![
         ("state", *folder != next.folder),
         ("answers.keep_for", *keep_answers_for != next.keep_answers_for),
         ("answers.max_size", *max_kept_answer != next.max_kept_answer),
         ("answers.max_total", *max_kept_answers != next.max_kept_answers),
         ("ledger.keep_for", *keep_payments_for != next.keep_payments_for),
+        ("ledger.reconcile_every", *reconcile_every != next.reconcile_every),
     ]
 }
 

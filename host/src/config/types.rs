@@ -139,6 +139,8 @@ pub struct StateConfig {
     pub max_kept_answers: u64,
     /// The time for which finished payments stay in the ledger; their sums stay for ever.
     pub keep_payments_for: Duration,
+    /// The time between two comparisons of the ledger with the chains. Zero: the host makes none.
+    pub reconcile_every: Duration,
 }
 
 /// A certificate with its chain, and its private key. Both files are PEM.
@@ -253,6 +255,7 @@ impl Default for StateConfig {
             max_kept_answer: 1 << 20,
             max_kept_answers: 4 << 30,
             keep_payments_for: 400 * DAY,
+            reconcile_every: DAY / 4,
         }
     }
 }

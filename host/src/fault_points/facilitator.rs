@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use coinslot_facilitator::{Facilitator, Readiness, Settlement, SignatureVerdict, Unavailable, Verification};
+use coinslot_facilitator::{
+    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+};
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 use super::point;
@@ -30,6 +32,10 @@ impl Facilitator for CrashingFacilitator {
 
     fn readiness(&self) -> Readiness {
         self.0.readiness()
+    }
+
+    fn statuses(&self) -> Vec<FacilitatorStatus> {
+        self.0.statuses()
     }
 
     async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {

@@ -17,6 +17,7 @@ use super::api;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
+use super::reconciled::{Differences, compare_for_ever};
 use super::samples::Samples;
 use super::tls::TlsListener;
 use super::units::Units;
@@ -40,6 +41,7 @@ pub struct HostView {
     /// The addresses that are told what happens.
     pub webhooks: Vec<Arc<Webhook>>,
     pub(super) pauses: Pauses,
+    pub(super) differences: Differences,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -55,7 +57,7 @@ impl HostView {
         webhooks: Vec<Arc<Webhook>>,
         pauses: Pauses,
     ) -> Arc<Self> {
-        let (samples, money) = (Arc::default(), MoneyCache::default());
+        let (samples, money, differences) = (Arc::default(), MoneyCache::default(), Differences::default());
         let config = active.load().config.clone();
         Arc::new(Self {
             started: payments.now(),
@@ -66,6 +68,7 @@ impl HostView {
             metrics,
             webhooks,
             pauses,
+            differences,
             samples,
             money,
         })
@@ -84,9 +87,10 @@ impl HostView {
     }
 }
 
-/// Tells every webhook what happens, for ever.
+/// Tells every webhook what happens, and compares the ledger with the chains, for ever.
 pub async fn tell(host: Arc<HostView>) {
     let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(compare_for_ever(Arc::clone(&host)));
     for webhook in &host.webhooks {
         tasks.spawn(Arc::clone(webhook).run(Arc::clone(&host)));
     }

@@ -34,6 +34,8 @@ pub enum AlertKind {
     SettlementUnknown,
     /// Answers were paid for and not given.
     AnswersOwed,
+    /// Ledger and chain differ.
+    ReconcileDifference,
     /// A plugin has failed again and again, and is not asked for a while.
     PluginUnhealthy,
     /// The content of a file of the plugin folder is not active.
@@ -43,12 +45,13 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LedgerTrouble,
         Self::SettlementDown,
         Self::WalletLow,
         Self::SettlementUnknown,
         Self::AnswersOwed,
+        Self::ReconcileDifference,
         Self::PluginUnhealthy,
         Self::ReloadFailed,
         Self::ConfigurationRefused,
@@ -62,6 +65,7 @@ impl AlertKind {
             Self::WalletLow => "wallet_low",
             Self::SettlementUnknown => "settlement_unknown",
             Self::AnswersOwed => "answers_owed",
+            Self::ReconcileDifference => "reconcile_difference",
             Self::PluginUnhealthy => "plugin_unhealthy",
             Self::ReloadFailed => "reload_failed",
             Self::ConfigurationRefused => "configuration_refused",
@@ -113,6 +117,11 @@ pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
         let advice = "mend the file: `coinslot check` tells every problem. What was read before is used meanwhile";
         alerts.push(Alert::new(AlertKind::ConfigurationRefused, "configuration", message, advice));
     }
+    alerts.extend(host.differences.now().into_iter().map(|(network, words)| {
+        let message = format!("ledger and chain differ on {network}: {words}");
+        let advice = "`coinslot ledger reconcile` lists each payment with what both sides say of it";
+        Alert::new(AlertKind::ReconcileDifference, network, message, advice).severe()
+    }));
     let view = Arc::clone(host);
     alerts.extend(tokio::task::spawn_blocking(move || of_ledger(&view)).await.unwrap_or_default());
     alerts.sort_by_key(|alert| !alert.severe);

@@ -24,7 +24,7 @@ const DAYS: usize = 400;
 #[derive(Debug)]
 pub(super) struct GasBudget {
     limit: Option<U256>,
-    state: Mutex<Sums>,
+    state: Mutex<GasSums>,
     journal: Option<Journal>,
 }
 
@@ -50,7 +50,7 @@ struct JournalEntry {
 
 /// The spending of today, and the sums of the days before on which something was spent.
 #[derive(Clone, Debug, Default)]
-struct Sums {
+struct GasSums {
     today: DaySpending,
     earlier: BTreeMap<u64, U256>,
 }
@@ -86,7 +86,7 @@ impl GasBudget {
         });
         let state = state.await.unwrap_or_else(|error| {
             tracing::warn!(journal = %path.display(), %error, "what gas cost today cannot be read: counted from now on");
-            Sums::default()
+            GasSums::default()
         });
         let journal = Journal { path, written: tokio::sync::Mutex::new(None) };
         Self { limit, state: Mutex::new(state), journal: Some(journal) }
@@ -155,7 +155,7 @@ impl GasBudget {
     }
 
     /// Locks the sums, and begins a new day if it is due.
-    fn today(&self) -> MutexGuard<'_, Sums> {
+    fn today(&self) -> MutexGuard<'_, GasSums> {
         let mut sums = self.state.lock();
         let day = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() / 86_400);
         sums.begin(day);
@@ -163,7 +163,7 @@ impl GasBudget {
     }
 }
 
-impl Sums {
+impl GasSums {
     /// Begins this day, if it is later than the day of the sums. A clock that goes back does not make gas free: what
     /// was spent stays spent.
     fn begin(&mut self, day: u64) {
@@ -196,22 +196,22 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(io::Error::other(error)))
 }
 
-fn read(path: &Path) -> io::Result<Sums> {
+fn read(path: &Path) -> io::Result<GasSums> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Sums::default()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(GasSums::default()),
         Err(error) => return Err(error),
     };
     let entry: JournalEntry = serde_json::from_str(&text)?;
     let wei = |text: &str| U256::from_str_radix(text, 10).map_err(io::Error::other);
     let earlier = entry.earlier.iter().map(|(day, spent)| Ok((*day, wei(spent)?))).collect::<io::Result<_>>()?;
     let today = DaySpending { day: entry.day, spent: wei(&entry.spent)?, reserved: U256::ZERO };
-    Ok(Sums { today, earlier })
+    Ok(GasSums { today, earlier })
 }
 
 /// Replaces the journal in one step, so that a crash leaves the old entry or the new one.
-fn write(path: &Path, sums: &Sums) -> io::Result<()> {
-    let Sums { today, earlier } = sums;
+fn write(path: &Path, sums: &GasSums) -> io::Result<()> {
+    let GasSums { today, earlier } = sums;
     let earlier = earlier.iter().map(|(day, spent)| (*day, spent.to_string())).collect();
     let entry = JournalEntry { day: today.day, spent: today.total().to_string(), earlier };
     coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_does_not_reset_the_sum() {
         let today = DaySpending { day: 100, spent: U256::from(7), reserved: U256::from(2) };
-        let mut sums = Sums { today, earlier: BTreeMap::new() };
+        let mut sums = GasSums { today, earlier: BTreeMap::new() };
         sums.begin(99);
         assert_eq!((sums.today.day, sums.today.spent), (100, U256::from(7)));
         sums.begin(50);
@@ -272,7 +272,7 @@ mod tests {
         again.allows(U256::from(10)).expect("within it");
         // Yesterday's spending is no longer counted, and neither is a journal that cannot be parsed.
         let today = DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO };
-        let sums = Sums { today, earlier: BTreeMap::from([(0, U256::from(5))]) };
+        let sums = GasSums { today, earlier: BTreeMap::from([(0, U256::from(5))]) };
         write(&folder.path().join("gas.json"), &sums).expect("it can be written");
         let next_day = GasBudget::open(limit, journal()).await;
         next_day.allows(U256::from(100)).expect("a new day");

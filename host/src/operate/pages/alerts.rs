@@ -35,6 +35,7 @@ fn page(kind: AlertKind) -> &'static str {
         AlertKind::LedgerTrouble | AlertKind::ConfigurationRefused => "/config",
         AlertKind::SettlementDown | AlertKind::WalletLow => "/chain",
         AlertKind::SettlementUnknown => "/money#unknown",
+        AlertKind::ReconcileDifference => "/payments",
         AlertKind::AnswersOwed => "/money#owed",
         AlertKind::PluginUnhealthy | AlertKind::ReloadFailed => "/plugins",
     }

@@ -1,14 +1,15 @@
 //! Writes the comparison of ledger and chain.
 
-use coinslot_ledger::reports::reconcile::{Comparison, Difference, PaymentSum, TokenReceiver, Totals};
+use coinslot_ledger::reports::reconcile::{Difference, PaymentSum, TokenReceiver, Totals};
+use coinslot_x402::Network;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Network, UnixTime};
 use serde_json::{Value, json};
 
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
 use crate::operate::time;
 use crate::operate::units::{Units, network_label};
+use crate::reconcile::NetworkComparison;
 
 /// The exit code when ledger and chain differ.
 const DIFFERENT: u8 = 3;
@@ -31,19 +32,11 @@ const COLUMNS: &[&str] = &[
     "chainTransaction",
 ];
 
-/// The comparison of one network.
-pub(super) struct NetworkReport {
-    pub(super) network: Network,
-    pub(super) since: UnixTime,
-    pub(super) testnet: bool,
-    pub(super) comparison: Comparison,
-}
-
 /// Writes the report of every network. Fails with the exit code 3 if there are differences.
 pub(super) fn write(
     out: &mut Output<'_>,
     format: OutputFormat,
-    reports: &[NetworkReport],
+    reports: &[NetworkComparison],
     units: &Units,
 ) -> Result<(), Failure> {
     let differences: usize = reports.iter().map(|report| report.comparison.differences.len()).sum();
@@ -72,9 +65,9 @@ pub(super) fn write(
 }
 
 /// Writes a table of receivers, the notes to it, and a table of differences.
-fn tables(out: &mut Output<'_>, reports: &[NetworkReport], units: &Units) -> Result<(), Failure> {
+fn tables(out: &mut Output<'_>, reports: &[NetworkComparison], units: &Units) -> Result<(), Failure> {
     // Real money first.
-    let mut reports: Vec<&NetworkReport> = reports.iter().collect();
+    let mut reports: Vec<&NetworkComparison> = reports.iter().collect();
     reports.sort_by_key(|report| report.testnet);
     receivers_table(out, &reports, units)?;
     for report in &reports {
@@ -85,7 +78,7 @@ fn tables(out: &mut Output<'_>, reports: &[NetworkReport], units: &Units) -> Res
     differences_table(out, &reports, units)
 }
 
-fn receivers_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Units) -> Result<(), Failure> {
+fn receivers_table(out: &mut Output<'_>, reports: &[&NetworkComparison], units: &Units) -> Result<(), Failure> {
     let headings = &["NETWORK", "RECEIVER", "SINCE", "LEDGER", "CHAIN"];
     let mut records = RecordWriter::new(OutputFormat::Table, &[], headings);
     for report in reports {
@@ -104,7 +97,7 @@ fn receivers_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Uni
     records.end(out, "nothing to compare: neither side has payments")
 }
 
-fn differences_table(out: &mut Output<'_>, reports: &[&NetworkReport], units: &Units) -> Result<(), Failure> {
+fn differences_table(out: &mut Output<'_>, reports: &[&NetworkComparison], units: &Units) -> Result<(), Failure> {
     let headings = &["DIFFERENCE", "NETWORK", "LEDGER", "CHAIN", "PAYER", "TRANSACTION", "PAYMENT"];
     let mut records = RecordWriter::new(OutputFormat::Table, COLUMNS, headings);
     for report in reports {
@@ -172,7 +165,7 @@ fn count_text(payments: u64) -> String {
     if payments == 1 { "1 payment".to_owned() } else { format!("{payments} payments") }
 }
 
-fn json_of(report: &NetworkReport, units: &Units) -> Value {
+fn json_of(report: &NetworkComparison, units: &Units) -> Value {
     let receivers = report.comparison.totals.iter().map(|((asset, pay_to), totals)| {
         let asset = asset.to_string();
         let sum = |sum: PaymentSum| {
