@@ -16,7 +16,7 @@ pub struct SeenPage {
     pub name: String,
     pub status: u64,
     pub text: String,
-    /// What is wrong with it: it overflows its window, axe finds a serious violation, or the browser reports an error.
+    /// The faults of the page: it overflows its window, axe finds a serious violation, or the browser reports an error.
     pub faults: Vec<String>,
 }
 

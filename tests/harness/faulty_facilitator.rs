@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::http_server::{Closer, Reply, Server, reply};
 
-/// What the proxy does with a request to `/verify` or `/settle`. "Done" means that the facilitator behind it really
+/// The answer of the proxy to a request to `/verify` or `/settle`. "Done" means that the facilitator behind it really
 /// verified or settled; only its answer is then replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FacilitatorMode {

@@ -16,7 +16,7 @@ use crate::http_server::{Reply, Server, reply};
 const SEND: &str = "eth_sendRawTransaction";
 const CHAIN_ID: u64 = 84532;
 
-/// What the proxy does with a call, instead of passing it on and returning the answer.
+/// The answer of the proxy to a call, instead of passing it on and returning the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeFault {
     /// The call is passed on after this time.
@@ -64,7 +64,7 @@ struct NodeState {
     calls: Vec<String>,
 }
 
-/// What the proxy does with `eth_sendRawTransaction`.
+/// The answer of the proxy to `eth_sendRawTransaction`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum OnTransaction {
     #[default]

@@ -318,7 +318,11 @@ async fn money_that_is_not_in_the_ledger_is_an_alert() {
     let has_alert = |report: &Value| report["alerts"].as_array().is_some_and(|all| !all.is_empty());
     let status = becomes(&host, "/api/v1/status", has_alert).await;
     let alert = &status["alerts"][0];
-    assert_eq!((&alert["kind"], &alert["subject"]), (&"reconcile_difference".into(), &"eip155:84532".into()), "{status}");
+    assert_eq!(
+        (&alert["kind"], &alert["subject"]),
+        (&"reconcile_difference".into(), &"eip155:84532".into()),
+        "{status}"
+    );
     assert!(alert["message"].as_str().expect("a text").contains("1 times \"received outside the ledger\""), "{status}");
     let shown = run(&host.path(""), &["ledger", "reconcile"]);
     assert_eq!(shown.status.code(), Some(3), "the command finds the same: {shown:?}");

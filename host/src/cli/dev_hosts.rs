@@ -35,7 +35,7 @@ pub(super) struct DevHost {
     pub(super) file: PathBuf,
 }
 
-/// What is read of a dev.json.
+/// The fields of a dev.json that are read.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DevFile {

@@ -8,7 +8,7 @@ use super::Config;
 /// The configuration of a running host, which reloads change.
 pub type ActiveConfig = ArcSwap<ConfigFacts>;
 
-/// What is known of the configuration after the last reload.
+/// The configuration after the last reload, and the problems of its file.
 #[derive(Clone, Debug)]
 pub struct ConfigFacts {
     /// The configuration that was read last without a mistake. Some of it may wait for a restart.

@@ -25,7 +25,7 @@ use crate::payment::{RateLimiter, client_network};
 /// The shortest token.
 const SHORTEST_TOKEN: usize = 16;
 
-/// What a browser says of the page behind a request (W3C Fetch Metadata).
+/// The field in which a browser tells the page behind a request (W3C Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Wrong tokens of one address: a few at once, and then one in five seconds.

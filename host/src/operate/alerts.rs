@@ -20,7 +20,7 @@ const REASON: usize = 500;
 /// The time after which a settlement of unknown end is an alert, in seconds.
 const UNKNOWN_FOR: u64 = 60;
 
-/// What kind of thing is wrong. New kinds may come.
+/// The kinds of alerts. New kinds may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertKind {
@@ -77,10 +77,10 @@ impl AlertKind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     pub kind: AlertKind,
-    /// What it is about: an asset's network, a wallet, a plugin, or a file.
+    /// The facilitator, wallet, network, plugin or file that it is about.
     pub subject: String,
     pub message: String,
-    /// What to do.
+    /// The remedy.
     pub advice: String,
     /// True if money or answers are lost while it lasts.
     pub severe: bool,
@@ -95,7 +95,7 @@ impl Alert {
         Self { severe: true, ..self }
     }
 
-    /// What tells one alert from another. The message may change while it goes on.
+    /// Its identity. The message may change while it goes on.
     pub(super) fn key(&self) -> (AlertKind, String) {
         (self.kind, self.subject.clone())
     }

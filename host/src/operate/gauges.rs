@@ -119,7 +119,7 @@ fn of_settlement(meter: &Meter, host: &Arc<HostView>) {
         .build();
 }
 
-/// What every exporter of Prometheus says of its process.
+/// The metrics that every exporter of Prometheus has of its process.
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
 fn of_process(meter: &Meter) {
     meter

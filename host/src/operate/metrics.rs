@@ -179,7 +179,7 @@ fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Hist
     histogram.with_boundaries(SECONDS.to_vec()).build()
 }
 
-/// What tells one series of requests to an endpoint from another.
+/// The labels that distinguish two series of requests to one endpoint.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct RequestEnd {
     method: &'static str,

@@ -35,7 +35,7 @@ impl Pauses {
         Ok(Self { file, plugins, writing: Mutex::default() })
     }
 
-    /// What the runtime asks before each call.
+    /// The flags that the runtime reads before each call.
     pub(crate) fn plugins(&self) -> &Arc<PausedPlugins> {
         &self.plugins
     }

@@ -157,7 +157,7 @@ pub struct OwedRecord {
     pub since: String,
     pub reason: Option<String>,
     pub transaction: Option<String>,
-    /// What ends the debt.
+    /// The remedy that ends the debt.
     pub make_good: String,
 }
 

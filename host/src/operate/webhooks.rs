@@ -57,7 +57,7 @@ pub struct Webhook {
     moved: Notify,
 }
 
-/// What is known of an address.
+/// The place and the last attempts of an address.
 #[derive(Debug, Default)]
 struct WebhookLog {
     place: u64,
@@ -77,7 +77,7 @@ pub(crate) struct AttemptRecord {
     pub kind: String,
     /// The status of the answer. None if there was none.
     pub status: Option<u16>,
-    /// Why it counts as not delivered.
+    /// The reason why it counts as not delivered.
     pub error: Option<String>,
 }
 
@@ -126,7 +126,7 @@ impl Webhook {
         self.config.url.as_str()
     }
 
-    /// What the API shows of it.
+    /// Its record in the API.
     pub(super) async fn record(&self, host: &HostView) -> WebhookRecord {
         let last = host.payments.ledger().last_event().await.unwrap_or_default();
         let log = self.log.lock();

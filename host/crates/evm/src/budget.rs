@@ -118,7 +118,7 @@ impl GasBudget {
         today.spent = today.spent.saturating_add(cost);
     }
 
-    /// What was spent on each day, in wei, by the days since 1970. Transactions that are not in a block yet are not in
+    /// The spending of each day, in wei, by the days since 1970. Transactions that are not in a block yet are not in
     /// it.
     pub(super) fn by_day(&self) -> BTreeMap<u64, U256> {
         let sums = self.today();

@@ -177,7 +177,7 @@ impl Sequencer {
         self.lanes.iter().map(|lane| lane.wallet()).collect()
     }
 
-    /// What all of them have paid for gas on each day, in wei, by the days since 1970, for the last 400 days on which it
+    /// The cost of the gas of each day, in wei, by the days since 1970, for the last 400 days on which it
     /// was anything.
     pub fn gas_by_day(&self) -> BTreeMap<u64, U256> {
         self.shared.budget.by_day()

@@ -63,13 +63,13 @@ pub struct FacilitatorStatus {
     /// Its name in the configuration, where that is known.
     pub name: Option<Arc<str>>,
     pub readiness: Readiness,
-    /// Why it cannot settle, where it says so.
+    /// The reason why it cannot settle, where it says so.
     pub trouble: Option<String>,
     /// The time after which it is tried again, while its circuit is open.
     pub circuit_open_for: Option<Duration>,
     /// The wallets that pay for gas. None of a facilitator elsewhere.
     pub wallets: Vec<GasWallet>,
-    /// What its wallets have paid for gas on each day, in wei, by the days since 1970.
+    /// The cost of the gas of its wallets on each day, in wei, by the days since 1970.
     pub gas_by_day: BTreeMap<u64, U256>,
 }
 

@@ -160,7 +160,7 @@ impl Plugin {
         &self.loaded.instances.spec.limits
     }
 
-    /// What the operator has granted it, a line for each, without the values of secrets and of its configuration.
+    /// Its grants, a line for each, without the values of secrets and of its configuration.
     pub fn grants(&self) -> &[String] {
         &self.loaded.instances.spec.capabilities.shown
     }

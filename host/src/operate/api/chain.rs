@@ -26,17 +26,17 @@ pub(crate) struct FacilitatorRecord {
     pub assets: Vec<String>,
     /// `ready`, `no_gas`: gas cannot be paid, or `down`: it or the chain does not answer.
     pub settlement: String,
-    /// Why it cannot settle.
+    /// The reason why it cannot settle.
     pub trouble: Option<String>,
     /// The seconds after which it is tried again, while the host does not call it because it has failed.
     pub circuit_open_seconds: Option<u64>,
     /// The wallets that pay for gas. None of a facilitator elsewhere.
     pub wallets: Vec<WalletRecord>,
-    /// What they have paid for gas, by day in UTC, the newest first. Empty of a facilitator elsewhere.
+    /// The gas that they have paid for, by day in UTC, the newest first. Empty of a facilitator elsewhere.
     pub gas: Vec<GasRecord>,
 }
 
-/// What was paid for gas on one day.
+/// The cost of the gas of one day.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct GasRecord {
     /// As in `2026-01-31`.

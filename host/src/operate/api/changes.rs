@@ -29,7 +29,7 @@ pub(crate) struct PluginChange {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub(crate) struct PauseReport {
     pub plugin: String,
-    /// Whether it is paused after the change.
+    /// True if it is paused after the change.
     pub paused: bool,
     /// False if it was so before.
     pub changed: bool,

@@ -25,7 +25,7 @@ pub(crate) struct ConfigReport {
     pub read_at: String,
     /// The keys that have changed since the start, and take effect at the next one.
     pub waiting_for_restart: Vec<String>,
-    /// Why the file, as it is now, is not used. None: it is.
+    /// The reason why the file, as it is now, is not used. None: it is.
     pub refused: Option<String>,
     /// Things that are probably not meant so, a sentence each.
     pub warnings: Vec<String>,

@@ -15,7 +15,7 @@ pub(crate) struct ApiError {
     /// A word for programs.
     #[serde(rename = "error")]
     pub code: &'static str,
-    /// What is wrong, and what to do.
+    /// The mistake, and its remedy.
     pub message: String,
 }
 

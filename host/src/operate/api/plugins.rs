@@ -24,7 +24,7 @@ pub(crate) struct PluginRecord {
     pub active: Option<BuildRecord>,
     /// The build to which a rollback leads.
     pub previous: Option<BuildRecord>,
-    /// Why the content of the file is not active.
+    /// The reason why the content of the file is not active.
     pub failure: Option<String>,
     pub endpoints: Vec<EndpointRecord>,
     /// The facts that the configuration changes: declared, and effective.
@@ -36,9 +36,9 @@ pub(crate) struct PluginRecord {
     /// True if the operator has paused the plugin.
     pub paused: bool,
     pub limits: Option<LimitsRecord>,
-    /// What it uses now, of all its builds. None: the file serves nothing, or no running host was asked.
+    /// The use of all its builds now. None: the file serves nothing, or no running host was asked.
     pub usage: Option<UsageRecord>,
-    /// What the operator has granted it, without the values of secrets and of its configuration.
+    /// Its grants, without the values of secrets and of its configuration.
     pub grants: Vec<String>,
     /// The time at which the file was removed from the folder.
     pub gone_since: Option<String>,

@@ -20,7 +20,7 @@ pub(crate) struct StatusReport {
     pub started_at: String,
     /// True if payments can be taken.
     pub ready: bool,
-    /// Why no payment can be taken at all. Empty if some can.
+    /// The reasons why no payment can be taken at all. Empty if some can.
     pub obstacles: Vec<String>,
     /// Everything that is wrong, the worst first, with what to do.
     pub alerts: Vec<Alert>,

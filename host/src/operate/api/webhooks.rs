@@ -13,7 +13,7 @@ use super::error::ApiError;
 use crate::operate::admin::HostView;
 use crate::operate::webhooks::WebhookRecord;
 
-/// What is to be told again.
+/// The messages that are to be sent again.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 pub(crate) struct Resend {
     /// The address.

@@ -58,7 +58,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
     frame.page("/config", "Configuration", html! {}, live)
 }
 
-/// Whether the file is used, and what of it waits.
+/// The state of the file: refused, waiting for a restart, or active.
 fn file(report: &ConfigReport, frame: &Frame) -> Markup {
     html! {
         @if let Some(reason) = &report.refused {

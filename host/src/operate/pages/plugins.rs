@@ -126,7 +126,7 @@ fn builds(record: &PluginRecord, now: UnixTime) -> Markup {
     }
 }
 
-/// What the configuration changes of what the plugin declares.
+/// The facts that the plugin declares and the configuration changes.
 fn changes(record: &PluginRecord) -> Markup {
     let columns = [("Changed route", ""), ("Setting", ""), ("Declared", "wide"), ("Effective", "wide")];
     let caption = format!("What the configuration changes of {}", name(&record.file));
@@ -146,7 +146,7 @@ fn changes(record: &PluginRecord) -> Markup {
     )
 }
 
-/// What the plugin uses now of what it may use at most. Without a limit of its own a value stands alone.
+/// The use of the plugin now, beside its limits.
 #[expect(clippy::cast_precision_loss, reason = "no limit comes near 2^52 milliseconds")]
 fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
     let seconds = |milliseconds: u64| duration(milliseconds as f64 / 1e3);
@@ -171,7 +171,7 @@ fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
     }
 }
 
-/// What the operator has granted the plugin.
+/// The grants of the plugin.
 fn grants(record: &PluginRecord, id: &str) -> Markup {
     html! {
         details id={ "grants-" (id) } {

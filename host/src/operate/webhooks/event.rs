@@ -1,4 +1,4 @@
-//! What an address can be told.
+//! Names the kinds of messages.
 
 use coinslot_ledger::EventKind;
 

@@ -19,7 +19,7 @@ const COMPILERS: [&str; 3] = ["rustc", "clippy-driver", "rustdoc"];
 /// The endpoints by method and key of the path.
 static ROUTES: Mutex<BTreeMap<(String, String), Declared>> = Mutex::new(BTreeMap::new());
 
-/// Where an endpoint is declared, and the path as it is written there.
+/// The place of an endpoint's declaration, and the path as it is written there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Declared {
     path: String,

@@ -32,7 +32,7 @@ pub(super) const MOST_MEMORY: usize = 256 << 20;
 /// The most evaluations of one plugin, each without a further module that fails.
 const MOST_TRIES: usize = 16;
 
-/// Why an evaluation failed.
+/// The reason why an evaluation failed.
 enum Failure {
     /// The error of the engine, and what the modules had printed.
     Thrown(String, String),

@@ -88,7 +88,7 @@ struct FoundModules {
     /// Modules that packages allow to leave out, and the texts of those that became shorter.
     without_effects: HashSet<String>,
     shorter: HashMap<String, String>,
-    /// What was found for an import of a module, and for a `require`.
+    /// The files that were found for an import of a module, and for a `require`.
     resolved: HashMap<(String, String, How), Result<Target, String>>,
     limits: Limits,
     on_demand: OnDemand,
@@ -213,7 +213,7 @@ impl Modules {
         self.0.found.lock().closed = true;
     }
 
-    /// Why the first module that could not be loaded was not: the engine wraps the message in others.
+    /// The reason why the first module that could not be loaded was not: the engine wraps the message in others.
     pub(super) fn failed(&self) -> Option<String> {
         self.0.found.lock().failed.as_ref().map(|(_, message)| message.clone())
     }

@@ -18,7 +18,7 @@ pub(crate) struct Capabilities {
     pub(crate) outgoing: Option<Arc<EgressClient>>,
     pub(crate) config: WasiConfigVariables,
     pub(crate) keyvalue: Option<KvGrant>,
-    /// What is granted, for people.
+    /// The grants, for people to read.
     pub(crate) shown: Vec<String>,
 }
 

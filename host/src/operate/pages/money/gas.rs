@@ -1,4 +1,4 @@
-//! What was paid for gas, beside what was received on the same network.
+//! Compares the cost of gas with the money received on the same network.
 
 use std::collections::BTreeMap;
 

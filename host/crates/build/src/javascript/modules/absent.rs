@@ -23,7 +23,7 @@ impl ModuleFiles {
     }
 }
 
-/// What to do about a part of Node.js.
+/// The substitute for a part of Node.js.
 pub(in crate::javascript) fn without_node(part: &str) -> String {
     format!("`{part}` is part of Node.js, and a plugin runs without it: use the web platform instead")
 }

@@ -13,7 +13,7 @@ use super::syntax::{self, Goal};
 use super::{How, Modules, SDK};
 use crate::javascript::source::on_a_large_stack;
 
-/// What is known of the modules that only a call asks for.
+/// The modules that only a call asks for.
 #[derive(Debug, Default)]
 pub(super) struct OnDemand {
     /// Those that may be left out.

@@ -11,7 +11,7 @@ const MOST_BYTES: usize = 64 << 20;
 /// The most imports of all modules together.
 const MOST_IMPORTS: usize = 100_000;
 
-/// What was read so far.
+/// The files and bytes that were read so far.
 #[derive(Debug, Default)]
 pub(super) struct Limits {
     modules: usize,
