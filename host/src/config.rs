@@ -38,8 +38,8 @@ pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,
 };
 pub use self::types::{
-    AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig,
-    SecretSource, ServerConfig, StateConfig, TlsFiles, WebhookConfig,
+    AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig,
+    RateLimitConfig, SecretSource, ServerConfig, StateConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

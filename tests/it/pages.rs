@@ -242,6 +242,7 @@ async fn pages_for_operators_tell_what_commands_print() {
         "host/docs/plugin-runtime.md",
         "host/docs/troubleshooting.md",
         "host/docs/running.md",
+        "host/docs/allowances.md",
     ] {
         let mut terminal = Terminal::new(host.path(".").as_path());
         terminal.served_at(&url);
