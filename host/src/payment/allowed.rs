@@ -92,7 +92,7 @@ impl FreeUse {
 
     /// Gives the request back: its guest has failed, or has not run at all.
     pub fn failed(mut self, fault: Option<&Fault>) {
-        let has_run = !matches!(fault, Some(Fault::Busy | Fault::CircuitOpen { .. }));
+        let has_run = !matches!(fault, Some(Fault::Busy | Fault::Paused | Fault::CircuitOpen { .. }));
         self.end(if has_run { FreeEnd::Failed } else { FreeEnd::NotRun });
     }
 
