@@ -20,6 +20,8 @@ pub mod init;
 
 pub mod inspect;
 
+pub mod keys;
+
 pub mod ledger;
 
 #[cfg(feature = "dev")]

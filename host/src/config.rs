@@ -7,6 +7,7 @@
 mod accept;
 mod active;
 mod admin;
+mod allow;
 mod document;
 mod facilitator;
 mod hosts;
@@ -37,8 +38,8 @@ pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,
 };
 pub use self::types::{
-    AdminConfig, AdminTls, Config, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig, SecretSource,
-    ServerConfig, StateConfig, TlsFiles, WebhookConfig,
+    AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig,
+    RateLimitConfig, SecretSource, ServerConfig, StateConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

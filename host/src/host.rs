@@ -4,6 +4,7 @@
 //! plugins and opens the ledger. It binds no port and starts no task of its own. [`Host::serve`] runs the tasks of the
 //! host, and ends them before it returns.
 
+mod allowances;
 mod check;
 mod error;
 mod facilitators;
@@ -71,6 +72,7 @@ impl Host {
     pub async fn build(config: Config, mut options: HostOptions) -> Result<Self, HostError> {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
+        let allowances = allowances::read(&config.allowances)?;
         if options.ledger.is_none() {
             ledger_lock::wait(&config).await;
         }
@@ -109,6 +111,7 @@ impl Host {
                     answer_bytes: config.state.max_kept_answers,
                 },
                 receipts: receipts.map(sign),
+                allowances,
                 rate_limits: RateLimits {
                     payments_per_second: config.payment.rate_limits.payments_per_second,
                     failures_per_second: config.payment.rate_limits.failures_per_second,
@@ -167,11 +170,12 @@ impl Host {
         let catalog = Arc::clone(&loaded.catalog);
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         operation.start(&mut tasks, Arc::clone(&active), catalog, Arc::clone(&payments), options.admin);
+        let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
-            tasks.spawn(Reload::new(file, active, origin, loaded.facilitators, reconfigure).follow());
+            tasks.spawn(Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

@@ -65,6 +65,9 @@ pub mod endpoint;
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 
+/// Decides who is served without a payment, and who may not pay.
+pub mod allowance;
+
 /// The states of a paid request, from its payment header to the settled answer.
 pub mod payment;
 

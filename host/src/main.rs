@@ -60,6 +60,7 @@ enum CliCommand {
     Config(cli::operator::ConfigArgs),
     Pay(cli::pay::PayArgs),
     Ledger(cli::ledger::LedgerArgs),
+    Keys(cli::keys::KeysArgs),
     Backup(cli::backup::BackupArgs),
     Restore(cli::restore::RestoreArgs),
     Health(cli::health::HealthArgs),
@@ -132,6 +133,7 @@ fn main() -> ExitCode {
             CliCommand::Config(args) => cli::operator::config(args).await,
             CliCommand::Pay(args) => cli::pay::run(args).await,
             CliCommand::Ledger(args) => cli::ledger::run(args).await,
+            CliCommand::Keys(args) => cli::keys::run(args),
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),

@@ -60,6 +60,7 @@
 
 mod accepted;
 mod advice;
+mod allowed;
 mod answer;
 mod body;
 mod budget;
@@ -96,6 +97,7 @@ mod recovery;
 mod reserved;
 mod settle;
 mod settled;
+mod sign_in;
 mod streamed;
 mod tasks;
 mod trace;
@@ -112,11 +114,13 @@ use http::Request;
 use http_body::Body as _;
 
 use accepted::RefusedPayment;
+use allowed::AllowedOutcome;
 use earlier_claim::EarlierClaim;
 use exchange::{Exchanged, PaymentWork, exchange};
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
+pub use allowed::{AllowedRequest, FreeRemainder, FreeUse, KeyRefusal};
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub(crate) use budget::least_budget;
@@ -148,6 +152,8 @@ pub enum Served {
     Settled(Settled),
     /// Its plugin quoted it as free: it is to be served without a payment, and none was taken.
     Free(FreeRequest),
+    /// The operator lets it be served without a payment, and it is counted.
+    Allowed(AllowedRequest),
 }
 
 /// Serves one request to a paid endpoint, from its first header to the settled answer.
@@ -161,7 +167,7 @@ pub async fn serve(
     let client = purchase.client.ip;
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
-        Ok(None) => challenge::unpaid(payments, purchase, request).await.map(Served::Free).map_err(Unserved::unclaimed),
+        Ok(None) => serve_unpaid(payments, purchase, request).await,
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
@@ -171,6 +177,22 @@ pub async fn serve(
         payments.count_bad_payment(client);
     }
     end
+}
+
+/// Serves a request without a payment: for nothing, if the operator allows it or the plugin quotes it as free, and else
+/// with the challenge.
+async fn serve_unpaid(
+    payments: &Arc<Payments>,
+    purchase: Purchase,
+    request: Request<RequestBody>,
+) -> Result<Served, Unserved> {
+    match allowed::allow(payments, &purchase, request).await? {
+        AllowedOutcome::Allowed(allowed) => Ok(Served::Allowed(allowed)),
+        AllowedOutcome::Free(free) => Ok(Served::Free(free)),
+        AllowedOutcome::Unallowed(request) => {
+            challenge::unpaid(payments, purchase, request).await.map(Served::Free).map_err(Unserved::unclaimed)
+        }
+    }
 }
 
 /// The end of a request whose payment header cannot be read. A payment that is in a wrong place may have been charged
@@ -227,7 +249,7 @@ async fn check(
     purchase: &Purchase,
     payment: PresentedPayment,
 ) -> Result<Verified, RefusedPayment> {
-    let accepted = Accepted::of(payments, purchase, payment)?;
+    let accepted = Accepted::of(payments, purchase, payment)?.may_pay(payments)?;
     accepted.verify(payments, purchase).await?.admit(payments, &purchase.endpoint.plugin)
 }
 

@@ -8,6 +8,7 @@
 #![expect(clippy::disallowed_types, reason = "the one module that decides what a client of the host sees")]
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod allowed;
 mod cors;
 mod error;
 mod event_stream;
@@ -30,6 +31,7 @@ use http_body::Body;
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 
+pub use allowed::allowed;
 pub use cors::options;
 use cors::with_cors;
 pub(crate) use headers::{CHARGED, is_host_only};

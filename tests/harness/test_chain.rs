@@ -45,6 +45,11 @@ impl TestChain {
         Self { devnet, payers, gas, front_runner, client }
     }
 
+    /// A client of the chain's node.
+    pub fn client(&self) -> &ChainClient {
+        &self.client
+    }
+
     /// The funded payer of this number, 0 to 3.
     pub fn payer(&self, index: usize) -> &Wallet {
         &self.payers[index]

@@ -58,6 +58,42 @@ impl Wallet {
         self.pay_entry(&required["accepts"][0])
     }
 
+    /// The value of `SIGN-IN-WITH-X` that answers a 402, after altering what is signed.
+    pub fn sign_in_with(&self, challenge: &reqwest::Response, alter: impl FnOnce(&mut Value)) -> String {
+        let header = challenge.headers().get("payment-required").expect("a PAYMENT-REQUIRED header");
+        let required = decode(header.to_str().expect("ASCII"));
+        let extension = &required["extensions"]["sign-in-with-x"];
+        let mut proof = extension["info"].clone();
+        assert!(proof.is_object(), "the challenge asks for no sign-in: {required}");
+        proof["chainId"] = extension["supportedChains"][0]["chainId"].clone();
+        proof["type"] = extension["supportedChains"][0]["type"].clone();
+        proof["address"] = self.address().to_checksum(None).into();
+        alter(&mut proof);
+        let text = |name: &str| proof[name].as_str().unwrap_or_default().to_owned();
+        let chain = text("chainId").replace("eip155:", "");
+        // Source: EIP-4361.
+        let message = format!(
+            "{} wants you to sign in with your Ethereum account:\n{}\n\n{}\n\nURI: {}\nVersion: {}\nChain ID: {chain}\n\
+             Nonce: {}\nIssued At: {}\nExpiration Time: {}",
+            text("domain"),
+            text("address"),
+            text("statement"),
+            text("uri"),
+            text("version"),
+            text("nonce"),
+            text("issuedAt"),
+            text("expirationTime")
+        );
+        let signature = self.signer.sign_message_sync(message.as_bytes()).expect("a signature");
+        proof["signature"] = alloy::primitives::hex::encode_prefixed(signature.as_bytes()).into();
+        encode(&proof)
+    }
+
+    /// The value of `SIGN-IN-WITH-X` that answers a 402.
+    pub fn sign_in(&self, challenge: &reqwest::Response) -> String {
+        self.sign_in_with(challenge, |_| ())
+    }
+
     /// Signs a payment for an entry of `accepts`, in protocol version 2.
     pub fn pay_entry(&self, entry: &Value) -> Payment {
         self.pay_with(entry, |_| ())

@@ -79,8 +79,8 @@ fn every_error_that_a_client_can_read_is_documented() {
     let mut known: BTreeSet<&str> = codes.iter().map(String::as_str).chain([OF_THE_LEDGER]).collect();
     let missing: Vec<_> = known.difference(&table).collect();
     assert!(missing.is_empty(), "not in the table of {PAGE}: {missing:?}");
-    // The table also has the column's name, and examples of codes from a facilitator and from a plugin.
-    known.extend(["error", "invalid_exact_evm_signature", "unknown_stack"]);
+    // The table also has the column's name, and examples of codes from a facilitator, a proof and a plugin.
+    known.extend(["error", "invalid_exact_evm_signature", "invalid_siwx_nonce", "unknown_stack"]);
     let stale: Vec<_> = table.difference(&known).collect();
     assert!(stale.is_empty(), "in the table of {PAGE} and not in the program: {stale:?}");
 }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod admin_tls;
+mod allowances;
 mod author_errors;
 mod authors;
 mod authors_see;
@@ -40,6 +41,7 @@ mod health;
 mod hosts;
 mod http2;
 mod idle;
+mod keys;
 mod languages;
 mod libraries;
 mod limits;

@@ -237,6 +237,7 @@ async fn pages_for_operators_tell_what_commands_print() {
     let host = chain.serve(&["hello"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
     let url = host.url("");
     for page in [
+        "host/docs/allowances.md",
         "host/docs/admin.md",
         "host/docs/books.md",
         "host/docs/plugin-runtime.md",

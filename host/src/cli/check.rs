@@ -7,8 +7,10 @@ use comfy_table::Table;
 
 use super::routes::{changes, routes};
 use super::{DEFAULT_CONFIG, Failure, print};
+use crate::allowance::{Allowance, AllowancePolicy};
 use crate::catalog::off_without_effect;
 use crate::config::Config;
+use crate::endpoint::Access;
 use crate::host::{Host, HostCheck, HostOptions, LocalCheck, unknown_plugin, warnings};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
@@ -61,7 +63,9 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
         installed.changes.iter().map(move |change| (name, change))
     });
     let changes = changes(changed).map(|table| format!("\n{table}\n"));
-    let notes = changes.into_iter().chain(signs).chain(check.locals.iter().map(settles)).chain(warnings).collect();
+    let free = allowed(&config, &check);
+    let notes =
+        changes.into_iter().chain(free).chain(signs).chain(check.locals.iter().map(settles)).chain(warnings).collect();
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
     let unready = check
         .locals
@@ -76,6 +80,31 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     Ok(Findings { routes: routes(&check.catalog), notes, problems, is_wrong })
 }
 
+/// The allowances that are in force for each endpoint, a line each.
+fn allowed(config: &Config, check: &HostCheck) -> Vec<String> {
+    let policy = AllowancePolicy { allowances: config.allowances.allowances.clone(), ..AllowancePolicy::default() };
+    let endpoints = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    let paid = endpoints.filter(|endpoint| matches!(endpoint.access, Access::Paid(_)));
+    paid.flat_map(|endpoint| policy.of(endpoint).map(move |rule| format!("{}: {rule}", endpoint.label))).collect()
+}
+
+/// The warnings for allowances that no endpoint has.
+fn unused_allowances(config: &Config, check: &HostCheck) -> Vec<String> {
+    let endpoints = || check.catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    let is_used = |rule: &Allowance| {
+        endpoints().any(|endpoint| {
+            rule.plugin.as_ref().is_none_or(|plugin| *plugin == endpoint.plugin.info().name)
+                && rule.route.as_ref().is_none_or(|route| *route == endpoint.label)
+                && matches!(endpoint.access, Access::Paid(_))
+        })
+    };
+    let rules = config.allowances.allowances.iter().enumerate();
+    rules
+        .filter(|(_, rule)| !is_used(rule))
+        .map(|(index, _)| format!("allow[{index}]: no active plugin has such a paid route; the table waits for one"))
+        .collect()
+}
+
 fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
     let problem = config.server.unusable_origin(config.server.listen);
     let unknown = check.unknown_plugins.iter().map(|name| unknown_plugin(name));
@@ -87,7 +116,8 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
         let is_off = config.plugins.by_name.get(&info.name).is_some_and(|plugin| !plugin.validate);
         is_off.then(|| off_without_effect(&info.name, &info.endpoints))?
     });
-    problem.into_iter().chain(unknown).chain(warnings(config)).chain(unenforced).chain(off).collect()
+    let unused = unused_allowances(config, check);
+    problem.into_iter().chain(unknown).chain(unused).chain(warnings(config)).chain(unenforced).chain(off).collect()
 }
 
 /// Says where a facilitator settles, and which wallets pay for it.

@@ -5,11 +5,12 @@
 
 mod export;
 mod failures;
+mod free;
 mod owed;
 mod payments;
 mod reconcile;
 mod revenue;
-mod source;
+pub(super) mod source;
 #[cfg(test)]
 mod tests;
 
@@ -19,7 +20,7 @@ use super::Failure;
 use super::output::Output;
 use source::Source;
 
-/// Report on payments: list them, revenue, what is owed, what failed, an export, and a comparison with the chain.
+/// Report on payments: list them, revenue, what is owed, what failed, what was free, an export, and a comparison with the chain.
 ///
 /// Reads the ledger without changing it, beside the host that writes it. On a terminal every report is a
 /// table; into a pipe or a file it is JSON lines, and --format decides otherwise. Payments on test networks
@@ -41,6 +42,7 @@ enum LedgerCommand {
     Revenue(revenue::RevenueArgs),
     Owed(owed::OwedArgs),
     Failed(failures::FailedArgs),
+    Free(free::FreeArgs),
     Export(export::ExportArgs),
     Reconcile(reconcile::ReconcileArgs),
 }
@@ -57,6 +59,7 @@ async fn write(args: LedgerArgs, out: &mut Output<'_>) -> Result<(), Failure> {
         LedgerCommand::Revenue(args) => revenue::run(&source, &args, out),
         LedgerCommand::Owed(owed::OwedArgs {}) => owed::run(&source, out),
         LedgerCommand::Failed(args) => failures::run(&source, &args, out),
+        LedgerCommand::Free(args) => free::run(&source, &args, out),
         LedgerCommand::Export(args) => export::run(&source, &args, out),
         LedgerCommand::Reconcile(args) => reconcile::run(&source, args, out).await,
     }

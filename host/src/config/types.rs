@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use url::Url;
 
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
+use crate::allowance::{Allowance, PayerList};
 use crate::catalog::{PluginOverrides, PluginPins, SaleTerms};
 use crate::operate::WebhookEvent;
 
@@ -28,6 +29,24 @@ pub struct Config {
     /// None: there is no listener for operators.
     pub admin: Option<AdminConfig>,
     pub webhooks: Vec<WebhookConfig>,
+    pub allowances: AllowanceConfig,
+}
+
+/// Who is served without a payment, and who may not pay: `[[allow]]` and `[payers]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AllowanceConfig {
+    pub allowances: Vec<Allowance>,
+    /// None: everybody may pay.
+    pub allow: Option<PayerSource>,
+    pub deny: Option<PayerSource>,
+}
+
+/// A list of payers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PayerSource {
+    pub accounts: PayerList,
+    /// A file with more of them, one in each line.
+    pub file: Option<PathBuf>,
 }
 
 /// An address that is told what happens: `[[webhook]]`.

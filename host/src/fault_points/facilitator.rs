@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_facilitator::{
-    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+    AccountSignature, Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable,
+    Verification,
 };
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
@@ -40,6 +41,10 @@ impl Facilitator for CrashingFacilitator {
 
     async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
         self.0.check_contract_signature(request).await
+    }
+
+    async fn check_account_signature(&self, signed: &AccountSignature) -> SignatureVerdict {
+        self.0.check_account_signature(signed).await
     }
 
     async fn watch(&self) {

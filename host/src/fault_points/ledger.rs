@@ -4,14 +4,15 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
-    PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
+    KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented, Retention, Step,
+    StoredAnswer,
 };
 use coinslot_x402::UnixTime;
 
 use super::point;
 
-/// Wraps a ledger with the fault points `claimed` and [`Step::name`].
+/// Wraps a ledger with the fault points `claimed`, [`Step::name`], `free_counted` and `free_ended`.
 #[derive(Debug)]
 pub(crate) struct CrashingLedger(pub(crate) Arc<dyn Ledger>);
 
@@ -107,6 +108,26 @@ impl Ledger for CrashingLedger {
 
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         self.0.set_place(reader, number).await
+    }
+
+    async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {
+        self.0.free_left(counters, at).await
+    }
+
+    async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError> {
+        self.0.key(hash, at).await
+    }
+
+    async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {
+        around("free_counted", self.0.count_free(claim, at)).await
+    }
+
+    async fn end_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError> {
+        around("free_ended", self.0.end_free(hold, end, at)).await
+    }
+
+    fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) {
+        self.0.note_free(hold, end, at);
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -9,7 +9,7 @@ use coinslot_facilitator::local::{Gas, Local};
 use coinslot_x402::Network;
 
 use super::error::HostError;
-use super::{Host, HostOptions, facilitators, keys, load, policies, tls};
+use super::{Host, HostOptions, allowances, facilitators, keys, load, policies, tls};
 use crate::catalog::{Catalog, HistoryFile};
 use crate::config::Config;
 
@@ -58,6 +58,7 @@ impl Host {
     pub async fn check(config: &Config, options: &HostOptions) -> Result<HostCheck, HostError> {
         let (policies, without_secrets) = policies::read_present(&config.plugins);
         let mut problems: Vec<HostError> = tls(&config.server).err().into_iter().chain(without_secrets).collect();
+        problems.extend(allowances::read(&config.allowances).err());
         let receipts = keys::receipts(&config.payment).unwrap_or_else(|problem| {
             problems.push(problem);
             None

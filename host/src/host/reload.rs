@@ -14,12 +14,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::allowances;
 use super::error::HostError;
 use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
 use crate::path_events::PathEvents;
+use crate::payment::Payments;
 
 /// The time until the next look at a file that is being written.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -72,6 +74,7 @@ pub(super) struct Reload {
     origin: String,
     facilitators: Facilitators,
     reconfigure: mpsc::Sender<Reconfigure>,
+    payments: Arc<Payments>,
 }
 
 impl Reload {
@@ -81,10 +84,11 @@ impl Reload {
         origin: String,
         facilitators: Facilitators,
         reconfigure: mpsc::Sender<Reconfigure>,
+        payments: Arc<Payments>,
     ) -> Self {
         let ConfigFile { path, stamp, hangup } = file;
         let config = active.load().config.clone();
-        Self { file: path, known: stamp, hangup, config, active, origin, facilitators, reconfigure }
+        Self { file: path, known: stamp, hangup, config, active, origin, facilitators, reconfigure, payments }
     }
 
     /// Follows the file for ever.
@@ -143,6 +147,7 @@ impl Reload {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
+        let allowances = allowances::read(&config.allowances)?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
         self.facilitators.settle_for(&policies::receivers(&config.plugins, &accepts));
@@ -155,6 +160,7 @@ impl Reload {
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        self.payments.allowances().replace(allowances);
         let warnings = policies::warnings(&config);
         for warning in &warnings {
             tracing::warn!("{warning}");

@@ -4,6 +4,7 @@ pub(super) mod chain;
 pub(super) mod changes;
 pub(super) mod config;
 mod error;
+pub(super) mod free;
 mod metrics;
 pub(super) mod payments;
 pub(super) mod plugins;
@@ -42,6 +43,10 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::revenue))
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))
+        .routes(routes!(free::allowances))
+        .routes(routes!(free::uses))
+        .routes(routes!(free::totals))
+        .routes(routes!(free::keys))
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))

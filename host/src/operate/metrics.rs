@@ -45,6 +45,7 @@ pub struct Metrics {
     stages: Histogram<f64>,
     payments: Counter<u64>,
     amounts: Counter<f64>,
+    free: Counter<u64>,
     /// The number of the last event that is counted.
     counted: tokio::sync::Mutex<Option<u64>>,
     /// Events that could not be read.
@@ -84,6 +85,12 @@ impl Metrics {
                 .f64_counter("coinslot.payments.amount")
                 .with_description("Sums of these payments, in units of their asset")
                 .build(),
+            free: meter
+                .u64_counter("coinslot.free_requests")
+                .with_description(
+                    "Requests to paid endpoints that were answered without a payment, by what allowed them",
+                )
+                .build(),
             counted: tokio::sync::Mutex::new(None),
             missed: AtomicU64::new(0),
             provider,
@@ -118,6 +125,12 @@ impl Metrics {
             return self.requests.record(report.total.as_secs_f64(), &end.attributes());
         };
         series.requests(end, &self.requests).record(report.total.as_secs_f64());
+        if let Some(kind) = report.free
+            && report.outcome == RequestOutcome::Free
+        {
+            let kind = KeyValue::new("coinslot.kind", kind.as_str());
+            self.free.add(1, &series.names.iter().cloned().chain([kind]).collect::<Vec<_>>());
+        }
         for (stage, time) in report.times.measured() {
             series.stage(stage, &self.stages).record(time.as_secs_f64());
         }

@@ -120,6 +120,16 @@ impl Accepted {
         Ok(Self { payment_method: payment_method.clone(), price, exact, identifier, request, holder, trace })
     }
 
+    /// Refuses a payer whom the operator does not let pay. Nothing is proven yet: who names another's address hears what
+    /// the other would. What the payment bought before is fetched all the same.
+    pub(super) fn may_pay(self, payments: &Payments) -> Result<Self, RefusedPayment> {
+        let payer = self.exact.authorization.from.to_string();
+        match payments.allowances.policy().payers.check(&self.price.asset.network, &payer) {
+            Ok(()) => Ok(self),
+            Err(refusal) => Err(self.refuse(Problem::PayerRefused(refusal))),
+        }
+    }
+
     /// Checks recipient, amount and window, and proves the signer: by its key without a chain, and a contract by asking
     /// it. Neither ledger nor rates are touched for a signer who is not proven.
     ///

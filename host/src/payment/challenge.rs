@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 
 use coinslot_plugin::{Plugin, RequestBody};
+use coinslot_x402::Object;
 use coinslot_x402::header::{self, HeaderError};
 use coinslot_x402::price::{Challenge, ChallengeSecret, Offer};
 use http::{HeaderMap, HeaderName, Method, Request};
@@ -14,7 +15,7 @@ use http_body::Body;
 use super::free::FreeRequest;
 use super::pricing::UnpaidRequest;
 use super::problem::check_plugin;
-use super::{Payments, Pricing, Problem, Purchase, pricing};
+use super::{Payments, Pricing, Problem, Purchase, pricing, sign_in};
 use crate::endpoint::{Access, Endpoint};
 use crate::schema::InputSchema;
 
@@ -63,7 +64,10 @@ pub fn prepared<'e, B: Body>(
         && !access.quoted
         && *request.method() != Method::HEAD
         && (!reads_body || request.body().is_end_stream());
-    (bare && matches!(sellable(payments, &endpoint.plugin, &access.offer), Ok(Cow::Borrowed(_)))).then_some(challenge)
+    (bare
+        && !payments.allowances.concern(endpoint, headers)
+        && matches!(sellable(payments, &endpoint.plugin, &access.offer), Ok(Cow::Borrowed(_))))
+    .then_some(challenge)
 }
 
 /// The challenge at the declared price. Nothing is read, quoted or run: `HEAD` ends here.
@@ -107,7 +111,9 @@ pub(super) fn because(payments: &Payments, purchase: &Purchase, reason: &str) ->
 /// Encodes the offer. A quote is sealed for its request, so that a payment for it is recognised.
 fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str) -> Challenge {
     let access = &purchase.access;
+    let own = sign_in_extension(payments, purchase);
     if let Some(prepared) = &access.challenge
+        && own.is_empty()
         && reason == PAYMENT_REQUIRED
         && !purchase.has_query
         && *offer == access.offer
@@ -123,8 +129,21 @@ fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str)
     // A long query or path parameter may not fit into the header: then the query is left out, and if that is not
     // enough, the template stands for the path. The URL with the template did fit at load.
     let path_url = purchase.url.split_once('?').map_or(purchase.url.as_str(), |(path, _)| path);
-    Challenge::new(offer, &purchase.url, resource, reason)
-        .or_else(|_| Challenge::new(offer, path_url, resource, reason))
-        .or_else(|_| Challenge::new(offer, template_url, resource, reason))
+    let challenge = |url: &str, own: &Object| Challenge::with_extensions(offer, url, resource, reason, own);
+    challenge(&purchase.url, &own)
+        .or_else(|_| challenge(path_url, &own))
+        .or_else(|_| challenge(template_url, &own))
+        .or_else(|_| challenge(template_url, &Object::new()))
         .unwrap_or_else(|_| Challenge::empty())
+}
+
+/// The extension by which a client proves its account, where accounts have free requests. Each challenge has a nonce of
+/// its own.
+fn sign_in_extension(payments: &Payments, purchase: &Purchase) -> Object {
+    let allowances = &payments.allowances;
+    if !allowances.policy().takes_sign_in(&purchase.endpoint) {
+        return Object::new();
+    }
+    let networks = sign_in::networks(purchase);
+    allowances.sign_ins().extension(&purchase.url, &networks, secp256k1::rand::random(), payments.now())
 }

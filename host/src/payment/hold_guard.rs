@@ -78,6 +78,7 @@ pub(super) mod tests {
             quote_key: [0; 32],
             receipts: None,
             rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },
+            allowances: crate::allowance::AllowancePolicy::default(),
             clock: || UnixTime(0),
         };
         Payments::new(Vec::new(), Arc::clone(ledger), config)

@@ -59,6 +59,16 @@ impl Payments {
         }
     }
 
+    /// Warns the operator, once, that the ledger counts as many clients as it keeps counts for.
+    pub(super) fn warn_of_full_counts(&self) {
+        if !self.warned_of_full_counts.swap(true, Relaxed) {
+            tracing::warn!(
+                "free requests are counted for as many clients as the ledger keeps counts for: other clients get their \
+                 challenge until windows end; shorter windows (`every`) or a smaller `total` help"
+            );
+        }
+    }
+
     /// Counts a payment from this address that was malformed or invalid.
     pub(super) fn count_bad_payment(&self, client: IpAddr) {
         if let Some(rate) = self.bad_payment_rate_of(client) {

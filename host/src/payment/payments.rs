@@ -30,6 +30,7 @@ use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
 use super::waiting::WaitingClients;
+use crate::allowance::{AllowancePolicy, Allowances};
 
 /// Signs a digest with the key for receipts. Fails with a text for the log.
 pub type ReceiptSigner = Arc<dyn Fn(B256) -> Result<Signature, String> + Send + Sync>;
@@ -51,6 +52,8 @@ pub struct PaymentsConfig {
     pub receipts: Option<ReceiptSigner>,
     /// The rates above which payments are refused with 429.
     pub rate_limits: RateLimits,
+    /// Who is served without a payment, and who may not pay.
+    pub allowances: AllowancePolicy,
     /// Reads the clock.
     pub clock: fn() -> UnixTime,
 }
@@ -68,6 +71,7 @@ pub struct Payments {
     pub(super) payment_methods: Vec<PaymentMethod>,
     pub(super) ledger: Arc<dyn Ledger>,
     pub(super) config: PaymentsConfig,
+    pub(super) allowances: Allowances,
     pub(super) quotes: Quotes,
     pub(super) owed_retries: OwedRetries,
     pub(super) failed_settlements: FailedSettlements,
@@ -89,6 +93,8 @@ pub struct Payments {
     pub(super) long_checks: LongChecks,
     /// Set once the operator was warned of a proxy that is not named.
     pub(super) warned_of_proxy: AtomicBool,
+    /// Set once the operator was warned that no more clients can be counted.
+    pub(super) warned_of_full_counts: AtomicBool,
     unknown: Notify,
     /// Set while recovery waits for an announcement and nothing else: the ledger has no payment without an end.
     pub(super) recovery_is_idle: AtomicBool,
@@ -108,6 +114,7 @@ impl Payments {
             payment_methods,
             ledger,
             quotes: Quotes::new(config.quote_key),
+            allowances: Allowances::new(config.allowances.clone(), config.quote_key),
             owed_retries: OwedRetries::default(),
             failed_settlements: FailedSettlements::default(),
             known_payers: KnownPayers::default(),
@@ -121,6 +128,7 @@ impl Payments {
             long_checks: LongChecks::new(),
             config,
             warned_of_proxy: AtomicBool::new(false),
+            warned_of_full_counts: AtomicBool::new(false),
             unknown: Notify::new(),
             recovery_is_idle: AtomicBool::new(false),
             first_claim: Notify::new(),
@@ -196,6 +204,11 @@ impl Payments {
     /// The payment methods, the preferred first.
     pub fn payment_methods(&self) -> &[PaymentMethod] {
         &self.payment_methods
+    }
+
+    /// Who is served without a payment, and who may not pay.
+    pub fn allowances(&self) -> &Allowances {
+        &self.allowances
     }
 
     /// The books of the payments.

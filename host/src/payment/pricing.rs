@@ -105,7 +105,7 @@ pub(super) async fn price_paid(
 
 /// Asks the plugin for its quote, which may refuse the request. The plugin sees nothing that the seal of the quote does
 /// not bind: of the header fields the media type, and those that the endpoint names.
-async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPrice, Problem> {
+pub(super) async fn ask(purchase: &Purchase, request: &Request<Bytes>) -> Result<RequestPrice, Problem> {
     let named = purchase.endpoint.quote_headers.iter();
     let headers =
         named.flat_map(|name| request.headers().get_all(name).iter().map(move |value| (name.clone(), value.clone())));

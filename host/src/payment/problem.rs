@@ -8,8 +8,10 @@ use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
 
+use super::allowed::{FreeRemainder, KeyRefusal};
 use super::answer::UnreadAnswer;
 use super::{GuestAnswer, SettledPayment};
+use crate::allowance::PayerRefusal;
 use crate::schema::InputRefusal;
 
 /// Everything that can keep a paid request from being served.
@@ -23,6 +25,16 @@ pub enum Problem {
     Invalid { reason: String, message: Option<String>, challenge: Challenge },
     /// The payment can be read, and nothing here is paid in its version.
     OtherVersion { taken: Version, challenge: Challenge },
+    /// The operator does not let this payer pay.
+    PayerRefused(PayerRefusal),
+    /// The key of the request does not count.
+    KeyRefused(KeyRefusal),
+    /// The key of the request is for other endpoints.
+    KeyElsewhere { challenge: Challenge },
+    /// The quota of the request's key is used up.
+    KeyExhausted { remainder: FreeRemainder, challenge: Challenge },
+    /// A free request could not be counted.
+    CannotCount,
     /// The plugin refused the request before payment.
     Refused(QuoteRefusal),
     /// The plugin quotes more for the request than its operator sells it for.

@@ -8,6 +8,7 @@ use coinslot_x402::Version;
 use coinslot_x402::price::{Amount, Offer, Price};
 
 use super::{ClientAddress, RequestTrace};
+use crate::allowance::PresentedKey;
 use crate::endpoint::{Endpoint, PaidAccess};
 
 /// One request to a paid endpoint, in the generation of its arrival.
@@ -33,6 +34,8 @@ pub struct Purchase {
     pub has_query: bool,
     /// The client's address, behind trusted proxies.
     pub client: ClientAddress,
+    /// The key of a customer that the request carries, whether it counts or not.
+    pub key: Option<PresentedKey>,
     /// Takes the times of the request, if it is observed.
     pub trace: RequestTrace,
 }

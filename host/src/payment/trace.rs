@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use coinslot_ledger::FreeKind;
+
 use crate::endpoint::Endpoint;
 
 /// The times of one request, and its payment. Clones share them.
@@ -20,6 +22,7 @@ struct TraceFacts {
     ran: AtomicBool,
     endpoint: OnceLock<Arc<Endpoint>>,
     payment: OnceLock<TracedPayment>,
+    free: OnceLock<FreeKind>,
 }
 
 /// A part of the work for a request that is measured.
@@ -119,6 +122,18 @@ impl RequestTrace {
         if let Some(facts) = &self.0 {
             let _ = facts.payment.set(payment());
         }
+    }
+
+    /// Notes that the request is served without a payment, and by what.
+    pub(super) fn is_free_by(&self, kind: FreeKind) {
+        if let Some(facts) = &self.0 {
+            let _ = facts.free.set(kind);
+        }
+    }
+
+    /// What lets the request be served without a payment, at a paid endpoint.
+    pub fn free(&self) -> Option<FreeKind> {
+        self.0.as_ref()?.free.get().copied()
     }
 
     /// True if the guest ran for the request. A quote is no run.

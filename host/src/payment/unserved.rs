@@ -68,6 +68,11 @@ impl Unserved {
             | Problem::Malformed { .. }
             | Problem::Invalid { .. }
             | Problem::OtherVersion { .. }
+            | Problem::PayerRefused(_)
+            | Problem::KeyRefused(_)
+            | Problem::KeyElsewhere { .. }
+            | Problem::KeyExhausted { .. }
+            | Problem::CannotCount
             | Problem::Refused(_)
             | Problem::PriceTooHigh { .. }
             | Problem::Input(_)

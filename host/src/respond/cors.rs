@@ -18,7 +18,8 @@ static EXPOSE_HEADERS: HeaderName = HeaderName::from_static("access-control-expo
 /// The header fields that a page may send, if its preflight names none. The official clients set
 /// Access-Control-Expose-Headers on the paid *request*.
 const ALLOWED: HeaderValue = HeaderValue::from_static(
-    "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, Content-Type, Authorization, Accept, Access-Control-Expose-Headers",
+    "PAYMENT-SIGNATURE, X-PAYMENT, SIGN-IN-WITH-X, X-API-Key, Content-Type, Authorization, Accept, \
+     Access-Control-Expose-Headers",
 );
 
 /// Sent by some browsers before a page of the Internet calls an address of a private network, and the answer.
@@ -69,7 +70,7 @@ pub(super) fn with_cors(mut reply: Reply) -> Reply {
         &EXPOSE_HEADERS,
         HeaderValue::from_static(
             "*, PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, X-Coinslot-Charged, \
-             Retry-After",
+             Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate",
         ),
     );
     reply

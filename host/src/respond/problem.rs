@@ -6,6 +6,7 @@ use coinslot_x402::{Network, Reason, SettlementResponse, Version};
 use http::StatusCode;
 
 use super::Reply;
+use super::allowed;
 use super::error::{Detail, ErrorRow, FUNDING_SECONDS, detailed, error, passing, retry_after, row, with_payment_id};
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
@@ -111,6 +112,11 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         }
         Problem::Invalid { reason, message, challenge } => invalid(&reason, message, &challenge, charged),
         Problem::OtherVersion { taken, challenge } => other_version(taken, &challenge, charged),
+        Problem::PayerRefused(refusal) => allowed::payer_refused(refusal, charged),
+        Problem::KeyRefused(refusal) => allowed::key_refused(refusal, charged),
+        Problem::KeyElsewhere { challenge } => allowed::key_elsewhere(&challenge, charged),
+        Problem::KeyExhausted { remainder, challenge } => allowed::key_exhausted(remainder, &challenge, charged),
+        Problem::CannotCount => allowed::cannot_count(charged),
         Problem::Refused(refusal) => refused_by_plugin(&refusal, charged),
         Problem::PriceTooHigh { message } => {
             error(StatusCode::UNPROCESSABLE_ENTITY, "price_too_high", &message, charged)

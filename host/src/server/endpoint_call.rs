@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use super::forwarded;
 use super::handler::Peer;
 use super::unread::BorrowedBody;
+use crate::allowance::PresentedKey;
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, PaidAccess};
 use crate::payment::{ClientAddress, Pricing, Purchase, RequestTrace};
@@ -43,6 +44,8 @@ pub(super) struct EndpointCall {
     pub(super) path: RequestPath,
     pub(super) request: Request<RequestBody>,
     pub(super) client: ClientAddress,
+    /// The key of a customer, which its guest does not see.
+    pub(super) key: Option<PresentedKey>,
     /// Set if the client asks for the head alone. The guest sees a `GET`.
     pub(super) head_only: bool,
     /// Takes the times of the request, if it is observed.
@@ -66,6 +69,7 @@ impl MatchedEndpoint<'_> {
             || forwarded::is_https(proxies, peer.ip, request.headers())
                 .unwrap_or_else(|| catalog.public_url().starts_with("https://"));
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());
+        let key = PresentedKey::take(request.headers_mut());
         let head_only = *request.method() == Method::HEAD;
         let (mut head, body) = request.into_parts();
         let guest_path = endpoint.guest_path(path.as_str());
@@ -87,7 +91,7 @@ impl MatchedEndpoint<'_> {
         let body = FilteredBody(body).map_err(RequestBodyError::from).boxed_unsync();
         let request = Request::from_parts(head, body);
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
-        Ok(EndpointCall { catalog, endpoint, params, path, request, client, head_only, trace })
+        Ok(EndpointCall { catalog, endpoint, params, path, request, client, key, head_only, trace })
     }
 }
 
@@ -111,6 +115,7 @@ impl EndpointCall {
             has_query: query.is_some(),
             url,
             client: self.client,
+            key: self.key,
             trace: self.trace.clone(),
         }
     }
@@ -154,6 +159,7 @@ fn without_host_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
             for name in names {
                 trailers.remove(name);
             }
+            PresentedKey::take(&mut trailers);
             Frame::trailers(trailers)
         }
         Err(frame) => frame,

@@ -16,7 +16,7 @@ use super::activity::Activity;
 use super::authority::Hosts;
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::forwarded;
-use super::free::run_free;
+use super::free::{run_allowed, run_free};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
@@ -225,6 +225,9 @@ impl RequestHandler {
                     Ok(Served::Settled(settled)) => respond::settled(settled, &call.endpoint),
                     Ok(Served::Free(free)) => {
                         run_free(&call.endpoint, call.client, free.into_request(), &call.trace).await
+                    }
+                    Ok(Served::Allowed(allowed)) => {
+                        run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
                     }
                     Err(unserved) => respond::unserved(unserved, &call.endpoint),
                 }

@@ -10,6 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coinslot_ledger::FreeKind;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Uri};
@@ -60,6 +61,8 @@ pub struct RequestReport {
     pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
+    /// What let the request be served without a payment, at a paid endpoint.
+    pub free: Option<FreeKind>,
     /// The time in each stage; the run of a streamed answer has the time of its reader, too.
     pub times: StageTimes,
     pub total: Duration,
@@ -114,6 +117,7 @@ impl WatchedRequest {
             reason: None,
             advice: None,
             payment: None,
+            free: None,
             times: StageTimes::default(),
             total: Duration::ZERO,
         };
@@ -186,6 +190,7 @@ impl WatchedRequest {
         // A client that left before its answer has an endpoint, too.
         report.endpoint = report.endpoint.or_else(|| self.trace.endpoint().cloned());
         report.payment = self.trace.payment().cloned();
+        report.free = self.trace.free();
         for (stage, time) in self.trace.times().measured() {
             report.times.add(stage, time);
         }

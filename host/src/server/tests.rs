@@ -35,6 +35,7 @@ async fn host_behind(proxies: Option<Vec<ipnet::IpNet>>, settings: ServerSetting
         quote_key: [0; 32],
         receipts: None,
         rate_limits: RateLimits { payments_per_second: 0.0, failures_per_second: None },
+        allowances: crate::allowance::AllowancePolicy::default(),
         clock: || UnixTime(0),
     };
     let payments = Payments::new(Vec::new(), Arc::new(ledger), config);

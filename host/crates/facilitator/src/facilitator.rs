@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::U256;
+use alloy::primitives::{Address, B256, Bytes, U256};
 use async_trait::async_trait;
 use coinslot_evm::GasWallet;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
-use coinslot_x402::{Reason, SettlementResponse};
+use coinslot_x402::{Network, Reason, SettlementResponse};
 
 /// Verifies and settles payments.
 #[async_trait]
@@ -40,11 +40,27 @@ pub trait Facilitator: Send + Sync + std::fmt::Debug {
         SignatureVerdict::Unavailable(Unavailable { message: "contracts cannot be asked here".to_owned() })
     }
 
+    /// Judges a signature of an account that is no payment's, and not that of the account's key: by the contract that
+    /// stands there. Its work is bounded as that of [`Self::check_contract_signature`].
+    async fn check_account_signature(&self, _signed: &AccountSignature) -> SignatureVerdict {
+        SignatureVerdict::Unavailable(Unavailable { message: "contracts cannot be asked here".to_owned() })
+    }
+
     /// Keeps [`Self::readiness`] true while no payment comes: looks every few seconds at what is down or may be. It
     /// never returns; it is spawned once.
     async fn watch(&self) {
         std::future::pending().await
     }
+}
+
+/// A signature that is no payment's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountSignature {
+    pub network: Network,
+    pub account: Address,
+    /// The hash that was signed.
+    pub hash: B256,
+    pub signature: Bytes,
 }
 
 /// The ability of a facilitator to settle payments at all.

@@ -25,8 +25,8 @@ mod seller;
 pub mod testing;
 
 pub use facilitator::{
-    Facilitator, FacilitatorStatus, Finality, PayerKind, Proof, Readiness, Settlement, SignatureVerdict, Unavailable,
-    Verification,
+    AccountSignature, Facilitator, FacilitatorStatus, Finality, PayerKind, Proof, Readiness, Settlement,
+    SignatureVerdict, Unavailable, Verification,
 };
 pub use probe::{OnChain, SettlementProbe};
 pub use seller::{PaidBy, Seller};

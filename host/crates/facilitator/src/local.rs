@@ -7,6 +7,7 @@
 //! ours: every call for it meets the same record (`records`), and a payment that another account submitted is looked
 //! for on the chain (`evidence`). Payments that come together are read together and settled in one transaction.
 
+mod account;
 mod config;
 mod evidence;
 mod parsed;
@@ -31,7 +32,8 @@ use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported,
 use coinslot_x402::{Network, Object, Reason};
 
 use crate::facilitator::{
-    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+    AccountSignature, Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable,
+    Verification,
 };
 use crate::probe::{LOOK_INTERVAL, SettlementProbe};
 use records::Records;
@@ -229,6 +231,10 @@ impl Facilitator for Local {
                 SignatureVerdict::Invalid { message: Some(message) }
             }
         }
+    }
+
+    async fn check_account_signature(&self, signed: &AccountSignature) -> SignatureVerdict {
+        account::check(&self.state, signed).await
     }
 
     async fn watch(&self) {

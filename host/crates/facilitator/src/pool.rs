@@ -19,7 +19,8 @@ use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
 
 use crate::facilitator::{
-    Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable, Verification,
+    AccountSignature, Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable,
+    Verification,
 };
 use affinity::{Affinities, SettleAt};
 
@@ -246,6 +247,18 @@ impl Facilitator for FacilitatorPool {
         let mut why = Vec::new();
         for member in &self.members {
             match member.facilitator().check_contract_signature(request).await {
+                SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.name())),
+                verdict @ (SignatureVerdict::Valid | SignatureVerdict::Invalid { .. }) => return verdict,
+            }
+        }
+        SignatureVerdict::Unavailable(Unavailable { message: why.join("; ") })
+    }
+
+    /// The verdict of the first member that can ask a contract.
+    async fn check_account_signature(&self, signed: &AccountSignature) -> SignatureVerdict {
+        let mut why = Vec::new();
+        for member in &self.members {
+            match member.facilitator().check_account_signature(signed).await {
                 SignatureVerdict::Unavailable(error) => why.push(format!("{}: {error}", member.name())),
                 verdict @ (SignatureVerdict::Valid | SignatureVerdict::Invalid { .. }) => return verdict,
             }

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentEvent, PaymentId, PaymentState, Presented,
-    Reported, Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
+    KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented, Reported, Step, StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -113,6 +113,24 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Writes down that a reader is done with the events up to this one.
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError>;
+
+    /// Says how much is left in each of these counts, before the request's body is read. Waits for no write.
+    async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError>;
+
+    /// Looks up a key by its hash, whether it counts or not. A key that another process has added or revoked is seen at
+    /// once. Waits for no write.
+    async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError>;
+
+    /// Counts a free request, if there is one left in each of its counts, atomically with its nonce. Durable when it
+    /// returns: the guest may run. A request without an end is given back when the file is opened again.
+    async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError>;
+
+    /// Writes down how a free request ended, and gives it back where its end says so. Durable when it returns: await it
+    /// before an answer leaves, so that no crash makes a request free twice.
+    async fn end_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError>;
+
+    /// Queues what [`Ledger::end_free`] does, for ends that leave no answer; a failure is logged.
+    fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
 
     /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
     fn identity(&self) -> [u8; 16];

@@ -23,9 +23,11 @@
     )
 )]
 
+mod api_key;
 pub mod backup;
 mod claim;
 mod event;
+mod free_use;
 mod hold;
 mod holder;
 mod id;
@@ -40,8 +42,12 @@ pub mod testing;
 #[cfg(test)]
 mod tests;
 
+pub use api_key::{ApiKey, ApiKeyUse, ApiKeys, NewApiKey};
 pub use claim::{Claim, Claimed, KeptAnswer, Namesake, Presented, StoredAnswer};
 pub use event::{EventKind, PaymentEvent};
+pub use free_use::{
+    FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup,
+};
 pub use hold::{Attempt, Hold};
 pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};

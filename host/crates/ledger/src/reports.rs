@@ -9,6 +9,7 @@
 mod earnings;
 mod error;
 mod failures;
+mod free_uses;
 mod reader;
 pub mod reconcile;
 mod row;
@@ -18,5 +19,6 @@ mod tests;
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
 pub use error::ReportError;
 pub use failures::FailedPayment;
+pub use free_uses::{FreeTotal, FreeUse};
 pub use reader::{LedgerReader, Selection};
 pub use row::{ClaimOrder, Filter, PaymentRow};

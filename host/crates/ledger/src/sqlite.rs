@@ -1,14 +1,17 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`leases`], [`due`] and [`prune`] what is done to
-//! many, [`open`] the file itself.
+//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them,
+//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
+//! done to many, [`open`] the file itself.
 
 mod answers;
+pub(crate) mod api_keys;
 mod claims;
 mod due;
 pub(crate) mod events;
 mod failures;
+mod free_uses;
 mod leases;
 mod open;
 mod prune;
@@ -21,7 +24,7 @@ mod writer;
 
 #[cfg(test)]
 pub(crate) use answers::encode_head;
-pub(crate) use open::lock;
+pub(crate) use open::{lock, open_beside};
 
 use std::fs::File;
 use std::path::Path;
@@ -34,8 +37,9 @@ use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
-    PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
+    Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
+    KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented, Retention, Step,
+    StoredAnswer,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -207,6 +211,32 @@ impl Ledger for SqliteLedger {
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         let reader = reader.to_owned();
         self.writer.run_lazily(move |connection| events::set_place(connection, &reader, number)).await
+    }
+
+    async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {
+        let left = move |connection: &Connection| {
+            counters.iter().map(|counter| free_uses::left(connection, counter, at)).collect::<Result<_, _>>()
+        };
+        self.reader.ask(left).await
+    }
+
+    async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError> {
+        self.reader.ask(move |connection| api_keys::look_up(connection, hash, at)).await
+    }
+
+    async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {
+        self.writer.run(move |connection| free_uses::count(connection, &claim, at)).await
+    }
+
+    async fn end_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError> {
+        self.writer.run(move |connection| free_uses::end(connection, hold, end, at)).await
+    }
+
+    fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) {
+        let work = move |connection: &Connection| free_uses::end(connection, hold, end, at);
+        self.writer.note(0, work, move |error| {
+            tracing::warn!(end = end.as_str(), %error, "the end of a free request could not be noted");
+        });
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -4,6 +4,7 @@ mod backup;
 mod claims;
 mod disk;
 mod events;
+mod free_uses;
 mod holders;
 mod leases;
 mod prune;

@@ -101,6 +101,11 @@ impl HeaderError {
     }
 }
 
+/// Reads one JSON object by the rules of this module. None if it is none.
+pub(crate) fn object(json: &[u8]) -> Option<Object> {
+    json::object(json).ok()
+}
+
 /// Encodes a document for a header.
 pub fn encode<T: Serialize>(document: &T) -> String {
     let json = serde_json::to_vec(document).expect("our documents have string keys and no failing serializers");

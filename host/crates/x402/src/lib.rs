@@ -20,6 +20,7 @@ pub mod offer_receipt;
 pub mod price;
 pub mod reason;
 mod settlement;
+pub mod sign_in;
 mod time;
 pub mod v1;
 pub mod v2;

@@ -18,8 +18,8 @@ use url::Url;
 use crate::catalog::Catalog;
 use crate::cli::Failure;
 use crate::config::{
-    AcceptConfig, Config, FacilitatorConfig, KeySource, LocalFacilitator, PaymentConfig, PluginsConfig, ServerConfig,
-    StateConfig,
+    AcceptConfig, AllowanceConfig, Config, FacilitatorConfig, KeySource, LocalFacilitator, PaymentConfig,
+    PluginsConfig, ServerConfig, StateConfig,
 };
 use crate::endpoint::Access;
 
@@ -164,6 +164,7 @@ impl DevChain {
             state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
             admin: None,
             webhooks: Vec::new(),
+            allowances: AllowanceConfig::default(),
         }
     }
 

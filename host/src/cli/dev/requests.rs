@@ -155,6 +155,7 @@ mod tests {
             reason: None,
             advice: None,
             payment: None,
+            free: None,
             times: StageTimes::default(),
             total: Duration::from_micros(420),
         }

@@ -19,7 +19,7 @@ const DEV_LEDGER: &str = ".coinslot/dev-ledger.db";
 
 /// The ledger, and the format of the report.
 #[derive(Args, Clone, Debug)]
-pub(super) struct Source {
+pub(in crate::cli) struct Source {
     /// The configuration whose ledger it is [default: coinslot.toml]. Without one it is the ledger of the `coinslot dev`
     /// which runs in this folder, or ran there last.
     #[arg(short, long, value_name = "FILE", global = true)]
@@ -34,7 +34,7 @@ pub(super) struct Source {
 
 impl Source {
     /// Finds the ledger's file, with the configuration unless the file was named.
-    pub(super) fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
+    pub(in crate::cli) fn find(&self) -> Result<(PathBuf, Option<Config>), Failure> {
         // One of them may stand before the report's name and the other behind it, which clap does not compare.
         match (&self.file, &self.config) {
             (Some(_), Some(_)) => return Err(Failure::usage("--file names the ledger itself: leave --config out")),
@@ -70,7 +70,7 @@ impl Source {
     }
 
     /// The format that was asked for, else a table on a terminal and JSON elsewhere.
-    pub(super) fn format(&self) -> OutputFormat {
+    pub(in crate::cli) fn format(&self) -> OutputFormat {
         let by_terminal = || if std::io::stdout().is_terminal() { OutputFormat::Table } else { OutputFormat::Json };
         self.format.unwrap_or_else(by_terminal)
     }
@@ -86,6 +86,6 @@ pub(super) fn open(file: &Path) -> Result<LedgerReader, Failure> {
 }
 
 /// A failure of the command with the words of an error.
-pub(super) fn failed(error: impl Display) -> Failure {
+pub(in crate::cli) fn failed(error: impl Display) -> Failure {
     Failure::new(error.to_string())
 }

@@ -97,6 +97,12 @@ pub(super) fn write_config(out: &mut Output<'_>, format: OutputFormat, found: &V
         let accept = found["accept"].as_array().map(Vec::as_slice).unwrap_or_default();
         let fields = ["symbol", "network", "payTo", "facilitators"];
         table(out, &["ASSET", "NETWORK", "RECEIVER", "FACILITATORS"], accept.iter(), &fields)?;
+        let free = found["allowances"]["allow"].as_array().map(Vec::as_slice).unwrap_or_default();
+        if !free.is_empty() {
+            out.line("")?;
+            let fields = ["plugin", "route", "per", "requests", "everySeconds", "total"];
+            table(out, &["FREE FOR PLUGIN", "ROUTE", "PER", "REQUESTS", "SECONDS", "IN ALL"], free.iter(), &fields)?;
+        }
         out.line(&format!("\nread without a mistake at {}", text(found, "readAt")))?;
         if let Some(reason) = found["refused"].as_str() {
             out.line(&format!("the file, as it is now, is not used: {reason}"))?;

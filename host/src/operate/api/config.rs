@@ -7,6 +7,7 @@ use axum::extract::State;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::free::AllowanceReport;
 use crate::config::AcceptConfig;
 use crate::operate::admin::HostView;
 use crate::operate::time;
@@ -33,6 +34,8 @@ pub(crate) struct ConfigReport {
     pub webhooks: Vec<String>,
     /// The plugins with a table of their own, in the order of their names.
     pub plugin_tables: Vec<String>,
+    /// Who is served without a payment, and who may not pay, as of now.
+    pub allowances: AllowanceReport,
 }
 
 /// An asset that is taken, and its receiver.
@@ -73,5 +76,6 @@ pub(crate) async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigRepo
         warnings: active.warnings.iter().cloned().chain(unknown).collect(),
         webhooks: started.webhooks.iter().map(|webhook| webhook.url.to_string()).collect(),
         plugin_tables: tables,
+        allowances: AllowanceReport::of(&host),
     })
 }

@@ -162,10 +162,7 @@ fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
             ApiError::invalid(format!("`{}` is no state: {known}", coinslot_base::text::printable(name)))
         })
     };
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::invalid(format!("`limit` is from 1 to {MOST}")));
-    }
+    let limit = limited(query.limit.unwrap_or(PAGE))?;
     Ok(Filter {
         states: states.map(state).collect::<Result<_, _>>()?,
         endpoint: query.endpoint.clone(),
@@ -178,7 +175,12 @@ fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
     })
 }
 
-fn point(text: Option<&str>) -> Result<Option<UnixTime>, ApiError> {
+/// The number of records that is asked for.
+pub(super) fn limited(limit: u32) -> Result<u32, ApiError> {
+    if (1..=MOST).contains(&limit) { Ok(limit) } else { Err(ApiError::invalid(format!("`limit` is from 1 to {MOST}"))) }
+}
+
+pub(super) fn point(text: Option<&str>) -> Result<Option<UnixTime>, ApiError> {
     text.map(time::parse).transpose().map_err(ApiError::invalid)
 }
 

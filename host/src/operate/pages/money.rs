@@ -1,5 +1,6 @@
 //! `/money`: what was earned, what became of the requests that could have earned, and what is not settled.
 
+mod free;
 mod funnel;
 mod gas;
 mod unsettled;
@@ -16,12 +17,14 @@ use super::chart;
 use super::frame::{Frame, PageError, table};
 use super::payments::network;
 use super::write::{count, counted, money, name};
+use crate::allowance::Allowance;
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
 use crate::operate::api::chain::chain;
+use crate::operate::api::free::{FreeTotalQuery, keys, totals};
 use crate::operate::api::payments::{PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
-use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord};
 use crate::operate::samples::Counters;
 use crate::operate::time;
 
@@ -66,6 +69,8 @@ struct MoneyReport {
     unknown: Vec<PaymentRecord>,
     refused: Vec<PaymentRecord>,
     failed: Vec<FailureRecord>,
+    free: Vec<FreeTotalRecord>,
+    keys: Vec<KeyRecord>,
 }
 
 pub(super) async fn page(
@@ -76,6 +81,7 @@ pub(super) async fn page(
     let period = PERIODS.iter().position(|(key, _)| *key == asked.period).unwrap_or(1);
     let report = report(&host, period).await?;
     let frame = Frame::of(&host, visitor).await;
+    let allowances: Vec<String> = host.payments.allowances().policy().allowances.iter().map(described).collect();
     drop(host.metrics.count_payments(&**host.payments.ledger()).await);
     let counters = Counters::of(&host.metrics.registry().gather());
     let today = frame.now.0 / DAY;
@@ -99,6 +105,7 @@ pub(super) async fn page(
         }
         (gas::section(&chain(State(Arc::clone(&host))).await.0, &report.by_asset, first_day(PERIODS[period].0, today)))
         (unsettled::sections(&report, frame.now))
+        (free::sections(&report, &allowances, frame.now))
     };
     Ok(frame.page("/money", "Money", fixed, live))
 }
@@ -107,6 +114,13 @@ pub(super) async fn page(
 fn first_day(period: &str, today: u64) -> Option<String> {
     let days: u64 = period.strip_suffix('d')?.parse().ok()?;
     Some(time::day(today.saturating_sub(days)))
+}
+
+/// An allowance with the plugin and the route that it is for.
+fn described(rule: &Allowance) -> String {
+    let scope = [rule.plugin.as_deref(), rule.route.as_deref()];
+    let scope = scope.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("{}: {rule}", if scope.is_empty() { "every paid route" } else { &*scope })
 }
 
 /// The report of a period: the last one if it is fresh. Those who ask meanwhile wait for the same report.
@@ -139,7 +153,9 @@ impl MoneyReport {
             by_asset: earned("asset", since.clone()).await?,
             by_day: earned("day", since.clone()).await?,
             by_endpoint: earned("endpoint", since.clone()).await?,
-            by_plugin: earned("plugin", since).await?,
+            by_plugin: earned("plugin", since.clone()).await?,
+            free: totals(State(Arc::clone(host)), Query(FreeTotalQuery { since })).await?.0,
+            keys: keys(State(Arc::clone(host))).await?.0,
             owed: owed(State(Arc::clone(host))).await?.0,
             unknown: in_state("unknown").await?,
             refused: in_state("refused").await?,

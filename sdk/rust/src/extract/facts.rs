@@ -35,7 +35,8 @@ pub struct Headers(pub HeaderMap);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClientAddress(pub Option<IpAddr>);
 
-/// The payment of this request; none on a free route, and none while a price is quoted.
+/// The payment of this request; none on a free route, none for a request that the operator lets through without a
+/// payment, and none while a price is quoted.
 ///
 /// ```
 /// # use coinslot_sdk::{Payment, Receipt, Text, endpoint, testing};

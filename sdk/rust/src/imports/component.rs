@@ -9,7 +9,7 @@ pub(crate) mod store;
 
 pub(crate) use crate::wasi::send;
 
-/// The payment of the request being handled; none on a free route.
+/// The payment of the request being handled; none on a free route, and none for a request that the operator lets through.
 pub(crate) fn payment() -> Option<Receipt> {
     let receipt = contract::payment::current()?;
     Some(Receipt {

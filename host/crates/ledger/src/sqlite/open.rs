@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
-use super::{leases, schema};
+use super::{free_uses, leases, schema};
 use crate::LedgerError;
 
 /// Prepared statements that a connection keeps: more than this crate has, so that none is parsed twice.
-const STATEMENT_CACHE: usize = 64;
+const STATEMENT_CACHE: usize = 128;
 
 /// The time for which a reader waits for another tool that locks the file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,6 +34,7 @@ pub(super) fn open(path: &Path) -> Result<Connection, LedgerError> {
     schema::prepare(&mut connection)?;
     let transaction = connection.transaction()?;
     leases::end_all(&transaction)?;
+    free_uses::give_back_all(&transaction)?;
     transaction.commit()?;
     Ok(connection)
 }
@@ -44,6 +45,18 @@ pub(super) fn open_to_read(path: &Path) -> Result<Connection, LedgerError> {
     let connection = Connection::open_with_flags(path, flags)?;
     prepare_statements_once(&connection)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
+}
+
+/// Opens the file for small changes beside the host that writes it. Without a host the file is created or upgraded.
+pub(crate) fn open_beside(path: &Path) -> Result<Connection, LedgerError> {
+    if !schema::is_current(path) {
+        let _lock = lock(path)?;
+        return open(path);
+    }
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
     Ok(connection)
 }
 

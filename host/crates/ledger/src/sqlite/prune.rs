@@ -13,8 +13,8 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, claims};
-use crate::number::to_sqlite;
+use super::{answers, claims, free_uses};
+use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
 /// The most rows of one slice.
@@ -53,8 +53,16 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 5] =
-    [delete_old_answers, delete_excess_answers, forget_identifiers, delete_refused, move_into_totals];
+pub(super) const KINDS: [PruneSlice; 8] = [
+    delete_old_answers,
+    delete_excess_answers,
+    forget_identifiers,
+    delete_refused,
+    delete_ended_counters,
+    delete_nonces,
+    delete_free_uses,
+    move_into_totals,
+];
 
 /// The key of one total: day, network, asset, receiver, plugin, endpoint, and whether the money is test
 /// money.
@@ -151,6 +159,32 @@ fn delete_refused(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, Le
     )?;
     delete(connection, &ids)?;
     Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids) })
+}
+
+/// Deletes counts of free requests whose windows have ended.
+fn delete_ended_counters(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let now = UnixTime(from_sqlite(cutoffs.now));
+    deleted(free_uses::delete_ended(connection, now, SLICE_ROWS)?)
+}
+
+/// Deletes nonces that no proof can name any more.
+fn delete_nonces(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let until = cutoffs.now.saturating_sub(to_sqlite(free_uses::NONCE_GRACE));
+    let sql = "DELETE FROM free_nonce WHERE nonce IN (SELECT nonce FROM free_nonce INDEXED BY free_nonce_by_end
+        WHERE expires_at <= ?1 LIMIT ?2)";
+    deleted(connection.prepare_cached(sql)?.execute(params![until, SLICE_ROWS])?)
+}
+
+/// Deletes rows of free requests that are as old as payments may be. Their numbers stay.
+fn delete_free_uses(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let sql = "DELETE FROM free_use WHERE id IN (SELECT id FROM free_use INDEXED BY free_use_by_time
+        WHERE at < ?1 AND outcome <> 'running' LIMIT ?2)";
+    deleted(connection.prepare_cached(sql)?.execute(params![cutoffs.payments, SLICE_ROWS])?)
+}
+
+/// The slice of a statement that deleted so many rows.
+fn deleted(rows: usize) -> Result<Slice, LedgerError> {
+    Ok(Slice { deleted: rows as u64, more: rows >= SLICE_ROWS as usize })
 }
 
 /// True if a slice has as many rows as it takes.

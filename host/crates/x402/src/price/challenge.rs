@@ -51,8 +51,20 @@ impl Challenge {
     /// Encodes the offer for the resource at `url`, which is absolute. `error` is the reason why the request was not
     /// served: `Payment required`, or a [`crate::Reason`].
     pub fn new(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<Self, TooLarge> {
+        Self::with_extensions(offer, url, resource, error, &Object::new())
+    }
+
+    /// Like [`Challenge::new`], with extensions that only this challenge advertises. They stay where the header becomes
+    /// too large otherwise: texts about the resource go first.
+    pub fn with_extensions(
+        offer: &Offer,
+        url: &str,
+        resource: &Resource,
+        error: &str,
+        own: &Object,
+    ) -> Result<Self, TooLarge> {
         let header =
-            if offer.takes(Version::V2) { Some(Arc::new(required(offer, url, resource, error)?)) } else { None };
+            if offer.takes(Version::V2) { Some(Arc::new(required(offer, url, resource, error, own)?)) } else { None };
         let accepts = offer.requirements_v1(url, &resource.description, &resource.mime_type);
         let body = if accepts.is_empty() {
             let message = "this is paid by x402 version 2: the PAYMENT-REQUIRED header says how";
@@ -76,8 +88,16 @@ impl Challenge {
     }
 }
 
-/// Encodes the header. Extensions, the description and the summary are dropped in this order until it fits.
-fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Result<SecretHeader, TooLarge> {
+/// Encodes the header. The extensions of every challenge, the description and the summary are dropped in this order
+/// until it fits.
+fn required(
+    offer: &Offer,
+    url: &str,
+    resource: &Resource,
+    error: &str,
+    own: &Object,
+) -> Result<SecretHeader, TooLarge> {
+    let all: Object = extensions().iter().chain(own).map(|(key, value)| (key.clone(), value.clone())).collect();
     let mut required = v2::PaymentRequired {
         x402_version: X402Version,
         error: Some(error.to_owned()),
@@ -88,11 +108,11 @@ fn required(offer: &Offer, url: &str, resource: &Resource, error: &str) -> Resul
             ..v2::ResourceInfo::default()
         },
         accepts: offer.requirements(),
-        extensions: Some(extensions().clone()),
+        extensions: Some(all),
     };
     let mut encoded = SecretHeader::new(&required);
     if encoded.len() > MAX_HEADER {
-        required.extensions = None;
+        required.extensions = (!own.is_empty()).then(|| own.clone());
         encoded = SecretHeader::new(&required);
     }
     for shorter in [Some(&resource.summary), None] {

@@ -1,0 +1,226 @@
+//! Counts free requests, gives back those that were not served, and keeps a row of each.
+//!
+//! A request is counted in one transaction with its nonce and its row, so that of many requests for the last free one
+//! a single one is counted, and a crash leaves either all of it or nothing. A row whose request has no end when the file
+//! is opened is given back: its client has no answer, because the end of a served one is durable before its answer leaves.
+
+use std::time::Duration;
+
+use coinslot_x402::UnixTime;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::api_keys;
+use crate::number::{from_sqlite, to_sqlite};
+use crate::{DAY, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeLeft, FreeQuota, LedgerError};
+
+/// The end of a window that never ends, as it is stored.
+pub(crate) const NEVER: u64 = i64::MAX as u64;
+
+/// The counts of clients that are kept, some 30 MB. Beyond it a client that is not counted yet gets nothing for free:
+/// a flood of addresses must neither fill the disk nor get around the limit.
+const MAX_COUNTERS: i64 = 250_000;
+
+/// Windows that have ended and are deleted to make room for one more.
+const SWEEP: u32 = 32;
+
+/// The time for which a nonce is kept after its end: clocks are set back.
+pub(super) const NONCE_GRACE: u64 = 3_600;
+
+/// The state of a count at a time.
+#[derive(Clone, Copy)]
+struct Window {
+    used: u64,
+    begins: u64,
+    ends: u64,
+}
+
+/// See [`crate::Ledger::count_free`].
+pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {
+    let (counters, nonce, key) = match &claim.grant {
+        FreeGrant::Counters { counters, nonce } => (counters.clone(), nonce.as_ref(), None),
+        FreeGrant::Key(hash) => match api_keys::by_hash(connection, *hash)? {
+            Some(key) if key.counts_at(at) && key.is_for(&claim.plugin, &claim.endpoint) => {
+                (api_keys::counter(&key, *hash).into_iter().collect(), None, Some(key.id))
+            }
+            Some(_) | None => return Ok(FreeCounted::KeyGone),
+        },
+    };
+    // Everything that may say no comes before the first change: a job that fails after one takes its batch with it.
+    let mut windows = Vec::with_capacity(counters.len());
+    for counter in &counters {
+        let window = window(connection, counter, at)?;
+        if window.used >= counter.quota.requests {
+            return Ok(FreeCounted::Exhausted(left_of(counter.quota, window)));
+        }
+        windows.push(window);
+    }
+    if let Some((nonce, _)) = nonce
+        && is_used(connection, nonce)?
+    {
+        return Ok(FreeCounted::NonceUsed);
+    }
+    if counters.iter().any(|counter| counter.is_per_client) && !has_room(connection, &counters, at)? {
+        return Ok(FreeCounted::Full);
+    }
+    if let Some((nonce, end)) = nonce {
+        connection
+            .prepare_cached("INSERT INTO free_nonce (nonce, expires_at) VALUES (?1, ?2)")?
+            .execute(params![nonce, to_sqlite(end.0)])?;
+    }
+    for (counter, window) in counters.iter().zip(&mut windows) {
+        window.used += 1;
+        save(connection, counter, *window)?;
+    }
+    let ids: Vec<&[u8]> = counters.iter().map(|counter| &counter.id.0[..]).collect();
+    connection
+        .prepare_cached(
+            "INSERT INTO free_use (kind, who, key_id, plugin, endpoint, counter, total, outcome, at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8)",
+        )?
+        .execute(params![
+            claim.kind.as_str(),
+            claim.who,
+            key,
+            claim.plugin,
+            claim.endpoint,
+            ids.first(),
+            ids.get(1),
+            to_sqlite(at.0)
+        ])?;
+    let left = counters.iter().zip(windows).map(|(counter, window)| left_of(counter.quota, window));
+    Ok(FreeCounted::Counted(FreeHold(connection.last_insert_rowid()), left.min_by_key(|left| left.left)))
+}
+
+/// See [`crate::Ledger::free_left`].
+pub(super) fn left(connection: &Connection, counter: &FreeCounter, at: UnixTime) -> Result<FreeLeft, LedgerError> {
+    Ok(left_of(counter.quota, window(connection, counter, at)?))
+}
+
+fn left_of(quota: FreeQuota, window: Window) -> FreeLeft {
+    let resets_at = (window.ends != NEVER).then_some(UnixTime(window.ends));
+    FreeLeft { quota, left: quota.requests.saturating_sub(window.used), resets_at }
+}
+
+/// The window of a count at this time: the one that is open, or a new one.
+///
+/// A window that ends later than a new one would was opened before the clock went back, or before the operator made
+/// windows shorter. What was used in it counts on, and it ends when a new one would.
+fn window(connection: &Connection, counter: &FreeCounter, at: UnixTime) -> Result<Window, LedgerError> {
+    let ends = counter.quota.every.map_or(NEVER, |every: Duration| at.plus(every.as_secs()).0.min(NEVER));
+    let mut statement =
+        connection.prepare_cached("SELECT used, window_begin, window_end FROM free_counter WHERE key = ?1")?;
+    let known = statement.query_row([counter.id.0], |row| {
+        Ok(Window { used: from_sqlite(row.get(0)?), begins: from_sqlite(row.get(1)?), ends: from_sqlite(row.get(2)?) })
+    });
+    Ok(match known.optional()? {
+        Some(open) if at.0 < open.ends => Window { begins: open.begins.min(at.0), ends: open.ends.min(ends), ..open },
+        Some(_) | None => Window { used: 0, begins: at.0, ends },
+    })
+}
+
+fn save(connection: &Connection, counter: &FreeCounter, window: Window) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO free_counter (key, is_per_client, used, returned, requests, window_begin, window_end)
+             VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET used = excluded.used,
+                returned = CASE WHEN free_counter.window_begin = excluded.window_begin THEN returned ELSE 0 END,
+                requests = excluded.requests, window_begin = excluded.window_begin, window_end = excluded.window_end",
+        )?
+        .execute(params![
+            counter.id.0,
+            counter.is_per_client,
+            to_sqlite(window.used),
+            to_sqlite(counter.quota.requests),
+            to_sqlite(window.begins),
+            to_sqlite(window.ends)
+        ])?;
+    Ok(())
+}
+
+fn is_used(connection: &Connection, nonce: &[u8]) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM free_nonce WHERE nonce = ?1")?.exists([nonce])
+}
+
+/// True if these counts have their rows, or there is room for more. Windows that have ended make room.
+fn has_room(connection: &Connection, counters: &[FreeCounter], at: UnixTime) -> rusqlite::Result<bool> {
+    let mut rows = connection.prepare_cached("SELECT rows FROM free_counters")?;
+    let count = |rows: &mut rusqlite::CachedStatement<'_>| rows.query_row([], |row| row.get::<_, i64>(0));
+    if count(&mut rows)? < MAX_COUNTERS {
+        return Ok(true);
+    }
+    let mut known = connection.prepare_cached("SELECT 1 FROM free_counter WHERE key = ?1")?;
+    for counter in counters.iter().filter(|counter| counter.is_per_client) {
+        if known.exists([counter.id.0])? {
+            return Ok(true);
+        }
+    }
+    delete_ended(connection, at, SWEEP)?;
+    Ok(count(&mut rows)? < MAX_COUNTERS)
+}
+
+/// Deletes some windows that have ended.
+pub(super) fn delete_ended(connection: &Connection, at: UnixTime, most: u32) -> rusqlite::Result<usize> {
+    connection
+        .prepare_cached(
+            "DELETE FROM free_counter WHERE rowid IN (SELECT rowid FROM free_counter INDEXED BY free_counter_by_end
+                WHERE window_end <= ?1 LIMIT ?2)",
+        )?
+        .execute(params![to_sqlite(at.0), most])
+}
+
+/// See [`crate::Ledger::end_free`]. A row that has an end already keeps it.
+pub(super) fn end(connection: &Connection, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError> {
+    let ended = connection
+        .prepare_cached("UPDATE free_use SET outcome = ?2, ended_at = ?3 WHERE id = ?1 AND outcome = 'running'")?
+        .execute(params![hold.0, end.as_str(), to_sqlite(at.0)])?;
+    if ended == 0 {
+        return Ok(());
+    }
+    match end {
+        FreeEnd::NotRun => give_back(connection, hold.0, false)?,
+        FreeEnd::Failed => give_back(connection, hold.0, true)?,
+        FreeEnd::Served | FreeEnd::HungUp => {}
+    }
+    if end == FreeEnd::Served {
+        connection
+            .prepare_cached(
+                "UPDATE api_key SET served = served + 1, last_used_at = ?2
+                 WHERE id = (SELECT key_id FROM free_use WHERE id = ?1)",
+            )?
+            .execute(params![hold.0, to_sqlite(at.0)])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO free_total (day, kind, plugin, endpoint, outcome, uses)
+                SELECT at / ?2, kind, plugin, endpoint, outcome, 1 FROM free_use WHERE id = ?1
+             ON CONFLICT (day, kind, plugin, endpoint, outcome) DO UPDATE SET uses = uses + 1",
+        )?
+        .execute(params![hold.0, to_sqlite(DAY)])?;
+    Ok(())
+}
+
+/// Takes one use off the counts of a row, where the window of the use is still open.
+fn give_back(connection: &Connection, row: i64, is_failure: bool) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE free_counter SET used = used - 1, returned = returned + ?2
+             WHERE key IN (SELECT counter FROM free_use WHERE id = ?1 UNION ALL SELECT total FROM free_use WHERE id = ?1)
+                AND used > 0 AND window_begin <= (SELECT at FROM free_use WHERE id = ?1)
+                AND (NOT ?2 OR returned < requests)",
+        )?
+        .execute(params![row, is_failure])?;
+    Ok(())
+}
+
+/// Gives back what was counted and has no end, when the file is opened: the process before is gone.
+pub(super) fn give_back_all(connection: &Connection) -> Result<(), LedgerError> {
+    let mut running = connection.prepare_cached("SELECT id FROM free_use WHERE outcome = 'running'")?;
+    let ids: Vec<i64> = running.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in ids {
+        give_back(connection, id, false)?;
+        connection
+            .prepare_cached("UPDATE free_use SET outcome = 'interrupted', ended_at = at WHERE id = ?1")?
+            .execute([id])?;
+    }
+    Ok(())
+}

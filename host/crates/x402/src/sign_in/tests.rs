@@ -1,0 +1,138 @@
+use alloy::signers::SignerSync as _;
+use alloy::signers::local::PrivateKeySigner;
+use base64::engine::general_purpose::STANDARD;
+
+use super::*;
+
+const NOW: UnixTime = UnixTime(1_767_225_600);
+const ORIGIN: &str = "https://api.example.com";
+const DOMAIN: &str = "api.example.com";
+
+fn networks() -> Vec<Network> {
+    vec![Network::eip155(8453), Network::eip155(84532)]
+}
+
+fn signer() -> PrivateKeySigner {
+    "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d".parse().expect("a key")
+}
+
+/// The proof of a client that signs what a challenge of [`NOW`] asks for, with changes of the document before it is
+/// signed.
+fn proof(change: impl FnOnce(&mut Value)) -> Value {
+    let challenge = SignInChallenge {
+        domain: DOMAIN,
+        uri: "https://api.example.com/api/x",
+        statement: "Use free requests.",
+        nonce: "00112233445566778899aabbccddeeff",
+        issued_at: NOW,
+        networks: &networks(),
+    };
+    let mut document = challenge.advertised()["info"].clone();
+    document["address"] = signer().address().to_checksum(None).into();
+    document["chainId"] = "eip155:8453".into();
+    document["type"] = "eip191".into();
+    document["signature"] = "0x00".into();
+    change(&mut document);
+    if let Ok(unsigned) = parse(&document) {
+        let signature = signer().sign_message_sync(unsigned.message().as_bytes()).expect("a signature");
+        document["signature"] = alloy::primitives::hex::encode_prefixed(signature.as_bytes()).into();
+    }
+    document
+}
+
+fn parse(document: &Value) -> Result<SignInProof, SignInError> {
+    SignInProof::parse(STANDARD.encode(document.to_string()).as_bytes())
+}
+
+/// The text that the library `siwe` makes of the same fields, with and without the optional ones. Source: EIP-4361.
+#[test]
+fn the_signed_text_is_that_of_eip_4361() {
+    let whole = parse(&proof(|document| {
+        document["notBefore"] = "2026-01-01T00:00:00.000Z".into();
+        document["requestId"] = "7".into();
+        document["resources"] = json!(["https://api.example.com/api/x", "https://api.example.com/terms"]);
+    }))
+    .expect("a proof");
+    assert_eq!(
+        whole.message(),
+        "api.example.com wants you to sign in with your Ethereum account:\n\
+         0x70997970C51812dc3A010C7d01b50e0d17dc79C8\n\n\
+         Use free requests.\n\n\
+         URI: https://api.example.com/api/x\nVersion: 1\nChain ID: 8453\nNonce: 00112233445566778899aabbccddeeff\n\
+         Issued At: 2026-01-01T00:00:00.000Z\nExpiration Time: 2026-01-01T00:05:00.000Z\n\
+         Not Before: 2026-01-01T00:00:00.000Z\nRequest ID: 7\nResources:\n\
+         - https://api.example.com/api/x\n- https://api.example.com/terms"
+    );
+    let bare = parse(&proof(|document| {
+        let fields = document.as_object_mut().expect("an object");
+        fields.remove("statement");
+        fields.remove("expirationTime");
+    }))
+    .expect("a proof");
+    assert_eq!(
+        bare.message(),
+        "api.example.com wants you to sign in with your Ethereum account:\n\
+         0x70997970C51812dc3A010C7d01b50e0d17dc79C8\n\n\n\
+         URI: https://api.example.com/api/x\nVersion: 1\nChain ID: 8453\nNonce: 00112233445566778899aabbccddeeff\n\
+         Issued At: 2026-01-01T00:00:00.000Z"
+    );
+}
+
+#[test]
+fn a_proof_counts_for_its_own_domain_origin_chain_and_time() {
+    let checked =
+        |now: UnixTime, change: fn(&mut Value)| parse(&proof(change))?.check(DOMAIN, ORIGIN, &networks(), now);
+    assert_eq!(checked(NOW, |_| ()), Ok(()));
+    for (now, change, expected) in [
+        (NOW, (|d| d["domain"] = "evil.example".into()) as fn(&mut Value), SignInError::Domain),
+        (NOW, |d| d["domain"] = "api.example.com:8443".into(), SignInError::Domain),
+        (NOW, |d| d["uri"] = "https://evil.example/api/x".into(), SignInError::Uri),
+        (NOW, |d| d["uri"] = "https://api.example.com.evil.example/".into(), SignInError::Uri),
+        (NOW, |d| d["uri"] = "http://api.example.com/".into(), SignInError::Uri),
+        (NOW, |d| d["version"] = "2".into(), SignInError::Version),
+        (NOW, |d| d["chainId"] = "eip155:1".into(), SignInError::Chain),
+        (NOW, |d| d["chainId"] = "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp".into(), SignInError::Chain),
+        (NOW, |d| d["type"] = "ed25519".into(), SignInError::Chain),
+        (NOW, |d| d["issuedAt"] = "yesterday".into(), SignInError::IssuedAt),
+        (UnixTime(NOW.0 - 31), |_| (), SignInError::InFuture),
+        (NOW.plus(MAX_AGE), |_| (), SignInError::TooOld),
+        (NOW, |d| d["expirationTime"] = "2026-01-01T00:00:00.000Z".into(), SignInError::Expired),
+        (NOW, |d| d["expirationTime"] = "soon".into(), SignInError::ExpirationTime),
+        (NOW, |d| d["notBefore"] = "2026-01-01T00:01:00.000Z".into(), SignInError::NotYetValid),
+        (NOW, |d| d["notBefore"] = "now".into(), SignInError::NotBefore),
+        (NOW, |d| d["statement"] = "a\nURI: https://evil.example".into(), SignInError::Malformed),
+        (NOW, |d| d["address"] = "0x1".into(), SignInError::Malformed),
+        (NOW, |d| drop(d.as_object_mut().expect("an object").remove("nonce")), SignInError::Malformed),
+    ] {
+        assert_eq!(checked(now, change), Err(expected), "{expected}");
+    }
+    assert_eq!(checked(NOW.plus(MAX_AGE - 1), |_| ()), Ok(()), "the end of its time is exclusive");
+    assert_eq!(checked(UnixTime(NOW.0 - 30), |_| ()), Ok(()), "clocks of hosts differ a little");
+}
+
+#[test]
+fn only_the_key_of_the_address_signs_and_every_signed_field_counts() {
+    let document = proof(|_| ());
+    assert_eq!(parse(&document).expect("a proof").signed_by(), ProvenBy::Key);
+    for (field, value) in [
+        ("address", "0x0000000000000000000000000000000000000001"),
+        ("nonce", "ffffffffffffffffffffffffffffffff"),
+        ("uri", "https://api.example.com/api/y"),
+        ("statement", "Give me all your money."),
+        ("chainId", "eip155:84532"),
+        ("issuedAt", "2026-01-01T00:00:01.000Z"),
+    ] {
+        let mut altered = document.clone();
+        altered[field] = value.into();
+        assert_eq!(parse(&altered).expect("a proof").signed_by(), ProvenBy::PerhapsContract, "{field}");
+    }
+}
+
+#[test]
+fn what_is_no_proof_is_refused_without_a_panic() {
+    let large = "A".repeat(MAX_HEADER + 1);
+    assert_eq!(SignInProof::parse(large.as_bytes()), Err(SignInError::TooLarge));
+    for bytes in [&b""[..], b"\xff\xfe", b"e30=", b"W10=", b"bnVsbA==", b"eyJhIjoxLCJhIjoyfQ=="] {
+        assert_eq!(SignInProof::parse(bytes), Err(SignInError::Malformed), "{bytes:?}");
+    }
+}

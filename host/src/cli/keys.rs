@@ -1,0 +1,202 @@
+//! `coinslot keys`: keys of the operator's own customers, beside a running host or without one.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use coinslot_ledger::{ApiKeyUse, ApiKeys, FreeQuota, NewApiKey};
+
+use super::Failure;
+use super::ledger::source::{Source, failed};
+use super::output::{Output, OutputFormat, RecordWriter};
+use crate::allowance::{KEY_PREFIX, NewKey};
+use crate::config::parse_duration;
+use crate::logging;
+use crate::operate::records::{self, KeyRecord};
+use crate::operate::time;
+
+/// The longest name of a customer, in characters.
+const LONGEST_NAME: usize = 64;
+
+/// Make keys for customers of your own, list them, revoke them.
+///
+/// A request with a key is served without a payment. The ledger keeps a hash of the key, and a running host sees every
+/// change at once. On a terminal the list is a table; into a pipe or a file it is JSON lines, and --format decides
+/// otherwise.
+///
+/// Ends with 0 if it is done, 1 if the ledger cannot be read or written, if a name is taken, or if no key has it, and 2
+/// for wrong usage or a wrong configuration.
+#[derive(Args, Clone, Debug)]
+pub struct KeysArgs {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Subcommand, Clone, Debug)]
+enum KeysCommand {
+    Add(AddArgs),
+    List(ListArgs),
+    Revoke(RevokeArgs),
+}
+
+/// Make a key, and print it: this once, since the ledger keeps only its hash.
+///
+/// The customer sends it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`.
+///
+/// Ends with 0 if the key is made, 1 if the ledger cannot be written or the name is taken, and 2 for wrong usage or a
+/// wrong configuration.
+#[derive(Args, Clone, Debug)]
+struct AddArgs {
+    /// The customer, as reports show it.
+    name: String,
+    /// Only for this plugin.
+    #[arg(long)]
+    plugin: Option<String>,
+    /// Only for this route, such as `POST /api/x`.
+    #[arg(long)]
+    route: Option<String>,
+    /// At most so many requests in each window. Without it there is no limit.
+    #[arg(long, value_name = "N", requires = "every", value_parser = clap::value_parser!(u32).range(1..))]
+    quota: Option<u32>,
+    /// The length of a window, which begins with its first request: `1h`, `1d`, or `forever`.
+    #[arg(long, value_name = "TIME", requires = "quota")]
+    every: Option<String>,
+    /// The key counts for so long: `90d`.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    expires: Option<Duration>,
+}
+
+/// List the keys with their use, the newest first.
+///
+/// Ends with 0 if they are listed, 1 if the ledger cannot be read, and 2 for wrong usage or a wrong configuration.
+#[derive(Args, Clone, Debug)]
+struct ListArgs {}
+
+/// Revoke a key: the next request with it is refused.
+///
+/// Ends with 0 if the key is revoked, 1 if no key of this name counts or the ledger cannot be written, and 2 for wrong
+/// usage or a wrong configuration.
+#[derive(Args, Clone, Debug)]
+struct RevokeArgs {
+    /// Its name, or the beginning of the key as `list` shows it.
+    name: String,
+}
+
+/// Does what is asked for, and writes it to stdout.
+pub fn run(args: KeysArgs) -> Result<(), Failure> {
+    let KeysArgs { source, command } = args;
+    let keys = open(&source)?;
+    let mut out = Output::stdout();
+    match command {
+        KeysCommand::Add(args) => add(&keys, &source, args, &mut out),
+        KeysCommand::List(ListArgs {}) => list(&keys, &source, &mut out),
+        KeysCommand::Revoke(args) => revoke(&keys, &args, &mut out),
+    }
+}
+
+/// Opens the ledger, which is made if no host has run yet.
+fn open(source: &Source) -> Result<ApiKeys, Failure> {
+    let (file, _) = source.find()?;
+    if let Some(folder) = file.parent() {
+        std::fs::create_dir_all(folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
+    }
+    ApiKeys::open(&file).map_err(failed)
+}
+
+fn add(keys: &ApiKeys, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let AddArgs { name, plugin, route, quota, every, expires } = args;
+    check_name(&name)?;
+    let every = every.as_deref().map(window).transpose()?.flatten();
+    let now = time::now();
+    let made = NewKey::of(secp256k1::rand::random());
+    let key = NewApiKey {
+        name: name.clone(),
+        shown: made.shown.clone(),
+        hash: made.hash,
+        plugin,
+        route,
+        quota: quota.map(|requests| FreeQuota { requests: requests.into(), every }),
+        expires_at: expires.map(|time| now.plus(time.as_secs())),
+    };
+    let Some(added) = keys.add(&key, now).map_err(failed)? else {
+        return Err(Failure::new(format!("a key that counts has the name {name}: revoke it first, or choose another")));
+    };
+    let record = KeyRecord::of(&ApiKeyUse::unused(added), now);
+    if source.format() == OutputFormat::Table {
+        logging::say("this key is shown this once: the ledger keeps only its hash");
+        return out.line(&made.text);
+    }
+    let mut document = serde_json::to_value(&record).unwrap_or_default();
+    document["key"] = made.text.into();
+    out.json(&document)
+}
+
+/// Refuses names that cannot be told apart in a table, and keys in the place of names.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let is_good = (1..=LONGEST_NAME).contains(&name.chars().count())
+        && name.trim() == name
+        && !name.chars().any(char::is_control)
+        && !name.starts_with(KEY_PREFIX);
+    if is_good {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("a name has 1 to {LONGEST_NAME} characters, in one line, and is no key")))
+}
+
+/// The length of a window; none within for one that never ends.
+fn window(text: &str) -> Result<Option<Duration>, Failure> {
+    if text == "forever" {
+        return Ok(None);
+    }
+    let every = parse_duration(text).map_err(|problem| Failure::usage(format!("--every: {problem}, or forever")))?;
+    let is_good = every.as_secs() > 0 && every.subsec_nanos() == 0;
+    if is_good { Ok(Some(every)) } else { Err(Failure::usage("--every: whole seconds from 1s on, or forever")) }
+}
+
+fn list(keys: &ApiKeys, source: &Source, out: &mut Output<'_>) -> Result<(), Failure> {
+    let now = time::now();
+    let headings = &["NAME", "KEY", "STATE", "FOR", "QUOTA", "LEFT", "SERVED", "LAST USED", "EXPIRES"];
+    let names = records::names::<KeyRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut writer = RecordWriter::new(source.format(), &names, headings);
+    for used in keys.list(now).map_err(failed)? {
+        let record = KeyRecord::of(&used, now);
+        writer.add(out, || records::values(&record), || cells(&record))?;
+    }
+    writer.end(out, "there are no keys: `coinslot keys add NAME` makes one")
+}
+
+fn cells(record: &KeyRecord) -> Vec<String> {
+    let dash = || "-".to_owned();
+    let scope = [record.plugin.as_deref(), record.route.as_deref()];
+    let scope = scope.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    vec![
+        record.name.clone(),
+        format!("{}..", record.shown),
+        record.state.clone(),
+        if scope.is_empty() { "everything".to_owned() } else { scope },
+        record.quota.clone().unwrap_or_else(|| "none".to_owned()),
+        record.left.map_or_else(dash, |left| left.to_string()),
+        record.served.to_string(),
+        record.last_used_at.clone().unwrap_or_else(|| "never".to_owned()),
+        record.expires_at.clone().unwrap_or_else(|| "never".to_owned()),
+    ]
+}
+
+fn revoke(keys: &ApiKeys, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let name = args.name.trim_end_matches("..");
+    let revoked = keys.revoke(name, time::now()).map_err(failed)?;
+    if revoked.is_empty() {
+        return Err(Failure::new(format!("no key that counts is named {name}: `coinslot keys list` shows all")));
+    }
+    for key in revoked {
+        if std::io::stdout().is_terminal() {
+            out.line(&format!("{} ({}..) is revoked", key.name, key.shown))?;
+        } else {
+            out.json(&serde_json::json!({ "name": key.name, "shown": key.shown, "state": "revoked" }))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `coinslot ledger free`: lists the requests that were served free of charge, or sums them up.
+
+use clap::Args;
+use coinslot_ledger::reports::FreeUse;
+
+use super::source::{Source, failed};
+use crate::cli::Failure;
+use crate::cli::output::{Output, RecordWriter};
+use crate::operate::records::{self, FreeTotalRecord, FreeUseRecord};
+use crate::operate::time;
+
+/// List the requests that were served free of charge, by an allowance or a key, the newest first.
+///
+/// They earn nothing and are no revenue. The ledger keeps the newest hundred thousand, and their numbers for ever.
+///
+/// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
+#[derive(Args, Clone, Debug)]
+pub(super) struct FreeArgs {
+    /// Their numbers by day, endpoint, kind and outcome instead.
+    #[arg(long)]
+    totals: bool,
+    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
+    #[arg(long, value_name = "TIME", value_parser = time::parse)]
+    since: Option<coinslot_x402::UnixTime>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, conflicts_with = "totals")]
+    limit: u32,
+}
+
+pub(super) fn run(source: &Source, args: &FreeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+    let (reader, _) = source.open()?;
+    let nothing = "no request was served free of charge";
+    if args.totals {
+        let names = records::names::<FreeTotalRecord>();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let headings = &["DAY", "KIND", "PLUGIN", "ENDPOINT", "OUTCOME", "REQUESTS"];
+        let mut writer = RecordWriter::new(source.format(), &names, headings);
+        for total in reader.free_totals(args.since).map_err(failed)? {
+            let record = FreeTotalRecord::of(&total);
+            let cells = || {
+                let FreeTotalRecord { day, kind, plugin, endpoint, outcome, requests } = record.clone();
+                vec![day, kind, plugin, endpoint, outcome, requests.to_string()]
+            };
+            writer.add(out, || records::values(&record), cells)?;
+        }
+        return writer.end(out, nothing);
+    }
+    let names = records::names::<FreeUseRecord>();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut writer = RecordWriter::new(source.format(), &names, &["TIME", "KIND", "WHO", "ENDPOINT", "OUTCOME"]);
+    for row in reader.free_uses(args.since, args.limit).map_err(failed)? {
+        writer.add(out, || records::values(&FreeUseRecord::of(&row)), || cells(&row))?;
+    }
+    writer.end(out, nothing)
+}
+
+fn cells(row: &FreeUse) -> Vec<String> {
+    vec![time::shown(row.at), row.kind.clone(), row.who.clone(), row.endpoint.clone(), row.outcome.clone()]
+}

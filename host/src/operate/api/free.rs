@@ -1,0 +1,122 @@
+//! Requests that were served free of charge, the keys of customers, and the allowances that are in force.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::error::ApiError;
+use super::payments::{PAGE, Query, limited, point, read};
+use crate::operate::admin::HostView;
+use crate::operate::records::{FreeTotalRecord, FreeUseRecord, KeyRecord};
+use crate::operate::time;
+
+/// The choice of free requests.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FreeQuery {
+    /// Only at this time or later: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago.
+    pub since: Option<String>,
+    /// At most so many, up to 1000. 100 without it.
+    pub limit: Option<u32>,
+}
+
+/// A period.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FreeTotalQuery {
+    /// Only days that begin at this time or later.
+    pub since: Option<String>,
+}
+
+/// An allowance, as the configuration has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AllowanceRecord {
+    /// None: every plugin.
+    pub plugin: Option<String>,
+    /// None: every route.
+    pub route: Option<String>,
+    /// `payer`, `address` or `everyone`.
+    pub per: String,
+    pub requests: u64,
+    /// The length of a window, in seconds. None: it never ends.
+    pub every_seconds: Option<u64>,
+    /// The most of all clients together in a window.
+    pub total: Option<u64>,
+}
+
+/// Who is served without a payment, and who may not pay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AllowanceReport {
+    pub allow: Vec<AllowanceRecord>,
+    /// The number of payers who alone may pay. None: everybody may.
+    pub payers_allowed: Option<u64>,
+    /// The number of payers who may not pay.
+    pub payers_denied: u64,
+}
+
+/// The allowances that are in force, also after a reload of the configuration.
+#[utoipa::path(get, path = "/api/v1/allowances", responses((status = 200, body = AllowanceReport)))]
+pub(crate) async fn allowances(State(host): State<Arc<HostView>>) -> Json<AllowanceReport> {
+    Json(AllowanceReport::of(&host))
+}
+
+impl AllowanceReport {
+    /// The rules that are in force.
+    pub(super) fn of(host: &HostView) -> Self {
+        let policy = host.payments.allowances().policy();
+        let allow = policy.allowances.iter().map(|rule| AllowanceRecord {
+            plugin: rule.plugin.clone(),
+            route: rule.route.clone(),
+            per: rule.per.as_str().to_owned(),
+            requests: rule.quota.requests,
+            every_seconds: rule.quota.every.map(|every| every.as_secs()),
+            total: rule.total,
+        });
+        Self {
+            allow: allow.collect(),
+            payers_allowed: policy.payers.allow.as_ref().map(|list| list.len() as u64),
+            payers_denied: policy.payers.deny.len() as u64,
+        }
+    }
+}
+
+/// Requests that were served free of charge, the newest first. They are no revenue.
+#[utoipa::path(get, path = "/api/v1/free", params(FreeQuery),
+    responses((status = 200, body = Vec<FreeUseRecord>), (status = 400, body = ApiError)))]
+pub(crate) async fn uses(
+    State(host): State<Arc<HostView>>,
+    Query(query): Query<FreeQuery>,
+) -> Result<Json<Vec<FreeUseRecord>>, ApiError> {
+    let (since, limit) = (point(query.since.as_deref())?, limited(query.limit.unwrap_or(PAGE))?);
+    let found =
+        read(&host, move |reader, _| Ok(reader.free_uses(since, limit)?.iter().map(FreeUseRecord::of).collect()));
+    found.await.map(Json)
+}
+
+/// The numbers of free requests by day, endpoint, kind and outcome, the newest day first.
+#[utoipa::path(get, path = "/api/v1/free/totals", params(FreeTotalQuery),
+    responses((status = 200, body = Vec<FreeTotalRecord>), (status = 400, body = ApiError)))]
+pub(crate) async fn totals(
+    State(host): State<Arc<HostView>>,
+    Query(query): Query<FreeTotalQuery>,
+) -> Result<Json<Vec<FreeTotalRecord>>, ApiError> {
+    let since = point(query.since.as_deref())?;
+    let found = read(&host, move |reader, _| Ok(reader.free_totals(since)?.iter().map(FreeTotalRecord::of).collect()));
+    found.await.map(Json)
+}
+
+/// The keys of customers with their use, the newest first. A key itself is known to its holder alone.
+#[utoipa::path(get, path = "/api/v1/keys", responses((status = 200, body = Vec<KeyRecord>)))]
+pub(crate) async fn keys(State(host): State<Arc<HostView>>) -> Result<Json<Vec<KeyRecord>>, ApiError> {
+    let now = time::now();
+    let found =
+        read(&host, move |reader, _| Ok(reader.api_keys(now)?.iter().map(|used| KeyRecord::of(used, now)).collect()));
+    found.await.map(Json)
+}

@@ -1,0 +1,280 @@
+//! Serves requests without a payment where the operator allows it: by a key, or by an allowance.
+//!
+//! The order is that of a payment: what is local and cheap comes first, then a look at what is left, then the signature of
+//! a contract, then the body, then room to run, and only then the durable count, after which the guest runs. A request
+//! that carries a payment never comes here: its money decides, and what it bought before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use coinslot_ledger::{
+    FreeClaim, FreeCounted, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup, LedgerError,
+};
+use coinslot_plugin::{Fault, RequestBody};
+use coinslot_x402::UnixTime;
+use coinslot_x402::sign_in::SignInError;
+use http::Request;
+use http_body::Body as _;
+
+use super::free::FreeRequest;
+use super::pricing::{self, RequestPrice};
+use super::problem::check_plugin;
+use super::sign_in::{bad_proof, check_contract, check_proof};
+use super::{Payments, Problem, Purchase, Unserved, body, challenge, input};
+use crate::allowance::{AllowancePer, FreeRequester, PresentedKey, SIGN_IN_WITH_X, SignedIn};
+
+/// The decision about a request without a payment.
+pub(super) enum AllowedOutcome {
+    /// It is counted, and its guest may run.
+    Allowed(AllowedRequest),
+    /// The plugin quoted it as free: nothing is counted.
+    Free(FreeRequest),
+    /// Nothing is free for it.
+    Unallowed(Request<RequestBody>),
+}
+
+/// A request that is counted as a free one. Its guest runs, and its use says how that ended.
+#[derive(Debug)]
+pub struct AllowedRequest {
+    request: Request<RequestBody>,
+    free: FreeUse,
+}
+
+/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left.
+#[derive(Debug)]
+pub struct FreeUse {
+    payments: Arc<Payments>,
+    /// None once its end is written.
+    hold: Option<FreeHold>,
+    remainder: Option<FreeRemainder>,
+}
+
+/// What is left of an allowance or of the quota of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeRemainder {
+    pub kind: FreeKind,
+    pub quota: FreeQuota,
+    pub left: u64,
+    /// The time until it begins anew. None: never.
+    pub resets_in: Option<Duration>,
+}
+
+impl FreeRemainder {
+    fn of(kind: FreeKind, left: FreeLeft, now: UnixTime) -> Self {
+        let FreeLeft { quota, left, resets_at } = left;
+        let resets_in = resets_at.map(|end| Duration::from_secs(end.0.saturating_sub(now.0)));
+        Self { kind, quota, left, resets_in }
+    }
+}
+
+impl AllowedRequest {
+    /// The request for the guest, and its use.
+    pub fn into_parts(self) -> (Request<RequestBody>, FreeUse) {
+        (self.request, self.free)
+    }
+}
+
+impl FreeUse {
+    /// What is left behind this request. None: a key without a quota.
+    pub fn remainder(&self) -> Option<FreeRemainder> {
+        self.remainder
+    }
+
+    /// Writes down that the guest has answered, before its answer leaves: after a crash the request counts.
+    pub async fn served(mut self) {
+        let Some(hold) = self.hold.take() else { return };
+        let now = self.payments.now();
+        if let Err(error) = self.payments.ledger.end_free(hold, FreeEnd::Served, now).await {
+            // It is counted all the same, until the ledger is opened again.
+            tracing::warn!(%error, "the end of a free request could not be written");
+        }
+    }
+
+    /// Gives the request back: its guest has failed, or has not run at all.
+    pub fn failed(mut self, fault: Option<&Fault>) {
+        let has_run = !matches!(fault, Some(Fault::Busy | Fault::Paused | Fault::CircuitOpen { .. }));
+        self.end(if has_run { FreeEnd::Failed } else { FreeEnd::NotRun });
+    }
+
+    fn end(&mut self, end: FreeEnd) {
+        if let Some(hold) = self.hold.take() {
+            self.payments.ledger.note_free(hold, end, self.payments.now());
+        }
+    }
+}
+
+impl Drop for FreeUse {
+    fn drop(&mut self) {
+        self.end(FreeEnd::HungUp);
+    }
+}
+
+/// Serves a request without a payment if it may be, or says why it is refused.
+pub(super) async fn allow(
+    payments: &Arc<Payments>,
+    purchase: &Purchase,
+    mut request: Request<RequestBody>,
+) -> Result<AllowedOutcome, Unserved> {
+    let claims = match &purchase.key {
+        Some(key) => vec![claim_of_key(payments, purchase, *key).await.map_err(Unserved::unclaimed)?],
+        None => claims_of_rules(payments, purchase, &mut request).await.map_err(Unserved::unclaimed)?,
+    };
+    if claims.is_empty() {
+        return Ok(AllowedOutcome::Unallowed(request));
+    }
+    let request = match check_request(payments, purchase, request).await? {
+        CheckedRequest::Whole(request) => request,
+        CheckedRequest::Free(free) => return Ok(AllowedOutcome::Free(free)),
+    };
+    for claim in claims {
+        let kind = claim.kind;
+        match payments.ledger.count_free(claim, payments.now()).await {
+            Ok(FreeCounted::Counted(hold, left)) => {
+                purchase.trace.is_free_by(kind);
+                let remainder = left.map(|left| FreeRemainder::of(kind, left, payments.now()));
+                let free = FreeUse { payments: Arc::clone(payments), hold: Some(hold), remainder };
+                return Ok(AllowedOutcome::Allowed(AllowedRequest { request, free }));
+            }
+            // Another request has taken the last one meanwhile.
+            Ok(FreeCounted::Exhausted(left)) if kind == FreeKind::Key => {
+                return Err(Unserved::unclaimed(exhausted(payments, purchase, left)));
+            }
+            Ok(FreeCounted::Exhausted(_)) => {}
+            Ok(FreeCounted::NonceUsed) => {
+                return Err(Unserved::unclaimed(bad_proof(payments, purchase, SignInError::NonceUsed)));
+            }
+            Ok(FreeCounted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
+            Ok(FreeCounted::Full) => payments.warn_of_full_counts(),
+            Err(error) => return Err(Unserved::unclaimed(unwritten(&error))),
+        }
+    }
+    Ok(AllowedOutcome::Unallowed(request))
+}
+
+fn unwritten(error: &LedgerError) -> Problem {
+    tracing::error!(%error, "a free request could not be counted");
+    Problem::CannotCount
+}
+
+// === Keys ===
+
+/// The reason why a key does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyRefusal {
+    Unknown,
+    Revoked,
+    Expired,
+}
+
+/// The claim of a request with a key. A key that does not count is refused, and not passed over: a customer whose key
+/// has a slip would be charged by a client that pays by itself.
+async fn claim_of_key(payments: &Payments, purchase: &Purchase, key: PresentedKey) -> Result<FreeClaim, Problem> {
+    let now = payments.now();
+    let found = payments.ledger.key(key.0, now).await.map_err(|error| unwritten(&error))?;
+    let Some(KeyLookup { key: known, left }) = found else { return Err(Problem::KeyRefused(KeyRefusal::Unknown)) };
+    let (plugin, endpoint) = (purchase.endpoint.plugin.info().name.clone(), purchase.endpoint.label.clone());
+    if known.revoked_at.is_some() {
+        return Err(Problem::KeyRefused(KeyRefusal::Revoked));
+    }
+    if !known.counts_at(now) {
+        return Err(Problem::KeyRefused(KeyRefusal::Expired));
+    }
+    if !known.is_for(&plugin, &endpoint) {
+        return Err(Problem::KeyElsewhere { challenge: challenge::because(payments, purchase, "api_key_scope") });
+    }
+    if let Some(left) = left.filter(|left| left.left == 0) {
+        return Err(exhausted(payments, purchase, left));
+    }
+    Ok(FreeClaim { kind: FreeKind::Key, who: known.name, plugin, endpoint, grant: FreeGrant::Key(key.0) })
+}
+
+/// The refusal of a key whose quota is used up, with the challenge: its holder may pay instead.
+fn exhausted(payments: &Payments, purchase: &Purchase, left: FreeLeft) -> Problem {
+    let remainder = FreeRemainder::of(FreeKind::Key, left, payments.now());
+    Problem::KeyExhausted { remainder, challenge: challenge::because(payments, purchase, "api_key_exhausted") }
+}
+
+// === Allowances ===
+
+/// The claims that have something left, by the order of the rules. A proof that was sent and does not count is refused
+/// before its request is looked at any further.
+async fn claims_of_rules(
+    payments: &Payments,
+    purchase: &Purchase,
+    request: &mut Request<RequestBody>,
+) -> Result<Vec<FreeClaim>, Problem> {
+    let allowances = &payments.allowances;
+    let policy = allowances.policy();
+    if !policy.has_rules() {
+        return Ok(Vec::new());
+    }
+    let rules: Vec<_> = policy.of(&purchase.endpoint).collect();
+    let takes_sign_in = rules.iter().any(|rule| rule.per == AllowancePer::Payer);
+    // A plugin gets no proof that the host has looked at.
+    let header = takes_sign_in.then(|| request.headers_mut().remove(SIGN_IN_WITH_X)).flatten();
+    let proof = header.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
+    let mut who = FreeRequester { signed_in: None, address: purchase.client.network().to_string() };
+    if let Some(proof) = &proof {
+        let account = proof.address().to_string().to_ascii_lowercase();
+        let nonce = (proof.nonce().as_bytes().to_vec(), proof.ends_at());
+        who.signed_in = Some(SignedIn { account, nonce });
+    }
+    let mut claims = Vec::new();
+    for claim in rules.iter().filter_map(|rule| rule.claim(&purchase.endpoint, &who, allowances.counter_key())) {
+        let FreeGrant::Counters { counters, .. } = &claim.grant else { continue };
+        let left = payments.ledger.free_left(counters.clone(), payments.now()).await;
+        // A ledger that cannot be read sells nothing either, and the challenge says so.
+        if left.is_ok_and(|left| left.iter().all(|left| left.left > 0)) {
+            claims.push(claim);
+        }
+    }
+    // Remote at the end, and only for something that is left.
+    if let Some(proof) = proof
+        && claims.iter().any(|claim| claim.kind == FreeKind::Payer)
+    {
+        check_contract(payments, purchase, &proof).await?;
+    }
+    Ok(claims)
+}
+
+// === The request ===
+
+/// A request whose input fits, and for which the plugin has room.
+enum CheckedRequest {
+    Whole(Request<RequestBody>),
+    /// The plugin quotes it as free.
+    Free(FreeRequest),
+}
+
+/// Checks the request as a paid one: by its schema, and by the plugin's quote, which may refuse it. Its body is read only
+/// if one of them looks at it.
+async fn check_request(
+    payments: &Payments,
+    purchase: &Purchase,
+    request: Request<RequestBody>,
+) -> Result<CheckedRequest, Unserved> {
+    let endpoint = &purchase.endpoint;
+    check_plugin(&endpoint.plugin).map_err(Unserved::unclaimed)?;
+    let request = input::check_free(payments, endpoint, &purchase.params, purchase.client, request).await?;
+    let request = if endpoint.plugin.quotes() {
+        let (head, body) = request.into_parts();
+        let held = payments.budget.client(purchase.client.ip);
+        let limit = endpoint.request_limit;
+        let bytes = match body.is_end_stream() {
+            true => bytes::Bytes::new(),
+            false => body::read(payments, held, body, limit).await.map_err(Unserved::unclaimed)?,
+        };
+        let request = Request::from_parts(head, bytes);
+        let price = pricing::ask(purchase, &request).await.map_err(Unserved::unclaimed)?;
+        let free = FreeRequest::new(request);
+        match price {
+            RequestPrice::Free => return Ok(CheckedRequest::Free(free)),
+            RequestPrice::Paid(_) => free.into_request(),
+        }
+    } else {
+        request
+    };
+    let room = endpoint.plugin.await_room(Some(purchase.client.network())).await;
+    room.map_err(|fault| Unserved::unclaimed(Problem::Plugin(fault)))?;
+    Ok(CheckedRequest::Whole(request))
+}
