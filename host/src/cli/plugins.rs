@@ -120,7 +120,9 @@ fn listener(args: &PluginsArgs) -> Result<Option<AdminClient>, Failure> {
         }
         // A configuration with a mistake elsewhere shows its state all the same.
         let Ok(config) = Config::read(&connection.config) else { return Ok(None) };
-        if config.admin.is_none() || !is_running(&config.state) {
+        // Of port 0 nobody knows which one it became.
+        let has_listener = config.admin.as_ref().is_some_and(|admin| admin.listen.port() != 0);
+        if !has_listener || !is_running(&config.state) {
             return Ok(None);
         }
     }
