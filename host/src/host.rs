@@ -25,14 +25,15 @@ use tokio::task::JoinSet;
 
 use coinslot_evm::{SenderKind, SenderTag};
 use coinslot_facilitator::Seller;
-use coinslot_ledger::{Ledger, Retention, SqliteLedger};
+use coinslot_ledger::{Author, Ledger, Retention, SqliteLedger};
 use coinslot_plugin::{PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
 use self::operation::Operation;
 use self::reload::Reload;
-use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
+use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanReport};
 use crate::config::{Config, ServerConfig, TlsFiles};
+use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -55,6 +56,7 @@ pub struct Host {
     handler: RequestHandler,
     tls: Option<Arc<Tls>>,
     operation: Operation,
+    audit: Arc<Audit>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -82,6 +84,8 @@ impl Host {
         let operation = Operation::new(&config)?;
         let mut loaded = load(&config, &options, policies, facilitators, operation.paused())?;
         let history = config.state.history();
+        // The first scan writes anew what served before.
+        let before = HistoryFile::read(&history).unwrap_or_default();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
         if options.has_whole_files {
@@ -125,7 +129,8 @@ impl Host {
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
                 .with_observer(observer);
-        Ok(Self { config, options, loaded, payments, handler, tls, operation })
+        let audit = Arc::new(Audit::new(Arc::clone(&payments), Arc::clone(&loaded.catalog), &before));
+        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -149,7 +154,9 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, operation } = self;
+        let Self { config, options, loaded, payments, handler, tls, operation, audit } = self;
+        let history = config.state.history();
+        audit.scanned(&Author::Start, &loaded.report, &history);
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -165,12 +172,13 @@ impl Host {
             tasks.spawn(async move { facilitator.watch().await });
         }
         let catalog = Arc::clone(&loaded.catalog);
-        operation.start(&mut tasks, config.clone(), catalog, Arc::clone(&payments), options.admin);
+        operation.start(&mut tasks, config.clone(), catalog, Arc::clone(&payments), Arc::clone(&audit), options.admin);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
-            tasks.spawn(Reload::new(file, config, origin, loaded.facilitators, reconfigure).follow());
+            let reload = Reload::new(file, config, origin, loaded.facilitators, Arc::clone(&audit), reconfigure);
+            tasks.spawn(reload.follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;
@@ -185,6 +193,7 @@ impl Host {
             {
                 on_ready(&catalog.load());
             }
+            audit.scanned(&Author::Folder, report, &history);
             if report.has_changes()
                 && let Some(on_change) = &mut on_change
             {

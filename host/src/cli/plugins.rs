@@ -4,13 +4,14 @@
 use std::path::Path;
 
 use clap::{Args, Subcommand};
+use coinslot_ledger::ChangeKind;
 use serde_json::json;
 
 use super::operator::client::{AdminClient, Connection};
 use super::operator::{records, watch};
 use super::output::{Output, OutputFormat};
 use super::routes::changes;
-use super::{Failure, dev_hosts, print};
+use super::{Failure, audit, dev_hosts, print};
 use crate::catalog::HistoryFile;
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
@@ -243,7 +244,10 @@ async fn roll_back_here(config: &Path, change: &ChangeArgs) -> Result<RollbackRe
         let RollbackPlan { file, build, .. } = plan;
         return Ok(RollbackReport::new(RolledBack { file, build, is_active: false }, false));
     }
-    Ok(RollbackReport::new(roll_back(&config, plan).await.map_err(failed)?, true))
+    let done = roll_back(&config, plan).await.map_err(failed)?;
+    let after = format!("{} {}, SHA-256 {}", done.build.plugin, done.build.version, done.build.sha256);
+    audit::record(&config.state, ChangeKind::PluginRolledBack, done.file.clone(), Some(after));
+    Ok(RollbackReport::new(done, true))
 }
 
 async fn set_paused(args: &PluginsArgs, change: &ChangeArgs, verb: &str) -> Result<(), Failure> {

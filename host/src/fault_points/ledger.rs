@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
+    Change, Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
     PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
 };
 use coinslot_x402::UnixTime;
@@ -107,6 +107,10 @@ impl Ledger for CrashingLedger {
 
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         self.0.set_place(reader, number).await
+    }
+
+    fn record_change(&self, change: Change) {
+        self.0.record_change(change);
     }
 
     fn identity(&self) -> [u8; 16] {

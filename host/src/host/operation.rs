@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{AdminOptions, HostError};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::operate::{HostView, Metrics, Pauses, Webhook};
+use crate::operate::{Audit, HostView, Metrics, Pauses, Webhook};
 use crate::payment::Payments;
 use crate::server::RequestObserver;
 
@@ -52,11 +52,12 @@ impl Operation {
         config: Config,
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
+        audit: Arc<Audit>,
         admin: Option<AdminOptions>,
     ) {
         let Self { metrics, webhooks, pauses } = self;
         let ledger = Arc::clone(payments.ledger());
-        let view = HostView::new(config, catalog, payments, metrics, webhooks, pauses);
+        let view = HostView::new(config, catalog, payments, metrics, webhooks, pauses, audit);
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if let Some(AdminOptions { listener, access }) = admin {
             view.metrics.watch(&view);

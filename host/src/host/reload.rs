@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_base::file::FileStamp;
+use coinslot_ledger::{Author, ChangeKind};
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -19,6 +20,7 @@ use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, Config, needs_restart};
+use crate::operate::Audit;
 use crate::path_events::PathEvents;
 
 /// The time until the next look at a file that is being written.
@@ -69,6 +71,7 @@ pub(super) struct Reload {
     /// The origin that challenges name.
     origin: String,
     facilitators: Facilitators,
+    audit: Arc<Audit>,
     reconfigure: mpsc::Sender<Reconfigure>,
 }
 
@@ -78,10 +81,12 @@ impl Reload {
         config: Config,
         origin: String,
         facilitators: Facilitators,
+        audit: Arc<Audit>,
         reconfigure: mpsc::Sender<Reconfigure>,
     ) -> Self {
+        audit.started_with(&file.path);
         let ConfigFile { path, stamp, hangup } = file;
-        Self { file: path, known: stamp, hangup, config, origin, facilitators, reconfigure }
+        Self { file: path, known: stamp, hangup, config, origin, facilitators, audit, reconfigure }
     }
 
     /// Follows the file for ever.
@@ -110,8 +115,10 @@ impl Reload {
                 }
             }
             self.known = now;
+            let who = if asked { Author::Signal } else { Author::ConfigurationFile };
             failed = match self.apply().await {
-                Ok(()) => {
+                Ok(waiting) => {
+                    self.audit.configured(&who, &self.file, waiting);
                     tracing::info!(file = %self.file.display(), "the configuration is active");
                     None
                 }
@@ -122,6 +129,8 @@ impl Reload {
                     if asked || failed.is_none_or(|(_, known)| known != reason) {
                         let file = self.file.display();
                         tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
+                        let (kind, why) = (ChangeKind::ConfigurationRejected, Some(reason.clone()));
+                        self.audit.record(who, kind, self.file.display().to_string(), None, why);
                     }
                     Some((Instant::now() + RETRY_INTERVAL, reason))
                 }
@@ -133,8 +142,9 @@ impl Reload {
         FileStamp::of(&self.file).ok()
     }
 
-    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it.
-    async fn apply(&mut self) -> Result<(), HostError> {
+    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it. Returns the keys
+    /// of the settings that wait for a restart.
+    async fn apply(&mut self) -> Result<Vec<&'static str>, HostError> {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
@@ -159,10 +169,11 @@ impl Reload {
         for (file, reason) in reconfigured.refused {
             tracing::warn!(%file, %reason, "the plugin cannot use its new `config`, and keeps the former one");
         }
-        for key in needs_restart(&self.config, &config) {
+        let waiting = needs_restart(&self.config, &config);
+        for key in &waiting {
             tracing::warn!("{key} has changed: this takes effect at the next start");
         }
-        Ok(())
+        Ok(waiting)
     }
 
     /// The assets that are taken from now on: the assets that a facilitator is connected for, in their new order and

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
+use super::audit::Audit;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
@@ -36,6 +37,7 @@ pub struct HostView {
     /// The addresses that are told what happens.
     pub webhooks: Vec<Arc<Webhook>>,
     pub(super) pauses: Pauses,
+    pub(super) audit: Arc<Audit>,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -50,9 +52,11 @@ impl HostView {
         metrics: Arc<Metrics>,
         webhooks: Vec<Arc<Webhook>>,
         pauses: Pauses,
+        audit: Arc<Audit>,
     ) -> Arc<Self> {
         let (samples, money) = (Arc::default(), MoneyCache::default());
-        Arc::new(Self { started: payments.now(), config, catalog, payments, metrics, webhooks, pauses, samples, money })
+        let started = payments.now();
+        Arc::new(Self { started, config, catalog, payments, metrics, webhooks, pauses, audit, samples, money })
     }
 
     /// The units of the amounts in its ledger.

@@ -1,5 +1,6 @@
 //! The JSON API of the admin listener, version 1. Its description in OpenAPI is made from the handlers.
 
+pub(super) mod audit;
 pub(super) mod chain;
 pub(super) mod changes;
 pub(super) mod config;
@@ -42,6 +43,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::revenue))
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))
+        .routes(routes!(audit::audit))
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))

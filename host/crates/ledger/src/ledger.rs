@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentEvent, PaymentId, PaymentState, Presented,
-    Reported, Step, StoredAnswer,
+    Change, Claim, Claimed, Fingerprint, Hold, Holder, KeptAnswer, Namesake, PaymentEvent, PaymentId, PaymentState,
+    Presented, Reported, Step, StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -113,6 +113,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Writes down that a reader is done with the events up to this one.
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError>;
+
+    /// Queues a line of the audit log, in order with all others. It is written with the next step that waits for the
+    /// disk, or soon after. A failure is logged, and stops no change: what an operator does must not depend on a disk.
+    fn record_change(&self, change: Change);
 
     /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
     fn identity(&self) -> [u8; 16];

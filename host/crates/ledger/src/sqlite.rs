@@ -1,10 +1,11 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`leases`], [`due`] and [`prune`] what is done to
+//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log, [`leases`], [`due`] and [`prune`] what is done to
 //! many, [`open`] the file itself.
 
 mod answers;
+mod changes;
 mod claims;
 mod due;
 pub(crate) mod events;
@@ -21,6 +22,7 @@ mod writer;
 
 #[cfg(test)]
 pub(crate) use answers::encode_head;
+pub use changes::record_beside;
 pub(crate) use open::lock;
 
 use std::fs::File;
@@ -34,7 +36,7 @@ use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
+    Change, Claim, Claimed, Fingerprint, Found, Hold, Holder, KeptAnswer, Ledger, LedgerError, Namesake, PaymentEvent,
     PaymentId, Pending, Presented, Retention, Step, StoredAnswer,
 };
 use prune::Cutoffs;
@@ -207,6 +209,15 @@ impl Ledger for SqliteLedger {
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         let reader = reader.to_owned();
         self.writer.run_lazily(move |connection| events::set_place(connection, &reader, number)).await
+    }
+
+    fn record_change(&self, change: Change) {
+        let (kind, subject) = (change.kind.as_str(), change.subject.clone());
+        self.writer.note(
+            0,
+            move |connection| changes::record(connection, &change),
+            move |error| tracing::error!(kind, subject, %error, "a change could not be written into the audit log"),
+        );
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, claims};
+use super::{answers, changes, claims};
 use crate::number::to_sqlite;
 use crate::{DAY, LedgerError, Retention};
 
@@ -53,8 +53,8 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 5] =
-    [delete_old_answers, delete_excess_answers, forget_identifiers, delete_refused, move_into_totals];
+pub(super) const KINDS: [PruneSlice; 6] =
+    [delete_old_answers, delete_excess_answers, forget_identifiers, delete_refused, changes::prune, move_into_totals];
 
 /// The key of one total: day, network, asset, receiver, plugin, endpoint, and whether the money is test
 /// money.
@@ -74,6 +74,11 @@ impl Cutoffs {
             payments: to_sqlite(now.0.saturating_sub(kept.payments.as_secs())),
             answer_bytes: to_sqlite(kept.answer_bytes),
         }
+    }
+
+    /// The time of the newest line of the audit log that is old enough: a year longer than payments are kept.
+    pub(super) fn changes(self) -> i64 {
+        self.payments.saturating_sub(to_sqlite(365 * DAY))
     }
 }
 
