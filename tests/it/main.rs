@@ -1,6 +1,7 @@
 //! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
 mod admin;
+mod audit;
 mod author_errors;
 mod authors;
 mod authors_see;
