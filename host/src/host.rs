@@ -26,7 +26,7 @@ use tokio::task::JoinSet;
 use coinslot_evm::{SenderKind, SenderTag};
 use coinslot_facilitator::Seller;
 use coinslot_ledger::{Author, Ledger, Retention, SqliteLedger};
-use coinslot_plugin::{PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
+use coinslot_plugin::{GuestOutput, PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
 use self::operation::Operation;
@@ -82,7 +82,7 @@ impl Host {
         let policies = policies::read(&config.plugins)?;
         let facilitators = facilitators::connect(&config, options.chains, seller).await?;
         let operation = Operation::new(&config)?;
-        let mut loaded = load(&config, &options, policies, facilitators, operation.paused())?;
+        let mut loaded = load(&config, &options, policies, facilitators, operation.paused(), operation.output())?;
         let history = config.state.history();
         // The first scan writes anew what served before.
         let before = HistoryFile::read(&history).unwrap_or_default();
@@ -172,13 +172,14 @@ impl Host {
             tasks.spawn(async move { facilitator.watch().await });
         }
         let catalog = Arc::clone(&loaded.catalog);
+        let output = Arc::clone(operation.output());
         operation.start(&mut tasks, config.clone(), catalog, Arc::clone(&payments), Arc::clone(&audit), options.admin);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
-            let reload = Reload::new(file, config, origin, loaded.facilitators, Arc::clone(&audit), reconfigure);
-            tasks.spawn(reload.follow());
+            let reload = Reload::new(file, config, origin, loaded.facilitators, reconfigure);
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;
@@ -245,6 +246,7 @@ fn load(
     policies: PluginPolicies,
     facilitators: Facilitators,
     paused: &Arc<PausedPlugins>,
+    output: &Arc<GuestOutput>,
 ) -> Result<Loaded, HostError> {
     facilitators.settle_for(&policies::receivers(&config.plugins, &facilitators.accepts));
     let state = &config.state.folder;
@@ -256,6 +258,7 @@ fn load(
         compiler: options.compiler.clone(),
         priority: options.priority,
         paused: Arc::clone(paused),
+        output: Arc::clone(output),
         ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;

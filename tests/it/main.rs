@@ -54,6 +54,7 @@ mod packing;
 mod pages;
 mod paid;
 mod pauses;
+mod plugin_logs;
 mod proxies;
 mod quotes;
 mod released;

@@ -15,7 +15,7 @@ use self::client::{AdminClient, Connection};
 use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
-use crate::operate::records::{ChangeRecord, EarningsRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
 ///
@@ -126,6 +126,25 @@ pub struct AuditArgs {
     json: bool,
 }
 
+/// Set which lines of a plugin get into the log of a running host, until it is restarted or for a time.
+///
+/// `coinslot plugins logs` shows the last lines of a plugin whatever its level is. `log` of [plugin.NAME] sets the level
+/// for good.
+///
+/// Ends with 0 if it is set, 1 if the listener cannot be asked, and 2 for wrong usage or an unknown name.
+#[derive(Args, Clone, Debug)]
+pub struct LogLevelArgs {
+    /// The plugin, by its name or its file.
+    plugin: String,
+    /// `info` for all lines, `warn` for those of stderr, or `off`.
+    level: String,
+    /// Only for this time, such as `10m`.
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::config::parse_duration)]
+    time: Option<Duration>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Show the settings that a running host was started with.
 ///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
@@ -206,6 +225,18 @@ pub async fn audit(mut args: AuditArgs) -> Result<(), Failure> {
         ("limit", Some(&*limit)),
     ];
     list::<ChangeRecord>(&args.connection, "/api/v1/audit", &query, "nothing was changed").await
+}
+
+/// Sets the level of a plugin.
+pub async fn log_level(args: LogLevelArgs) -> Result<(), Failure> {
+    let LogLevelArgs { plugin, level, time, connection } = args;
+    let asked = LevelChange { plugin, level, for_seconds: time.map(|time| time.as_secs()) };
+    let report: LevelReport = AdminClient::of(&connection)?.change("/api/v1/log-level", &asked).await?;
+    if connection.wants_document() {
+        return super::print::document(serde_json::json!(report));
+    }
+    let LevelReport { plugin, before, level } = report;
+    super::print::line(format!("{plugin}: {level}, before {before}"))
 }
 
 /// Prints settings.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota, SecretPlace};
+use coinslot_plugin::{Allowed, Limits, Origin, OutputLevel, Quota, SecretPlace};
 use coinslot_x402::price::Asset;
 use coinslot_x402::{Flow, Network};
 use ipnet::IpNet;
@@ -28,6 +28,8 @@ pub struct Config {
     /// None: there is no listener for operators.
     pub admin: Option<AdminConfig>,
     pub webhooks: Vec<WebhookConfig>,
+    /// The filter of the log. None: the default.
+    pub log: Option<String>,
 }
 
 /// An address that is told what happens: `[[webhook]]`.
@@ -166,6 +168,8 @@ pub struct PluginConfig {
     pub overrides: PluginOverrides,
     /// Requests are checked against the schemas that it declares.
     pub validate: bool,
+    /// Which of its lines get into the log.
+    pub log: OutputLevel,
 }
 
 /// A secret that is added to requests to one origin, and where its value is found.
@@ -215,6 +219,7 @@ impl Default for PluginConfig {
             pins: PluginPins::default(),
             overrides: PluginOverrides::default(),
             validate: true,
+            log: OutputLevel::default(),
         }
     }
 }

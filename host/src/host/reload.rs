@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use coinslot_base::file::FileStamp;
 use coinslot_ledger::{Author, ChangeKind};
+use coinslot_plugin::GuestOutput;
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -71,7 +72,10 @@ pub(super) struct Reload {
     /// The origin that challenges name.
     origin: String,
     facilitators: Facilitators,
-    audit: Arc<Audit>,
+    /// Where changes are written down.
+    audit: Option<Arc<Audit>>,
+    /// What plugins print: the configuration says what of it gets into the log.
+    output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
 }
 
@@ -81,12 +85,26 @@ impl Reload {
         config: Config,
         origin: String,
         facilitators: Facilitators,
-        audit: Arc<Audit>,
         reconfigure: mpsc::Sender<Reconfigure>,
     ) -> Self {
-        audit.started_with(&file.path);
         let ConfigFile { path, stamp, hangup } = file;
-        Self { file: path, known: stamp, hangup, config, origin, facilitators, audit, reconfigure }
+        Self {
+            file: path,
+            known: stamp,
+            hangup,
+            config,
+            origin,
+            facilitators,
+            audit: None,
+            output: Arc::default(),
+            reconfigure,
+        }
+    }
+
+    /// Writes what the configuration changes into this audit log, and sets the levels of this output.
+    pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
+        audit.started_with(&self.file);
+        Self { audit: Some(audit), output, ..self }
     }
 
     /// Follows the file for ever.
@@ -118,7 +136,9 @@ impl Reload {
             let who = if asked { Author::Signal } else { Author::ConfigurationFile };
             failed = match self.apply().await {
                 Ok(waiting) => {
-                    self.audit.configured(&who, &self.file, waiting);
+                    if let Some(audit) = &self.audit {
+                        audit.configured(&who, &self.file, waiting);
+                    }
                     tracing::info!(file = %self.file.display(), "the configuration is active");
                     None
                 }
@@ -130,7 +150,9 @@ impl Reload {
                         let file = self.file.display();
                         tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
                         let (kind, why) = (ChangeKind::ConfigurationRejected, Some(reason.clone()));
-                        self.audit.record(who, kind, self.file.display().to_string(), None, why);
+                        if let Some(audit) = &self.audit {
+                            audit.record(who, kind, self.file.display().to_string(), None, why);
+                        }
                     }
                     Some((Instant::now() + RETRY_INTERVAL, reason))
                 }
@@ -160,6 +182,10 @@ impl Reload {
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        self.output.configure(&policies::log_levels(&config.plugins));
+        if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {
+            tracing::warn!(%problem, "the level of the log stays as it was");
+        }
         for warning in policies::warnings(&config) {
             tracing::warn!("{warning}");
         }

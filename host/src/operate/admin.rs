@@ -9,6 +9,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Router};
+use coinslot_plugin::GuestOutput;
 use coinslot_x402::UnixTime;
 use tokio::net::TcpListener;
 
@@ -38,6 +39,8 @@ pub struct HostView {
     pub webhooks: Vec<Arc<Webhook>>,
     pub(super) pauses: Pauses,
     pub(super) audit: Arc<Audit>,
+    /// What plugins print.
+    pub(super) output: Arc<GuestOutput>,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -53,10 +56,11 @@ impl HostView {
         webhooks: Vec<Arc<Webhook>>,
         pauses: Pauses,
         audit: Arc<Audit>,
+        output: Arc<GuestOutput>,
     ) -> Arc<Self> {
         let (samples, money) = (Arc::default(), MoneyCache::default());
         let started = payments.now();
-        Arc::new(Self { started, config, catalog, payments, metrics, webhooks, pauses, audit, samples, money })
+        Arc::new(Self { started, config, catalog, payments, metrics, webhooks, pauses, audit, output, samples, money })
     }
 
     /// The units of the amounts in its ledger.

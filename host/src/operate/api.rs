@@ -5,6 +5,7 @@ pub(super) mod chain;
 pub(super) mod changes;
 pub(super) mod config;
 mod error;
+pub(super) mod logs;
 mod metrics;
 pub(super) mod payments;
 pub(super) mod plugins;
@@ -48,6 +49,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))
         .routes(routes!(webhooks::resend))
+        .routes(routes!(logs::logs))
+        .routes(routes!(logs::set_level))
         .routes(routes!(metrics::metrics))
 }
 

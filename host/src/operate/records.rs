@@ -9,6 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
+pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 use super::time;
 use super::units::Units;

@@ -120,12 +120,7 @@ pub(in crate::operate) fn set_paused(
     change: &PluginChange,
     is_paused: bool,
 ) -> Result<PauseReport, ApiError> {
-    let plugin = named(host, &change.plugin).ok_or_else(|| {
-        let known: Vec<String> =
-            host.catalog.load().installed().iter().map(|one| one.plugin.info().name.clone()).collect();
-        let message = format!("no plugin is called {}; there are: {}", change.plugin, known.join(", "));
-        ApiError::new(StatusCode::NOT_FOUND, "unknown_plugin", message)
-    })?;
+    let plugin = named(host, &change.plugin).ok_or_else(|| unknown(host, &change.plugin))?;
     let changed = host.pauses.is_paused(&plugin) != is_paused;
     if changed && !change.dry_run {
         host.pauses.set(&plugin, is_paused).map_err(|error| {
@@ -140,8 +135,16 @@ pub(in crate::operate) fn set_paused(
     Ok(PauseReport { plugin, paused: is_paused, changed, applied: !change.dry_run })
 }
 
+/// The error of a name that neither a plugin nor a file has.
+pub(super) fn unknown(host: &HostView, name: &str) -> ApiError {
+    let known: Vec<String> = host.catalog.load().installed().iter().map(|one| one.plugin.info().name.clone()).collect();
+    let name = coinslot_base::text::excerpt(name, 100);
+    let message = format!("no plugin is called {name}; there are: {}", known.join(", "));
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_plugin", message)
+}
+
 /// The name of the plugin that this is the name or the file of.
-fn named(host: &HostView, name: &str) -> Option<String> {
+pub(super) fn named(host: &HostView, name: &str) -> Option<String> {
     let catalog = host.catalog.load();
     if catalog.has_plugin(name) || host.pauses.is_paused(name) {
         return Some(name.to_owned());
