@@ -183,9 +183,9 @@ impl Host {
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;
-        if loaded.folder.is_complete()
-            && let Some(on_ready) = on_ready.take()
-        {
+        // What is still compiled was found when the host started.
+        let mut is_started = loaded.folder.is_complete();
+        if is_started && let Some(on_ready) = on_ready.take() {
             on_ready(&catalog.load());
         }
         tasks.spawn(crate::catalog::watch(loaded.folder, received, move |report| {
@@ -194,7 +194,9 @@ impl Host {
             {
                 on_ready(&catalog.load());
             }
-            audit.scanned(&Author::Folder, report, &history);
+            let who = if is_started { Author::Folder } else { Author::Start };
+            audit.scanned(&who, report, &history);
+            is_started |= report.completed;
             if report.has_changes()
                 && let Some(on_change) = &mut on_change
             {
