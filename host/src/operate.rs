@@ -24,6 +24,7 @@ pub(crate) mod units;
 mod webhooks;
 
 pub use access::{AdminAccess, read_token};
+pub(crate) use admin::Controls;
 pub use admin::{HostView, serve, tell};
 pub use alerts::Alert;
 pub(crate) use audit::Audit;

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{AdminOptions, HostError, policies};
 use crate::catalog::Catalog;
 use crate::config::Config;
-use crate::operate::{Audit, HostView, Metrics, Pauses, Webhook};
+use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Webhook};
 use crate::payment::Payments;
 use crate::server::RequestObserver;
 
@@ -65,7 +65,7 @@ impl Operation {
     ) {
         let Self { metrics, webhooks, pauses, output } = self;
         let ledger = Arc::clone(payments.ledger());
-        let view = HostView::new(config, catalog, payments, metrics, webhooks, pauses, audit, output);
+        let view = HostView::new(config, catalog, payments, metrics, webhooks, Controls { pauses, audit, output });
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if let Some(AdminOptions { listener, access }) = admin {
             view.metrics.watch(&view);

@@ -26,6 +26,14 @@ use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::payment::Payments;
 
+/// What operators change in a host, and where that is written down.
+#[derive(Debug)]
+pub(crate) struct Controls {
+    pub(crate) pauses: Pauses,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) output: Arc<GuestOutput>,
+}
+
 /// A running host, as the admin listener sees it.
 #[derive(Debug)]
 pub struct HostView {
@@ -54,11 +62,10 @@ impl HostView {
         payments: Arc<Payments>,
         metrics: Arc<Metrics>,
         webhooks: Vec<Arc<Webhook>>,
-        pauses: Pauses,
-        audit: Arc<Audit>,
-        output: Arc<GuestOutput>,
+        controls: Controls,
     ) -> Arc<Self> {
         let (samples, money) = (Arc::default(), MoneyCache::default());
+        let Controls { pauses, audit, output } = controls;
         let started = payments.now();
         Arc::new(Self { started, config, catalog, payments, metrics, webhooks, pauses, audit, output, samples, money })
     }
