@@ -1,5 +1,6 @@
 //! The commands, one file each: arguments, a call of the library, and what is printed.
 
+mod audit;
 pub mod backup;
 
 #[cfg(feature = "dev")]

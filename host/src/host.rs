@@ -26,14 +26,15 @@ use tokio::task::JoinSet;
 
 use coinslot_evm::{SenderKind, SenderTag};
 use coinslot_facilitator::Seller;
-use coinslot_ledger::{Ledger, Retention, SqliteLedger};
-use coinslot_plugin::{PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
+use coinslot_ledger::{Author, Ledger, Retention, SqliteLedger};
+use coinslot_plugin::{GuestOutput, PausedPlugins, PluginPolicies, Runtime, RuntimeConfig};
 use coinslot_x402::UnixTime;
 
 use self::operation::Operation;
 use self::reload::Reload;
-use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
+use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanReport};
 use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
+use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -56,6 +57,7 @@ pub struct Host {
     handler: RequestHandler,
     tls: Option<Arc<Tls>>,
     operation: Operation,
+    audit: Arc<Audit>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -82,8 +84,10 @@ impl Host {
         let policies = policies::read(&config.plugins)?;
         let facilitators = facilitators::connect(&config, options.chains, seller).await?;
         let operation = Operation::new(&config)?;
-        let mut loaded = load(&config, &options, policies, facilitators, operation.paused())?;
+        let mut loaded = load(&config, &options, policies, facilitators, operation.paused(), operation.output())?;
         let history = config.state.history();
+        // The first scan writes anew what served before.
+        let before = HistoryFile::read(&history).unwrap_or_default();
         let opened = History::open(&history).map_err(|source| HostError::File { path: history, source })?;
         loaded.folder = loaded.folder.with_history(opened);
         if options.has_whole_files {
@@ -128,7 +132,8 @@ impl Host {
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
                 .with_observer(observer);
-        Ok(Self { config, options, loaded, payments, handler, tls, operation })
+        let audit = Arc::new(Audit::new(Arc::clone(&payments), Arc::clone(&loaded.catalog), &before));
+        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -152,7 +157,9 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, operation } = self;
+        let Self { config, options, loaded, payments, handler, tls, operation, audit } = self;
+        let history = config.state.history();
+        audit.scanned(&Author::Start, &loaded.report, &history);
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -169,19 +176,22 @@ impl Host {
         }
         let catalog = Arc::clone(&loaded.catalog);
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
-        operation.start(&mut tasks, Arc::clone(&active), catalog, Arc::clone(&payments), options.admin);
+        let output = Arc::clone(operation.output());
+        let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
+        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
-            tasks.spawn(Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work).follow());
+            let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;
-        if loaded.folder.is_complete()
-            && let Some(on_ready) = on_ready.take()
-        {
+        // What is still compiled was found when the host started.
+        let mut is_started = loaded.folder.is_complete();
+        if is_started && let Some(on_ready) = on_ready.take() {
             on_ready(&catalog.load());
         }
         tasks.spawn(crate::catalog::watch(loaded.folder, received, move |report| {
@@ -190,6 +200,9 @@ impl Host {
             {
                 on_ready(&catalog.load());
             }
+            let who = if is_started { Author::Folder } else { Author::Start };
+            audit.scanned(&who, report, &history);
+            is_started |= report.completed;
             if report.has_changes()
                 && let Some(on_change) = &mut on_change
             {
@@ -241,6 +254,7 @@ fn load(
     policies: PluginPolicies,
     facilitators: Facilitators,
     paused: &Arc<PausedPlugins>,
+    output: &Arc<GuestOutput>,
 ) -> Result<Loaded, HostError> {
     facilitators.settle_for(&policies::receivers(&config.plugins, &facilitators.accepts));
     let state = &config.state.folder;
@@ -252,6 +266,7 @@ fn load(
         compiler: options.compiler.clone(),
         priority: options.priority,
         paused: Arc::clone(paused),
+        output: Arc::clone(output),
         ..RuntimeConfig::new(artifacts, crate::respond::is_host_only)
     };
     let runtime = Runtime::new(runtime).map_err(|error| HostError::Runtime(error.to_string()))?;

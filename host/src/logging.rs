@@ -14,6 +14,7 @@ use std::fmt;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::PanicHookInfo;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use coinslot_base::text::{escaped_json, printable, printable_lines};
@@ -25,6 +26,7 @@ use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields, MakeWriter};
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::{EnvFilter, reload};
 
 /// Bytes that are queued at most. It is some thousand lines.
 const CAPACITY: usize = 1 << 20;
@@ -36,6 +38,34 @@ const GUEST_TARGET: &str = "coinslot::guest";
 const PIECE: usize = 4096;
 /// The longest wait for a reader when the program ends.
 const LAST_WAIT: Duration = Duration::from_secs(1);
+
+/// The filter of the log, unless another is asked for.
+pub const DEFAULT_LEVEL: &str = "coinslot=info,warn";
+
+/// Puts another filter in the place of the log's. Not set: the command line has chosen the filter.
+static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>> = OnceLock::new();
+
+/// Lets [`set_level`] change the filter of the log.
+pub fn may_change<S: 'static>(filter: reload::Handle<EnvFilter, S>) {
+    let set = move |next| filter.reload(next).map_err(|error: reload::Error| error.to_string());
+    // A second log of one process keeps its filter.
+    let _ = SET_FILTER.set(Box::new(set));
+}
+
+/// Says what is wrong with a filter of the log.
+pub fn check_level(text: &str) -> Result<(), String> {
+    EnvFilter::try_new(text).map(drop).map_err(|error| {
+        format!("{error}: write error, warn, info, debug, trace, or a filter such as \"coinslot=debug,warn\"")
+    })
+}
+
+/// Sets the filter of the log, or the default. Does nothing if the command line has chosen one.
+pub fn set_level(text: Option<&str>) -> Result<(), String> {
+    let Some(set) = SET_FILTER.get() else { return Ok(()) };
+    let text = text.unwrap_or(DEFAULT_LEVEL);
+    check_level(text)?;
+    set(EnvFilter::new(text))
+}
 
 static STDERR: LogOutput = LogOutput::new(None);
 

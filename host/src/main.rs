@@ -57,6 +57,8 @@ enum CliCommand {
     Revenue(cli::operator::RevenueArgs),
     Owed(cli::operator::OwedArgs),
     Webhooks(cli::operator::WebhooksArgs),
+    Audit(cli::operator::AuditArgs),
+    LogLevel(cli::operator::LogLevelArgs),
     Config(cli::operator::ConfigArgs),
     Pay(cli::pay::PayArgs),
     Ledger(cli::ledger::LedgerArgs),
@@ -78,7 +80,7 @@ impl CliCommand {
             // `dev` prints these lines itself.
             #[cfg(feature = "dev")]
             Self::Dev(_) => "coinslot=info,coinslot::catalog::changes=off,warn",
-            _ => "coinslot=info,warn",
+            _ => logging::DEFAULT_LEVEL,
         }
     }
 }
@@ -129,6 +131,8 @@ fn main() -> ExitCode {
             CliCommand::Payments(args) => cli::operator::payments(args).await,
             CliCommand::Revenue(args) => cli::operator::revenue(args).await,
             CliCommand::Owed(args) => cli::operator::owed(args).await,
+            CliCommand::LogLevel(args) => cli::operator::log_level(args).await,
+            CliCommand::Audit(args) => cli::operator::audit(args).await,
             CliCommand::Webhooks(args) => cli::operator::webhooks(args).await,
             CliCommand::Config(args) => cli::operator::config(args).await,
             CliCommand::Pay(args) => cli::pay::run(args).await,
@@ -167,14 +171,24 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     let colours = std::io::stderr().is_terminal() && !plain;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(StderrLog).with_ansi(colours);
     if arguments.log_json {
-        builder.json().map_event_format(EscapedJson).init();
+        let builder = builder.json().map_event_format(EscapedJson).with_filter_reloading();
+        if arguments.log.is_none() {
+            logging::may_change(builder.reload_handle());
+        }
+        builder.init();
         return Ok(());
     }
     let builder = builder.compact().with_target(false).fmt_fields(debug_fn(logging::write_field).delimited(" "));
     match &arguments.command {
         #[cfg(feature = "dev")]
         CliCommand::Dev(_) => builder.map_event_format(GuestLines).init(),
-        _ => builder.init(),
+        _ => {
+            let builder = builder.with_filter_reloading();
+            if arguments.log.is_none() {
+                logging::may_change(builder.reload_handle());
+            }
+            builder.init();
+        }
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod access;
 mod admin;
 mod alerts;
 mod api;
+pub(crate) mod audit;
 mod gauges;
 mod metrics;
 mod pages;
@@ -25,8 +26,10 @@ pub(crate) mod units;
 mod webhooks;
 
 pub use access::{AdminAccess, read_token};
+pub(crate) use admin::Controls;
 pub use admin::{HostView, serve, tell};
 pub use alerts::{Alert, AlertKind};
+pub(crate) use audit::Audit;
 pub use metrics::{Metrics, MetricsError};
 pub(crate) use pauses::Pauses;
 pub use webhooks::{Webhook, WebhookEvent};

@@ -3,6 +3,7 @@
 mod admin;
 mod admin_tls;
 mod allowances;
+mod audit;
 mod author_errors;
 mod authors;
 mod authors_see;
@@ -57,6 +58,7 @@ mod packing;
 mod pages;
 mod paid;
 mod pauses;
+mod plugin_logs;
 mod proxies;
 mod quotes;
 mod released;

@@ -2,7 +2,9 @@
 
 use std::path::PathBuf;
 
-use super::{DEFAULT_CONFIG, Failure, print};
+use coinslot_ledger::ChangeKind;
+
+use super::{DEFAULT_CONFIG, Failure, audit, print};
 use crate::backup::{self, Trouble};
 use crate::config::Config;
 
@@ -33,6 +35,7 @@ pub struct BackupArgs {
 pub fn run(args: &BackupArgs) -> Result<(), Failure> {
     let state = Config::read_state(&args.config)?;
     let contents = backup::back_up(&state, &args.file, args.force)?;
+    audit::record(&state.ledger(), ChangeKind::Backup, args.file.display().to_string(), Some(contents.to_string()));
     let size = print::size(usize::try_from(contents.size).unwrap_or(usize::MAX));
     print::line(format_args!("wrote {}, {size}: {contents}", args.file.display()))?;
     print::line(format_args!(

@@ -1,14 +1,15 @@
 //! `coinslot keys`: keys of the operator's own customers, beside a running host or without one.
 
 use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use coinslot_ledger::{ApiKeyUse, ApiKeys, FreeQuota, NewApiKey};
+use coinslot_ledger::{ApiKeyUse, ApiKeys, ChangeKind, FreeQuota, NewApiKey};
 
-use super::Failure;
 use super::ledger::source::{Source, failed};
 use super::output::{Output, OutputFormat, RecordWriter};
+use super::{Failure, audit};
 use crate::allowance::{KEY_PREFIX, NewKey};
 use crate::config::parse_duration;
 use crate::logging;
@@ -87,25 +88,26 @@ struct RevokeArgs {
 /// Does what is asked for, and writes it to stdout.
 pub fn run(args: KeysArgs) -> Result<(), Failure> {
     let KeysArgs { source, command } = args;
-    let keys = open(&source)?;
+    let (file, keys) = open(&source)?;
     let mut out = Output::stdout();
     match command {
-        KeysCommand::Add(args) => add(&keys, &source, args, &mut out),
+        KeysCommand::Add(args) => add(&keys, &file, &source, args, &mut out),
         KeysCommand::List(ListArgs {}) => list(&keys, &source, &mut out),
-        KeysCommand::Revoke(args) => revoke(&keys, &args, &mut out),
+        KeysCommand::Revoke(args) => revoke(&keys, &file, &args, &mut out),
     }
 }
 
 /// Opens the ledger, which is made if no host has run yet.
-fn open(source: &Source) -> Result<ApiKeys, Failure> {
+fn open(source: &Source) -> Result<(PathBuf, ApiKeys), Failure> {
     let (file, _) = source.find()?;
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     }
-    ApiKeys::open(&file).map_err(failed)
+    let keys = ApiKeys::open(&file).map_err(failed)?;
+    Ok((file, keys))
 }
 
-fn add(keys: &ApiKeys, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+fn add(keys: &ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let AddArgs { name, plugin, route, quota, every, expires } = args;
     check_name(&name)?;
     let every = every.as_deref().map(window).transpose()?.flatten();
@@ -123,6 +125,7 @@ fn add(keys: &ApiKeys, source: &Source, args: AddArgs, out: &mut Output<'_>) -> 
     let Some(added) = keys.add(&key, now).map_err(failed)? else {
         return Err(Failure::new(format!("a key that counts has the name {name}: revoke it first, or choose another")));
     };
+    audit::record(ledger, ChangeKind::Key, format!("{name} ({}..)", added.shown), Some("added".to_owned()));
     let record = KeyRecord::of(&ApiKeyUse::unused(added), now);
     if source.format() == OutputFormat::Table {
         logging::say("this key is shown this once: the ledger keeps only its hash");
@@ -185,13 +188,15 @@ fn cells(record: &KeyRecord) -> Vec<String> {
     ]
 }
 
-fn revoke(keys: &ApiKeys, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+fn revoke(keys: &ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let name = args.name.trim_end_matches("..");
     let revoked = keys.revoke(name, time::now()).map_err(failed)?;
     if revoked.is_empty() {
         return Err(Failure::new(format!("no key that counts is named {name}: `coinslot keys list` shows all")));
     }
     for key in revoked {
+        let subject = format!("{} ({}..)", key.name, key.shown);
+        audit::record(ledger, ChangeKind::Key, subject, Some("revoked".to_owned()));
         if std::io::stdout().is_terminal() {
             out.line(&format!("{} ({}..) is revoked", key.name, key.shown))?;
         } else {

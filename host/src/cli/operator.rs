@@ -1,4 +1,4 @@
-//! `coinslot status`, `payments`, `revenue`, `owed`, `webhooks` and `config`: questions to a running host, through its
+//! `coinslot status`, `audit`, `payments`, `revenue`, `owed`, `webhooks` and `config`: questions to a running host, through its
 //! admin listener.
 
 pub(super) mod client;
@@ -15,7 +15,7 @@ use self::client::{AdminClient, Connection};
 use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
-use crate::operate::records::{EarningsRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
 ///
@@ -99,6 +99,52 @@ pub struct WebhooksArgs {
     after: u64,
 }
 
+/// List what was changed in a running host, when and by whom, the newest first.
+///
+/// Plugins that were loaded, replaced, removed, refused, paused or rolled back, with their digests; prices, receivers and
+/// assets of routes; the configuration; backups; webhooks that were told again. The log never holds a secret.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only of this kind, such as `plugin_replaced`, `route` or `configuration`.
+    #[arg(long)]
+    kind: Option<String>,
+    /// Only older than the change of this number.
+    #[arg(long, value_name = "NUMBER")]
+    before: Option<u64>,
+    /// At most so many, up to 1000.
+    #[arg(long, default_value_t = 100)]
+    limit: u32,
+    /// The same as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+}
+
+/// Set which lines of a plugin get into the log of a running host, until it is restarted or for a time.
+///
+/// `coinslot plugins logs` shows the last lines of a plugin whatever its level is. `log` of [plugin.NAME] sets the level
+/// for good.
+///
+/// Ends with 0 if it is set, 1 if the listener cannot be asked, and 2 for wrong usage or an unknown name.
+#[derive(Args, Clone, Debug)]
+pub struct LogLevelArgs {
+    /// The plugin, by its name or its file.
+    plugin: String,
+    /// `info` for all lines, `warn` for those of stderr, or `off`.
+    level: String,
+    /// Only for this time, such as `10m`.
+    #[arg(long = "for", value_name = "TIME", value_parser = crate::config::parse_duration)]
+    time: Option<Duration>,
+    #[command(flatten)]
+    connection: Connection,
+}
+
 /// Show the settings of a running host that are active, what waits for a restart, and problems.
 ///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
@@ -164,6 +210,33 @@ pub async fn webhooks(args: WebhooksArgs) -> Result<(), Failure> {
         status::write_webhooks(out, args.connection.format(), &found)
     })
     .await
+}
+
+/// Prints the audit log.
+pub async fn audit(mut args: AuditArgs) -> Result<(), Failure> {
+    if args.json {
+        args.connection.set_format(OutputFormat::Json);
+    }
+    let (before, limit) = (args.before.map(|number| number.to_string()), args.limit.to_string());
+    let query = [
+        ("since", args.since.as_deref()),
+        ("kind", args.kind.as_deref()),
+        ("before", before.as_deref()),
+        ("limit", Some(&*limit)),
+    ];
+    list::<ChangeRecord>(&args.connection, "/api/v1/audit", &query, "nothing was changed").await
+}
+
+/// Sets the level of a plugin.
+pub async fn log_level(args: LogLevelArgs) -> Result<(), Failure> {
+    let LogLevelArgs { plugin, level, time, connection } = args;
+    let asked = LevelChange { plugin, level, for_seconds: time.map(|time| time.as_secs()) };
+    let report: LevelReport = AdminClient::of(&connection)?.change("/api/v1/log-level", &asked).await?;
+    if connection.wants_document() {
+        return super::print::document(serde_json::json!(report));
+    }
+    let LevelReport { plugin, before, level } = report;
+    super::print::line(format!("{plugin}: {level}, before {before}"))
 }
 
 /// Prints settings.

@@ -39,6 +39,7 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     raise_open_files();
     let config_file = ConfigFile::follow(args.config.clone());
     let config = Config::read(&args.config)?;
+    crate::logging::set_level(config.log.as_deref()).map_err(Failure::usage)?;
     for warning in warnings(&config) {
         tracing::warn!("{warning}");
     }

@@ -21,7 +21,17 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let payment = payment(root, base, &plugins);
     let (admin, webhooks) = (admin::read(root, base), webhook::read(root, base));
     let allowances = allow::read(root, base);
-    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances }
+    let log = log(&mut root.section("log"));
+    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, log }
+}
+
+/// Reads the filter of the log.
+fn log(section: &mut Section<'_, '_>) -> Option<String> {
+    let level = section.read::<String>("level")?;
+    if let Err(problem) = crate::logging::check_level(&level) {
+        section.key_problem("level", problem);
+    }
+    Some(level)
 }
 
 /// Reads the folder, the bounds of all plugins, and the tables of single ones.

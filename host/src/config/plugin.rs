@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota, Reuse, Secret, SecretError, SecretPlace};
+use coinslot_plugin::{Allowed, Limits, Origin, OutputLevel, Quota, Reuse, Secret, SecretError, SecretPlace};
 use coinslot_x402::header::is_payment_header;
 use coinslot_x402::price::Decimal;
 use http::HeaderName;
@@ -40,7 +40,18 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let overrides = overrides::read(name, &mut section);
     let validate = validate(&mut section);
     let limits = (own != *all).then_some(own);
-    PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate }
+    let log = log(&mut section);
+    PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate, log }
+}
+
+/// The lines of the plugin that get into the log.
+fn log(section: &mut Section<'_, '_>) -> OutputLevel {
+    let Some(name) = section.read::<String>("log") else { return OutputLevel::default() };
+    OutputLevel::parse(&name).unwrap_or_else(|| {
+        section
+            .key_problem("log", "write \"info\", which is the default, \"warn\" for lines of stderr alone, or \"off\"");
+        OutputLevel::default()
+    })
 }
 
 /// The check of its requests against the schemas that it declares.

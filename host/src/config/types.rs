@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_plugin::{Allowed, Limits, Origin, Quota, SecretPlace};
+use coinslot_plugin::{Allowed, Limits, Origin, OutputLevel, Quota, SecretPlace};
 use coinslot_x402::price::Asset;
 use coinslot_x402::{Flow, Network};
 use ipnet::IpNet;
@@ -30,6 +30,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     pub webhooks: Vec<WebhookConfig>,
     pub allowances: AllowanceConfig,
+    /// The filter of the log. None: the default.
+    pub log: Option<String>,
 }
 
 /// Who is served without a payment, and who may not pay: `[[allow]]` and `[payers]`.
@@ -199,6 +201,8 @@ pub struct PluginConfig {
     pub overrides: PluginOverrides,
     /// Requests are checked against the schemas that it declares.
     pub validate: bool,
+    /// Which of its lines get into the log.
+    pub log: OutputLevel,
 }
 
 /// A secret that is added to requests to one origin, and where its value is found.
@@ -248,6 +252,7 @@ impl Default for PluginConfig {
             pins: PluginPins::default(),
             overrides: PluginOverrides::default(),
             validate: true,
+            log: OutputLevel::default(),
         }
     }
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
-    KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented, Retention, Step,
-    StoredAnswer,
+    Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
+    Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented,
+    Retention, Step, StoredAnswer,
 };
 use coinslot_x402::UnixTime;
 
@@ -128,6 +128,10 @@ impl Ledger for CrashingLedger {
 
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) {
         self.0.note_free(hold, end, at);
+    }
+
+    fn record_change(&self, change: Change) {
+        self.0.record_change(change);
     }
 
     fn identity(&self) -> [u8; 16] {

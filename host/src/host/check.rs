@@ -66,7 +66,7 @@ impl Host {
         // The ledger has the tag. A check sends nothing, and needs none.
         let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host)).await;
         problems.extend(attempt.problems);
-        let mut loaded = load(config, options, policies, attempt.facilitators, &Arc::default())?;
+        let mut loaded = load(config, options, policies, attempt.facilitators, &Arc::default(), &Arc::default())?;
         // A history that cannot be read is begun anew by a host.
         let history = config.state.history();
         let served = HistoryFile::read(&history).unwrap_or_default();

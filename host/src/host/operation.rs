@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use coinslot_plugin::PausedPlugins;
+use coinslot_plugin::{GuestOutput, PausedPlugins};
 use tokio::task::JoinSet;
 
-use super::{AdminOptions, HostError};
+use super::{AdminOptions, HostError, policies};
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
-use crate::operate::{HostView, Metrics, Pauses, Webhook};
+use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Webhook};
 use crate::payment::Payments;
 use crate::server::RequestObserver;
 
@@ -19,6 +19,7 @@ pub(super) struct Operation {
     metrics: Arc<Metrics>,
     webhooks: Vec<Arc<Webhook>>,
     pauses: Pauses,
+    output: Arc<GuestOutput>,
 }
 
 impl Operation {
@@ -29,12 +30,19 @@ impl Operation {
         let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
         let file = config.state.paused();
         let pauses = Pauses::open(file.clone()).map_err(|source| HostError::File { path: file, source })?;
-        Ok(Self { metrics, webhooks, pauses })
+        let output = Arc::new(GuestOutput::default());
+        output.configure(&policies::log_levels(&config.plugins));
+        Ok(Self { metrics, webhooks, pauses, output })
     }
 
     /// The plugins that are paused.
     pub(super) fn paused(&self) -> &Arc<PausedPlugins> {
         self.pauses.plugins()
+    }
+
+    /// What plugins print.
+    pub(super) fn output(&self) -> &Arc<GuestOutput> {
+        &self.output
     }
 
     /// The observer of requests: that of the metrics before this one, unless nobody reads them.
@@ -52,11 +60,12 @@ impl Operation {
         active: Arc<ActiveConfig>,
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
+        audit: Arc<Audit>,
         admin: Option<AdminOptions>,
     ) {
-        let Self { metrics, webhooks, pauses } = self;
+        let Self { metrics, webhooks, pauses, output } = self;
         let ledger = Arc::clone(payments.ledger());
-        let view = HostView::new(active, catalog, payments, metrics, webhooks, pauses);
+        let view = HostView::new(active, catalog, payments, metrics, webhooks, Controls { pauses, audit, output });
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if let Some(admin) = admin {
             view.metrics.watch(&view);

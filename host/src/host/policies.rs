@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy::primitives::Address;
-use coinslot_plugin::{Grants, Limits, PluginPolicies, PluginPolicy, Secret};
+use coinslot_plugin::{Grants, Limits, OutputLevel, PluginPolicies, PluginPolicy, Secret};
 use coinslot_x402::price::Accept;
 
 use super::error::HostError;
@@ -35,6 +35,11 @@ pub(super) fn read_present(config: &PluginsConfig) -> (PluginPolicies, Option<Ho
 /// The conditions of the operator for single plugins, by name.
 pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
+}
+
+/// The lines of single plugins that get into the log, by name.
+pub(super) fn log_levels(config: &PluginsConfig) -> BTreeMap<String, OutputLevel> {
+    config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.log)).collect()
 }
 
 /// The operator's changes of what single plugins declare, by name.

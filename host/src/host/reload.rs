@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_base::file::FileStamp;
+use coinslot_ledger::{Author, ChangeKind};
+use coinslot_plugin::GuestOutput;
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +22,7 @@ use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
+use crate::operate::Audit;
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
 
@@ -73,6 +76,10 @@ pub(super) struct Reload {
     /// The origin that challenges name.
     origin: String,
     facilitators: Facilitators,
+    /// Where changes are written down.
+    audit: Option<Arc<Audit>>,
+    /// What plugins print: the configuration says what of it gets into the log.
+    output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
     payments: Arc<Payments>,
 }
@@ -88,7 +95,25 @@ impl Reload {
     ) -> Self {
         let ConfigFile { path, stamp, hangup } = file;
         let config = active.load().config.clone();
-        Self { file: path, known: stamp, hangup, config, active, origin, facilitators, reconfigure, payments }
+        Self {
+            file: path,
+            known: stamp,
+            hangup,
+            config,
+            active,
+            origin,
+            facilitators,
+            audit: None,
+            output: Arc::default(),
+            reconfigure,
+            payments,
+        }
+    }
+
+    /// Writes what the configuration changes into this audit log, and sets the levels of this output.
+    pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
+        audit.started_with(&self.file);
+        Self { audit: Some(audit), output, ..self }
     }
 
     /// Follows the file for ever.
@@ -117,8 +142,12 @@ impl Reload {
                 }
             }
             self.known = now;
+            let who = if asked { Author::Signal } else { Author::ConfigurationFile };
             failed = match self.apply().await {
-                Ok(()) => {
+                Ok(waiting) => {
+                    if let Some(audit) = &self.audit {
+                        audit.configured(&who, &self.file, waiting);
+                    }
                     tracing::info!(file = %self.file.display(), "the configuration is active");
                     None
                 }
@@ -129,6 +158,10 @@ impl Reload {
                     if asked || failed.is_none_or(|(_, known)| known != reason) {
                         let file = self.file.display();
                         tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
+                        let (kind, why) = (ChangeKind::ConfigurationRejected, Some(reason.clone()));
+                        if let Some(audit) = &self.audit {
+                            audit.record(who, kind, self.file.display().to_string(), None, why);
+                        }
                     }
                     let facts = ConfigFacts { refused: Some(reason.clone()), ..(**self.active.load()).clone() };
                     self.active.store(Arc::new(facts));
@@ -142,8 +175,9 @@ impl Reload {
         FileStamp::of(&self.file).ok()
     }
 
-    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it.
-    async fn apply(&mut self) -> Result<(), HostError> {
+    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it. Returns the keys
+    /// of the settings that wait for a restart.
+    async fn apply(&mut self) -> Result<Vec<&'static str>, HostError> {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
@@ -161,6 +195,10 @@ impl Reload {
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
         self.payments.allowances().replace(allowances);
+        self.output.configure(&policies::log_levels(&config.plugins));
+        if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {
+            tracing::warn!(%problem, "the level of the log stays as it was");
+        }
         let warnings = policies::warnings(&config);
         for warning in &warnings {
             tracing::warn!("{warning}");
@@ -175,10 +213,10 @@ impl Reload {
         for key in &waiting {
             tracing::warn!("{key} has changed: this takes effect at the next start");
         }
-        let waiting = waiting.into_iter().map(ToOwned::to_owned).collect();
+        let shown = waiting.iter().map(|key| (*key).to_owned()).collect();
         let since = crate::operate::time::now();
-        self.active.store(Arc::new(ConfigFacts { config, since, waiting, warnings, refused: None }));
-        Ok(())
+        self.active.store(Arc::new(ConfigFacts { config, since, waiting: shown, warnings, refused: None }));
+        Ok(waiting)
     }
 
     /// The assets that are taken from now on: the assets that a facilitator is connected for, in their new order and

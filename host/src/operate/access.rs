@@ -14,6 +14,7 @@ use axum::body::Body;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use coinslot_ledger::{Admitted, Author};
 use sha2::{Digest, Sha256};
 
 use super::api::ApiError;
@@ -52,6 +53,8 @@ pub(super) struct Visitor {
     pub(super) form_proof: String,
     /// Set for a browser that has signed in, and can sign out.
     pub(super) has_session: bool,
+    /// The name of this visitor in the audit log.
+    pub(super) author: Author,
 }
 
 impl AdminAccess {
@@ -102,8 +105,16 @@ impl AdminAccess {
         let headers = request.headers();
         let session = authority(headers).and_then(|host| session_id(headers, &host));
         let session = session.filter(|id| self.sessions.has(id, now));
-        let visitor =
-            Visitor { form_proof: self.form_proof(session.unwrap_or_default()), has_session: session.is_some() };
+        let admitted = match (session, &self.token) {
+            (Some(_), _) => Admitted::Session,
+            (None, None) => Admitted::WithoutToken,
+            (None, Some(_)) => Admitted::Token,
+        };
+        let visitor = Visitor {
+            form_proof: self.form_proof(session.unwrap_or_default()),
+            has_session: session.is_some(),
+            author: Author::Operator { address: client, admitted },
+        };
         if self.token.is_none() || session.is_some() {
             return Ok(visitor);
         }

@@ -10,10 +10,12 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
+use coinslot_plugin::GuestOutput;
 use coinslot_x402::UnixTime;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
+use super::audit::Audit;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
@@ -26,6 +28,14 @@ use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
 use crate::host::AdminOptions;
 use crate::payment::Payments;
+
+/// What operators change in a host, and where that is written down.
+#[derive(Debug)]
+pub(crate) struct Controls {
+    pub(crate) pauses: Pauses,
+    pub(crate) audit: Arc<Audit>,
+    pub(crate) output: Arc<GuestOutput>,
+}
 
 /// A running host, as the admin listener sees it.
 #[derive(Debug)]
@@ -42,6 +52,9 @@ pub struct HostView {
     pub webhooks: Vec<Arc<Webhook>>,
     pub(super) pauses: Pauses,
     pub(super) differences: Differences,
+    pub(super) audit: Arc<Audit>,
+    /// What plugins print.
+    pub(super) output: Arc<GuestOutput>,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -55,9 +68,10 @@ impl HostView {
         payments: Arc<Payments>,
         metrics: Arc<Metrics>,
         webhooks: Vec<Arc<Webhook>>,
-        pauses: Pauses,
+        controls: Controls,
     ) -> Arc<Self> {
         let (samples, money, differences) = (Arc::default(), MoneyCache::default(), Differences::default());
+        let Controls { pauses, audit, output } = controls;
         let config = active.load().config.clone();
         Arc::new(Self {
             started: payments.now(),
@@ -68,6 +82,8 @@ impl HostView {
             metrics,
             webhooks,
             pauses,
+            audit,
+            output,
             differences,
             samples,
             money,

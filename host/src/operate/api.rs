@@ -1,10 +1,12 @@
 //! The JSON API of the admin listener, version 1. Its description in OpenAPI is made from the handlers.
 
+pub(super) mod audit;
 pub(super) mod chain;
 pub(super) mod changes;
 pub(super) mod config;
 mod error;
 pub(super) mod free;
+pub(super) mod logs;
 mod metrics;
 pub(super) mod payments;
 pub(super) mod plugins;
@@ -47,10 +49,13 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(free::uses))
         .routes(routes!(free::totals))
         .routes(routes!(free::keys))
+        .routes(routes!(audit::audit))
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))
         .routes(routes!(webhooks::resend))
+        .routes(routes!(logs::logs))
+        .routes(routes!(logs::set_level))
         .routes(routes!(metrics::metrics))
 }
 

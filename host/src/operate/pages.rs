@@ -6,6 +6,7 @@
 
 mod alerts;
 mod chain;
+mod changes;
 mod chart;
 mod config;
 mod explorer;
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/plugins/{file}/pause", post(plugin_changes::pause_it))
         .route("/plugins/{file}/resume", post(plugin_changes::resume_it))
         .route("/chain", get(chain::page))
+        .route("/changes", get(changes::page))
         .route("/config", get(config::page))
         .route("/logout", post(login::sign_out))
 }

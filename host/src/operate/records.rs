@@ -3,14 +3,15 @@
 //! Fields are never renamed or moved; new ones come last.
 
 use coinslot_base::units::shown_duration;
-use coinslot_ledger::ApiKeyUse;
 use coinslot_ledger::reports::{Earnings, FailedPayment, FreeTotal, FreeUse, GroupKey, MoneyKind, PaymentRow};
+use coinslot_ledger::{ApiKeyUse, RecordedChange};
 use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
+pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 use super::time;
 use super::units::Units;
@@ -337,6 +338,41 @@ impl KeyRecord {
             last_used_at: last_used_at.map(time::shown),
             expires_at: key.expires_at.map(time::shown),
             revoked_at: key.revoked_at.map(time::shown),
+        }
+    }
+}
+
+/// A line of the audit log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ChangeRecord {
+    /// Grows in the order of the changes.
+    pub number: u64,
+    /// In UTC: `2026-01-31T12:00:00Z`.
+    pub at: String,
+    /// `operator by token from 192.0.2.1`, `command line (user NAME)`, `folder`, `configuration file`, `signal`, `policy`
+    /// or `start`.
+    pub who: String,
+    /// `plugin_loaded`, `plugin_replaced`, `plugin_removed`, `plugin_rejected`, `plugin_rolled_back`, `plugin_paused`,
+    /// `plugin_resumed`, `route`, `configuration`, `restart_needed`, `configuration_rejected`, `webhook_resent`, `backup`,
+    /// `log_level`, `key` or `refund`.
+    pub kind: String,
+    /// The file, route, setting or payment that was changed.
+    pub subject: String,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl ChangeRecord {
+    pub(crate) fn of(change: &RecordedChange) -> Self {
+        Self {
+            number: change.number,
+            at: time::shown(change.at),
+            who: change.who.clone(),
+            kind: change.kind.as_str().to_owned(),
+            subject: change.subject.clone(),
+            before: change.before.clone(),
+            after: change.after.clone(),
         }
     }
 }

@@ -7,8 +7,9 @@ use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
-    KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented, Reported, Step, StoredAnswer,
+    Change, Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
+    Holder, KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented, Reported, Step,
+    StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -131,6 +132,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Queues what [`Ledger::end_free`] does, for ends that leave no answer; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
+
+    /// Queues a line of the audit log, in order with all others. It is written with the next step that waits for the
+    /// disk, or soon after. A failure is logged, and stops no change: what an operator does must not depend on a disk.
+    fn record_change(&self, change: Change);
 
     /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
     fn identity(&self) -> [u8; 16];

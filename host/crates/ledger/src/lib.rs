@@ -11,6 +11,8 @@
 //! A payment whose money moved and that got no answer is owed: its row stays until the same payment has fetched
 //! its answer.
 //!
+//! Beside payments it keeps the audit log: what was changed in the host, when and by whom ([`Change`]).
+//!
 //! The store is a SQLite file ([`SqliteLedger`]), which any SQLite tool can read. [`reports`] read it beside the
 //! host that writes it.
 
@@ -25,6 +27,7 @@
 
 mod api_key;
 pub mod backup;
+mod change;
 mod claim;
 mod event;
 mod free_use;
@@ -43,6 +46,7 @@ pub mod testing;
 mod tests;
 
 pub use api_key::{ApiKey, ApiKeyUse, ApiKeys, NewApiKey};
+pub use change::{Admitted, Author, Change, ChangeKind, RecordedChange};
 pub use claim::{Claim, Claimed, KeptAnswer, Namesake, Presented, StoredAnswer};
 pub use event::{EventKind, PaymentEvent};
 pub use free_use::{
@@ -53,6 +57,6 @@ pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};
 pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
-pub use sqlite::SqliteLedger;
+pub use sqlite::{SqliteLedger, record_beside};
 pub use state::PaymentState;
 pub use step::{Reported, Retained, SettledBy, Step};

@@ -6,6 +6,7 @@
 //! as long as the program that it is written to. Amounts are summed in atomic units of one asset on one network and
 //! never across them; money on test networks is a kind of its own.
 
+mod changes;
 mod earnings;
 mod error;
 mod failures;
@@ -16,6 +17,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
+pub use changes::ChangeFilter;
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
 pub use error::ReportError;
 pub use failures::FailedPayment;

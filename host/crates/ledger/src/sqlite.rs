@@ -1,12 +1,13 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them,
+//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
 //! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
 
 mod answers;
 pub(crate) mod api_keys;
+mod changes;
 mod claims;
 mod due;
 pub(crate) mod events;
@@ -24,6 +25,7 @@ mod writer;
 
 #[cfg(test)]
 pub(crate) use answers::encode_head;
+pub use changes::record_beside;
 pub(crate) use open::{lock, open_beside};
 
 use std::fs::File;
@@ -37,9 +39,9 @@ use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
 use crate::{
-    Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold, Holder,
-    KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented, Retention, Step,
-    StoredAnswer,
+    Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
+    Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented,
+    Retention, Step, StoredAnswer,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -237,6 +239,15 @@ impl Ledger for SqliteLedger {
         self.writer.note(0, work, move |error| {
             tracing::warn!(end = end.as_str(), %error, "the end of a free request could not be noted");
         });
+    }
+
+    fn record_change(&self, change: Change) {
+        let (kind, subject) = (change.kind.as_str(), change.subject.clone());
+        self.writer.note(
+            0,
+            move |connection| changes::record(connection, &change),
+            move |error| tracing::error!(kind, subject, %error, "a change could not be written into the audit log"),
+        );
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -1,6 +1,7 @@
 //! Tests the ledger through its trait: claims, steps, leases, recovery, pruning and upgrades of the file.
 
 mod backup;
+mod changes;
 mod claims;
 mod disk;
 mod events;

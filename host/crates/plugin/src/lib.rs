@@ -34,6 +34,7 @@ mod instance;
 mod invoke;
 mod limits;
 mod load;
+mod output;
 mod package;
 mod pause;
 mod permit;
@@ -63,6 +64,7 @@ pub use self::load::{
     Ask, Capability, CompilePriority, Import, Inspection, Tool, compile_main, description_problem, inspect, is_name,
     summary_problem,
 };
+pub use self::output::{GuestOutput, OutputLevel, OutputLine};
 pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};
 pub use self::pause::PausedPlugins;
 pub use self::permit::{Client, Permit};

@@ -16,6 +16,7 @@ use crate::instance::engine::{Wasi, fingerprint};
 use crate::instance::resources::SharedResources;
 use crate::limits::PluginPolicies;
 use crate::load::{self, CompilePriority, ComponentCache};
+use crate::output::GuestOutput;
 use crate::pause::PausedPlugins;
 
 /// The set-up of a [`Runtime`].
@@ -41,6 +42,8 @@ pub struct RuntimeConfig {
     pub is_host_only: HostOnly,
     /// The plugins that are paused.
     pub paused: Arc<PausedPlugins>,
+    /// What plugins print.
+    pub output: Arc<GuestOutput>,
 }
 
 impl RuntimeConfig {
@@ -59,6 +62,7 @@ impl RuntimeConfig {
             priority: CompilePriority::default(),
             is_host_only,
             paused: Arc::default(),
+            output: Arc::default(),
         }
     }
 }
@@ -84,10 +88,21 @@ impl Runtime {
     }
 
     pub(crate) fn with_resolver(config: RuntimeConfig, resolver: Arc<dyn Resolve>) -> Result<Arc<Self>, io::Error> {
-        let RuntimeConfig { artifacts, functions, keyvalue, instances, wait, compiler, priority, is_host_only, paused } =
-            config;
+        let RuntimeConfig {
+            artifacts,
+            functions,
+            keyvalue,
+            instances,
+            wait,
+            compiler,
+            priority,
+            is_host_only,
+            paused,
+            output,
+        } = config;
         let components = ComponentCache::open(&artifacts, &functions, compiler, priority)?;
-        let resources = SharedResources::new(instances, wait, KvStores::new(keyvalue), resolver, is_host_only, paused)?;
+        let stores = KvStores::new(keyvalue);
+        let resources = SharedResources::new(instances, wait, stores, resolver, is_host_only, paused, output)?;
         Ok(Arc::new(Self { resources: Arc::new(resources), components }))
     }
 

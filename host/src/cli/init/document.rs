@@ -220,8 +220,8 @@ mod tests {
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state, admin, webhooks, allowances } = config;
-            format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?} {allowances:?}")
+            let Config { server, plugins, payment, state, admin, webhooks, allowances, log } = config;
+            format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?} {allowances:?} {log:?}")
         };
         assert_eq!(facts(&bare), facts(&stated));
     }

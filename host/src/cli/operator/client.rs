@@ -50,6 +50,10 @@ impl Connection {
         self.format.unwrap_or_else(by_terminal)
     }
 
+    pub(in crate::cli) fn set_format(&mut self, format: OutputFormat) {
+        self.format = Some(format);
+    }
+
     /// True if a change is to be reported as a document.
     pub(in crate::cli) fn wants_document(&self) -> bool {
         matches!(self.format, Some(OutputFormat::Json | OutputFormat::Csv))

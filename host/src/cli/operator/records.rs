@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
-use crate::operate::records::{self, EarningsRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{self, ChangeRecord, EarningsRecord, OwedRecord, PaymentRecord};
 
 /// A record as a row of a table.
 pub(in crate::cli) trait Table {
@@ -57,6 +57,22 @@ impl Table for OwedRecord {
             self.endpoint.clone(),
             self.reason.clone().unwrap_or_else(|| "-".to_owned()),
             self.payment_id.clone(),
+        ]
+    }
+}
+
+impl Table for ChangeRecord {
+    const HEADINGS: &'static [&'static str] = &["TIME", "CHANGE", "OF", "BEFORE", "AFTER", "BY"];
+
+    fn cells(&self) -> Vec<String> {
+        let text = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        vec![
+            self.at.clone(),
+            self.kind.clone(),
+            self.subject.clone(),
+            text(&self.before),
+            text(&self.after),
+            self.who.clone(),
         ]
     }
 }

@@ -6,11 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use coinslot_ledger::{Author, ChangeKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
 use crate::catalog::{HistoryFile, KeptBuild};
+use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::rollback::{RollbackError, RollbackPlan, RolledBack, plan, roll_back};
 
@@ -63,9 +65,10 @@ impl RollbackReport {
     responses((status = 200, body = PauseReport), (status = 404, body = ApiError)))]
 pub(crate) async fn pause(
     State(host): State<Arc<HostView>>,
+    visitor: Visitor,
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<PauseReport>, ApiError> {
-    set_paused(&host, &read(asked)?, true).map(Json)
+    set_paused(&host, &visitor.author, &read(asked)?, true).map(Json)
 }
 
 /// Resumes a plugin.
@@ -73,9 +76,10 @@ pub(crate) async fn pause(
     responses((status = 200, body = PauseReport), (status = 404, body = ApiError)))]
 pub(crate) async fn resume(
     State(host): State<Arc<HostView>>,
+    visitor: Visitor,
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<PauseReport>, ApiError> {
-    set_paused(&host, &read(asked)?, false).map(Json)
+    set_paused(&host, &visitor.author, &read(asked)?, false).map(Json)
 }
 
 /// Puts the component that the plugin's file held before into the folder again.
@@ -83,6 +87,7 @@ pub(crate) async fn resume(
     responses((status = 200, body = RollbackReport), (status = 404, body = ApiError), (status = 409, body = ApiError)))]
 pub(crate) async fn rollback(
     State(host): State<Arc<HostView>>,
+    visitor: Visitor,
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<RollbackReport>, ApiError> {
     let PluginChange { plugin, dry_run } = read(asked)?;
@@ -93,7 +98,15 @@ pub(crate) async fn rollback(
     }
     let done = roll_back(&host.config, plan).await?;
     tracing::info!(file = done.file, version = done.build.version, active = done.is_active, "a plugin is rolled back");
+    record_rollback(&host, visitor.author, &done);
     Ok(Json(RollbackReport::new(done, true)))
+}
+
+/// Writes a rollback into the audit log.
+pub(in crate::operate) fn record_rollback(host: &HostView, who: Author, done: &RolledBack) {
+    let KeptBuild { plugin, version, sha256, .. } = &done.build;
+    let after = format!("{plugin} {version}, SHA-256 {sha256}");
+    host.audit.record(who, ChangeKind::PluginRolledBack, &done.file, None, Some(after));
 }
 
 fn read(asked: Result<Json<PluginChange>, JsonRejection>) -> Result<PluginChange, ApiError> {
@@ -103,15 +116,11 @@ fn read(asked: Result<Json<PluginChange>, JsonRejection>) -> Result<PluginChange
 /// Pauses or resumes a plugin of this name or of this file. One that is paused can be resumed when its file is gone.
 pub(in crate::operate) fn set_paused(
     host: &HostView,
+    who: &Author,
     change: &PluginChange,
     is_paused: bool,
 ) -> Result<PauseReport, ApiError> {
-    let plugin = named(host, &change.plugin).ok_or_else(|| {
-        let known: Vec<String> =
-            host.catalog.load().installed().iter().map(|one| one.plugin.info().name.clone()).collect();
-        let message = format!("no plugin is called {}; there are: {}", change.plugin, known.join(", "));
-        ApiError::new(StatusCode::NOT_FOUND, "unknown_plugin", message)
-    })?;
+    let plugin = named(host, &change.plugin).ok_or_else(|| unknown(host, &change.plugin))?;
     let changed = host.pauses.is_paused(&plugin) != is_paused;
     if changed && !change.dry_run {
         host.pauses.set(&plugin, is_paused).map_err(|error| {
@@ -120,12 +129,22 @@ pub(in crate::operate) fn set_paused(
             ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "state_unwritable", message)
         })?;
         tracing::info!(plugin, is_paused, "a plugin is paused or resumed by its operator");
+        let kind = if is_paused { ChangeKind::PluginPaused } else { ChangeKind::PluginResumed };
+        host.audit.record(who.clone(), kind, &plugin, None, None);
     }
     Ok(PauseReport { plugin, paused: is_paused, changed, applied: !change.dry_run })
 }
 
+/// The error of a name that neither a plugin nor a file has.
+pub(super) fn unknown(host: &HostView, name: &str) -> ApiError {
+    let known: Vec<String> = host.catalog.load().installed().iter().map(|one| one.plugin.info().name.clone()).collect();
+    let name = coinslot_base::text::excerpt(name, 100);
+    let message = format!("no plugin is called {name}; there are: {}", known.join(", "));
+    ApiError::new(StatusCode::NOT_FOUND, "unknown_plugin", message)
+}
+
 /// The name of the plugin that this is the name or the file of.
-fn named(host: &HostView, name: &str) -> Option<String> {
+pub(super) fn named(host: &HostView, name: &str) -> Option<String> {
     let catalog = host.catalog.load();
     if catalog.has_plugin(name) || host.pauses.is_paused(name) {
         return Some(name.to_owned());

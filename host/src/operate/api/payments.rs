@@ -31,7 +31,7 @@ impl From<QueryRejection> for ApiError {
 
 /// The payments of one answer, if the request asks for no other number, and the most.
 pub(in crate::operate) const PAGE: u32 = 100;
-const MOST: u32 = 1_000;
+pub(super) const MOST: u32 = 1_000;
 
 /// The choice of payments.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]

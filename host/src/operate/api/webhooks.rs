@@ -6,10 +6,12 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use coinslot_ledger::ChangeKind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
+use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::webhooks::WebhookRecord;
 
@@ -37,6 +39,7 @@ pub(crate) async fn webhooks(State(host): State<Arc<HostView>>) -> Json<Vec<Webh
     responses((status = 202), (status = 404, body = ApiError)))]
 pub(crate) async fn resend(
     State(host): State<Arc<HostView>>,
+    visitor: Visitor,
     asked: Result<Json<Resend>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Json(Resend { url, after }) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
@@ -47,6 +50,9 @@ pub(crate) async fn resend(
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unwritable", error.to_string())
     };
     webhook.resend(&host, after).await.map_err(unwritable)?;
+    // The path of an address may be a secret of its receiver.
+    let place = url.parse::<url::Url>().map_or_else(|_| "webhook".to_owned(), |url| url.origin().ascii_serialization());
+    host.audit.record(visitor.author, ChangeKind::WebhookResent, place, None, Some(format!("after event {after}")));
     tracing::info!(url, after, "a webhook is told again");
     Ok(StatusCode::ACCEPTED)
 }

@@ -15,13 +15,14 @@ use crate::operate::api::ApiError;
 use crate::operate::api::status::{StatusReport, status};
 
 /// The pages, in the order of the navigation.
-pub(super) const PAGES: [(&str, &str); 6] = [
+pub(super) const PAGES: [(&str, &str); 7] = [
     ("/", "Now"),
     ("/payments", "Payments"),
     ("/money", "Money"),
     ("/plugins", "Plugins"),
     ("/chain", "Chain"),
     ("/config", "Config"),
+    ("/changes", "Changes"),
 ];
 
 /// The surroundings of the content of every page.

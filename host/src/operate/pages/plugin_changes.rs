@@ -16,7 +16,7 @@ use super::write::{digest, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
-use crate::operate::api::changes::{PluginChange, set_paused};
+use crate::operate::api::changes::{PluginChange, record_rollback, set_paused};
 use crate::operate::api::plugins::{BuildRecord, PluginRecord, plugins};
 use crate::operate::rollback::{plan, roll_back as put_back};
 
@@ -76,7 +76,7 @@ fn changed(
     is_paused: bool,
 ) -> Result<Response, PageError> {
     check_proof(visitor, &asked.proof)?;
-    set_paused(host, &PluginChange { plugin: file, dry_run: false }, is_paused).map_err(PageError)?;
+    set_paused(host, &visitor.author, &PluginChange { plugin: file, dry_run: false }, is_paused).map_err(PageError)?;
     Ok(Redirect::to("/plugins").into_response())
 }
 
@@ -126,5 +126,6 @@ pub(super) async fn roll_back(
     let plan = plan(&host.active_config(), &file).map_err(|error| PageError(error.into()))?;
     let done = put_back(&host.config, plan).await.map_err(|error| PageError(error.into()))?;
     tracing::info!(file = %done.file, version = %done.build.version, active = done.is_active, "rolled back from the dashboard");
+    record_rollback(&host, visitor.author, &done);
     Ok(Redirect::to("/plugins").into_response())
 }

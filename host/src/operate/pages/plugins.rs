@@ -13,6 +13,10 @@ use super::write::{ago, bytes, count, digest, duration, name, names, sentence, s
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::plugins::{LimitsRecord, PluginRecord, UsageRecord, plugins};
+use crate::operate::time;
+
+/// The lines of each plugin that are shown.
+const SHOWN_LINES: usize = 40;
 
 pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
     let records = plugins(State(Arc::clone(&host))).await.0;
@@ -29,12 +33,12 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
                 ": it is served within a second."
             }
         }
-        @for record in &records { (plugin(record, &frame)) }
+        @for record in &records { (plugin(record, &host, &frame)) }
     };
     frame.page("/plugins", "Plugins", html! {}, live)
 }
 
-fn plugin(record: &PluginRecord, frame: &Frame) -> Markup {
+fn plugin(record: &PluginRecord, host: &HostView, frame: &Frame) -> Markup {
     let id = format!("file-{}", encoded(&record.file));
     let title = record.active.as_ref().map_or(&record.file, |build| &build.name);
     html! {
@@ -54,6 +58,7 @@ fn plugin(record: &PluginRecord, frame: &Frame) -> Markup {
                 (limits(most, used, &id))
                 (grants(record, &id))
             }
+            (lines(record, host, &id))
             @if record.paused || record.active.is_some() { (pause(record, frame)) }
             @if let Some(previous) = &record.previous { (rollback(record, previous, frame)) }
         }
@@ -166,6 +171,30 @@ fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
                 div { dt { "Request body" } dd { (bytes(limits.request_body)) } }
                 div { dt { "Response body" } dd { (bytes(limits.response_body)) } }
                 div { dt { "Outgoing requests" } dd { (count(u64::from(limits.outgoing_requests))) } }
+            }
+        }
+    }
+}
+
+/// The last lines that the plugin has printed.
+fn lines(record: &PluginRecord, host: &HostView, id: &str) -> Markup {
+    let build = record.active.as_ref().or(record.previous.as_ref());
+    let lines = build.map(|build| host.output.lines(&build.name, 0)).unwrap_or_default();
+    let newest = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+    html! {
+        details id={ "lines-" (id) } {
+            summary { "Last lines that it printed" }
+            @if newest.is_empty() { p.quiet { "Nothing since the host was started." } }
+            @else {
+                ul.lines {
+                    @for line in newest {
+                        li {
+                            (ago(&time::shown(UnixTime(line.at / 1_000)), host.payments.now())) " "
+                            code { (sentence(&line.text)) }
+                            @if line.is_warning { span.quiet { " stderr" } }
+                        }
+                    }
+                }
             }
         }
     }

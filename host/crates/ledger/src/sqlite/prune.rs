@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, claims, free_uses};
+use super::{answers, changes, claims, free_uses};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -53,7 +53,7 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 8] = [
+pub(super) const KINDS: [PruneSlice; 9] = [
     delete_old_answers,
     delete_excess_answers,
     forget_identifiers,
@@ -61,6 +61,7 @@ pub(super) const KINDS: [PruneSlice; 8] = [
     delete_ended_counters,
     delete_nonces,
     delete_free_uses,
+    changes::prune,
     move_into_totals,
 ];
 
@@ -82,6 +83,11 @@ impl Cutoffs {
             payments: to_sqlite(now.0.saturating_sub(kept.payments.as_secs())),
             answer_bytes: to_sqlite(kept.answer_bytes),
         }
+    }
+
+    /// The time of the newest line of the audit log that is old enough: a year longer than payments are kept.
+    pub(super) fn changes(self) -> i64 {
+        self.payments.saturating_sub(to_sqlite(365 * DAY))
     }
 }
 

@@ -17,6 +17,7 @@ use crate::instance::imports;
 use crate::instance::permits::PermitPool;
 use crate::instance::processors::Processors;
 use crate::instance::store::GuestState;
+use crate::output::GuestOutput;
 use crate::pause::PausedPlugins;
 
 /// Engines, linkers, permits and stores: one of each per runtime.
@@ -54,6 +55,7 @@ impl SharedResources {
         resolver: Arc<dyn Resolve>,
         is_host_only: HostOnly,
         paused: Arc<PausedPlugins>,
+        output: Arc<GuestOutput>,
     ) -> io::Result<Self> {
         if instances > MAX_INSTANCES {
             let problem = format!("{instances} instances at once are more than {MAX_INSTANCES}, the most that fit");
@@ -78,7 +80,7 @@ impl SharedResources {
             descriptions: Semaphore::new(describing),
             idle_instances: Arc::new(Semaphore::new(idle)),
             processors,
-            logs: PluginLogs::new(),
+            logs: PluginLogs::new(output),
             wait,
             resolver,
             kv_stores,

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 
 use super::writer::LogWriter;
 use super::{LINE_COST, LogStream};
+use crate::output::GuestOutput;
 
 /// Seconds of a plugin's rate that it may print at once after a silence.
 const BURST: usize = 16;
@@ -21,8 +22,8 @@ pub(crate) struct PluginLogs {
 }
 
 impl PluginLogs {
-    pub(crate) fn new() -> Self {
-        Self { writer: LogWriter::Host, open: Mutex::default() }
+    pub(crate) fn new(output: Arc<GuestOutput>) -> Self {
+        Self { writer: LogWriter::Host(output), open: Mutex::default() }
     }
 
     /// The log of the plugin of this name, the same for all of its generations as long as the rate is the same.

@@ -1,12 +1,15 @@
 //! Writes lines of guests to the operator's log.
 
+use std::sync::Arc;
+
 use super::LogStream;
+use crate::output::GuestOutput;
 
 /// The place where lines are written. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum LogWriter {
-    /// The log of the host.
-    Host,
+    /// The lines that are kept of the plugin, and the log of the host as far as its level admits them.
+    Host(Arc<GuestOutput>),
     /// A channel, for tests.
     #[cfg(any(test, feature = "fuzzing"))]
     Channel(std::sync::mpsc::Sender<String>),
@@ -17,8 +20,16 @@ impl LogWriter {
         match (self, stream) {
             #[cfg(any(test, feature = "fuzzing"))]
             (Self::Channel(lines), _) => lines.send(line.to_owned()).unwrap_or_default(),
-            (Self::Host, LogStream::Stdout) => tracing::info!(target: "coinslot::guest", plugin, "{line}"),
-            (Self::Host, LogStream::Stderr) => tracing::warn!(target: "coinslot::guest", plugin, "{line}"),
+            (Self::Host(output), LogStream::Stdout) => {
+                if output.keep(plugin, false, line) {
+                    tracing::info!(target: "coinslot::guest", plugin, "{line}");
+                }
+            }
+            (Self::Host(output), LogStream::Stderr) => {
+                if output.keep(plugin, true, line) {
+                    tracing::warn!(target: "coinslot::guest", plugin, "{line}");
+                }
+            }
         }
     }
 

@@ -1,0 +1,73 @@
+//! `/changes`: the audit log, the newest change first.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use coinslot_ledger::ChangeKind;
+use maud::{Markup, html};
+
+use super::frame::{Frame, PageError, table};
+use super::write::{ago, name, sentence};
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::audit::{AuditQuery, audit};
+use crate::operate::api::payments::{PAGE, Query};
+use crate::operate::records::ChangeRecord;
+
+pub(super) async fn page(
+    State(host): State<Arc<HostView>>,
+    visitor: Visitor,
+    Query(query): Query<AuditQuery>,
+) -> Result<Markup, PageError> {
+    // The form sends what is not chosen as an empty text.
+    let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+    let (kind, since) = (given(&query.kind), given(&query.since));
+    let asked = AuditQuery { kind: kind.clone(), since: since.clone(), ..query };
+    let records = audit(State(Arc::clone(&host)), Query(asked)).await.map_err(PageError)?.0;
+    let frame = Frame::of(&host, visitor).await;
+    let fixed = html! {
+        form.filter method="get" action="/changes" {
+            label { "Kind "
+                select name="kind" {
+                    option value="" selected[kind.is_none()] { "every kind" }
+                    @for one in ChangeKind::ALL {
+                        option value=(one.as_str()) selected[kind.as_deref() == Some(one.as_str())] {
+                            (one.as_str().replace('_', " "))
+                        }
+                    }
+                }
+            }
+            label { "Since " input type="text" name="since" value=[since.as_deref()] placeholder="24h"; }
+            button.plain type="submit" { "Show" }
+        }
+    };
+    Ok(frame.page("/changes", "Changes", fixed, rows(&records, &frame, kind.as_deref(), since.as_deref())))
+}
+
+fn rows(records: &[ChangeRecord], frame: &Frame, kind: Option<&str>, since: Option<&str>) -> Markup {
+    if records.is_empty() {
+        return html! { p.quiet { "Nothing of this kind was changed in this time." } };
+    }
+    let columns = [("Time", ""), ("Change", ""), ("Of", ""), ("Before", "wide"), ("After", "wide"), ("By", "")];
+    let text = |text: &Option<String>| text.as_deref().map(sentence);
+    let is_full = records.len() >= PAGE as usize;
+    let last = records.last().map_or(0, |record| record.number);
+    let mut older = url::form_urlencoded::Serializer::new(String::new());
+    older.append_pair("kind", kind.unwrap_or_default()).append_pair("since", since.unwrap_or_default());
+    let older = older.append_pair("before", &last.to_string()).finish();
+    html! {
+        (table("Changes", &columns, html! {
+            @for record in records {
+                tr {
+                    td { (ago(&record.at, frame.now)) }
+                    th scope="row" { (record.kind.replace('_', " ")) }
+                    td { (name(&record.subject)) }
+                    td.wide { (text(&record.before).unwrap_or_default()) }
+                    td.wide { (text(&record.after).unwrap_or_default()) }
+                    td { (name(&record.who)) }
+                }
+            }
+        }))
+        @if is_full { p { a href={ "/changes?" (older) } { "Older changes" } } }
+    }
+}
