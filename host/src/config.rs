@@ -17,6 +17,7 @@ mod renamed;
 mod restart;
 mod server;
 mod settlement;
+mod telemetry;
 mod types;
 mod unknown_key;
 mod values;
@@ -36,7 +37,7 @@ pub use self::settlement::{
 };
 pub use self::types::{
     AdminConfig, Config, PaymentConfig, PluginConfig, PluginsConfig, RateLimitConfig, SecretSource, ServerConfig,
-    StateConfig, TlsFiles, WebhookConfig,
+    StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

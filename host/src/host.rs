@@ -31,7 +31,7 @@ use coinslot_x402::UnixTime;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, SalesPolicy, ScanReport};
 use crate::config::{Config, ServerConfig, TlsFiles};
-use crate::operate::{HostView, Metrics, Webhook};
+use crate::operate::{HostView, Metrics, Telemetry, Webhook};
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
@@ -55,6 +55,7 @@ pub struct Host {
     tls: Option<Arc<Tls>>,
     metrics: Arc<Metrics>,
     webhooks: Vec<Arc<Webhook>>,
+    telemetry: Option<Arc<Telemetry>>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -96,11 +97,16 @@ impl Host {
         };
         let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
         let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
-        let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
+        let unready = |error: &dyn std::error::Error| HostError::Config(error.to_string());
+        let telemetry = config.telemetry.as_ref().map(Telemetry::new).transpose().map_err(|error| unready(&error))?;
+        let exported = config.telemetry.as_ref().filter(|telemetry| telemetry.metrics);
+        let reader = exported.map(Telemetry::metric_reader).transpose().map_err(|error| unready(&error))?;
+        let metrics = Metrics::new(reader).map_err(|error| HostError::Runtime(error.to_string()))?;
         // Without a listener nobody reads them.
-        let observer = match &config.admin {
-            Some(_) => Some(metrics.observer(options.observer.clone())),
-            None => options.observer.clone(),
+        let observer = if config.admin.is_some() || config.telemetry.is_some() {
+            Some(metrics.observer(options.observer.clone()))
+        } else {
+            options.observer.clone()
         };
         let payments = Payments::new(
             loaded.facilitators.payment_methods.clone(),
@@ -130,8 +136,9 @@ impl Host {
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
-                .with_observer(observer);
-        Ok(Self { config, options, loaded, payments, handler, tls, metrics, webhooks })
+                .with_observer(observer)
+                .with_telemetry(telemetry.clone());
+        Ok(Self { config, options, loaded, payments, handler, tls, metrics, webhooks, telemetry })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -155,7 +162,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, metrics, webhooks } = self;
+        let Self { config, options, loaded, payments, handler, tls, metrics, webhooks, telemetry } = self;
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -173,9 +180,13 @@ impl Host {
         let catalog = Arc::clone(&loaded.catalog);
         let view = HostView::new(config.clone(), catalog, Arc::clone(&payments), metrics, webhooks);
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
-        if let Some(AdminOptions { listener, access }) = options.admin {
+        let metrics = Arc::clone(&view.metrics);
+        if options.admin.is_some() || telemetry.is_some() {
             view.metrics.watch(&view);
+            telemetry.iter().for_each(|telemetry| view.metrics.watch_telemetry(telemetry));
             tasks.spawn(Arc::clone(&view.metrics).follow(Arc::clone(payments.ledger())));
+        }
+        if let Some(AdminOptions { listener, access }) = options.admin {
             tasks.spawn(crate::operate::serve(listener, access, view));
         }
         tasks.spawn(crate::payment::recover(payments));
@@ -210,6 +221,10 @@ impl Host {
         tokio::select! {
             () = crate::server::run(listener, Arc::new(handler), settings, shutdown) => {}
             () = report_panics(&mut tasks) => {}
+        }
+        if let Some(telemetry) = telemetry {
+            // The gauges read what the tasks hold.
+            tokio::join!(telemetry.flush(), metrics.flush());
         }
         tasks.shutdown().await;
     }

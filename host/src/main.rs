@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
 #[cfg(feature = "dev")]
 use coinslot::logging::GuestLines;
-use coinslot::logging::{self, EscapedJson, FlushAtEnd, StderrLog};
+use coinslot::logging::{self, EscapedJson, FlushAtEnd, StderrLog, WithRequestId};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
@@ -172,7 +172,10 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     match &arguments.command {
         #[cfg(feature = "dev")]
         CliCommand::Dev(_) => builder.map_event_format(GuestLines).init(),
-        _ => builder.init(),
+        _ => {
+            let lines = tracing_subscriber::fmt::format().compact().with_target(false).with_ansi(colours);
+            builder.event_format(WithRequestId(lines)).init();
+        }
     }
     Ok(())
 }

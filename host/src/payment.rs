@@ -96,6 +96,7 @@ mod recovery;
 mod reserved;
 mod settle;
 mod settled;
+mod spans;
 mod streamed;
 mod tasks;
 mod trace;
@@ -136,7 +137,8 @@ pub(crate) use rate_limiter::RateLimiter;
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
-pub use trace::{RequestTrace, Stage, StageTimes, TracedPayment};
+pub use spans::RequestSpans;
+pub use trace::{OutgoingCounts, RequestTrace, Stage, StageTimes, TracedPayment};
 pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 

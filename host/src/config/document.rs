@@ -10,7 +10,7 @@ use super::reader::Section;
 use super::settlement::{FacilitatorConfig, KeySource};
 use super::types::{Config, PaymentConfig, PluginsConfig, RateLimitConfig, StateConfig};
 use super::values::ByteSize;
-use super::{accept, admin, facilitator, limits, overrides, plugin, server, webhook};
+use super::{accept, admin, facilitator, limits, overrides, plugin, server, telemetry, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -20,7 +20,8 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let plugins = plugins(root, base);
     let payment = payment(root, base, &plugins);
     let (admin, webhooks) = (admin::read(root, base), webhook::read(root, base));
-    Config { server, plugins, payment, state: state(root, base), admin, webhooks }
+    let telemetry = telemetry::read(root);
+    Config { server, plugins, payment, state: state(root, base), admin, webhooks, telemetry }
 }
 
 /// Reads the folder, the bounds of all plugins, and the tables of single ones.

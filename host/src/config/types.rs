@@ -28,6 +28,8 @@ pub struct Config {
     /// None: there is no listener for operators.
     pub admin: Option<AdminConfig>,
     pub webhooks: Vec<WebhookConfig>,
+    /// None: traces and metrics are not exported.
+    pub telemetry: Option<TelemetryConfig>,
 }
 
 /// An address that is told what happens: `[[webhook]]`.
@@ -52,6 +54,30 @@ pub struct AdminConfig {
 impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8405)), hosts: Vec::new(), token: None }
+    }
+}
+
+/// The export of traces and metrics: `[telemetry]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TelemetryConfig {
+    /// The collector, without the path of a signal. None: as `OTEL_EXPORTER_OTLP_*` say, or this machine's.
+    pub endpoint: Option<Url>,
+    /// The share of requests whose traces are exported, from 0 to 1.
+    pub sample: f64,
+    /// Set if metrics are exported, too.
+    pub metrics: bool,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { endpoint: None, sample: 0.01, metrics: true }
+    }
+}
+
+impl TelemetryConfig {
+    /// The address that takes a signal.
+    pub fn endpoint_of(&self, signal: &str) -> Option<String> {
+        self.endpoint.as_ref().map(|base| format!("{}/{signal}", base.as_str().trim_end_matches('/')))
     }
 }
 

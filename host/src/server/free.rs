@@ -20,6 +20,7 @@ pub(super) async fn run_free(
 ) -> Reply {
     let charged = Charged::unasked(request.headers());
     let permit = Permit::grant(None).for_client(Some(client.network()));
+    let permit = permit.observed_by(trace.outgoing_observer());
     let running = trace.run();
     let answer = endpoint.plugin.invoke(permit, request).await;
     drop(running);

@@ -164,6 +164,7 @@ impl DevChain {
             state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
             admin: None,
             webhooks: Vec::new(),
+            telemetry: None,
         }
     }
 
