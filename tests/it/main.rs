@@ -72,6 +72,7 @@ mod staging;
 mod strangers;
 mod streaming;
 mod supply;
+mod telemetry;
 mod testing;
 mod texts;
 mod tls;
