@@ -65,7 +65,7 @@ fn of_wallets(meter: &Meter, host: &Arc<HostView>) {
         let gauge = meter.f64_observable_gauge(name).with_unit(unit).with_description(description);
         gauge.with_callback(observe).build();
     };
-    of_each("coinslot.wallet.balance", "ether", "What a wallet has for gas, as it was read last", |wallet| {
+    of_each("coinslot.wallet.balance", "{ether}", "What a wallet has for gas, as it was read last", |wallet| {
         wallet.balance.map(|wei| f64::from(wei) / ETHER)
     });
     of_each("coinslot.wallet.low", "", "1 while a wallet has less than it should", |wallet| {
