@@ -40,8 +40,14 @@ impl OutgoingEnd {
     pub(super) fn of(sent: &Result<Response<WasiBody>, Error>) -> Self {
         match sent {
             Ok(response) => Self::Answered(response.status().as_u16()),
-            Err(Error::HttpRequestDenied | Error::DestinationIpProhibited) => Self::Denied,
-            Err(error) => Self::Failed(error.to_string()),
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    pub(super) fn of_error(error: &Error) -> Self {
+        match error {
+            Error::HttpRequestDenied | Error::DestinationIpProhibited => Self::Denied,
+            error => Self::Failed(error.to_string()),
         }
     }
 }

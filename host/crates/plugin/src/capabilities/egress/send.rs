@@ -55,6 +55,10 @@ impl Egress {
         let (client, cdn_loop) = match self.check() {
             Ok(allowed) => allowed,
             Err(error) => {
+                // Counted as denied, too: an operator sees what a plugin lacks.
+                if let Some(call) = self.provenance.begin(&mut request) {
+                    call.ended(&OutgoingEnd::of_error(&error));
+                }
                 let advice = self.advice(&target, &error);
                 self.provenance.named(|| self.log.remark(&format!("outgoing request to {target} refused: {advice}")));
                 return Box::new(std::future::ready(Err(error)));
