@@ -19,6 +19,7 @@ mod renamed;
 mod restart;
 mod server;
 mod settlement;
+mod telemetry;
 mod types;
 mod unknown_key;
 mod values;
@@ -39,7 +40,7 @@ pub use self::settlement::{
 };
 pub use self::types::{
     AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig,
-    RateLimitConfig, SecretSource, ServerConfig, StateConfig, TlsFiles, WebhookConfig,
+    RateLimitConfig, SecretSource, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

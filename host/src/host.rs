@@ -131,7 +131,8 @@ impl Host {
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
-                .with_observer(observer);
+                .with_observer(observer)
+                .with_telemetry(operation.telemetry());
         let audit = Arc::new(Audit::new(Arc::clone(&payments), Arc::clone(&loaded.catalog), &before));
         Ok(Self { config, options, loaded, payments, handler, tls, operation, audit })
     }
@@ -178,6 +179,7 @@ impl Host {
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
+        let exports = operation.exports();
         operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
@@ -217,6 +219,8 @@ impl Host {
             () = crate::server::run(listener, Arc::new(handler), settings, shutdown) => {}
             () = report_panics(&mut tasks) => {}
         }
+        // The gauges read what the tasks hold.
+        exports.flush().await;
         tasks.shutdown().await;
     }
 }

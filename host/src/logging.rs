@@ -17,6 +17,7 @@ use std::panic::PanicHookInfo;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use coinslot_base::request_id::RequestId;
 use coinslot_base::text::{escaped_json, printable, printable_lines};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -262,7 +263,33 @@ where
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut line = String::new();
         self.0.format_event(context, Writer::new(&mut line), event)?;
+        if let Some(id) = RequestId::current()
+            && let Some(end) = line.rfind('}')
+        {
+            // No character of an id needs an escape.
+            line.insert_str(end, &format!(",\"request_id\":\"{id}\""));
+        }
         writer.write_str(&escaped_json(&line))
+    }
+}
+
+/// Writes events as `F` does, and names the request that the code is at work for.
+///
+/// The id comes from the task and not from a span: a span for each request costs more than the log lines of most.
+#[derive(Clone, Copy, Debug)]
+pub struct WithRequestId<F>(pub F);
+
+impl<S, N, F> FormatEvent<S, N> for WithRequestId<F>
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+    F: FormatEvent<S, N>,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let Some(id) = RequestId::current() else { return self.0.format_event(context, writer, event) };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        writeln!(writer, "{} request_id={id}", line.trim_end_matches('\n'))
     }
 }
 

@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use coinslot::cli::{self, Failure};
 #[cfg(feature = "dev")]
 use coinslot::logging::GuestLines;
-use coinslot::logging::{self, EscapedJson, FlushAtEnd, StderrLog};
+use coinslot::logging::{self, EscapedJson, FlushAtEnd, StderrLog, WithRequestId};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::format::debug_fn;
 
@@ -183,7 +183,8 @@ fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
         #[cfg(feature = "dev")]
         CliCommand::Dev(_) => builder.map_event_format(GuestLines).init(),
         _ => {
-            let builder = builder.with_filter_reloading();
+            let lines = tracing_subscriber::fmt::format().compact().with_target(false).with_ansi(colours);
+            let builder = builder.event_format(WithRequestId(lines)).with_filter_reloading();
             if arguments.log.is_none() {
                 logging::may_change(builder.reload_handle());
             }

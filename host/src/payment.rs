@@ -98,6 +98,7 @@ mod reserved;
 mod settle;
 mod settled;
 mod sign_in;
+mod spans;
 mod streamed;
 mod tasks;
 mod trace;
@@ -140,7 +141,8 @@ pub(crate) use rate_limiter::RateLimiter;
 pub use recovery::recover;
 pub use reserved::Reserved;
 pub use settled::{Settled, SettledPayment};
-pub use trace::{RequestTrace, Stage, StageTimes, TracedPayment};
+pub use spans::RequestSpans;
+pub use trace::{OutgoingCounts, RequestTrace, Stage, StageTimes, TracedPayment};
 pub use unserved::{Charged, Unserved};
 pub use verified::Verified;
 

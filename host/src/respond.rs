@@ -34,6 +34,7 @@ use http_body_util::{BodyExt, Full};
 pub use allowed::allowed;
 pub use cors::options;
 use cors::with_cors;
+pub(crate) use error::ErrorCode;
 pub(crate) use headers::{CHARGED, is_host_only};
 pub use note::FailureNote;
 pub use paid::{settled, unserved};

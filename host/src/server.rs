@@ -19,6 +19,7 @@ mod streams;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod trace_context;
 mod unread;
 
 use std::net::IpAddr;
@@ -41,6 +42,7 @@ pub use authority::Hosts;
 use client_share::{ClientShares, SharePermit};
 use client_stream::ClientStream;
 pub use handler::{Peer, RequestHandler};
+pub(crate) use observer::method_name;
 pub use observer::{RequestObserver, RequestOutcome, RequestReport};
 use read_turns::{ReadTurns, TurnStream};
 use streams::StreamExecutor;

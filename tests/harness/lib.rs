@@ -7,6 +7,7 @@
 
 mod browser;
 mod chain_client;
+mod collector;
 mod command;
 mod debian;
 mod dev_host;
@@ -25,6 +26,7 @@ mod zig;
 
 pub use browser::{BrowserPage, SeenPage, look_at, pictures};
 pub use chain_client::ChainClient;
+pub use collector::{CollectedSpan, Collector};
 pub use command::{RunningCommand, binary, run};
 pub use debian::debian_program;
 pub use dev_host::{DevHost, DevHostBuilder};

@@ -79,6 +79,7 @@ mod staging;
 mod strangers;
 mod streaming;
 mod supply;
+mod telemetry;
 mod testing;
 mod texts;
 mod tls;

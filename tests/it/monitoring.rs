@@ -1,11 +1,11 @@
 //! Checks the alert rules and the dashboard of `host/deploy` against the metrics of a host.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use coinslot_tests::TestChain;
+use coinslot_tests::{Collector, ServeHost, TestChain};
 use serde_json::Value;
 
 fn deploy() -> PathBuf {
@@ -19,13 +19,25 @@ fn names(expression: &str) -> BTreeSet<String> {
     words.filter(ours).map(ToOwned::to_owned).collect()
 }
 
-/// The names of the metrics and labels that a host with a payment of each kind shows.
-async fn shown() -> BTreeSet<String> {
-    let chain = TestChain::start().await;
-    let host = chain.serve(&["status", "unruly"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
+/// A host that has done something of everything that is counted.
+async fn busy(chain: &TestChain, collector: &Collector) -> ServeHost {
+    let config = format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[telemetry]\notlp_endpoint = \"{}\"\nsample = 1.0\n",
+        collector.url()
+    );
+    let host = chain.serve(&["status", "unruly", "fetch"], &config).await;
     for path in ["/status", "/unruly?recurse"] {
         host.buy(chain.payer(0), path, Duration::from_secs(60)).await;
     }
+    let denied = reqwest::Client::new().post(host.url("/fetch")).body("GET http://127.0.0.1:1/");
+    assert_eq!(denied.send().await.expect("an answer").status(), 200);
+    host
+}
+
+/// The names of the metrics and labels that a host with a payment of each kind shows.
+async fn shown() -> BTreeSet<String> {
+    let (chain, collector) = (TestChain::start().await, Collector::start().await);
+    let host = busy(&chain, &collector).await;
     let ask = async || reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer").text().await;
     for _ in 0..500 {
         let text = ask().await.expect("text");
@@ -67,6 +79,83 @@ async fn every_metric_of_the_alerts_and_of_the_dashboard_is_one_that_a_host_has(
         let unknown: Vec<_> = names(&expression).into_iter().filter(|name| !shown.contains(name)).collect();
         assert!(unknown.is_empty(), "{place}: {unknown:?} of {expression}\n{shown:?}");
     }
+}
+
+/// The metrics of a scrape with their labels. Histograms are named without their suffixes.
+fn scraped(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let histograms: BTreeSet<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" histogram")).collect();
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
+        let name = line.split(['{', ' ']).next().expect("a name");
+        let base = ["_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let name = base.filter(|base| histograms.contains(base)).unwrap_or(name);
+        let labels = found.entry(name.to_owned()).or_default();
+        let inside = line.split_once('{').and_then(|(_, rest)| rest.rsplit_once('}')).map_or("", |(inside, _)| inside);
+        let pairs = inside.split("\",").filter_map(|pair| pair.split_once("=\""));
+        labels.extend(pairs.map(|(label, _)| label.to_owned()).filter(|label| label != "le"));
+    }
+    found
+}
+
+/// The metrics of the table in the documentation, with their labels.
+fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let page = std::fs::read_to_string(deploy().join("../docs/admin.md")).expect("the page");
+    let (_, table) = page.split_once("## Metrics").expect("the section");
+    let quoted = |cell: &str| cell.split('`').skip(1).step_by(2).map(ToOwned::to_owned).collect::<Vec<_>>();
+    let rows = table.lines().skip_while(|line| !line.starts_with("| metric")).skip(2);
+    let rows = rows.take_while(|line| line.starts_with('|'));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').collect();
+        let [name] = &quoted(cells[1])[..] else { panic!("a row names one metric: {row}") };
+        (name.clone(), quoted(cells[2]).into_iter().collect())
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn the_page_has_every_metric_with_its_labels_and_no_other() {
+    let (chain, collector) = (TestChain::start().await, Collector::start().await);
+    let host = busy(&chain, &collector).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer");
+        let (scraped, documented) = (scraped(&answer.text().await.expect("text")), documented());
+        if scraped == documented {
+            return;
+        }
+        // Payments are counted a moment after they ended.
+        assert!(std::time::Instant::now() < deadline, "{scraped:#?}\n{documented:#?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn no_client_and_no_reload_makes_series_without_bound() {
+    let chain = TestChain::start().await;
+    let host =
+        chain.serve(&["echo"], "[admin]\nlisten = \"127.0.0.1:0\"\n[rate_limits]\nfailures_per_second = 0\n").await;
+    let client = reqwest::Client::new();
+    let series = async || {
+        let answer = client.get(format!("{}/metrics", host.admin())).send().await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        text.lines().filter(|line| !line.starts_with('#')).count()
+    };
+    let ask = async |number: usize| {
+        let method = reqwest::Method::from_bytes(format!("M{number}").as_bytes()).expect("a method");
+        let path = host.url(&format!("/of-a-client-{number}"));
+        client.request(method, path).send().await.expect("an answer");
+        let paid = client.post(host.url("/echo")).header("PAYMENT-SIGNATURE", format!("bad{number}"));
+        let paid = paid.header("x-request-id", format!("id-{number}")).header("user-agent", format!("agent-{number}"));
+        paid.send().await.expect("an answer");
+    };
+    ask(0).await;
+    let before = series().await;
+    for number in 1..5_000 {
+        ask(number).await;
+    }
+    let after = series().await;
+    assert!(after <= before + 40, "{before} series became {after}");
 }
 
 #[test]

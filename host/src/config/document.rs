@@ -10,7 +10,7 @@ use super::reader::Section;
 use super::settlement::{FacilitatorConfig, KeySource};
 use super::types::{Config, PaymentConfig, PluginsConfig, RateLimitConfig, StateConfig};
 use super::values::ByteSize;
-use super::{accept, admin, allow, facilitator, limits, overrides, plugin, server, webhook};
+use super::{accept, admin, allow, facilitator, limits, overrides, plugin, server, telemetry, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -21,8 +21,9 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let payment = payment(root, base, &plugins);
     let (admin, webhooks) = (admin::read(root, base), webhook::read(root, base));
     let allowances = allow::read(root, base);
+    let telemetry = telemetry::read(root);
     let log = log(&mut root.section("log"));
-    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, log }
+    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, log, telemetry }
 }
 
 /// Reads the filter of the log.

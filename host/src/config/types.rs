@@ -32,6 +32,8 @@ pub struct Config {
     pub allowances: AllowanceConfig,
     /// The filter of the log. None: the default.
     pub log: Option<String>,
+    /// None: traces and metrics are not exported.
+    pub telemetry: Option<TelemetryConfig>,
 }
 
 /// Who is served without a payment, and who may not pay: `[[allow]]` and `[payers]`.
@@ -85,6 +87,30 @@ pub struct AdminTls {
 impl Default for AdminConfig {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8405)), hosts: Vec::new(), token: None, tls: None }
+    }
+}
+
+/// The export of traces and metrics: `[telemetry]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TelemetryConfig {
+    /// The collector, without the path of a signal. None: as `OTEL_EXPORTER_OTLP_*` say, or this machine's.
+    pub endpoint: Option<Url>,
+    /// The share of requests whose traces are exported, from 0 to 1.
+    pub sample: f64,
+    /// Set if metrics are exported, too.
+    pub metrics: bool,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { endpoint: None, sample: 0.01, metrics: true }
+    }
+}
+
+impl TelemetryConfig {
+    /// The address that takes a signal.
+    pub fn endpoint_of(&self, signal: &str) -> Option<String> {
+        self.endpoint.as_ref().map(|base| format!("{}/{signal}", base.as_str().trim_end_matches('/')))
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::{AdminOptions, HostError, policies};
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
-use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Webhook};
+use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook};
 use crate::payment::Payments;
 use crate::server::RequestObserver;
 
@@ -17,6 +17,8 @@ use crate::server::RequestObserver;
 #[derive(Debug)]
 pub(super) struct Operation {
     metrics: Arc<Metrics>,
+    /// None: nothing is exported.
+    telemetry: Option<Arc<Telemetry>>,
     webhooks: Vec<Arc<Webhook>>,
     pauses: Pauses,
     output: Arc<GuestOutput>,
@@ -27,12 +29,16 @@ impl Operation {
     pub(super) fn new(config: &Config) -> Result<Self, HostError> {
         let webhooks = config.webhooks.iter().map(|config| Webhook::new(config.clone()).map(Arc::new));
         let webhooks = webhooks.collect::<Result<Vec<_>, _>>()?;
-        let metrics = Metrics::new().map_err(|error| HostError::Runtime(error.to_string()))?;
+        let unready = |error: TelemetryError| HostError::Config(error.to_string());
+        let telemetry = config.telemetry.as_ref().map(Telemetry::new).transpose().map_err(unready)?;
+        let exported = config.telemetry.as_ref().filter(|telemetry| telemetry.metrics);
+        let reader = exported.map(Telemetry::metric_reader).transpose().map_err(unready)?;
+        let metrics = Metrics::new(reader).map_err(|error| HostError::Runtime(error.to_string()))?;
         let file = config.state.paused();
         let pauses = Pauses::open(file.clone()).map_err(|source| HostError::File { path: file, source })?;
         let output = Arc::new(GuestOutput::default());
         output.configure(&policies::log_levels(&config.plugins));
-        Ok(Self { metrics, webhooks, pauses, output })
+        Ok(Self { metrics, telemetry, webhooks, pauses, output })
     }
 
     /// The plugins that are paused.
@@ -47,10 +53,18 @@ impl Operation {
 
     /// The observer of requests: that of the metrics before this one, unless nobody reads them.
     pub(super) fn observer(&self, config: &Config, other: Option<RequestObserver>) -> Option<RequestObserver> {
-        match &config.admin {
-            Some(_) => Some(self.metrics.observer(other)),
-            None => other,
-        }
+        let is_read = config.admin.is_some() || self.telemetry.is_some();
+        if is_read { Some(self.metrics.observer(other)) } else { other }
+    }
+
+    /// The exporter of traces, if there is one.
+    pub(super) fn telemetry(&self) -> Option<Arc<Telemetry>> {
+        self.telemetry.clone()
+    }
+
+    /// The exporters, for the end of the host.
+    pub(super) fn exports(&self) -> Exports {
+        Exports(self.telemetry.clone().map(|telemetry| (telemetry, Arc::clone(&self.metrics))))
     }
 
     /// Starts the tasks: one for the webhooks, and those of the admin listener, if there is one.
@@ -63,14 +77,29 @@ impl Operation {
         audit: Arc<Audit>,
         admin: Option<AdminOptions>,
     ) {
-        let Self { metrics, webhooks, pauses, output } = self;
+        let Self { metrics, telemetry, webhooks, pauses, output } = self;
         let ledger = Arc::clone(payments.ledger());
         let view = HostView::new(active, catalog, payments, metrics, webhooks, Controls { pauses, audit, output });
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
-        if let Some(admin) = admin {
+        if admin.is_some() || telemetry.is_some() {
             view.metrics.watch(&view);
+            telemetry.iter().for_each(|telemetry| view.metrics.watch_telemetry(telemetry));
             tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
+        }
+        if let Some(admin) = admin {
             tasks.spawn(crate::operate::serve(admin, view));
+        }
+    }
+}
+
+/// The exporters of traces and metrics, which have something left when a host ends.
+pub(super) struct Exports(Option<(Arc<Telemetry>, Arc<Metrics>)>);
+
+impl Exports {
+    /// Exports what is left, for a few seconds at most.
+    pub(super) async fn flush(self) {
+        if let Some((telemetry, metrics)) = self.0 {
+            tokio::join!(telemetry.flush(), metrics.flush());
         }
     }
 }

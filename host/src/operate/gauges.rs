@@ -1,5 +1,7 @@
 //! Gauges: what is there at the moment at which the metrics are read.
 
+mod facilitators;
+
 use std::sync::{Arc, Weak};
 
 use coinslot_facilitator::Readiness;
@@ -14,6 +16,7 @@ use crate::catalog::Installed;
 pub(super) fn register(meter: &Meter, host: &Arc<HostView>) {
     of_plugins(meter, host);
     of_settlement(meter, host);
+    facilitators::register(meter, host);
     of_process(meter);
 }
 
@@ -70,6 +73,8 @@ fn of_plugins(meter: &Meter, host: &Arc<HostView>) {
         .with_description("Processor time of guests that have ended")
         .with_callback(cpu)
         .build();
+    let bound = ("coinslot.plugin.instances.limit", "", "Instances of a plugin at once, at most");
+    each_plugin(meter, host, bound, |one| one.plugin.limits().instances as f64);
     let generation = with(host, |host, gauge| gauge.observe(host.catalog.load().generation as f64, &[]));
     meter
         .f64_observable_gauge("coinslot.catalog.generation")

@@ -5,6 +5,7 @@
 //! Attributes come from routes, states and names of the configuration, never from a client; an instrument has at most
 //! [`MAX_SERIES`] combinations of them, and what exceeds that is one series marked `otel_metric_overflow`.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -13,14 +14,16 @@ use coinslot_ledger::{Ledger, LedgerError, PaymentEvent};
 use coinslot_x402::price::Asset;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, Counter, Histogram, Meter, MeterProvider as _};
+use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::{Instrument, SdkMeterProvider, Stream};
-use parking_lot::RwLock;
+use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
+use parking_lot::{Mutex, RwLock};
 
 use super::admin::HostView;
 use super::gauges;
+use super::telemetry::Telemetry;
 use crate::endpoint::Endpoint;
-use crate::payment::Stage;
+use crate::payment::{OutgoingCounts, Stage};
 use crate::server::{RequestObserver, RequestOutcome, RequestReport};
 
 /// The most combinations of attributes of one instrument.
@@ -28,6 +31,10 @@ const MAX_SERIES: usize = 10_000;
 
 /// The most series of one endpoint that are found without their attributes.
 const MAX_BOUND: usize = 32;
+
+/// The longest code of an error, and the most codes that are told apart.
+const MAX_CODE: usize = 64;
+const MAX_CODES: usize = 128;
 
 /// The bounds of histograms, in seconds: a challenge takes microseconds, and a settlement may take half a minute.
 const SECONDS: [f64; 17] =
@@ -43,6 +50,10 @@ pub struct Metrics {
     registry: prometheus::Registry,
     requests: Histogram<f64>,
     stages: Histogram<f64>,
+    refusals: Counter<u64>,
+    /// The codes of refusals so far.
+    codes: Mutex<BTreeSet<String>>,
+    outgoing: Counter<u64>,
     payments: Counter<u64>,
     amounts: Counter<f64>,
     free: Counter<u64>,
@@ -59,24 +70,32 @@ pub struct MetricsError(String);
 
 impl Metrics {
     /// Makes the instruments, without a value yet.
-    pub fn new() -> Result<Arc<Self>, MetricsError> {
+    pub fn new(otlp: Option<PeriodicReader<MetricExporter>>) -> Result<Arc<Self>, MetricsError> {
         let registry = prometheus::Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
-        let resource = Resource::builder()
-            .with_service_name("coinslot")
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .build();
         let bounded = |_: &Instrument| Stream::builder().with_cardinality_limit(MAX_SERIES).build().ok();
-        let provider =
-            SdkMeterProvider::builder().with_reader(exporter).with_resource(resource).with_view(bounded).build();
+        let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource()).with_view(bounded);
+        let provider = match otlp {
+            Some(reader) => provider.with_reader(reader).build(),
+            None => provider.build(),
+        };
         let meter = provider.meter("coinslot");
         Ok(Arc::new(Self {
             requests: seconds(&meter, "http.server.request.duration", "Duration of requests, by route and outcome"),
             stages: seconds(&meter, "coinslot.stage.duration", "Duration of each stage of the work for a request"),
+            refusals: meter
+                .u64_counter("coinslot.errors")
+                .with_description("Errors that the host answered, by their code")
+                .build(),
+            codes: Mutex::default(),
+            outgoing: meter
+                .u64_counter("coinslot.plugin.outgoing_requests")
+                .with_description("Requests of plugins to other servers, by their end")
+                .build(),
             payments: meter
                 .u64_counter("coinslot.payments")
                 .with_description("Payments by what became of them, as the ledger has it")
@@ -98,9 +117,20 @@ impl Metrics {
         }))
     }
 
+    /// Adds the counters of the export of traces.
+    pub(crate) fn watch_telemetry(&self, telemetry: &Arc<Telemetry>) {
+        telemetry.watch(&self.provider.meter("coinslot"));
+    }
+
     /// Adds the gauges of this host.
     pub(crate) fn watch(&self, host: &Arc<HostView>) {
         gauges::register(&self.provider.meter("coinslot"), host);
+    }
+
+    /// Exports the last values, for a few seconds at most.
+    pub async fn flush(self: Arc<Self>) {
+        let flush = move || self.provider.shutdown_with_timeout(Duration::from_secs(3));
+        let _ = tokio::task::spawn_blocking(flush).await;
     }
 
     pub(super) fn registry(&self) -> &prometheus::Registry {
@@ -119,7 +149,9 @@ impl Metrics {
     }
 
     fn record(&self, report: &RequestReport) {
-        let end = RequestEnd { method: method(report), status: report.status, outcome: report.outcome };
+        self.count_error(report);
+        self.count_outgoing(report);
+        let end = RequestEnd { method: report.method_name(), status: report.status, outcome: report.outcome };
         let series = report.endpoint.as_ref().and_then(|one| one.observed.get_or_init(|| EndpointSeries::of(one)));
         let Some(series) = series else {
             return self.requests.record(report.total.as_secs_f64(), &end.attributes());
@@ -133,6 +165,39 @@ impl Metrics {
         }
         for (stage, time) in report.times.measured() {
             series.stage(stage, &self.stages).record(time.as_secs_f64());
+        }
+    }
+
+    /// Counts the error that a request was answered with.
+    fn count_error(&self, report: &RequestReport) {
+        let Some(code) = &report.code else { return };
+        let mut attributes = vec![KeyValue::new("error.type", self.known(code))];
+        attributes.extend(report.endpoint.as_ref().into_iter().flat_map(|endpoint| names(endpoint)));
+        self.refusals.add(1, &attributes);
+    }
+
+    /// The code, or `other`: a facilitator may refuse payments with words of its own.
+    fn known(&self, code: &str) -> String {
+        let is_code = code.len() <= MAX_CODE && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+        let mut codes = self.codes.lock();
+        if is_code && (codes.contains(code) || codes.len() < MAX_CODES) {
+            if !codes.contains(code) {
+                codes.insert(code.to_owned());
+            }
+            return code.to_owned();
+        }
+        "other".to_owned()
+    }
+
+    /// Counts what the plugin sent to other servers.
+    fn count_outgoing(&self, report: &RequestReport) {
+        let Some(endpoint) = &report.endpoint else { return };
+        let OutgoingCounts { answered, denied, failed } = report.outgoing;
+        for (count, end) in [(answered, "answered"), (denied, "denied"), (failed, "failed")] {
+            if count > 0 {
+                let plugin = KeyValue::new("coinslot.plugin", endpoint.plugin.info().name.clone());
+                self.outgoing.add(u64::from(count), &[plugin, KeyValue::new("coinslot.result", end)]);
+            }
         }
     }
 
@@ -187,9 +252,28 @@ impl Metrics {
     }
 }
 
+/// Describes the host to collectors, as far as `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` do not.
+pub(super) fn resource() -> Resource {
+    let named = Resource::builder().build();
+    let has_name = named
+        .get(&opentelemetry::Key::from_static_str("service.name"))
+        .is_some_and(|name| !name.as_str().starts_with("unknown_service"));
+    let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
+    let resource = Resource::builder().with_attribute(version);
+    if has_name { resource.build() } else { resource.with_service_name("coinslot").build() }
+}
+
 fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
     let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
     histogram.with_boundaries(SECONDS.to_vec()).build()
+}
+
+/// The plugin and the path template of an endpoint.
+fn names(endpoint: &Endpoint) -> [KeyValue; 2] {
+    [
+        KeyValue::new("coinslot.plugin", endpoint.plugin.info().name.clone()),
+        KeyValue::new("http.route", endpoint.path.to_string()),
+    ]
 }
 
 /// The labels that distinguish two series of requests to one endpoint.
@@ -222,11 +306,7 @@ struct EndpointSeries {
 
 impl EndpointSeries {
     fn of(endpoint: &Endpoint) -> Self {
-        let names = [
-            KeyValue::new("coinslot.plugin", endpoint.plugin.info().name.clone()),
-            KeyValue::new("http.route", endpoint.path.to_string()),
-        ];
-        Self { names, requests: RwLock::default(), stages: Default::default() }
+        Self { names: names(endpoint), requests: RwLock::default(), stages: Default::default() }
     }
 
     fn requests(&self, end: RequestEnd, all: &Histogram<f64>) -> BoundHistogram<f64> {
@@ -253,30 +333,5 @@ impl EndpointSeries {
             let stage = KeyValue::new("coinslot.stage", stage.as_str());
             all.bind(&self.names.iter().cloned().chain([stage]).collect::<Vec<_>>())
         })
-    }
-}
-
-/// The method of a request. Semantic conventions: a method that is not of RFC 9110 or RFC 5789 is `_OTHER`.
-fn method(report: &RequestReport) -> &'static str {
-    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
-    KNOWN.into_iter().find(|known| *known == report.method.as_str()).unwrap_or("_OTHER")
-}
-
-impl RequestOutcome {
-    /// Its name in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::OfHost => "host",
-            Self::Asked => "challenged",
-            Self::Free => "free",
-            Self::Paid => "paid",
-            Self::PaidBefore => "paid_before",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Owed => "owed",
-            Self::Unknown => "unknown",
-            Self::BrokenOff => "broken_off",
-            Self::HungUp => "hung_up",
-        }
     }
 }

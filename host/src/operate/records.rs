@@ -59,6 +59,9 @@ pub struct PaymentRecord {
     pub verify_microseconds: Option<u64>,
     pub run_microseconds: Option<u64>,
     pub settle_microseconds: Option<u64>,
+    /// The `x-request-id` of the answer to the request that claimed it. None of a row of an older host.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 impl PaymentRecord {
@@ -91,6 +94,7 @@ impl PaymentRecord {
             verify_microseconds: row.verify_us,
             run_microseconds: row.run_us,
             settle_microseconds: row.settle_us,
+            request_id: row.request_id.clone(),
         }
     }
 }

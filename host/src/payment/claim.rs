@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{self as ledger, Claimed, Found, KeptAnswer, Namesake, PaymentId, Presented};
 use coinslot_x402::{Flow, Reason};
 
@@ -183,6 +184,7 @@ pub(super) fn row(
         testnet: accepted.price.asset.testnet,
         flow,
         identifier: accepted.identifier.clone(),
+        request_id: RequestId::current().map(|id| id.to_string()),
         valid_before: accepted.valid_before(),
         at: payments.now(),
     }

@@ -91,6 +91,7 @@ pub(super) mod tests {
             request: Fingerprint([2; 32]),
             holder: Holder { secret: None, client: Some(Fingerprint([3; 32])) },
             identifier: None,
+            request_id: None,
             endpoint: "GET /a".to_owned(),
             plugin: "a".to_owned(),
             generation: 1,

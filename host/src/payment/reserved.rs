@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_facilitator::{PayerKind, Verification};
+use coinslot_facilitator::{PayerKind, Verification, with_trace_headers};
 use coinslot_ledger::{Hold, PaymentId, Step};
 use coinslot_plugin::{CircuitPermit, Fault, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::exact::SETTLE_MARGIN_SECONDS;
@@ -75,6 +75,7 @@ impl Reserved {
         let permit = Permit::grant(Some(receipt))
             .for_client(Some(purchase.client.network()))
             .with_circuit_permit(Some(circuit))
+            .observed_by(purchase.trace.outgoing_observer())
             .wait_for_instance(wait);
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,
@@ -119,7 +120,8 @@ pub(super) async fn confirm(
     id: &PaymentId,
 ) -> Result<PayerKind, Problem> {
     let asking = accepted.trace.stage(Stage::Verify);
-    let verification = accepted.payment_method.facilitator.verify(&accepted.request).await;
+    let verifying = accepted.payment_method.facilitator.verify(&accepted.request);
+    let verification = with_trace_headers(asking.headers(), verifying).await;
     drop(asking);
     match verification {
         Verification::Valid { payer, kind } if same_address(&payer, id.payer()) => Ok(kind),

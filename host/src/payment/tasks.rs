@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::PaymentId;
 
 use super::{Payments, Problem};
@@ -17,11 +18,11 @@ impl Payments {
     ) -> Result<T, Problem> {
         let client = self.waiting.enter(&id);
         let at_work = self.waiting.work(&id);
-        let mut task = self.work.spawn(async move {
+        let mut task = self.work.spawn(RequestId::inherited(async move {
             let end = work.await;
             drop(at_work);
             end
-        });
+        }));
         let ended = tokio::select! {
             ended = &mut task => ended,
             () = client.overdue() => return Err(Problem::Unknown { payment_id: id.short() }),
@@ -50,10 +51,10 @@ impl Payments {
         // Locked over both steps: the task must not remove its entry before the entry is there.
         let mut interrupted = self.interrupted.lock();
         let task = self.work.spawn_on(
-            async move {
+            RequestId::inherited(async move {
                 release.await;
                 payments.interrupted.lock().remove(&released);
-            },
+            }),
             &runtime,
         );
         interrupted.insert(id, task);
@@ -64,7 +65,7 @@ impl Payments {
     pub(super) fn track(&self, work: impl Future<Output = ()> + Send + 'static) {
         // A `StreamedAnswer` calls this when it is dropped, which may be at the end of the runtime.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            self.work.spawn_on(work, &runtime);
+            self.work.spawn_on(RequestId::inherited(work), &runtime);
         }
     }
 

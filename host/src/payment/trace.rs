@@ -1,14 +1,18 @@
 //! Measures where the time of one request goes, for an observer of requests, and notes its endpoint and who pays for it.
 //!
 //! A host without an observer has an empty trace: nothing is measured, and no clock is read. A trace goes with the
-//! purchase, because the work for a payment runs in a task of its own.
+//! purchase, because the work for a payment runs in a task of its own. Of a sampled request each part is a span, too.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
 use coinslot_ledger::FreeKind;
+use coinslot_plugin::{OutgoingCall, OutgoingEnd, OutgoingObserver};
+use http::{HeaderMap, Method, Uri};
+use opentelemetry::trace::SpanKind;
 
+use super::spans::{RequestSpans, StageSpan};
 use crate::endpoint::Endpoint;
 
 /// The times of one request, and its payment. Clones share them.
@@ -23,6 +27,21 @@ struct TraceFacts {
     endpoint: OnceLock<Arc<Endpoint>>,
     payment: OnceLock<TracedPayment>,
     free: OnceLock<FreeKind>,
+    /// The requests of the guest to other servers, by [`OutgoingCounts`].
+    outgoing: [AtomicU32; 3],
+    /// None unless the request is sampled.
+    spans: Option<RequestSpans>,
+    /// This trace, for the calls of the guest that are under way.
+    this: Weak<Self>,
+}
+
+/// The requests that a guest sent to other servers for one request, by their end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutgoingCounts {
+    pub answered: u32,
+    /// Not allowed by the operator.
+    pub denied: u32,
+    pub failed: u32,
 }
 
 /// A part of the work for a request that is measured.
@@ -32,6 +51,8 @@ pub enum Stage {
     Quote,
     /// The facilitator verifies the payment.
     Verify,
+    /// The ledger writes the claim of the payment.
+    Claim,
     /// The plugin runs, with the wait for an instance; of a streamed answer until its head.
     Run,
     /// The facilitator settles the payment.
@@ -39,13 +60,14 @@ pub enum Stage {
 }
 
 impl Stage {
-    pub const ALL: [Self; 4] = [Self::Quote, Self::Verify, Self::Run, Self::Settle];
+    pub const ALL: [Self; 5] = [Self::Quote, Self::Claim, Self::Verify, Self::Run, Self::Settle];
 
     /// Its name in metrics and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quote => "quote",
             Self::Verify => "verify",
+            Self::Claim => "claim",
             Self::Run => "run",
             Self::Settle => "settle",
         }
@@ -84,12 +106,34 @@ pub struct TracedPayment {
 /// A part of a request's time, which ends when this is dropped.
 #[derive(Debug)]
 #[must_use]
-pub struct TracedSpan<'t>(Option<(Instant, &'t AtomicU64)>);
+pub struct TracedSpan<'t> {
+    time: Option<(Instant, &'t AtomicU64)>,
+    /// Ends when it is dropped.
+    span: Option<StageSpan>,
+}
 
 impl RequestTrace {
     /// A trace that takes note of everything.
-    pub fn watched() -> Self {
-        Self(Some(Arc::default()))
+    pub fn watched(spans: Option<RequestSpans>) -> Self {
+        Self(Some(Arc::new_cyclic(|this| TraceFacts { spans, this: Weak::clone(this), ..TraceFacts::default() })))
+    }
+
+    /// The spans of a sampled request.
+    pub(crate) fn spans(&self) -> Option<&RequestSpans> {
+        self.0.as_ref()?.spans.as_ref()
+    }
+
+    /// Follows what the guest sends to other servers.
+    pub fn outgoing_observer(&self) -> Option<Arc<dyn OutgoingObserver>> {
+        let facts = Arc::clone(self.0.as_ref()?);
+        Some(facts)
+    }
+
+    /// What the guest has sent to other servers.
+    pub fn outgoing(&self) -> OutgoingCounts {
+        let Some(facts) = &self.0 else { return OutgoingCounts::default() };
+        let [answered, denied, failed] = facts.outgoing.each_ref().map(|count| count.load(Relaxed));
+        OutgoingCounts { answered, denied, failed }
     }
 
     /// Begins a run of the guest for the request.
@@ -102,7 +146,16 @@ impl RequestTrace {
 
     /// Begins a stage other than [`Stage::Run`].
     pub(super) fn stage(&self, stage: Stage) -> TracedSpan<'_> {
-        TracedSpan::of(self.0.as_ref().map(|facts| &facts.spent[stage as usize]))
+        let Some(facts) = &self.0 else { return TracedSpan { time: None, span: None } };
+        let kind = match stage {
+            Stage::Verify | Stage::Settle => SpanKind::Client,
+            Stage::Quote | Stage::Claim | Stage::Run => SpanKind::Internal,
+        };
+        let span = facts.spans.as_ref().map(|spans| spans.stage(stage.as_str(), kind));
+        if let (Stage::Run, Some(spans), Some(span)) = (stage, &facts.spans, &span) {
+            spans.runs(span);
+        }
+        TracedSpan { time: Some((Instant::now(), &facts.spent[stage as usize])), span }
     }
 
     /// Notes the endpoint that the request found.
@@ -153,15 +206,45 @@ impl RequestTrace {
     }
 }
 
-impl<'t> TracedSpan<'t> {
-    fn of(time: Option<&'t AtomicU64>) -> Self {
-        Self(time.map(|time| (Instant::now(), time)))
+impl TracedSpan<'_> {
+    /// The fields by which the server that is asked continues the trace.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.span.as_ref().map(StageSpan::headers).unwrap_or_default()
+    }
+}
+
+impl OutgoingObserver for TraceFacts {
+    fn begin(&self, method: &Method, uri: &Uri, headers: &mut HeaderMap) -> Box<dyn OutgoingCall> {
+        let span = self.spans.as_ref().map(|spans| spans.outgoing(method, uri, headers));
+        Box::new(TracedCall { facts: self.this.clone(), span })
+    }
+}
+
+/// A request of the guest to another server.
+struct TracedCall {
+    facts: Weak<TraceFacts>,
+    span: Option<StageSpan>,
+}
+
+impl OutgoingCall for TracedCall {
+    fn ended(self: Box<Self>, end: &OutgoingEnd) {
+        let index = match end {
+            OutgoingEnd::Answered(_) => 0,
+            OutgoingEnd::Denied => 1,
+            OutgoingEnd::Failed(_) => 2,
+        };
+        if let Some(facts) = self.facts.upgrade() {
+            facts.outgoing[index].fetch_add(1, Relaxed);
+        }
+        if let Some(span) = self.span {
+            span.ended(end);
+        }
     }
 }
 
 impl Drop for TracedSpan<'_> {
     fn drop(&mut self) {
-        if let Some((begun, time)) = self.0.take() {
+        if let Some((begun, time)) = self.time.take() {
             time.fetch_add(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX), Relaxed);
         }
     }
@@ -173,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_watched_request_has_its_times_and_an_unwatched_one_has_none() {
-        for (trace, watched) in [(RequestTrace::watched(), true), (RequestTrace::default(), false)] {
+        for (trace, watched) in [(RequestTrace::watched(None), true), (RequestTrace::default(), false)] {
             drop(trace.stage(Stage::Quote));
             assert!(!trace.has_run(), "a quote is no run");
             let run = trace.run();

@@ -20,6 +20,7 @@ use super::hold_guard::HoldGuard;
 use super::identity;
 use super::presented::EarlierPayment;
 use super::problem::check_plugin_for;
+use super::trace::Stage;
 use super::{Payments, Problem, Purchase, Reserved, TracedPayment, reserved};
 
 /// A payment that is for us and in time, and whose signer is proven: by its key, or by the contract that stands at its
@@ -113,7 +114,10 @@ impl Verified {
         // Before the claim, which for an owed payment makes the row executing.
         claim::check_owed_retry(payments, purchase.generation, &earlier.presented).await?;
         let row = claim::row(payments, purchase, &accepted, &earlier.presented, flow);
-        let hold = match claim_or_find(payments, purchase, &accepted, row, earlier).await? {
+        let claiming = purchase.trace.stage(Stage::Claim);
+        let claimed = claim_or_find(payments, purchase, &accepted, row, earlier).await;
+        drop(claiming);
+        let hold = match claimed? {
             ClaimEnd::Won(hold) => hold,
             ClaimEnd::Earlier(bought) => return Ok(ClaimOutcome::Earlier(bought)),
         };

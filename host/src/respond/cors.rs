@@ -70,7 +70,7 @@ pub(super) fn with_cors(mut reply: Reply) -> Reply {
         &EXPOSE_HEADERS,
         HeaderValue::from_static(
             "*, PAYMENT-REQUIRED, PAYMENT-RESPONSE, X-PAYMENT-RESPONSE, X-Coinslot-Payment-Id, X-Coinslot-Charged, \
-             Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate",
+              X-Request-Id, Retry-After, RateLimit, RateLimit-Policy, WWW-Authenticate",
         ),
     );
     reply

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use coinslot_base::request_id::RequestId;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 
@@ -89,8 +90,17 @@ pub(super) fn detailed(status: StatusCode, code: &str, message: &str, charged: C
             document[name] = value.into();
         }
     }
-    with_charged(json(status, &document), charged)
+    if let Some(id) = RequestId::current() {
+        document["request_id"] = id.as_str().into();
+    }
+    let mut reply = with_charged(json(status, &document), charged);
+    reply.extensions_mut().insert(ErrorCode(code.to_owned()));
+    reply
 }
+
+/// The code of the error that an answer is, for an observer.
+#[derive(Clone, Debug)]
+pub(crate) struct ErrorCode(pub(crate) String);
 
 /// Says in the header what the field `charged` says, for a body that is not the host's.
 pub(super) fn with_charged(mut reply: Reply, charged: Charged) -> Reply {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::PaymentId;
 use coinslot_plugin::{Fault, ResponseBody, Verdict};
 use http::header::{CONTENT_LENGTH, HeaderMap};
@@ -34,9 +35,18 @@ pub(super) fn logged<B: Body<Data = Bytes, Error = Fault> + Send + Unpin + 'stat
     payment: Option<PaymentId>,
 ) -> impl Body<Data = Bytes, Error = Fault> + Send + Unpin + use<B> {
     let endpoint = Arc::clone(endpoint);
+    // The body is read by the connection, which is at work for no request.
+    let request = RequestId::current();
     body.map_err(move |fault| {
-        failing_call(&endpoint, payment.as_ref(), Some(&fault))
-            .in_scope(|| tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed while it answered"));
+        let log = || {
+            failing_call(&endpoint, payment.as_ref(), Some(&fault)).in_scope(
+                || tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed while it answered"),
+            );
+        };
+        match request {
+            Some(id) => id.within(log),
+            None => log(),
+        }
         fault
     })
 }

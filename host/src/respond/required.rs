@@ -1,10 +1,12 @@
 //! Makes the 402, and every other response that carries a challenge.
 
+use coinslot_base::request_id::RequestId;
 use coinslot_x402::header;
 use coinslot_x402::price::Challenge;
 use http::StatusCode;
 use http::header::HeaderName;
 
+use super::error::ErrorCode;
 use super::{Reply, uncached, with_cors};
 use crate::payment::{self, Charged};
 
@@ -37,11 +39,14 @@ pub(super) fn refused(
             document.insert("error".to_owned(), reason.into());
             document.insert("message".to_owned(), message.into());
             document.insert("charged".to_owned(), charged.as_str().into());
+            document.extend(RequestId::current().map(|id| ("request_id".to_owned(), id.as_str().into())));
             serde_json::Value::Object(document).to_string().into()
         }
         _ => challenge.body.clone(),
     };
-    with_header(uncached(status, body), challenge)
+    let mut reply = with_header(uncached(status, body), challenge);
+    reply.extensions_mut().insert(ErrorCode(reason.to_owned()));
+    reply
 }
 
 fn with_header(mut reply: Reply, challenge: &Challenge) -> Reply {

@@ -14,9 +14,9 @@ use http_body_util::{BodyExt, Either};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
-use super::forwarded;
 use super::handler::Peer;
 use super::unread::BorrowedBody;
+use super::{forwarded, trace_context};
 use crate::allowance::PresentedKey;
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, PaidAccess};
@@ -68,6 +68,7 @@ impl MatchedEndpoint<'_> {
         let https = peer.tls
             || forwarded::is_https(proxies, peer.ip, request.headers())
                 .unwrap_or_else(|| catalog.public_url().starts_with("https://"));
+        trace_context::prepare(request.headers_mut(), forwarded::is_named(proxies, peer.ip), &trace);
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());
         let key = PresentedKey::take(request.headers_mut());
         let head_only = *request.method() == Method::HEAD;

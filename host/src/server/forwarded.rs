@@ -81,7 +81,8 @@ pub(super) fn warn_of_proxy(headers: &HeaderMap, origin: &str) {
     }
 }
 
-fn is_named(proxies: Option<&[IpNet]>, address: IpAddr) -> bool {
+/// True for a proxy that the operator has named.
+pub(super) fn is_named(proxies: Option<&[IpNet]>, address: IpAddr) -> bool {
     proxies.is_some_and(|nets| nets.iter().any(|net| net.contains(&address.to_canonical())))
 }
 

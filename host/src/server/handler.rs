@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coinslot_base::request_id::RequestId;
 use http::header::{HeaderValue, ORIGIN};
 use http::{Method, Request, Version};
 use http_body_util::Either;
@@ -15,13 +16,14 @@ use ipnet::IpNet;
 use super::activity::Activity;
 use super::authority::Hosts;
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
-use super::forwarded;
 use super::free::{run_allowed, run_free};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
+use super::{forwarded, trace_context};
 use crate::catalog::Catalog;
 use crate::endpoint::Access;
+use crate::operate::Telemetry;
 use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
@@ -45,6 +47,8 @@ pub struct RequestHandler {
     /// Pages of the Internet may call a host in a private network.
     private_network_access: bool,
     observer: Option<RequestObserver>,
+    /// None: traces are not exported.
+    telemetry: Option<Arc<Telemetry>>,
     leaving: AtomicBool,
     closing: AtomicBool,
 }
@@ -88,6 +92,7 @@ impl RequestHandler {
             strict_transport: None,
             private_network_access: false,
             observer: None,
+            telemetry: None,
             leaving,
             closing,
         }
@@ -107,6 +112,11 @@ impl RequestHandler {
     /// Tells how each request went.
     pub fn with_observer(self, observer: Option<RequestObserver>) -> Self {
         Self { observer, ..self }
+    }
+
+    /// Exports the traces of sampled requests. It needs an observer.
+    pub fn with_telemetry(self, telemetry: Option<Arc<Telemetry>>) -> Self {
+        Self { telemetry, ..self }
     }
 
     /// Reports "not ready" from here on, and serves all the same.
@@ -142,12 +152,20 @@ impl RequestHandler {
         activity: &Arc<Activity>,
     ) -> ResponseFuture {
         let strict_transport = self.strict_transport.as_ref().filter(|_| peer.tls).cloned();
+        let is_trusted = forwarded::is_named(self.proxies.as_deref(), peer.ip);
+        let said = if is_trusted { trace_context::request_id(request.headers()) } else { None };
         let Some(observer) = &self.observer else {
-            let response = self.respond(request, peer, activity, RequestTrace::default());
+            let id = said.unwrap_or_else(RequestId::random);
+            let response = self.respond(request, peer, activity, RequestTrace::default(), id);
             return response.with_strict_transport(strict_transport);
         };
-        let watched = WatchedRequest::begin(observer, &request);
-        let response = self.respond(request, peer, activity, watched.trace());
+        let sampled = self.telemetry.as_ref().and_then(|telemetry| telemetry.begin(&request, is_trusted, said));
+        let (spans, id) = match sampled {
+            Some((spans, id)) => (Some(spans), id),
+            None => (None, said.unwrap_or_else(RequestId::random)),
+        };
+        let watched = WatchedRequest::begin(observer, &request, id, spans);
+        let response = self.respond(request, peer, activity, watched.trace(), id);
         response.with_strict_transport(strict_transport).watched_by(Some(watched))
     }
 
@@ -157,6 +175,7 @@ impl RequestHandler {
         peer: Peer,
         activity: &Arc<Activity>,
         trace: RequestTrace,
+        id: RequestId,
     ) -> ResponseFuture {
         // Each of the four cases has only the layers that it needs: most requests have no body, and an answer that is
         // ready.
@@ -166,19 +185,22 @@ impl RequestHandler {
             Some(unread) => Either::Left(unread.lend(body)),
             None => Either::Right(body),
         });
-        let handled = self.handle(request, peer, trace);
+        let handled = id.within(|| self.handle(request, peer, trace));
         // A client that pays and hangs up early is not charged, so it has to keep its side open until its answer comes.
         let is_free_call = matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free));
         activity.allow_half_close(is_free_call);
-        match (handled, unread) {
+        let response = match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
-            (Handled::Call(call), None) => ResponseFuture::working(Box::pin(Arc::clone(self).run(call)), activity),
+            (Handled::Call(call), None) => {
+                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).run(call))), activity)
+            }
             (Handled::Call(call), Some(unread)) => {
-                let reply = Arc::clone(self).run(call);
+                let reply = id.scope(Arc::clone(self).run(call));
                 ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
             }
-        }
+        };
+        response.named(id)
     }
 
     /// Answers one request. Never fails: every problem has a response.

@@ -5,11 +5,13 @@
 
 mod body;
 mod media_type;
+mod span;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::FreeKind;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
 use http::header::CONTENT_LENGTH;
@@ -20,8 +22,8 @@ use http_body_util::BodyExt;
 use self::body::WatchedBody;
 use self::media_type::media_type_advice;
 use crate::endpoint::{Access, Endpoint};
-use crate::payment::{Charged, RequestTrace, StageTimes, TracedPayment};
-use crate::respond::{CHARGED, FailureNote, Reply};
+use crate::payment::{Charged, OutgoingCounts, RequestSpans, RequestTrace, StageTimes, TracedPayment};
+use crate::respond::{CHARGED, ErrorCode, FailureNote, Reply};
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
@@ -47,6 +49,7 @@ impl fmt::Debug for RequestObserver {
 /// A request, and how it went.
 #[derive(Clone, Debug)]
 pub struct RequestReport {
+    pub id: RequestId,
     pub method: Method,
     /// The target, as the client wrote it.
     pub uri: Uri,
@@ -57,12 +60,16 @@ pub struct RequestReport {
     pub outcome: RequestOutcome,
     /// The reason why the request was not answered, or not to the end.
     pub reason: Option<String>,
+    /// The code of the error that the host answered.
+    pub code: Option<String>,
     /// Advice to the author of the plugin about an answer that went out.
     pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
     /// What let the request be served without a payment, at a paid endpoint.
     pub free: Option<FreeKind>,
+    /// What the plugin has sent to other servers.
+    pub outgoing: OutgoingCounts,
     /// The time in each stage; the run of a streamed answer has the time of its reader, too.
     pub times: StageTimes,
     pub total: Duration,
@@ -95,6 +102,38 @@ pub enum RequestOutcome {
     HungUp,
 }
 
+impl RequestReport {
+    /// The method. Semantic conventions of OpenTelemetry: one that is not of RFC 9110 or RFC 5789 is `_OTHER`.
+    pub fn method_name(&self) -> &'static str {
+        method_name(&self.method)
+    }
+}
+
+/// The name of a method in metrics and traces, of which there are few, whatever clients send.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+impl RequestOutcome {
+    /// Its name in metrics and traces.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OfHost => "host",
+            Self::Asked => "challenged",
+            Self::Free => "free",
+            Self::Paid => "paid",
+            Self::PaidBefore => "paid_before",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Owed => "owed",
+            Self::Unknown => "unknown",
+            Self::BrokenOff => "broken_off",
+            Self::HungUp => "hung_up",
+        }
+    }
+}
+
 /// A request that is observed. If it is dropped before its answer, the client has left.
 pub(super) struct WatchedRequest {
     observer: RequestObserver,
@@ -107,24 +146,32 @@ pub(super) struct WatchedRequest {
 
 impl WatchedRequest {
     /// Begins to observe a request.
-    pub(super) fn begin<B>(observer: &RequestObserver, request: &Request<B>) -> Box<Self> {
+    pub(super) fn begin<B>(
+        observer: &RequestObserver,
+        request: &Request<B>,
+        id: RequestId,
+        spans: Option<RequestSpans>,
+    ) -> Box<Self> {
         let report = RequestReport {
+            id,
             method: request.method().clone(),
             uri: request.uri().clone(),
             endpoint: None,
             status: None,
             outcome: RequestOutcome::HungUp,
             reason: None,
+            code: None,
             advice: None,
             payment: None,
             free: None,
+            outgoing: OutgoingCounts::default(),
             times: StageTimes::default(),
             total: Duration::ZERO,
         };
         Box::new(Self {
             observer: observer.clone(),
             begun: Instant::now(),
-            trace: RequestTrace::watched(),
+            trace: RequestTrace::watched(spans),
             carries_payment: Charged::unasked(request.headers()) == Charged::Unknown,
             report: Some(report),
         })
@@ -143,6 +190,7 @@ impl WatchedRequest {
             report.status = Some(reply.status().as_u16());
             report.outcome = outcome;
             report.advice = report.endpoint.as_ref().and_then(|endpoint| media_type_advice(endpoint, outcome, &reply));
+            report.code = reply.extensions().get::<ErrorCode>().map(|code| code.0.clone());
             report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
         }
         // Most requests end so: it is not watched whether a client reads its challenge.
@@ -194,7 +242,11 @@ impl WatchedRequest {
         for (stage, time) in self.trace.times().measured() {
             report.times.add(stage, time);
         }
+        report.outgoing = self.trace.outgoing();
         report.total = self.begun.elapsed();
+        if let Some(span) = self.trace.spans().and_then(RequestSpans::take_server) {
+            span::end(span, &report);
+        }
         self.observer.observe(report);
     }
 }

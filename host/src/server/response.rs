@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
+use coinslot_base::request_id::RequestId;
 use http::Response;
 use http::header::{HeaderValue, STRICT_TRANSPORT_SECURITY};
 use tokio::sync::Semaphore;
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 use super::activity::{Activity, InFlight};
 use super::answer_body::AnswerBody;
 use super::observer::WatchedRequest;
+use super::trace_context::REQUEST_ID;
 use crate::respond::Reply;
 
 /// A response that is made, or being worked out.
@@ -22,6 +24,8 @@ pub(super) struct ResponseFuture {
     reply: PendingReply,
     /// `Strict-Transport-Security`.
     strict_transport: Option<HeaderValue>,
+    /// `x-request-id`.
+    id: Option<RequestId>,
     /// None without an observer.
     watched: Option<Box<WatchedRequest>>,
 }
@@ -43,16 +47,21 @@ impl ResponseFuture {
     pub(super) fn ready(reply: Reply, activity: &Activity) -> Self {
         activity.answered();
         let reply = PendingReply::Ready { reply: Some(reply), sending: sending(activity) };
-        Self { reply, strict_transport: None, watched: None }
+        Self { reply, strict_transport: None, id: None, watched: None }
     }
 
     pub(super) fn working(reply: Pin<Box<dyn Future<Output = Reply> + Send>>, activity: &Arc<Activity>) -> Self {
         let reply = PendingReply::Working { in_flight: Some(activity.begin()), reply };
-        Self { reply, strict_transport: None, watched: None }
+        Self { reply, strict_transport: None, id: None, watched: None }
     }
 
     pub(super) fn with_strict_transport(self, value: Option<HeaderValue>) -> Self {
         Self { strict_transport: value, ..self }
+    }
+
+    /// Names the request in its answer.
+    pub(super) fn named(self, id: RequestId) -> Self {
+        Self { id: Some(id), ..self }
     }
 
     /// Has the answer, or the end of the wait for one, reported to an observer.
@@ -70,7 +79,7 @@ impl Future for ResponseFuture {
     type Output = Result<Response<AnswerBody>, Infallible>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self { reply, strict_transport, watched } = self.get_mut();
+        let Self { reply, strict_transport, id, watched } = self.get_mut();
         let (mut reply, in_flight, sending) = match reply {
             PendingReply::Ready { reply, sending } => match reply.take() {
                 Some(reply) => (reply, None, sending.take()),
@@ -82,6 +91,9 @@ impl Future for ResponseFuture {
                 (reply, in_flight.take(), sending)
             }
         };
+        if let Some(value) = id.take().and_then(|id| HeaderValue::from_bytes(id.as_bytes()).ok()) {
+            reply.headers_mut().insert(&REQUEST_ID, value);
+        }
         if let Some(value) = strict_transport.take() {
             reply.headers_mut().insert(STRICT_TRANSPORT_SECURITY, value);
         }

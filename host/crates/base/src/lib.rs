@@ -28,6 +28,8 @@ pub mod own_key;
 pub mod private;
 #[cfg(feature = "recent-use")]
 pub mod recent_use;
+#[cfg(feature = "request-id")]
+pub mod request_id;
 #[cfg(feature = "seal")]
 pub mod seal;
 pub mod text;

@@ -23,6 +23,7 @@ pub mod remote;
 mod seller;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod trace_headers;
 
 pub use facilitator::{
     AccountSignature, Facilitator, FacilitatorStatus, Finality, PayerKind, Proof, Readiness, Settlement,
@@ -30,3 +31,4 @@ pub use facilitator::{
 };
 pub use probe::{OnChain, SettlementProbe};
 pub use seller::{PaidBy, Seller};
+pub use trace_headers::with_trace_headers;

@@ -191,6 +191,7 @@ fn claim(number: u64) -> Claim {
         request: Fingerprint([2; 32]),
         holder: Holder { secret: Some(Fingerprint([3; 32])), client: Some(Fingerprint([4; 32])) },
         identifier: None,
+        request_id: None,
         endpoint: "GET /api/gitignore".to_owned(),
         plugin: "aurora".to_owned(),
         generation: 1,

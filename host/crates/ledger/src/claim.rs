@@ -18,6 +18,8 @@ pub struct Claim {
     /// The client's own name for the purchase (extension `payment-identifier`): a second payment of the same payer
     /// with the same identifier buys nothing more than the first.
     pub identifier: Option<String>,
+    /// The id of the HTTP request, as answers, logs and traces have it.
+    pub request_id: Option<String>,
     /// Method and path template: `GET /api/gitignore`.
     pub endpoint: String,
     /// The plugin's name.

@@ -57,4 +57,6 @@ pub struct PaymentEvent {
     /// The transaction, as far as it is known by now.
     pub transaction: Option<String>,
     pub reason: Option<String>,
+    /// The id of the HTTP request that made the claim.
+    pub request_id: Option<String>,
 }

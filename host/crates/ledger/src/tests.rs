@@ -48,6 +48,7 @@ fn claim(nonce: &str, request: u8) -> Claim {
         testnet: true,
         flow: Flow::Authorization,
         identifier: None,
+        request_id: Some("request-1".to_owned()),
         valid_before: UnixTime(2_000),
         at: UnixTime(1_000),
     }

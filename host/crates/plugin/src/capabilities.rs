@@ -7,5 +7,5 @@ pub(crate) mod keyvalue;
 pub(crate) mod log;
 
 pub use self::config::{Grants, Quota, Secret, SecretError, SecretPlace};
-pub use self::egress::{Allowed, Origin};
+pub use self::egress::{Allowed, Origin, OutgoingCall, OutgoingEnd, OutgoingObserver};
 pub(crate) use self::granted::Capabilities;

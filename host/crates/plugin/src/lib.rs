@@ -49,7 +49,9 @@ mod tests;
 pub use coinslot_base::breaker::BreakerSettings;
 
 pub use self::breaker::CircuitPermit;
-pub use self::capabilities::{Allowed, Grants, Origin, Quota, Secret, SecretError, SecretPlace};
+pub use self::capabilities::{
+    Allowed, Grants, Origin, OutgoingCall, OutgoingEnd, OutgoingObserver, Quota, Secret, SecretError, SecretPlace,
+};
 pub use self::contract::{
     DeclaredPrice, EndpointInfo, PaymentReceipt, PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody,
     RequestBodyError, ResponseBody,

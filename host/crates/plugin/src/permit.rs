@@ -1,8 +1,10 @@
 //! The permission to answer one request.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::OutgoingObserver;
 use crate::breaker::CircuitPermit;
 use crate::contract::PaymentReceipt;
 
@@ -19,13 +21,14 @@ pub struct Permit {
     pub(crate) wait: Option<Duration>,
     pub(crate) client: Client,
     pub(crate) is_metered: bool,
+    pub(crate) observer: Option<Arc<dyn OutgoingObserver>>,
 }
 
 impl Permit {
     /// Grants the permission, with the receipt that the guest may read. A test counts the call sites: one for free
     /// routes, and those of reserved payments.
     pub fn grant(receipt: Option<PaymentReceipt>) -> Self {
-        Self { receipt, circuit: None, wait: None, client: None, is_metered: false }
+        Self { receipt, circuit: None, wait: None, client: None, is_metered: false, observer: None }
     }
 
     /// Uses a permit of the plugin's circuits that was taken earlier. Without such a permit, the circuits are asked
@@ -43,6 +46,11 @@ impl Permit {
     /// a charge that nobody collects would look like one to the plugin's author.
     pub fn metered(self) -> Self {
         Self { is_metered: true, ..self }
+    }
+
+    /// Tells an observer of every request that the guest sends meanwhile.
+    pub fn observed_by(self, observer: Option<Arc<dyn OutgoingObserver>>) -> Self {
+        Self { observer, ..self }
     }
 
     /// Waits this long for an instance, because something would be lost if the request had to be sent again.

@@ -166,6 +166,7 @@ impl DevChain {
             webhooks: Vec::new(),
             allowances: AllowanceConfig::default(),
             log: None,
+            telemetry: None,
         }
     }
 

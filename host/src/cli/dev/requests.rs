@@ -140,13 +140,17 @@ fn shown(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use coinslot_base::request_id::RequestId;
     use http::Method;
 
     use super::*;
-    use crate::payment::{StageTimes, TracedPayment};
+    use crate::payment::{OutgoingCounts, StageTimes, TracedPayment};
 
     fn report(outcome: RequestOutcome) -> RequestReport {
         RequestReport {
+            id: RequestId::of_bits(1),
+            code: None,
+            outgoing: OutgoingCounts::default(),
             method: Method::GET,
             uri: "/hello?name=Ada".parse().expect("a target"),
             endpoint: None,

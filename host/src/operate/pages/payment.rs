@@ -165,7 +165,7 @@ fn event_text(event: &PaymentEvent) -> Markup {
 }
 
 fn facts(record: &PaymentRecord) -> Markup {
-    let facts: [(&str, Markup); 12] = [
+    let facts: [(&str, Markup); 13] = [
         (
             "Payer",
             html! { a.whole href={ "/payments?q=" (encoded(&record.payer)) } { code { (name(&record.payer)) } } },
@@ -193,6 +193,10 @@ fn facts(record: &PaymentRecord) -> Markup {
         ("Changed last", at(&record.updated_at)),
         ("Client's own name", html! { (record.identifier.as_deref().map_or_else(|| "none".to_owned(), name)) }),
         ("Nonce", html! { code.whole { (name(&record.nonce)) } }),
+        (
+            "Request",
+            html! { code.whole { (record.request_id.as_deref().map_or_else(|| "not known".to_owned(), name)) } },
+        ),
     ];
     html! {
         section aria-labelledby="facts" {

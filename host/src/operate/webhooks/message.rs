@@ -36,6 +36,7 @@ impl Message {
             "plugin": event.plugin,
             "transaction": event.transaction,
             "reason": event.reason,
+            "requestId": event.request_id,
         });
         let id = format!("evt_{}_{}", hex::encode(&ledger[..6]), event.number);
         Self::new(id, &format!("payment.{}", event.kind.as_str()), event.at, &data)

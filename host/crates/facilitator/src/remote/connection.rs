@@ -14,6 +14,7 @@ use url::Url;
 
 use super::config::Credential;
 use crate::cdp::CdpKey;
+use crate::trace_headers::trace_headers;
 
 /// An answer, or the reason for which there is none.
 pub(super) type Exchange = Result<HttpAnswer, RequestFailure>;
@@ -113,7 +114,7 @@ impl HttpConnection {
         build: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, RequestFailure> {
         let authorization = self.authorization(&method, url.as_str())?;
-        let mut request = self.client.request(method, url.clone());
+        let mut request = self.client.request(method, url.clone()).headers(trace_headers());
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }

@@ -43,6 +43,8 @@ pub struct PaymentRow {
     pub settle_us: Option<u64>,
     pub created_at: UnixTime,
     pub updated_at: UnixTime,
+    /// The id of the HTTP request that claimed it. None of an older row.
+    pub request_id: Option<String>,
 }
 
 /// [`PaymentRow::received`] as a condition on the view `payment`.
@@ -53,7 +55,7 @@ pub(super) const RECEIVED: &str =
 pub(super) const COLUMNS: &str =
     "payment_id, state, flow, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
      generation, payment, request, identifier, settlement IS NOT NULL, reason, tx, valid_before,
-     verify_us, run_us, settle_us, created_at, updated_at";
+     verify_us, run_us, settle_us, created_at, updated_at, request_id";
 
 impl PaymentRow {
     /// True if the money is with the receiver. A payment that is settled first has it there while it executes.
@@ -98,6 +100,7 @@ impl PaymentRow {
             settle_us: row.get::<_, Option<i64>>(22)?.map(from_sqlite),
             created_at: UnixTime(from_sqlite(row.get(23)?)),
             updated_at: UnixTime(from_sqlite(row.get(24)?)),
+            request_id: row.get(25)?,
             payment_id,
         })
     }

@@ -164,8 +164,8 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
     let inserted = connection
         .prepare_cached(
             "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
-                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19)
+                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client, request_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
              ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
@@ -188,6 +188,7 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
             to_sqlite(claim.at.0),
             claim.holder.secret.map(|secret| secret.0),
             claim.holder.client.map(|client| client.0),
+            claim.request_id,
         ])?;
     if inserted == 0 {
         return Ok(None);

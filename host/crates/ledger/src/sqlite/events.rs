@@ -24,7 +24,7 @@ pub(crate) fn of_payment(connection: &Connection, id: &str) -> Result<Vec<Paymen
 }
 
 const SELECT: &str = "SELECT event.id, kind, at, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint,
-        plugin, settlement.tx, reason
+        plugin, settlement.tx, reason, request_id
     FROM event LEFT JOIN settlement ON settlement.id = event.claim";
 
 fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
@@ -47,6 +47,7 @@ fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
             plugin: row.get(11)?,
             transaction: row.get::<_, Option<String>>(12)?.filter(|transaction| !transaction.is_empty()),
             reason: row.get(13)?,
+            request_id: row.get(14)?,
         });
     }
     Ok(events)

@@ -26,8 +26,9 @@ pub(super) fn record(connection: &Connection, row: i64, reason: &str, at: UnixTi
     connection
         .prepare_cached(
             "INSERT INTO event (kind, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin,
-                    reason, at)
-                SELECT 'failed', payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin, ?2, ?3
+                    request_id, reason, at)
+                SELECT 'failed', payment_id, network, asset, payer, pay_to, amount, testnet, endpoint, plugin,
+                    request_id, ?2, ?3
                 FROM claim WHERE id = ?1",
         )?
         .execute(params![row, reason, to_sqlite(at.0)])?;

@@ -31,6 +31,7 @@ async fn a_payment_that_is_settled_is_paid_once_and_names_its_transaction() {
             plugin: "a".to_owned(),
             transaction: Some("0xhash".to_owned()),
             reason: None,
+            request_id: Some("request-1".to_owned()),
         }
     );
     assert_eq!((ledger.events(1, 9).await, ledger.last_event().await), (Ok(vec![]), Ok(1)));

@@ -10,6 +10,7 @@ mod connect;
 mod emptiness;
 mod loop_guard;
 mod origin;
+mod provenance;
 mod response;
 mod send;
 
@@ -18,6 +19,7 @@ pub(crate) use self::client::EgressClient;
 #[cfg(test)]
 pub(crate) use self::connect::Resolving;
 pub(crate) use self::connect::{Resolve, SystemResolver};
-pub(crate) use self::loop_guard::LoopGuard;
 pub use self::origin::Origin;
+pub(crate) use self::provenance::Provenance;
+pub use self::provenance::{OutgoingCall, OutgoingEnd, OutgoingObserver};
 pub(crate) use self::send::{Egress, OutgoingResult};

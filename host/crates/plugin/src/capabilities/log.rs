@@ -9,6 +9,7 @@ mod writer;
 
 use std::sync::Arc;
 
+use coinslot_base::request_id::RequestId;
 use coinslot_base::text::{excerpt, printable};
 
 pub(crate) use self::rate::{PluginLog, PluginLogs};
@@ -34,6 +35,8 @@ pub(crate) enum LogStream {
 #[derive(Debug)]
 pub(crate) struct GuestLog {
     plugin: Arc<PluginLog>,
+    /// The request that the guest handles. None in an instance of several: it is not known which of them prints.
+    request: Option<RequestId>,
     /// Bytes that one request may print, both streams together.
     limit: usize,
     left: usize,
@@ -55,7 +58,30 @@ struct Panic {
 
 impl GuestLog {
     pub(crate) fn new(plugin: Arc<PluginLog>, limit: usize) -> Self {
-        Self { plugin, limit, left: limit, dropped: 0, stdout: Vec::new(), stderr: Vec::new(), panic: None }
+        Self {
+            plugin,
+            request: None,
+            limit,
+            left: limit,
+            dropped: 0,
+            stdout: Vec::new(),
+            stderr: Vec::new(),
+            panic: None,
+        }
+    }
+
+    /// Names the request in each line.
+    pub(crate) fn of_request(mut self, request: Option<RequestId>) -> Self {
+        self.request = request;
+        self
+    }
+
+    /// Writes a line in the name of the request.
+    fn print(&self, stream: LogStream, text: String) {
+        match self.request {
+            Some(request) => request.within(|| self.plugin.line(stream, text)),
+            None => self.plugin.line(stream, text),
+        }
     }
 
     /// Adds the share of a request that has come into the instance, which has this many now.
@@ -110,7 +136,7 @@ impl GuestLog {
         if stream == LogStream::Stderr {
             self.note_panic(&text);
         }
-        self.plugin.line(stream, text);
+        self.print(stream, text);
     }
 
     /// Keeps the panic that a line of stderr reports.
@@ -142,7 +168,7 @@ impl GuestLog {
         }
         let dropped = std::mem::take(&mut self.dropped);
         if dropped > 0 {
-            self.plugin.line(
+            self.print(
                 LogStream::Stderr,
                 format!(
                     "it printed more than {} bytes, its `limits.log`, while handling one request; the rest is dropped: {dropped} lines",

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tokio::sync::{Notify, oneshot};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::egress::Provenance;
 use crate::contract::PaymentReceipt;
 use crate::fault::Fault;
 
@@ -24,7 +24,7 @@ pub(crate) struct GuestRequest {
     pub(crate) receipt: Option<PaymentReceipt>,
     /// The guest may set what is charged.
     pub(crate) is_metered: bool,
-    pub(crate) loop_guard: LoopGuard,
+    pub(crate) provenance: Provenance,
     pub(crate) response: oneshot::Sender<GuestResponse>,
     pub(crate) body_read: Arc<BodyRead>,
 }

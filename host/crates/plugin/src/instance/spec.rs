@@ -7,7 +7,7 @@ use tokio::sync::Semaphore;
 use wasmtime::Engine;
 
 use crate::capabilities::Capabilities;
-use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::egress::Provenance;
 use crate::capabilities::log::PluginLog;
 use crate::contract::PaymentReceipt;
 use crate::headers::HostOnly;
@@ -44,11 +44,11 @@ impl InstanceSpec {
         permits: Option<InstancePermits>,
         receipt: Option<PaymentReceipt>,
         is_metered: bool,
-        loop_guard: LoopGuard,
+        provenance: Provenance,
     ) -> StoreConfig {
         let limits = &self.limits;
         let (capabilities, outgoing) = (self.capabilities.clone(), limits.outgoing_requests);
-        let grant = RequestGrant { capabilities, outgoing, loop_guard, is_metered };
+        let grant = RequestGrant { capabilities, outgoing, provenance, is_metered };
         StoreConfig {
             memory: limits.memory,
             cpu: limits.cpu,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coinslot_base::request_id::RequestId;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, Store, UpdateDeadline};
 use wasmtime_wasi::{Deterministic, HostWallClock, WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -17,7 +18,7 @@ use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::capabilities::Capabilities;
-use crate::capabilities::egress::{Egress, LoopGuard};
+use crate::capabilities::egress::{Egress, Provenance};
 use crate::capabilities::log::{GuestLog, LogStream, PluginLog};
 use crate::contract::PaymentReceipt;
 use crate::instance::context::{Charging, RequestContext, RequestContexts};
@@ -86,14 +87,24 @@ pub(crate) enum Grant {
     Question(Arc<Capabilities>),
 }
 
+impl Grant {
+    /// The request that the guest handles, which its lines in the log name.
+    fn request_id(&self) -> Option<RequestId> {
+        match self {
+            Self::Requests(grant) => grant.provenance.request_id(),
+            Self::Question(_) => None,
+        }
+    }
+}
+
 /// The capabilities of a guest while it handles a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestGrant {
     pub(crate) capabilities: Arc<Capabilities>,
     /// The most outgoing requests.
     pub(crate) outgoing: u32,
-    /// The servers that the request has been through.
-    pub(crate) loop_guard: LoopGuard,
+    /// The request that its outgoing requests are sent for.
+    pub(crate) provenance: Provenance,
     /// It may set what is charged.
     pub(crate) is_metered: bool,
 }
@@ -117,7 +128,8 @@ pub(crate) struct GuestState {
 
 /// Builds an empty store with every limit armed.
 pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>, Arc<GuestMeter>) {
-    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
+    let log = GuestLog::new(config.plugin_log, config.log).of_request(config.grant.request_id());
+    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, log);
     let printing = Arc::new(ArcSwap::from(meter.clone()));
     let world = config.world;
     if config.receipt.is_some() {
@@ -172,7 +184,8 @@ pub(crate) fn store(engine: &Engine, config: StoreConfig) -> (Store<GuestState>,
 /// Makes a store ready for another request. Nothing is left of the host's counts, grants and receipt of the request
 /// before.
 pub(crate) fn renew(store: &mut Store<GuestState>, config: StoreConfig) -> Arc<GuestMeter> {
-    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, GuestLog::new(config.plugin_log, config.log));
+    let log = GuestLog::new(config.plugin_log, config.log).of_request(config.grant.request_id());
+    let meter = GuestMeter::new(config.cpu, config.plugin_cpu, log);
     if config.receipt.is_some() {
         meter.set_paid();
     }
@@ -196,8 +209,8 @@ pub(crate) fn context(
 ) -> (Arc<Capabilities>, RequestContext) {
     let log = meter.log().of_plugin();
     match grant {
-        Grant::Requests(RequestGrant { capabilities, outgoing, loop_guard, is_metered }) => {
-            let egress = Egress::new(capabilities.outgoing.clone(), log, outgoing, loop_guard);
+        Grant::Requests(RequestGrant { capabilities, outgoing, provenance, is_metered }) => {
+            let egress = Egress::new(capabilities.outgoing.clone(), log, outgoing, provenance);
             (capabilities, RequestContext { receipt, charging: Charging::of_request(is_metered), meter, egress })
         }
         Grant::Question(capabilities) => {

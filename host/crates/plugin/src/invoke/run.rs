@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::breaker::{CircuitPermit, Circuits};
-use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::egress::Provenance;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
 use crate::instance::exchange::{BodyRead, GuestRequest, RequestProgress};
@@ -35,7 +35,7 @@ pub(crate) async fn invoke(
     permit: Permit,
     request: Request<RequestBody>,
 ) -> Result<Response<ResponseBody>, Fault> {
-    let Permit { receipt, circuit, wait, client, is_metered } = permit;
+    let Permit { receipt, circuit, wait, client, is_metered, observer } = permit;
     let spec = &instances.spec;
     let wait = wait.map_or(spec.wait, |wait| wait.max(spec.wait));
     let mut permit = match circuit {
@@ -44,7 +44,8 @@ pub(crate) async fn invoke(
     };
     let progress = Arc::<RequestProgress>::default();
     let payment = GuestPayment { receipt, is_metered };
-    let begun = run(instances, client, wait, payment, request, &progress, &mut permit).await;
+    let provenance = Provenance::of(request.headers(), observer);
+    let begun = run(instances, client, wait, payment, provenance, request, &progress, &mut permit).await;
     let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
     match begun {
         Ok((parts, body, None)) => {
@@ -90,6 +91,7 @@ async fn run(
     client: Client,
     wait: Duration,
     payment: GuestPayment,
+    provenance: Provenance,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut CircuitPermit,
@@ -98,12 +100,11 @@ async fn run(
     let GuestPayment { receipt, is_metered } = payment;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
-    let loop_guard = LoopGuard::of(request.headers());
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
     let (response, received) = oneshot::channel();
     let body_read = Arc::<BodyRead>::default();
     let request =
-        GuestRequest { request, receipt, is_metered, loop_guard, response, body_read: Arc::clone(&body_read) };
+        GuestRequest { request, receipt, is_metered, provenance, response, body_read: Arc::clone(&body_read) };
     let came = Instant::now();
     let started = match &instances.reuse {
         InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, progress, permit).await,

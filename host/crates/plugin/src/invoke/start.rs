@@ -45,13 +45,13 @@ pub(super) async fn start_alone(
 ) -> Result<StartedGuest, Fault> {
     let spec = &instances.spec;
     let mut permits = spec.permits.acquire(asked, wait).await?;
-    let GuestRequest { request, receipt, is_metered, loop_guard, response, body_read } = request;
+    let GuestRequest { request, receipt, is_metered, provenance, response, body_read } = request;
     let pooled = instances.reuse.pool().and_then(|pool| pool.take());
     if let Some(pooled) = &pooled {
         permits.adopt(&pooled.memory);
     }
     let memory = Arc::clone(permits.memory());
-    let config = spec.store_config(Some(permits.clone()), receipt, is_metered, loop_guard);
+    let config = spec.store_config(Some(permits.clone()), receipt, is_metered, provenance);
     let (instance, meter) = match pooled {
         Some(mut instance) => {
             let meter = renew(&mut instance.store, config);

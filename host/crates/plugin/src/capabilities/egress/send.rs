@@ -5,8 +5,8 @@ use std::sync::Arc;
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody};
 
 use super::client::EgressClient;
-use super::loop_guard::LoopGuard;
 use super::origin::Origin;
+use super::provenance::{OutgoingEnd, Provenance};
 use crate::capabilities::log::PluginLog;
 
 /// The response of a server, and the end of the transfer of what was sent.
@@ -25,29 +25,29 @@ pub(crate) struct Egress {
     most: u32,
     /// Requests that it may still send.
     left: u32,
-    loop_guard: LoopGuard,
+    provenance: Provenance,
 }
 
 impl Egress {
     /// Outgoing requests of a guest that may send none: it describes itself, or quotes a price.
     pub(crate) fn denied(log: Arc<PluginLog>) -> Self {
-        Self { client: None, asks_nobody: true, log, most: 0, left: 0, loop_guard: LoopGuard::default() }
+        Self { client: None, asks_nobody: true, log, most: 0, left: 0, provenance: Provenance::default() }
     }
 
-    /// At most `most` outgoing requests, on behalf of a request that has been through these servers.
+    /// At most `most` outgoing requests, on behalf of this request.
     pub(crate) fn new(
         client: Option<Arc<EgressClient>>,
         log: Arc<PluginLog>,
         most: u32,
-        loop_guard: LoopGuard,
+        provenance: Provenance,
     ) -> Self {
-        Self { client, asks_nobody: false, log, most, left: most, loop_guard }
+        Self { client, asks_nobody: false, log, most, left: most, provenance }
     }
 
     /// Sends a request, or refuses it. The log tells the author why: the guest sees an error code.
     pub(crate) fn send(
         &mut self,
-        request: http::Request<WasiBody>,
+        mut request: http::Request<WasiBody>,
         options: Option<RequestOptions>,
     ) -> Box<dyn Future<Output = OutgoingResult> + Send> {
         let target =
@@ -55,19 +55,30 @@ impl Egress {
         let (client, cdn_loop) = match self.check() {
             Ok(allowed) => allowed,
             Err(error) => {
-                self.log.remark(&format!("outgoing request to {target} refused: {}", self.advice(&target, &error)));
+                // Counted as denied, too: an operator sees what a plugin lacks.
+                if let Some(call) = self.provenance.begin(&mut request) {
+                    call.ended(&OutgoingEnd::of_error(&error));
+                }
+                let advice = self.advice(&target, &error);
+                self.provenance.named(|| self.log.remark(&format!("outgoing request to {target} refused: {advice}")));
                 return Box::new(std::future::ready(Err(error)));
             }
         };
         // Counted before it is sent, so that a failure does not buy another try.
         self.left -= 1;
-        let log = Arc::clone(&self.log);
+        let (log, provenance) = (Arc::clone(&self.log), self.provenance.clone());
+        let call = provenance.begin(&mut request);
         Box::new(async move {
-            let response = client.send(request, options, cdn_loop).await.inspect_err(|error| {
-                match grant(log.name(), &target, error) {
-                    Some(advice) => log.remark(&format!("outgoing request to {target} refused: {advice}")),
-                    None => log.remark(&format!("outgoing request to {target} failed: {error}")),
-                }
+            let sent = client.send(request, options, cdn_loop).await;
+            if let Some(call) = call {
+                call.ended(&OutgoingEnd::of(&sent));
+            }
+            let response = sent.inspect_err(|error| {
+                let said = match grant(log.name(), &target, error) {
+                    Some(advice) => format!("outgoing request to {target} refused: {advice}"),
+                    None => format!("outgoing request to {target} failed: {error}"),
+                };
+                provenance.named(|| log.remark(&said));
             })?;
             let io: Box<dyn Future<Output = Result<(), Error>> + Send> = Box::new(std::future::ready(Ok(())));
             Ok((response, io))
@@ -91,7 +102,7 @@ impl Egress {
         if self.left == 0 {
             return Err(Error::ConnectionLimitReached);
         }
-        let cdn_loop = self.loop_guard.next().ok_or(Error::LoopDetected)?;
+        let cdn_loop = self.provenance.next_hop().ok_or(Error::LoopDetected)?;
         Ok((Arc::clone(client), cdn_loop))
     }
 }

@@ -28,7 +28,7 @@ impl AccessorTask<GuestState> for RequestTask {
             return Ok(());
         }
         let SharedRequest { request, meter, progress } = *request;
-        let GuestRequest { request, receipt, is_metered, loop_guard, response, body_read } = request;
+        let GuestRequest { request, receipt, is_metered, provenance, response, body_read } = request;
         let payer = receipt.as_ref().map(|receipt| payer_key(&receipt.payer));
         let RunningInstance { service, share, state, .. } = &*instance;
         let handle = service.wasi_http_handler().func_handle();
@@ -38,7 +38,7 @@ impl AccessorTask<GuestState> for RequestTask {
             let call = handle.start_call_concurrent(&mut store, (request,))?;
             // `start_call_concurrent` runs no code of the guest, so the context is there before its first instruction.
             let (capabilities, outgoing) = (share.capabilities.clone(), share.outgoing);
-            let grant = RequestGrant { capabilities, outgoing, loop_guard, is_metered };
+            let grant = RequestGrant { capabilities, outgoing, provenance, is_metered };
             let (_, context) = store::context(receipt, Grant::Requests(grant), meter.clone());
             state.meter.request_entered(store.get().contexts.insert(call.task(), context));
             let transfer: BodyTransfer = Box::pin(transfer);

@@ -25,7 +25,7 @@ use super::list::SharedPermits;
 use super::mailbox::{FailOnDrop, Inbox, InstanceState, Mailbox, QueuedRequest, RequestEnd, mailbox};
 use super::request_task::RequestTask;
 use crate::capabilities::Capabilities;
-use crate::capabilities::egress::LoopGuard;
+use crate::capabilities::egress::Provenance;
 use crate::fault::Fault;
 use crate::instance::linked::{HandlerPre, LinkedComponent};
 use crate::instance::meter::PollTurn;
@@ -54,9 +54,9 @@ pub(super) fn start(
     close: impl FnOnce() + Send + 'static,
 ) -> (Mailbox, Arc<InstanceState>) {
     // The instance itself sends nothing: each request brings its own number of outgoing requests.
-    let (capabilities, loop_guard) = (spec.capabilities.clone(), LoopGuard::default());
-    let grant = RequestGrant { capabilities, outgoing: 0, loop_guard, is_metered: false };
-    let config = spec.store_config(None, None, false, LoopGuard::default());
+    let (capabilities, provenance) = (spec.capabilities.clone(), Provenance::default());
+    let grant = RequestGrant { capabilities, outgoing: 0, provenance, is_metered: false };
+    let config = spec.store_config(None, None, false, Provenance::default());
     let config = StoreConfig { grant: Grant::Requests(grant), counted: Some(memory), ..config };
     let (mut store, meter) = store::store(&spec.engine, config);
     store::share(&mut store, usize::try_from(reuse.concurrent).unwrap_or(usize::MAX));
