@@ -105,7 +105,7 @@ async fn an_export_has_every_column_and_no_signature() {
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], names.join(","));
-    assert_eq!(lines[0].split(',').count(), 26);
+    assert_eq!(lines[0].split(',').count(), 27);
     assert!(lines[1].contains("\"GET /a,\"\"b\"\"\""), "{}", lines[1]);
     assert!(lines[1].contains(",'=HYPERLINK(1),"), "no formula: {}", lines[1]);
     assert!(!csv.contains("signed"));

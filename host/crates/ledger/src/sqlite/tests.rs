@@ -24,6 +24,7 @@ fn pay(connection: &Connection, nonce: &str, identifier: Option<&str>) {
         endpoint: "GET /a".to_owned(),
         plugin: "a".to_owned(),
         generation: 1,
+        request_id: None,
         amount: "10000".to_owned(),
         pay_to: "0xseller".to_owned(),
         testnet: true,
