@@ -22,7 +22,8 @@ fn names(expression: &str) -> BTreeSet<String> {
 /// A host that has done something of everything that is counted.
 async fn busy(chain: &TestChain, collector: &Collector) -> ServeHost {
     let config = format!(
-        "[admin]\nlisten = \"127.0.0.1:0\"\n[telemetry]\notlp_endpoint = \"{}\"\nsample = 1.0\n",
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[telemetry]\notlp_endpoint = \"{}\"\nsample = 1.0\n\
+         [[allow]]\nplugin = \"fetch\"\nrequests = 1\nper = \"everyone\"\nevery = \"forever\"\n",
         collector.url()
     );
     let host = chain.serve(&["status", "unruly", "fetch"], &config).await;

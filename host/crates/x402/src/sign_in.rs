@@ -245,16 +245,17 @@ impl SignInProof {
 
 impl Fields {
     /// Every text that is signed.
-    fn texts(&self) -> impl Iterator<Item = &String> {
+    fn texts(&self) -> impl Iterator<Item = &str> {
         let optional = [&self.statement, &self.expiration_time, &self.not_before, &self.request_id];
         [&self.domain, &self.address, &self.uri, &self.version, &self.nonce, &self.issued_at]
             .into_iter()
             .chain(optional.into_iter().flatten())
             .chain(&self.resources)
+            .map(String::as_str)
     }
 }
 
-fn is_line(text: &String) -> bool {
+fn is_line(text: &str) -> bool {
     !text.chars().any(char::is_control)
 }
 

@@ -43,9 +43,9 @@ pub(crate) async fn invoke(
         None => circuits.admit(receipt.as_ref().map(|receipt| receipt.payer.as_str()))?,
     };
     let progress = Arc::<RequestProgress>::default();
-    let payment = GuestPayment { receipt, is_metered };
     let provenance = Provenance::of(request.headers(), observer);
-    let begun = run(instances, client, wait, payment, provenance, request, &progress, &mut permit).await;
+    let terms = CallTerms { client, wait, receipt, is_metered, provenance };
+    let begun = run(instances, terms, request, &progress, &mut permit).await;
     let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
     match begun {
         Ok((parts, body, None)) => {
@@ -77,10 +77,16 @@ async fn watch_trial<T>(head: impl Future<Output = T>, permit: &mut CircuitPermi
     head.await
 }
 
-/// The payment as a guest may know it, and the right to set its amount.
-struct GuestPayment {
+/// Everything about a call that is not in its request.
+struct CallTerms {
+    client: Client,
+    /// The longest wait for an instance.
+    wait: Duration,
+    /// The payment as the guest may know it.
     receipt: Option<PaymentReceipt>,
+    /// True if the guest may set the amount.
     is_metered: bool,
+    provenance: Provenance,
 }
 
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
@@ -88,16 +94,13 @@ type Begun = (Parts, GuestBody, Option<StreamingGuest>);
 
 async fn run(
     instances: &Arc<Instances>,
-    client: Client,
-    wait: Duration,
-    payment: GuestPayment,
-    provenance: Provenance,
+    terms: CallTerms,
     request: Request<RequestBody>,
     progress: &Arc<RequestProgress>,
     permit: &mut CircuitPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
-    let GuestPayment { receipt, is_metered } = payment;
+    let CallTerms { client, wait, receipt, is_metered, provenance } = terms;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
