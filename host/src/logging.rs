@@ -44,7 +44,10 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 pub const DEFAULT_LEVEL: &str = "coinslot=info,warn";
 
 /// Puts another filter in the place of the log's. Not set: the command line has chosen the filter.
-static SET_FILTER: OnceLock<Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>> = OnceLock::new();
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// Puts another filter in the place of the one of the log.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
 
 /// Lets [`set_level`] change the filter of the log.
 pub fn may_change<S: 'static>(filter: reload::Handle<EnvFilter, S>) {

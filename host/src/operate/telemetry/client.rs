@@ -1,7 +1,5 @@
 //! Sends exports over HTTP, with the client that the rest of the host uses, so that there is one TLS.
 
-#![expect(clippy::disallowed_types, reason = "a client reads the answer of its collector")]
-
 use std::time::Duration;
 
 use async_trait::async_trait;
