@@ -327,3 +327,23 @@ async fn money_that_is_not_in_the_ledger_is_an_alert() {
     let shown = run(&host.path(""), &["ledger", "reconcile"]);
     assert_eq!(shown.status.code(), Some(3), "the command finds the same: {shown:?}");
 }
+
+/// The alert ended with the pause of the circuit, though every call had failed and none had succeeded.
+#[tokio::test]
+async fn a_plugin_is_unhealthy_until_a_call_succeeds() {
+    let chain = TestChain::start().await;
+    let health = format!("{ADMIN}[health]\nfailures = 2\npause = \"50ms\"\n");
+    let host = chain.serve(&["unruly"], &health).await;
+    let call = async |query: &str| reqwest::get(host.url(&format!("/unruly{query}"))).await.expect("an answer").status();
+    let is_unhealthy = |report: &Value| report["alerts"][0]["kind"] == "plugin_unhealthy";
+    while call("?recurse").await != 503 {}
+    let half_open = |files: &Value| files[0]["freeCircuit"] == "half_open";
+    becomes(&host, "/api/v1/plugins", half_open).await;
+    let status = ask(&host, "/api/v1/status").await;
+    assert!(is_unhealthy(&status), "{status}");
+    assert_eq!(sample(&metrics(&host).await, "coinslot_plugin_circuit_open", &[]), 1.0);
+    assert_eq!(call("").await, 200, "{}", host.log());
+    let status = ask(&host, "/api/v1/status").await;
+    assert!(status["alerts"].as_array().is_some_and(Vec::is_empty), "{status}");
+    assert_eq!(sample(&metrics(&host).await, "coinslot_plugin_circuit_open", &[]), 0.0);
+}

@@ -169,13 +169,17 @@ fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
         let alert = Alert::new(AlertKind::ReloadFailed, &record.file, message, advice);
         alerts.push(if serves.is_none() { alert.severe() } else { alert });
     }
-    let is_open = |circuit: &Option<String>| circuit.as_deref() == Some("open");
-    let (paid, free) = (is_open(&record.paid_circuit), is_open(&record.free_circuit));
+    let (paid, free) = record.fails();
     if let (Some(active), true) = (&record.active, paid || free) {
         let refused = if paid { "paid" } else { "free" };
-        let message =
-            format!("the plugin {} fails again and again: its {refused} requests are refused for a while", active.name);
-        let advice = "its log lines say why; deploy a mended build, or roll it back: `coinslot plugins rollback`";
+        let message = format!(
+            "the plugin {} fails again and again: its {refused} requests are refused for a while, and none has succeeded since",
+            active.name
+        );
+        let advice = format!(
+            "its log lines say why; deploy a mended build, or roll it back: `coinslot plugins rollback {}`",
+            active.name
+        );
         let alert = Alert::new(AlertKind::PluginUnhealthy, &active.name, message, advice);
         alerts.push(if paid { alert.severe() } else { alert });
     }

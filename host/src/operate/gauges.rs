@@ -5,7 +5,6 @@ mod facilitators;
 use std::sync::{Arc, Weak};
 
 use coinslot_facilitator::Readiness;
-use coinslot_plugin::Circuit;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
@@ -57,8 +56,8 @@ fn of_plugins(meter: &Meter, host: &Arc<HostView>) {
     each_plugin(meter, host, waiting, |one| one.plugin.usage().waiting as f64);
     let memory = ("coinslot.plugin.memory", "By", "Memory of all instances of a plugin");
     each_plugin(meter, host, memory, |one| one.plugin.usage().memory as f64);
-    let circuit = ("coinslot.plugin.circuit.open", "", "1 while a plugin fails and is not asked");
-    each_plugin(meter, host, circuit, |one| f64::from(matches!(one.plugin.circuit(), Circuit::Open { .. })));
+    let circuit = ("coinslot.plugin.circuit.open", "", "1 after failures in a row, until a call succeeds");
+    each_plugin(meter, host, circuit, |one| f64::from(one.plugin.circuits_closed() != (true, true)));
     let cpu = with(host, |host, counter| {
         for installed in host.catalog.load().installed() {
             let name = KeyValue::new("coinslot.plugin", installed.plugin.info().name.clone());

@@ -3,7 +3,7 @@
 //! Messages about payments come from the events of the ledger: each address has a place there, which moves on when a
 //! message is accepted. So none is lost over a restart, and those of one payment come in their order; one may come
 //! twice. A message that is not accepted is tried again after growing pauses, for [`GIVE_UP`]; messages after it wait.
-//! Alerts are told when they begin and when they end; they are looked up anew by each process.
+//! Alerts are told when they begin and when they end, which a file remembers over a restart.
 //!
 //! Each address has a task of its own. Nothing on the path of a request waits for one.
 
@@ -13,9 +13,11 @@ mod message;
 mod signature;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::file::{read_regular, replace};
 use coinslot_x402::UnixTime;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -46,6 +48,16 @@ const GIVE_UP: u64 = 3 * 24 * 60 * 60;
 const EVENTS: u32 = 100;
 /// The attempts that are remembered for the operator.
 const REMEMBERED: usize = 50;
+
+/// The file in the state folder with the alerts that each address was told to have begun.
+const TOLD: &str = "alerts.json";
+/// Held while the file is read and written: the addresses share it.
+static TOLD_FILE: Mutex<()> = Mutex::new(());
+
+/// The alerts of each address. A file that cannot be read has none: they are told again.
+fn read_told(file: &Path) -> BTreeMap<String, Vec<Alert>> {
+    read_regular(file, 1 << 20).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+}
 
 /// One address that is told, and how that goes.
 #[derive(Debug)]
@@ -151,7 +163,8 @@ impl Webhook {
 
     /// Tells the address what happens, for ever.
     pub(super) async fn run(self: Arc<Self>, host: Arc<HostView>) {
-        let mut told: BTreeMap<(AlertKind, String), Alert> = BTreeMap::new();
+        let file = host.config.state.folder.join(TOLD);
+        let mut told = self.told_before(&file);
         self.begin(&host).await;
         let mut looks = 0;
         loop {
@@ -159,13 +172,36 @@ impl Webhook {
             if looks % LOOKS_FOR_ALERTS == 0
                 && AlertKind::ALL.into_iter().any(|kind| self.is_told(WebhookEvent::Alert(kind)))
             {
+                let before = told.clone();
                 self.tell_alerts(&host, &mut told).await;
+                if told != before {
+                    self.keep_told(&file, &told);
+                }
             }
             looks = looks.wrapping_add(1);
             tokio::select! {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = self.moved.notified() => {}
             }
+        }
+    }
+
+    /// The alerts that the address was told to have begun, and not to have ended, also by an earlier process.
+    fn told_before(&self, file: &Path) -> BTreeMap<(AlertKind, String), Alert> {
+        let told = TOLD_FILE.lock();
+        let mut all = read_told(file);
+        drop(told);
+        all.remove(self.url()).unwrap_or_default().into_iter().map(|alert| (alert.key(), alert)).collect()
+    }
+
+    /// Keeps them for the next process. If the disk fails, that one tells them again.
+    fn keep_told(&self, file: &Path, told: &BTreeMap<(AlertKind, String), Alert>) {
+        let _all = TOLD_FILE.lock();
+        let mut all = read_told(file);
+        all.insert(self.url().to_owned(), told.values().cloned().collect());
+        let written = serde_json::to_vec_pretty(&all).map_err(std::io::Error::other);
+        if let Err(error) = written.and_then(|text| replace(file, 0o600, &text)) {
+            tracing::warn!(file = %file.display(), %error, "the alerts that webhooks were told cannot be kept");
         }
     }
 

@@ -221,6 +221,8 @@ impl WatchedRequest {
         let charged = reply.headers().get(CHARGED).map(|word| word.as_bytes());
         match charged {
             Some(b"yes") => RequestOutcome::Owed,
+            // A request that is refused was not begun; what an earlier one paid is another matter.
+            Some(b"unknown") if status < 500 => RequestOutcome::Refused,
             Some(b"unknown") => RequestOutcome::Unknown,
             _ if status == 402 && !self.carries_payment => RequestOutcome::Asked,
             Some(_) if self.trace.has_run() => RequestOutcome::Failed,

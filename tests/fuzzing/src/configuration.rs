@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coinslot::config::{Config, needs_restart, parse_duration, parse_ether, parse_gas_price};
+use coinslot::config::{AdminConfig, Config, needs_restart, parse_duration, parse_ether, parse_gas_price};
 
 /// The directory of the file. Nothing is read from it.
 const DIRECTORY: &str = "/srv/coinslot";
@@ -40,7 +40,7 @@ fn check_values(text: &str) {
 }
 
 fn check_config(config: &Config) {
-    let Config { server, plugins, payment, state, admin, webhooks } = config;
+    let Config { server, plugins, payment, state, admin, webhooks, allowances, log, telemetry } = config;
     assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
     assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
     assert!(server.max_connections > 0);
@@ -50,7 +50,14 @@ fn check_config(config: &Config) {
         assert!(entry.facilitators.iter().all(|name| payment.facilitators.contains_key(name)));
         assert!(entry.accept.pay_to.starts_with("0x") && entry.accept.pay_to.len() == 42);
     }
-    assert!(admin.as_ref().is_none_or(|admin| admin.token.is_some() || admin.listen.ip().is_loopback()));
+    let is_guarded = |admin: &AdminConfig| {
+        let asks_for_certificates = admin.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        admin.token.is_some() || asks_for_certificates || admin.listen.ip().is_loopback()
+    };
+    assert!(admin.as_ref().is_none_or(is_guarded));
+    assert!(allowances.allowances.iter().all(|allow| allow.quota.every.is_none_or(|every| !every.is_zero())));
+    assert!(log.as_ref().is_none_or(|level| !level.is_empty()));
+    assert!(telemetry.as_ref().is_none_or(|telemetry| (0.0..=1.0).contains(&telemetry.sample)));
     assert!(webhooks.iter().all(|webhook| matches!(webhook.url.scheme(), "http" | "https")));
     let own = plugins.by_name.values().filter_map(|plugin| plugin.limits.as_ref());
     for limits in own.chain([&plugins.limits]) {

@@ -112,6 +112,11 @@ impl Breaker {
         }
     }
 
+    /// True if no call is needed to close it: after a pause it is not closed before a trial succeeds.
+    pub fn is_closed(&self) -> bool {
+        self.unbroken.load(Relaxed) || matches!(*self.state.lock(), CircuitState::Closed { .. })
+    }
+
     /// Lets a call through if the circuit is closed, or if a pause is over: the first call after it is the trial.
     pub fn admit(self: &Arc<Self>) -> Result<BreakerPermit, BreakerOpen> {
         if self.unbroken.load(Relaxed) {

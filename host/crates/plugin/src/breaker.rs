@@ -62,6 +62,11 @@ impl Circuits {
         self.unless_paused(|| state(self.paid.all_payers()))
     }
 
+    /// True for the circuits of paid and of unpaid calls that are closed, and need no trial.
+    pub(crate) fn are_closed(&self) -> (bool, bool) {
+        (self.paid.all_payers().is_closed(), self.unpaid.is_closed())
+    }
+
     /// The state of the circuits that a paid call of this payer meets.
     pub(crate) fn of_payer(&self, payer: &str) -> Circuit {
         self.unless_paused(|| match self.paid.of_payer(payer) {

@@ -199,6 +199,12 @@ impl Plugin {
         self.loaded.circuits.unpaid()
     }
 
+    /// True for the circuits of paid and of unpaid calls that are closed. One that has opened is not closed again before a
+    /// call succeeds, however long its pause has been over.
+    pub fn circuits_closed(&self) -> (bool, bool) {
+        self.loaded.circuits.are_closed()
+    }
+
     /// The state of the circuits that a paid call of this payer meets: that of paid calls, and its own.
     pub fn circuit_of_payer(&self, payer: &str) -> Circuit {
         self.loaded.circuits.of_payer(payer)

@@ -154,7 +154,12 @@ impl AdminClient {
         let unreachable = |error: reqwest::Error| {
             let cause = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source()).last();
             let cause = cause.map(ToString::to_string).unwrap_or_default();
-            Failure::new(format!("{} does not answer: {cause}: is the host running?", self.base))
+            let hint = match &*cause {
+                cause if cause.contains("CertificateRequired") => "name a certificate of yours with --cert",
+                cause if cause.contains("UnknownIssuer") => "name the authority of its certificate with --ca",
+                _ => "is the host running?",
+            };
+            Failure::new(format!("{} does not answer: {cause}: {hint}", self.base))
         };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
@@ -190,7 +195,11 @@ fn http_client(connection: &Connection, admin: Option<&AdminConfig>) -> Result<r
         client = client.tls_certs_merge(certificates);
     }
     if let Some(file) = &connection.cert {
-        client = client.identity(reqwest::Identity::from_pem(&read(file)?).map_err(unusable(file))?);
+        let refused = |error: reqwest::Error| {
+            let file = file.display();
+            Failure::usage(format!("{file}: {error}: it is to have a certificate and its private key, both in PEM"))
+        };
+        client = client.identity(reqwest::Identity::from_pem(&read(file)?).map_err(refused)?);
     }
     client.build().map_err(|error| Failure::new(error.to_string()))
 }

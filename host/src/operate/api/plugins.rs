@@ -29,8 +29,8 @@ pub(crate) struct PluginRecord {
     pub endpoints: Vec<EndpointRecord>,
     /// The facts that the configuration changes: declared, and effective.
     pub changes: Vec<RouteChange>,
-    /// `closed`, `open` while the host sends the plugin nothing because it has failed again and again, or `paused`: of
-    /// paid requests, and of free ones. None: the file serves nothing.
+    /// `closed`, `open` while the host sends the plugin nothing because it has failed again and again, `half_open` from the
+    /// end of that pause until a request succeeds, or `paused`: of paid requests, and of free ones. None: the file serves nothing.
     pub paid_circuit: Option<String>,
     pub free_circuit: Option<String>,
     /// True if the operator has paused the plugin.
@@ -130,13 +130,18 @@ impl PluginRecord {
 
     /// The health of the active build in a word or two.
     pub(crate) fn health(&self) -> &'static str {
-        let is_open = |circuit: &Option<String>| circuit.as_deref() == Some("open");
-        match (self.paused, is_open(&self.paid_circuit), is_open(&self.free_circuit)) {
-            (true, _, _) => "paused",
-            (false, true, _) => "active; it fails, and its paid requests are refused for a while",
-            (false, false, true) => "active; it fails, and its free requests are refused for a while",
-            (false, false, false) => "active",
+        match (self.paused, self.fails()) {
+            (true, _) => "paused",
+            (false, (true, _)) => "active; its paid requests fail, and are refused for a while",
+            (false, (false, true)) => "active; its free requests fail, and are refused for a while",
+            (false, (false, false)) => "active",
         }
+    }
+
+    /// True for the requests, paid and free ones, that have failed in a row and of which none has succeeded since.
+    pub(crate) fn fails(&self) -> (bool, bool) {
+        let has_opened = |circuit: &Option<String>| matches!(circuit.as_deref(), Some("open" | "half_open"));
+        (has_opened(&self.paid_circuit), has_opened(&self.free_circuit))
     }
 
     /// The record of a file as the history knows it.
@@ -178,8 +183,9 @@ impl PluginRecord {
         };
         self.endpoints = installed.endpoints.iter().map(endpoint).collect();
         self.changes.clone_from(&installed.changes);
-        self.paid_circuit = Some(word(installed.plugin.paid_circuit()));
-        self.free_circuit = Some(word(installed.plugin.unpaid_circuit()));
+        let (paid_closed, free_closed) = installed.plugin.circuits_closed();
+        self.paid_circuit = Some(word(installed.plugin.paid_circuit(), paid_closed));
+        self.free_circuit = Some(word(installed.plugin.unpaid_circuit(), free_closed));
         self.limits = Some(LimitsRecord::of(installed.plugin.limits()));
         self.usage = Some(UsageRecord::of(installed.plugin.usage()));
         self.grants = installed.plugin.grants().to_vec();
@@ -223,8 +229,9 @@ impl LimitsRecord {
     }
 }
 
-fn word(circuit: Circuit) -> String {
+fn word(circuit: Circuit, is_closed: bool) -> String {
     match circuit {
+        Circuit::Closed if !is_closed => "half_open",
         Circuit::Closed => "closed",
         Circuit::Open { .. } => "open",
         Circuit::Paused => "paused",

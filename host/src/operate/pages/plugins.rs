@@ -75,8 +75,10 @@ fn badges(record: &PluginRecord) -> Markup {
     };
     let refuses = |circuit: &Option<String>, what: &str| {
         html! {
-            @if circuit.as_deref() == Some("open") {
-                (state("open")) " " span.quiet { (what) " are refused for a while" }
+            @match circuit.as_deref() {
+                Some("open") => { (state("open")) " " span.quiet { (what) " are refused for a while" } }
+                Some("half_open") => { (state("half_open")) " " span.quiet { (what) " have failed; none has succeeded since" } }
+                _ => {}
             }
         }
     };
