@@ -29,6 +29,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use coinslot_base::file::read_regular_text;
 use coinslot_base::text::printable;
 
 use self::reader::{Reader, Section};
@@ -43,6 +44,9 @@ pub use self::types::{
     RateLimitConfig, SecretSource, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
+
+/// The largest file that is read.
+const MOST_BYTES: u64 = 4 << 20;
 
 /// Everything that is wrong with a file, a line each.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,7 +121,8 @@ impl Config {
 
 fn read<T>(file: &Path, take: impl FnOnce(&mut Section<'_, '_>, &Path) -> T) -> Result<T, Problems> {
     let failed = |list| Problems { file: file.to_owned(), list };
-    let text = std::fs::read_to_string(file).map_err(|error| failed(vec![unreadable(&error)]))?;
+    // A running host reads it again: a pipe in its place would never end, and a huge file would fill the memory.
+    let text = read_regular_text(file, MOST_BYTES).map_err(|error| failed(vec![unreadable(&error)]))?;
     parse(&text, file.parent().unwrap_or(Path::new("")), take).map_err(failed)
 }
 

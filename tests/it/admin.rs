@@ -334,7 +334,8 @@ async fn a_plugin_is_unhealthy_until_a_call_succeeds() {
     let chain = TestChain::start().await;
     let health = format!("{ADMIN}[health]\nfailures = 2\npause = \"50ms\"\n");
     let host = chain.serve(&["unruly"], &health).await;
-    let call = async |query: &str| reqwest::get(host.url(&format!("/unruly{query}"))).await.expect("an answer").status();
+    let call =
+        async |query: &str| reqwest::get(host.url(&format!("/unruly{query}"))).await.expect("an answer").status();
     let is_unhealthy = |report: &Value| report["alerts"][0]["kind"] == "plugin_unhealthy";
     while call("?recurse").await != 503 {}
     let half_open = |files: &Value| files[0]["freeCircuit"] == "half_open";

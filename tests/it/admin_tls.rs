@@ -92,10 +92,10 @@ async fn a_listener_that_asks_for_certificates_answers_those_of_its_authority_al
     // A client that says nothing keeps no other one waiting.
     let address = files.url().trim_start_matches("https://").to_owned();
     let mut silent = Vec::new();
-    for _ in 0..70 {
+    for _ in 0..40 {
         silent.push(tokio::net::TcpStream::connect(&address).await.expect("a connection"));
     }
-    assert_eq!(files.status(Some(own.clone())).await, Some(200), "after those whose time is over");
+    assert_eq!(files.status(Some(own.clone())).await, Some(200), "beside those that say nothing");
     drop(silent);
 
     let (ca, cert) =
@@ -159,5 +159,55 @@ async fn an_address_that_others_reach_needs_a_token_or_certificates() {
         let refused = run(&host.path(""), &["check", "--config", "other.toml"]);
         let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
         assert!(refused.status.code() == Some(2) && said.contains(problem), "{tls}: {said}");
+    }
+}
+
+/// Half a request held a connection and its descriptor for ever, and enough of them stopped the sale.
+#[tokio::test]
+async fn strangers_who_send_half_a_request_keep_nobody_out_and_are_closed() {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
+    let address = host.admin().trim_start_matches("http://").to_owned();
+    let half = b"GET /api/v1/status HTTP/1.1\r\nhost: localhost\r\nx-a: ";
+    let mut held = Vec::new();
+    for _ in 0..50 {
+        let mut stranger = tokio::net::TcpStream::connect(&address).await.expect("a connection");
+        stranger.write_all(half).await.expect("sent");
+        held.push(stranger);
+    }
+    let large = format!("token={}", "x".repeat(100_000));
+    let post = Client::new().post(format!("{}/login", host.admin()));
+    let post = post.header("content-type", "application/x-www-form-urlencoded").body(large);
+    assert_eq!(post.send().await.expect("an answer").status(), 413);
+    let answer = reqwest::get(format!("{}/api/v1/status", host.admin())).await.expect("an answer");
+    assert_eq!(answer.status(), 200);
+    for mut stranger in held {
+        let mut rest = Vec::new();
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(60), stranger.read_to_end(&mut rest)).await;
+        ended.expect("it is closed").expect("read");
+    }
+}
+
+#[tokio::test]
+async fn a_check_finds_what_would_keep_a_host_with_operators_from_starting() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], "").await;
+    let good = host.configuration();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");
+    std::fs::write(host.path("cert.pem"), made.cert.pem()).expect("a file");
+    std::fs::write(host.path("key.pem"), made.signing_key.serialize_pem()).expect("a file");
+    let tls = "[admin.tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n";
+    for (more, problem) in [
+        (format!("[admin]\n{tls}client_ca = \"none.pem\"\n"), "none.pem"),
+        (format!("[admin]\n{tls}client_ca = \"key.pem\"\n"), "key.pem: no PEM certificate in it"),
+        ("[admin]\ntoken_env = \"NOT_SET_AT_ALL\"\n".to_owned(), "NOT_SET_AT_ALL"),
+        ("[[webhook]]\nurl = \"https://x.example\"\nsecret_env = \"NOT_SET_AT_ALL\"\n".to_owned(), "NOT_SET_AT_ALL"),
+    ] {
+        std::fs::write(host.path("other.toml"), format!("{good}{more}")).expect("a file");
+        let (dir, arguments) = (host.path(""), ["check", "--config", "other.toml"]);
+        let refused = tokio::task::spawn_blocking(move || run(&dir, &arguments)).await.expect("a command");
+        let said = String::from_utf8_lossy(&[refused.stdout, refused.stderr].concat()).into_owned();
+        assert!(refused.status.code() == Some(2) && said.contains(problem), "{more}: {said}");
     }
 }

@@ -2,15 +2,13 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::routes::routes;
 use super::signals::Shutdown;
 use super::{Failure, listen, print};
-use crate::config::{AdminConfig, AdminTls, Config};
+use crate::config::Config;
 use crate::host::{AdminOptions, ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
-use crate::operate::{AdminAccess, read_token};
-use crate::server::{Identity, Tls};
+use crate::operate::{AdminAccess, read_admin_tls, read_token};
 
 /// Serve the plugins of a folder, and take payment for them.
 ///
@@ -82,14 +80,7 @@ async fn admin(config: &Config) -> Result<Option<AdminOptions>, Failure> {
     let Some(admin) = &config.admin else { return Ok(None) };
     let access = AdminAccess::new(admin, read_token(admin)?.as_deref());
     let (listener, _) = listen(admin.listen, ": it is `listen` in [admin]").await?;
-    Ok(Some(AdminOptions { listener, tls: admin_tls(admin)?, access }))
-}
-
-/// The TLS of the listener for operators, if it is configured.
-fn admin_tls(admin: &AdminConfig) -> Result<Option<Arc<Tls>>, Failure> {
-    let Some(AdminTls { certificates, key, client_ca }) = admin.tls.clone() else { return Ok(None) };
-    let tls = Tls::for_operators(Identity { certificates, key }, client_ca.as_deref());
-    tls.map(|tls| Some(Arc::new(tls))).map_err(|error| Failure::usage(format!("[admin.tls]: {error}")))
+    Ok(Some(AdminOptions { listener, tls: read_admin_tls(admin)?, access }))
 }
 
 /// Prints what is served when everything of the folder is active or refused.

@@ -12,6 +12,7 @@ use super::error::HostError;
 use super::{Host, HostOptions, allowances, facilitators, keys, load, policies, tls};
 use crate::catalog::{Catalog, HistoryFile};
 use crate::config::Config;
+use crate::operate::{Pauses, Webhook, read_admin_tls, read_token};
 
 /// The findings of [`Host::check`].
 #[derive(Debug)]
@@ -49,6 +50,23 @@ impl LocalCheck {
     }
 }
 
+/// The problems of what operators use: the admin listener, the webhooks and the pauses.
+fn of_operators(config: &Config) -> Vec<HostError> {
+    let mut problems: Vec<HostError> =
+        config.webhooks.iter().filter_map(|hook| Webhook::new(hook.clone()).err()).collect();
+    let file = config.state.paused();
+    problems.extend(Pauses::open(file.clone()).err().map(|source| HostError::File { path: file, source }));
+    if let Some(admin) = &config.admin {
+        problems.extend(read_token(admin).err().into_iter().chain(read_admin_tls(admin).err()));
+        if admin.listen == config.server.listen && admin.listen.port() != 0 {
+            let problem =
+                format!("admin: `listen` is {}, the address on which the host sells: name another", admin.listen);
+            problems.push(HostError::Config(problem));
+        }
+    }
+    problems
+}
+
 impl Host {
     /// Does what [`Host::build`] does, but opens no ledger and changes no history of builds: a running host has them
     /// open. Of the options only the compiler, the chains and the address count.
@@ -59,6 +77,7 @@ impl Host {
         let (policies, without_secrets) = policies::read_present(&config.plugins);
         let mut problems: Vec<HostError> = tls(&config.server).err().into_iter().chain(without_secrets).collect();
         problems.extend(allowances::read(&config.allowances).err());
+        problems.extend(of_operators(config));
         let receipts = keys::receipts(&config.payment).unwrap_or_else(|problem| {
             problems.push(problem);
             None

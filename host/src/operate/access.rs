@@ -8,6 +8,7 @@
 //! has few tries.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -19,9 +20,10 @@ use sha2::{Digest, Sha256};
 
 use super::api::ApiError;
 use super::sessions::{Sessions, session_id};
-use crate::config::AdminConfig;
+use crate::config::{AdminConfig, AdminTls};
 use crate::host::HostError;
 use crate::payment::{RateLimiter, client_network};
+use crate::server::{Identity, Tls};
 
 /// The shortest token.
 const SHORTEST_TOKEN: usize = 16;
@@ -183,6 +185,17 @@ pub fn read_token(config: &AdminConfig) -> Result<Option<String>, HostError> {
         )));
     }
     Ok(Some(token.to_owned()))
+}
+
+/// Reads the certificate of the listener, and the authorities of its clients' certificates, if they are configured.
+///
+/// # Errors
+///
+/// A file is missing or is not what it should be.
+pub fn read_admin_tls(config: &AdminConfig) -> Result<Option<Arc<Tls>>, HostError> {
+    let Some(AdminTls { certificates, key, client_ca }) = config.tls.clone() else { return Ok(None) };
+    let tls = Tls::for_operators(Identity { certificates, key }, client_ca.as_deref());
+    tls.map(|tls| Some(Arc::new(tls))).map_err(|error| HostError::Config(format!("admin.tls: {error}")))
 }
 
 /// The answer to a request that is not answered for lack of a token says how to send it, and when.

@@ -5,10 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::serve::ListenerExt as _;
 use axum::{Extension, Router};
 use coinslot_plugin::GuestOutput;
 use coinslot_x402::UnixTime;
@@ -21,13 +20,15 @@ use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
 use super::reconciled::{Differences, compare_for_ever};
 use super::samples::Samples;
-use super::tls::TlsListener;
 use super::units::Units;
 use super::webhooks::Webhook;
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
 use crate::host::AdminOptions;
 use crate::payment::Payments;
+
+/// The most bytes of a request's body: a token, a form or a few words. Strangers may send one before they are known.
+const MOST_BODY: usize = 16 << 10;
 
 /// What operators change in a host, and where that is written down.
 #[derive(Debug)]
@@ -117,26 +118,9 @@ pub async fn tell(host: Arc<HostView>) {
 pub async fn serve(options: AdminOptions, host: Arc<HostView>) {
     let AdminOptions { listener, tls, access } = options;
     let sampling = Arc::clone(&host.samples).follow(Arc::clone(&host.metrics), Arc::clone(host.payments.ledger()));
-    let router = router(Arc::new(access), host).into_make_service_with_connect_info::<SocketAddr>();
-    let serving = async {
-        match tls {
-            Some(tls) => {
-                // A tap that does nothing: with it the address of a client is known behind any listener.
-                let encrypted = TlsListener::new(listener, Arc::clone(&tls)).tap_io(|_| {});
-                tokio::select! {
-                    ended = axum::serve(encrypted, router) => ended,
-                    () = tls.watch() => Ok(()),
-                }
-            }
-            None => axum::serve(listener, router).await,
-        }
-    };
+    let router = router(Arc::new(access), host);
     tokio::select! {
-        ended = serving => {
-            if let Err(error) = ended {
-                tracing::error!(%error, "the admin listener has ended");
-            }
-        }
+        () = super::listener::serve(listener, tls, router) => {}
         () = sampling => {}
     }
 }
@@ -155,6 +139,7 @@ fn router(access: Arc<AdminAccess>, host: Arc<HostView>) -> Router {
         .merge(pages::open_routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&access), check_source))
         .layer(middleware::from_fn(pages::guard))
+        .layer(DefaultBodyLimit::max(MOST_BODY))
         .layer(Extension(access))
         .with_state(host)
 }

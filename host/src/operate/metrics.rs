@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use coinslot_ledger::{Ledger, LedgerError, PaymentEvent};
 use coinslot_x402::price::Asset;
+use http::StatusCode;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{BoundHistogram, Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry_otlp::MetricExporter;
@@ -287,13 +288,20 @@ struct RequestEnd {
 
 impl RequestEnd {
     fn attributes(self) -> Vec<KeyValue> {
-        let status = self.status.map(|status| KeyValue::new("http.response.status_code", i64::from(status)));
+        let status = self.status.map(|status| KeyValue::new("http.response.status_code", known_status(status)));
         let known = [
             KeyValue::new("http.request.method", self.method),
             KeyValue::new("coinslot.outcome", self.outcome.as_str()),
         ];
         known.into_iter().chain(status).collect()
     }
+}
+
+/// A status that is registered, or the first of its class: a plugin may answer with a number of its client's choice, and
+/// each number is a series.
+fn known_status(status: u16) -> i64 {
+    let is_registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
+    i64::from(if is_registered { status } else { status / 100 * 100 })
 }
 
 /// The instruments of one endpoint with their attributes, which most requests find here.

@@ -247,6 +247,7 @@ impl Webhook {
                     "events are gone before a webhook was told: it was away too long"
                 );
             }
+            let mut done = place;
             for event in events {
                 if self.is_told(WebhookEvent::Payment(event.kind)) {
                     let message = Message::of_payment(&event, &host.units(), ledger.identity());
@@ -254,7 +255,15 @@ impl Webhook {
                         return;
                     }
                 }
-                self.log.lock().place = event.number;
+                {
+                    let mut log = self.log.lock();
+                    if log.place != done {
+                        // The operator has moved it meanwhile: that place counts.
+                        break;
+                    }
+                    log.place = event.number;
+                }
+                done = event.number;
                 if let Err(error) = ledger.set_place(&self.reader(), event.number).await {
                     tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be written: it is told again");
                 }

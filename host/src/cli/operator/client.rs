@@ -187,7 +187,8 @@ fn http_client(connection: &Connection, admin: Option<&AdminConfig>) -> Result<r
         let file = file.display().to_string();
         move |error: reqwest::Error| Failure::usage(format!("{file}: {error}: it is to be PEM"))
     };
-    let mut client = reqwest::Client::builder().timeout(TIMEOUT);
+    // A token goes to the listener that was named, by no way around.
+    let mut client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     // A certificate that signs itself is its own authority.
     let own = admin.and_then(|admin| admin.tls.as_ref()).map(|tls| &tls.certificates);
     for file in connection.ca.iter().chain(own) {

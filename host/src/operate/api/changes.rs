@@ -18,7 +18,7 @@ use crate::operate::rollback::{RollbackError, RollbackPlan, RolledBack, plan, ro
 
 /// The plugin that is to be changed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct PluginChange {
     /// Its name, or its file with or without `.wasm`.
     pub plugin: String,
@@ -96,7 +96,7 @@ pub(crate) async fn rollback(
         let RollbackPlan { file, build, .. } = plan;
         return Ok(Json(RollbackReport::new(RolledBack { file, build, is_active: false }, false)));
     }
-    let done = roll_back(&host.config, plan).await?;
+    let done = finish(&host, plan).await?;
     tracing::info!(file = done.file, version = done.build.version, active = done.is_active, "a plugin is rolled back");
     record_rollback(&host, visitor.author, &done);
     Ok(Json(RollbackReport::new(done, true)))
@@ -111,6 +111,16 @@ pub(in crate::operate) fn record_rollback(host: &HostView, who: Author, done: &R
 
 fn read(asked: Result<Json<PluginChange>, JsonRejection>) -> Result<PluginChange, ApiError> {
     asked.map(|Json(asked)| asked).map_err(|rejection| ApiError::invalid(rejection.body_text()))
+}
+
+/// Rolls back in a task of its own: a client that leaves must not leave a refused build in the folder.
+pub(in crate::operate) async fn finish(host: &Arc<HostView>, plan: RollbackPlan) -> Result<RolledBack, ApiError> {
+    let view = Arc::clone(host);
+    let done = tokio::spawn(async move { roll_back(&view.config, plan).await }).await;
+    let lost = |error: tokio::task::JoinError| {
+        ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "rollback_failed", error.to_string())
+    };
+    Ok(done.map_err(lost)??)
 }
 
 /// Pauses or resumes a plugin of this name or of this file. One that is paused can be resumed when its file is gone.

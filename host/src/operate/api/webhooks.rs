@@ -17,6 +17,7 @@ use crate::operate::webhooks::WebhookRecord;
 
 /// The messages that are to be sent again.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Resend {
     /// The address.
     pub url: String,
@@ -49,6 +50,10 @@ pub(crate) async fn resend(
     let unwritable = |error: coinslot_ledger::LedgerError| {
         ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unwritable", error.to_string())
     };
+    let last = host.payments.ledger().last_event().await.map_err(unwritable)?;
+    if after > last {
+        return Err(ApiError::invalid(format!("`after` is at most {last}, the newest event")));
+    }
     webhook.resend(&host, after).await.map_err(unwritable)?;
     // The path of an address may be a secret of its receiver.
     let place = url.parse::<url::Url>().map_or_else(|_| "webhook".to_owned(), |url| url.origin().ascii_serialization());

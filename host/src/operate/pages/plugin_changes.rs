@@ -16,9 +16,9 @@ use super::write::{digest, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
-use crate::operate::api::changes::{PluginChange, record_rollback, set_paused};
+use crate::operate::api::changes::{PluginChange, finish, record_rollback, set_paused};
 use crate::operate::api::plugins::{BuildRecord, PluginRecord, plugins};
-use crate::operate::rollback::{plan, roll_back as put_back};
+use crate::operate::rollback::plan;
 
 /// The button that pauses a plugin, or resumes it.
 pub(super) fn pause(record: &PluginRecord, frame: &Frame) -> Markup {
@@ -124,7 +124,7 @@ pub(super) async fn roll_back(
         return Err(PageError(ApiError::new(StatusCode::CONFLICT, "not_rolled_back", message)));
     }
     let plan = plan(&host.active_config(), &file).map_err(|error| PageError(error.into()))?;
-    let done = put_back(&host.config, plan).await.map_err(|error| PageError(error.into()))?;
+    let done = finish(&host, plan).await.map_err(PageError)?;
     tracing::info!(file = %done.file, version = %done.build.version, active = done.is_active, "rolled back from the dashboard");
     record_rollback(&host, visitor.author, &done);
     Ok(Redirect::to("/plugins").into_response())

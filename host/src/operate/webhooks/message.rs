@@ -5,6 +5,7 @@ use std::time::SystemTime;
 use coinslot_ledger::PaymentEvent;
 use coinslot_x402::UnixTime;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::operate::alerts::Alert;
 use crate::operate::time;
@@ -38,14 +39,17 @@ impl Message {
             "reason": event.reason,
             "requestId": event.request_id,
         });
-        let id = format!("evt_{}_{}", hex::encode(&ledger[..6]), event.number);
+        // The payment is in it: after a restore the ledger counts its events from an earlier number again.
+        let payment = event.payment_id.get(..12).unwrap_or(&event.payment_id);
+        let id = format!("evt_{}_{}_{payment}", hex::encode(&ledger[..6]), event.number);
         Self::new(id, &format!("payment.{}", event.kind.as_str()), event.at, &data)
     }
 
     /// Tells that something is wrong since this time, or is wrong no longer.
     pub(super) fn of_alert(alert: &Alert, begins: bool, at: UnixTime) -> Self {
         let kind = if begins { "alert.raised" } else { "alert.cleared" };
-        let id = format!("evt_{}_{}_{}", kind.replace('.', "_"), at.0, alert.kind.as_str());
+        let subject = hex::encode(&Sha256::digest(alert.subject.as_bytes())[..6]);
+        let id = format!("evt_{}_{}_{}_{subject}", kind.replace('.', "_"), at.0, alert.kind.as_str());
         Self::new(id, kind, at, &json!(alert))
     }
 
