@@ -23,10 +23,12 @@ fn names(expression: &str) -> BTreeSet<String> {
 async fn busy(chain: &TestChain, collector: &Collector) -> ServeHost {
     let config = format!(
         "[admin]\nlisten = \"127.0.0.1:0\"\n[telemetry]\notlp_endpoint = \"{}\"\nsample = 1.0\n\
-         [[allow]]\nplugin = \"fetch\"\nrequests = 1\nper = \"everyone\"\nevery = \"forever\"\n",
+         [[allow]]\nplugin = \"status\"\nrequests = 1\nper = \"everyone\"\nevery = \"forever\"\n",
         collector.url()
     );
     let host = chain.serve(&["status", "unruly", "fetch"], &config).await;
+    let free = reqwest::Client::new().post(host.url("/status")).send().await.expect("an answer");
+    assert_eq!(free.status(), 200, "one is free: {}", host.log());
     for path in ["/status", "/unruly?recurse"] {
         host.buy(chain.payer(0), path, Duration::from_secs(60)).await;
     }
