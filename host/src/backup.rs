@@ -52,6 +52,8 @@ pub enum Trouble {
     NoLedger(PathBuf),
     #[error("{} is there already: --force replaces it", .0.display())]
     Exists(PathBuf),
+    #[error("{} is no file: name one that may be replaced, or none that is there", .0.display())]
+    NoFile(PathBuf),
     #[error("a host runs on {}: stop it first", .0.display())]
     Running(PathBuf),
     #[error(

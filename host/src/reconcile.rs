@@ -53,7 +53,10 @@ pub(crate) struct NetworkComparison {
     pub(crate) comparison: Comparison,
 }
 
-/// The reason why nothing was compared.
+/// The comparison of a network, or the reason why there is none.
+pub(crate) type NetworkResult = Result<NetworkComparison, ReconcileError>;
+
+/// The reason why a network was not compared.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ReconcileError {
     #[error("no JSON-RPC of {0} is configured: name one with --rpc")]
@@ -68,25 +71,33 @@ struct ChainView {
     head: u64,
 }
 
-/// Compares every network that the ledger or the configuration names. None if there is nothing to compare.
-pub(crate) async fn reconcile(asked: &Reconciliation<'_>) -> Result<Vec<NetworkComparison>, ReconcileError> {
+/// Compares every network that the ledger or the configuration names, each by itself. Empty if there is nothing to
+/// compare.
+pub(crate) async fn reconcile(asked: &Reconciliation<'_>) -> Result<Vec<NetworkResult>, ReconcileError> {
     let open = || LedgerReader::open(asked.ledger).map_err(failed);
     let (scopes, since) = scopes(&open()?, asked.config, asked.since)?;
     let Some(since) = since else { return Ok(Vec::new()) };
     // The heads of the chains first, and then the ledger: see the module.
     let mut views = Vec::new();
     for (network, scope) in scopes.0 {
-        let view = connect(&network, asked.config, asked.nodes).await?;
+        let view = connect(&network, asked.config, asked.nodes).await;
         views.push((network, scope, view));
     }
     let mut sides = LedgerSide::read_all(&open()?, since, time::now()).map_err(failed)?;
     let mut comparisons = Vec::new();
     for (network, scope, view) in views {
+        let view = match view {
+            Ok(view) => view,
+            Err(error) => {
+                comparisons.push(Err(error));
+                continue;
+            }
+        };
         let side = sides.remove(&network).unwrap_or_else(|| LedgerSide::empty(network.clone(), since, time::now()));
         let testnet = scope.testnet || side.rows.iter().any(|row| row.testnet);
         let comparison = compare(&view, &scope, &side, asked.blocks).await;
-        let comparison = comparison.map_err(|error| failed(format!("{network}: {error}")))?;
-        comparisons.push(NetworkComparison { network, since, testnet, comparison });
+        let compared = comparison.map_err(|error| failed(format!("{network}: {error}")));
+        comparisons.push(compared.map(|comparison| NetworkComparison { network, since, testnet, comparison }));
     }
     Ok(comparisons)
 }

@@ -139,7 +139,7 @@ impl CollectorState {
         self.tried.fetch_add(1, Ordering::Relaxed);
         let mode = *self.mode.lock().expect("unpoisoned");
         match mode {
-            ReceiverMode::Accept => {}
+            ReceiverMode::Accept | ReceiverMode::RefusePayments => {}
             ReceiverMode::Refuse(status) => return reply(status, Bytes::new()),
             ReceiverMode::Hang => std::future::pending().await,
         }

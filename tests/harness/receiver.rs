@@ -23,6 +23,8 @@ pub enum ReceiverMode {
     Accept,
     /// Answers with this status.
     Refuse(u16),
+    /// Answers messages about payments with 400, and accepts all others.
+    RefusePayments,
     /// Never answers.
     Hang,
 }
@@ -112,8 +114,10 @@ async fn answer(request: Request<Incoming>, state: Arc<ReceiverState>) -> Result
     state.tried.fetch_add(1, Ordering::Relaxed);
     let mode = *state.mode.lock().expect("unpoisoned");
     let mut response = Response::new(Full::default());
+    let is_payment = body.windows(18).any(|part| part == b"\"type\":\"payment.pa");
     match mode {
-        ReceiverMode::Accept => {
+        ReceiverMode::RefusePayments if is_payment => *response.status_mut() = StatusCode::BAD_REQUEST,
+        ReceiverMode::Accept | ReceiverMode::RefusePayments => {
             let body = String::from_utf8_lossy(&body).into_owned();
             state.accepted.lock().expect("unpoisoned").push(Accepted { headers, body });
         }

@@ -84,6 +84,7 @@ async fn what_was_bought_and_is_owed_survives_a_restore_and_nothing_is_charged_t
     let mode = std::fs::metadata(host.path("night.tar")).expect("a file").permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "it holds answers that were paid for");
     refused(&host, &["backup", "night.tar"], "night.tar is there already: --force replaces it");
+    refused(&host, &["backup", "plugins", "--force"], "plugins is no file");
     good(&host, &["backup", "night.tar", "--force"]);
 
     // Sold after the backup.

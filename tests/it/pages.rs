@@ -120,8 +120,12 @@ fn configurations_are_accepted() {
     let dir = tempfile::tempdir().expect("a folder");
     fs::create_dir(dir.path().join("plugins")).expect("a folder");
     let pair = rcgen::generate_simple_self_signed(["api.example.com".to_owned()]).expect("a certificate");
-    fs::write(dir.path().join("fullchain.pem"), pair.cert.pem()).expect("a file");
-    fs::write(dir.path().join("privkey.pem"), pair.signing_key.serialize_pem()).expect("a file");
+    for name in ["fullchain.pem", "admin.pem", "operators.pem"] {
+        fs::write(dir.path().join(name), pair.cert.pem()).expect("a file");
+    }
+    for name in ["privkey.pem", "admin.key"] {
+        fs::write(dir.path().join(name), pair.signing_key.serialize_pem()).expect("a file");
+    }
     let blocks: Vec<Block> =
         running(&["toml"]).into_iter().filter(|block| block.file() != Some("Cargo.toml")).collect();
     assert!(blocks.len() > 9, "{}", blocks.len());

@@ -54,7 +54,10 @@ async fn a_stranger_who_reads_the_chain_gets_no_answer_and_learns_nothing() {
             let reply = send(&host, path, header, document).send().await.expect("an answer");
             assert_eq!(reply.status(), 409, "{header} {path}");
             assert!(!reply.headers().contains_key("payment-required"));
-            replies.push(reply.text().await.expect("a body"));
+            // Each request has an id of its own.
+            let mut body: Value = reply.json().await.expect("JSON");
+            assert!(body["request_id"].take().is_string(), "{body}");
+            replies.push(body.to_string());
         }
     }
     replies.dedup();

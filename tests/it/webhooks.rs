@@ -141,6 +141,30 @@ async fn an_alert_is_told_when_it_begins_and_when_it_ends() {
     until("it is cleared", &host, || types(&receiver) == ["alert.raised", "alert.cleared"]).await;
 }
 
+/// A message that was not accepted held the alerts back for three days, and an alert that ended with its host stayed open
+/// at the receiver for ever.
+#[tokio::test]
+async fn alerts_wait_for_no_payment_and_end_over_a_restart() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    receiver.set(ReceiverMode::RefusePayments);
+    let mut host = host(&chain, &["status"], &receiver, "").await;
+    host.buy(chain.payer(0), "/status", LIMIT).await;
+    until("the payment is tried", &host, || receiver.tried() > 0).await;
+    for file in ["one.wasm", "two.wasm"] {
+        host.install(file, b"no component");
+    }
+    until("both are raised", &host, || types(&receiver) == ["alert.raised", "alert.raised"]).await;
+    let ids: std::collections::BTreeSet<String> =
+        receiver.accepted().iter().map(|message| text(&message.json(), "/id")).collect();
+    assert_eq!(ids.len(), 2, "{ids:?}");
+    for file in ["one.wasm", "two.wasm"] {
+        std::fs::remove_file(host.plugin_dir().join(file)).expect("removed");
+    }
+    host.restart(&[]).await;
+    until("both are cleared", &host, || types(&receiver)[2..] == ["alert.cleared", "alert.cleared"]).await;
+}
+
 #[tokio::test]
 async fn a_webhook_that_could_not_work_is_refused_at_the_start() {
     let chain = TestChain::start().await;

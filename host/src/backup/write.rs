@@ -34,6 +34,9 @@ pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Con
     if !replaces && target.exists() {
         return Err(Trouble::Exists(target.to_owned()));
     }
+    if fs::metadata(target).is_ok_and(|found| !found.is_file()) {
+        return Err(Trouble::NoFile(target.to_owned()));
+    }
     if !state.ledger().exists() {
         return Err(Trouble::NoLedger(state.ledger()));
     }

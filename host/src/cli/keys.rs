@@ -189,7 +189,9 @@ fn cells(record: &KeyRecord) -> Vec<String> {
 }
 
 fn revoke(keys: &ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let name = args.name.trim_end_matches("..");
+    // As `list` shows the beginning of a key; a name may end so itself.
+    let is_key = args.name.starts_with(KEY_PREFIX);
+    let name = if is_key { args.name.trim_end_matches("..") } else { &args.name };
     let revoked = keys.revoke(name, time::now()).map_err(failed)?;
     if revoked.is_empty() {
         return Err(Failure::new(format!("no key that counts is named {name}: `coinslot keys list` shows all")));

@@ -22,7 +22,9 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> Vec<WebhookConfig
 
 fn hook(mut section: Section<'_, '_>, base: &Path) -> Option<WebhookConfig> {
     let url: Option<Url> = section.required("url", "the address that is told");
-    let wrong = url.as_ref().filter(|url| !matches!(url.scheme(), "http" | "https") || !url.username().is_empty());
+    let wrong = url.as_ref().filter(|url| {
+        !matches!(url.scheme(), "http" | "https") || !url.username().is_empty() || url.password().is_some()
+    });
     if wrong.is_some() {
         section
             .key_problem("url", "an address with http or https, and without a user: the signature proves the sender");

@@ -150,6 +150,8 @@ impl AdminAccess {
             return Ok(());
         }
         let _ = self.wrong.as_ref().map(|wrong| wrong.take(client, now));
+        // As many lines as tries: an address has few.
+        tracing::warn!(%client, "a wrong token was sent to the admin listener");
         Err(missing())
     }
 

@@ -7,8 +7,7 @@ use coinslot_ledger::reports::reconcile::DifferenceKind;
 use parking_lot::Mutex;
 
 use super::admin::HostView;
-use crate::config::Config;
-use crate::reconcile::{NetworkComparison, Reconciliation, USUAL_BLOCKS, reconcile};
+use crate::reconcile::{NetworkComparison, ReconcileError, Reconciliation, USUAL_BLOCKS, reconcile};
 
 /// The payments that are compared: those of this time, in seconds. A settlement of unknown end is decided within it.
 const PERIOD: u64 = 2 * 24 * 60 * 60;
@@ -24,22 +23,21 @@ impl Differences {
     }
 }
 
-/// Compares for ever. Networks without a node of the configuration cannot be compared, and neither is a ledger that
-/// somebody else opens for the host.
+/// The time after the start at which the first comparison is made, unless they are made oftener.
+const FIRST_AFTER: Duration = Duration::from_secs(60);
+
+/// Compares for ever: a first time soon after the start, because the differences are not kept over it.
 pub(super) async fn compare_for_ever(host: Arc<HostView>) {
     let every = host.config.state.reconcile_every;
-    if every.is_zero() || !has_nodes(&host.config) {
+    if every.is_zero() {
         return std::future::pending().await;
     }
+    let mut pause = every.min(FIRST_AFTER);
     loop {
-        tokio::time::sleep(every).await;
+        tokio::time::sleep(pause).await;
         compare(&host, every).await;
+        pause = every;
     }
-}
-
-/// True if each network that is sold on can be asked: a comparison is made of all or of none.
-fn has_nodes(config: &Config) -> bool {
-    config.payment.accepts.iter().all(|entry| config.payment.rpc_of(&entry.accept.asset.network).is_some())
 }
 
 async fn compare(host: &HostView, every: Duration) {
@@ -54,9 +52,17 @@ async fn compare(host: &HostView, every: Duration) {
         blocks: USUAL_BLOCKS,
     };
     match reconcile(&asked).await {
-        Ok(compared) => {
+        Ok(networks) => {
             let shared = config.payment.receiver_shared;
-            let found = compared.iter().filter_map(|network| in_words(network, shared)).collect::<Vec<_>>();
+            let mut found = Vec::new();
+            for network in networks {
+                match network {
+                    Ok(compared) => found.extend(in_words(&compared, shared)),
+                    // A network without a node of the configuration cannot be compared.
+                    Err(ReconcileError::NoNode(_)) => {}
+                    Err(error) => tracing::warn!(%error, "a network was not compared with the ledger"),
+                }
+            }
             for (network, words) in &found {
                 tracing::warn!("ledger and chain differ on {network}: {words}; `coinslot ledger reconcile` lists them");
             }

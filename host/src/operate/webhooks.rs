@@ -37,8 +37,8 @@ use signature::WebhookSecret;
 
 /// The pause between two looks for something new.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// Looks between two looks for alerts, which read a file.
-const LOOKS_FOR_ALERTS: u32 = 5;
+/// The pause between two looks for alerts, which read a file.
+const ALERT_INTERVAL: Duration = Duration::from_secs(5);
 /// The pauses after a message that was not accepted: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -163,26 +163,36 @@ impl Webhook {
 
     /// Tells the address what happens, for ever.
     pub(super) async fn run(self: Arc<Self>, host: Arc<HostView>) {
-        let file = host.config.state.folder.join(TOLD);
-        let mut told = self.told_before(&file);
-        self.begin(&host).await;
-        let mut looks = 0;
+        // Alerts do not wait behind a message about a payment that is not accepted.
+        tokio::join!(self.follow_events(&host), self.follow_alerts(&host));
+    }
+
+    /// Tells the events of the ledger, for ever.
+    async fn follow_events(&self, host: &HostView) {
+        self.begin(host).await;
         loop {
-            self.tell_events(&host).await;
-            if looks % LOOKS_FOR_ALERTS == 0
-                && AlertKind::ALL.into_iter().any(|kind| self.is_told(WebhookEvent::Alert(kind)))
-            {
-                let before = told.clone();
-                self.tell_alerts(&host, &mut told).await;
-                if told != before {
-                    self.keep_told(&file, &told);
-                }
-            }
-            looks = looks.wrapping_add(1);
+            self.tell_events(host).await;
             tokio::select! {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = self.moved.notified() => {}
             }
+        }
+    }
+
+    /// Tells what begins and what ends to be wrong, for ever, if the address is told any of it.
+    async fn follow_alerts(&self, host: &Arc<HostView>) {
+        if !AlertKind::ALL.into_iter().any(|kind| self.is_told(WebhookEvent::Alert(kind))) {
+            return;
+        }
+        let file = host.config.state.folder.join(TOLD);
+        let mut told = self.told_before(&file);
+        loop {
+            let before = told.clone();
+            self.tell_alerts(host, &mut told).await;
+            if told != before {
+                self.keep_told(&file, &told);
+            }
+            tokio::time::sleep(ALERT_INTERVAL).await;
         }
     }
 

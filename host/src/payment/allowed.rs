@@ -222,9 +222,9 @@ async fn claims_of_rules(
     let mut claims = Vec::new();
     for claim in rules.iter().filter_map(|rule| rule.claim(&purchase.endpoint, &who, allowances.counter_key())) {
         let FreeGrant::Counters { counters, .. } = &claim.grant else { continue };
+        // A ledger that cannot be read must not make a client pay for what is free.
         let left = payments.ledger.free_left(counters.clone(), payments.now()).await;
-        // A ledger that cannot be read sells nothing either, and the challenge says so.
-        if left.is_ok_and(|left| left.iter().all(|left| left.left > 0)) {
+        if left.map_err(|error| unwritten(&error))?.iter().all(|left| left.left > 0) {
             claims.push(claim);
         }
     }

@@ -124,7 +124,10 @@ impl GasBudget {
         let sums = self.today();
         let mut days = sums.earlier.clone();
         let DaySpending { day, spent, .. } = sums.today;
-        days.extend((!spent.is_zero()).then_some((day, spent)));
+        if !spent.is_zero() {
+            let before = days.entry(day).or_default();
+            *before = before.saturating_add(spent);
+        }
         days
     }
 
@@ -170,7 +173,8 @@ impl GasSums {
         let today = &mut self.today;
         if day > today.day {
             if !today.spent.is_zero() {
-                self.earlier.insert(today.day, today.spent);
+                let before = self.earlier.entry(today.day).or_default();
+                *before = before.saturating_add(today.spent);
                 while self.earlier.len() > DAYS {
                     self.earlier.pop_first();
                 }
@@ -254,6 +258,10 @@ mod tests {
         let DaySpending { day, spent, reserved } = sums.today;
         assert_eq!((day, spent, reserved), (101, U256::ZERO, U256::from(2)));
         assert_eq!(sums.earlier, BTreeMap::from([(100, U256::from(7))]));
+        // A day that a wrong clock brings back has the sums of both.
+        (sums.today.day, sums.today.spent) = (100, U256::from(3));
+        sums.begin(101);
+        assert_eq!(sums.earlier, BTreeMap::from([(100, U256::from(10))]));
     }
 
     #[tokio::test]

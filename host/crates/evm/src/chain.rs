@@ -251,7 +251,14 @@ impl Chain {
     }
 
     fn redact(&self, text: &str) -> String {
-        text.replace(self.url.as_str(), &self.node).replace(self.url.trim_end_matches('/'), &self.node)
+        // The client tells the address without the user, and with a path that may be the key.
+        let bare = Url::parse(&self.url).ok().and_then(|mut url| {
+            url.set_password(None).ok()?;
+            url.set_username("").ok()?;
+            Some(url.to_string())
+        });
+        let known = [self.url.as_str(), self.url.trim_end_matches('/')].into_iter().chain(bare.as_deref());
+        known.fold(text.to_owned(), |text, url| text.replace(url, &self.node))
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) async fn run(source: &Source, args: ReconcileArgs, out: &mut Output<'
         nodes: &nodes,
         blocks: args.blocks,
     };
-    let compared = reconcile(&asked).await.map_err(|error| match error {
+    let compared = reconcile(&asked).await.and_then(|networks| networks.into_iter().collect::<Result<Vec<_>, _>>());
+    let compared = compared.map_err(|error| match error {
         ReconcileError::NoNode(_) => Failure::usage(error.to_string()),
         ReconcileError::Failed(problem) => Failure::new(problem),
     })?;

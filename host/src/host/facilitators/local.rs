@@ -59,7 +59,8 @@ pub(super) async fn connect(
     let keys = keys.map_err(|error| HostError::misconfigured(name, error))?;
     if chains == Chains::Real && is_devnet(rpc).await {
         let advice = "use `coinslot dev` for it, or name a real chain's RPC";
-        let problem = format!("{rpc} is the embedded development chain, and nothing paid on it is money; {advice}");
+        let node = rpc.host_str().unwrap_or("the node");
+        let problem = format!("{node} is the embedded development chain, and nothing paid on it is money; {advice}");
         return Err(HostError::unavailable(name, problem));
     }
     let assets: Vec<Asset> = accepts.iter().map(|accept| (*accept.asset).clone()).collect();

@@ -66,7 +66,6 @@ pub(super) async fn sign_in(
     let session = match access.sign_in(&token, client.ip(), Instant::now()) {
         Ok(session) => session,
         Err(error) if error.status == StatusCode::UNAUTHORIZED => {
-            tracing::warn!(client = %client.ip(), "a wrong token was sent to the admin listener");
             return (StatusCode::UNAUTHORIZED, form(&next, Some("This is not the token of [admin]."))).into_response();
         }
         Err(error) => return with_wait((error.status, form(&next, Some(&error.message))).into_response()),

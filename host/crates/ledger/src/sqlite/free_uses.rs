@@ -104,18 +104,23 @@ fn left_of(quota: FreeQuota, window: Window) -> FreeLeft {
 /// The window of a count at this time: the one that is open, or a new one.
 ///
 /// A window that ends later than a new one would was opened before the clock went back, or before the operator made
-/// windows shorter. What was used in it counts on, and it ends when a new one would.
+/// windows shorter. What was used in it counts on, and it ends when one
+/// of the present length would that began when it did.
 fn window(connection: &Connection, counter: &FreeCounter, at: UnixTime) -> Result<Window, LedgerError> {
-    let ends = counter.quota.every.map_or(NEVER, |every: Duration| at.plus(every.as_secs()).0.min(NEVER));
+    let every = counter.quota.every;
+    let end_of =
+        |begins: u64| every.map_or(NEVER, |every: Duration| UnixTime(begins).plus(every.as_secs()).0.min(NEVER));
     let mut statement =
         connection.prepare_cached("SELECT used, window_begin, window_end FROM free_counter WHERE key = ?1")?;
     let known = statement.query_row([counter.id.0], |row| {
         Ok(Window { used: from_sqlite(row.get(0)?), begins: from_sqlite(row.get(1)?), ends: from_sqlite(row.get(2)?) })
     });
-    Ok(match known.optional()? {
-        Some(open) if at.0 < open.ends => Window { begins: open.begins.min(at.0), ends: open.ends.min(ends), ..open },
-        Some(_) | None => Window { used: 0, begins: at.0, ends },
-    })
+    let open = known.optional()?.map(|open| {
+        let begins = open.begins.min(at.0);
+        Window { begins, ends: open.ends.min(end_of(begins)), ..open }
+    });
+    let is_open = |window: &Window| at.0 < window.ends;
+    Ok(open.filter(is_open).unwrap_or_else(|| Window { used: 0, begins: at.0, ends: end_of(at.0) }))
 }
 
 fn save(connection: &Connection, counter: &FreeCounter, window: Window) -> Result<(), LedgerError> {

@@ -98,6 +98,19 @@ async fn a_clock_that_goes_back_neither_frees_nor_locks_a_window_for_long() {
     assert_eq!(left(&ledger, one, 1_000 + DAY).await, 2, "a window after the clock was set right");
 }
 
+/// Each look found the window one length away from its end, so that a client whose last request was used in a longer one
+/// had nothing free ever again.
+#[tokio::test]
+async fn a_used_up_window_that_the_operator_makes_shorter_ends() {
+    let (_dir, ledger) = ledger();
+    let for_ever = counter(1, 1, None);
+    hold(&ledger, &asks(&[for_ever]), 1_000).await;
+    let daily = counter(1, 1, DAY_LONG);
+    assert_eq!(left(&ledger, daily, 1_000 + DAY / 2).await, 0);
+    assert_eq!(left(&ledger, daily, 1_000 + DAY).await, 1);
+    assert!(matches!(counted(&ledger, &asks(&[daily]), 1_000 + DAY).await, FreeCounted::Counted(..)));
+}
+
 #[tokio::test]
 async fn a_request_that_is_not_served_is_given_back_and_failures_not_without_end() {
     let (_dir, ledger) = ledger();
