@@ -264,7 +264,7 @@ async fn a_changed_configuration_is_shown_with_what_waits_and_what_is_not_used()
     assert_eq!(shown["waitingForRestart"], serde_json::json!([]), "as at the start: {shown}");
 }
 
-/// What the API says once this is true of it.
+/// The report of the API once this is true of it.
 pub(crate) async fn becomes(host: &ServeHost, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
     let start = std::time::Instant::now();
     loop {

@@ -18,7 +18,7 @@ enum Account {
     On(Network, String),
 }
 
-/// Who may pay.
+/// The payers who may pay, and those who may not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PayerRules {
     /// None: everybody.

@@ -19,7 +19,7 @@ pub struct Allowance {
     pub total: Option<u64>,
 }
 
-/// Whose requests are counted together.
+/// The clients whose requests are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllowancePer {
     /// Those of an account, which has signed in.
@@ -37,7 +37,7 @@ pub struct AllowancePolicy {
     pub payers: PayerRules,
 }
 
-/// Who asks, as far as it is known.
+/// The client of a request, as far as it is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeRequester {
     /// The account that has signed in, and its nonce.
@@ -105,7 +105,7 @@ impl AllowancePolicy {
 }
 
 impl Allowance {
-    /// What is to be counted for a request to this endpoint. None if who asks is not known.
+    /// The counts of a request to this endpoint. None if its client is not known.
     pub fn claim(&self, endpoint: &Endpoint, who: &FreeRequester, key: &[u8; 32]) -> Option<FreeClaim> {
         let (name, nonce) = match self.per {
             AllowancePer::Payer => {

@@ -36,7 +36,7 @@ pub struct Config {
     pub telemetry: Option<TelemetryConfig>,
 }
 
-/// Who is served without a payment, and who may not pay: `[[allow]]` and `[payers]`.
+/// The rules of free requests and of payers: `[[allow]]` and `[payers]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AllowanceConfig {
     pub allowances: Vec<Allowance>,
@@ -227,7 +227,7 @@ pub struct PluginConfig {
     pub overrides: PluginOverrides,
     /// Requests are checked against the schemas that it declares.
     pub validate: bool,
-    /// Which of its lines get into the log.
+    /// The lines of it that get into the log.
     pub log: OutputLevel,
 }
 

@@ -46,7 +46,7 @@ impl Operation {
         self.pauses.plugins()
     }
 
-    /// What plugins print.
+    /// The output of plugins.
     pub(super) fn output(&self) -> &Arc<GuestOutput> {
         &self.output
     }

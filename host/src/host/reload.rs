@@ -76,9 +76,9 @@ pub(super) struct Reload {
     /// The origin that challenges name.
     origin: String,
     facilitators: Facilitators,
-    /// Where changes are written down.
+    /// The audit log.
     audit: Option<Arc<Audit>>,
-    /// What plugins print: the configuration says what of it gets into the log.
+    /// The output of plugins: the configuration says which of it gets into the log.
     output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
     payments: Arc<Payments>,

@@ -30,7 +30,7 @@ use crate::payment::Payments;
 /// The most bytes of a request's body: a token, a form or a few words. Strangers may send one before they are known.
 const MOST_BODY: usize = 16 << 10;
 
-/// What operators change in a host, and where that is written down.
+/// The parts of a host that operators change, and the audit log of the changes.
 #[derive(Debug)]
 pub(crate) struct Controls {
     pub(crate) pauses: Pauses,
@@ -54,7 +54,7 @@ pub struct HostView {
     pub(super) pauses: Pauses,
     pub(super) differences: Differences,
     pub(super) audit: Arc<Audit>,
-    /// What plugins print.
+    /// The output of plugins.
     pub(super) output: Arc<GuestOutput>,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,

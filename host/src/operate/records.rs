@@ -239,7 +239,7 @@ impl FailureRecord {
 #[serde(rename_all = "camelCase")]
 pub struct FreeUseRecord {
     pub at: String,
-    /// What allowed it: `payer`, `address`, `everyone` or `key`.
+    /// The grounds: `payer`, `address`, `everyone` or `key`.
     pub kind: String,
     /// The account, the network of the client, or the name of the key.
     pub who: String,
@@ -272,7 +272,7 @@ impl FreeUseRecord {
 pub struct FreeTotalRecord {
     /// In UTC: `2026-01-31`.
     pub day: String,
-    /// What allowed them: `payer`, `address`, `everyone` or `key`.
+    /// The grounds: `payer`, `address`, `everyone` or `key`.
     pub kind: String,
     pub plugin: String,
     pub endpoint: String,

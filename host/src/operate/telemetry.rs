@@ -158,7 +158,7 @@ impl Telemetry {
             .build();
     }
 
-    /// What became of the spans.
+    /// The spans by their end.
     pub fn counts(&self) -> SpanCounts {
         self.queue.counts()
     }

@@ -49,7 +49,7 @@ pub struct FreeUse {
     remainder: Option<FreeRemainder>,
 }
 
-/// What is left of an allowance or of the quota of a key.
+/// The remainder of an allowance or of the quota of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeRemainder {
     pub kind: FreeKind,
@@ -75,7 +75,7 @@ impl AllowedRequest {
 }
 
 impl FreeUse {
-    /// What is left behind this request. None: a key without a quota.
+    /// The remainder after this request. None: a key without a quota.
     pub fn remainder(&self) -> Option<FreeRemainder> {
         self.remainder
     }

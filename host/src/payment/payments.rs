@@ -52,7 +52,7 @@ pub struct PaymentsConfig {
     pub receipts: Option<ReceiptSigner>,
     /// The rates above which payments are refused with 429.
     pub rate_limits: RateLimits,
-    /// Who is served without a payment, and who may not pay.
+    /// The rules of free requests and of payers.
     pub allowances: AllowancePolicy,
     /// Reads the clock.
     pub clock: fn() -> UnixTime,
@@ -206,7 +206,7 @@ impl Payments {
         &self.payment_methods
     }
 
-    /// Who is served without a payment, and who may not pay.
+    /// The rules of free requests and of payers.
     pub fn allowances(&self) -> &Allowances {
         &self.allowances
     }

@@ -129,7 +129,7 @@ impl RequestTrace {
         Some(facts)
     }
 
-    /// What the guest has sent to other servers.
+    /// The requests of the guest to other servers.
     pub fn outgoing(&self) -> OutgoingCounts {
         let Some(facts) = &self.0 else { return OutgoingCounts::default() };
         let [answered, denied, failed] = facts.outgoing.each_ref().map(|count| count.load(Relaxed));
@@ -184,7 +184,7 @@ impl RequestTrace {
         }
     }
 
-    /// What lets the request be served without a payment, at a paid endpoint.
+    /// The grounds for serving the request without a payment, at a paid endpoint.
     pub fn free(&self) -> Option<FreeKind> {
         self.0.as_ref()?.free.get().copied()
     }

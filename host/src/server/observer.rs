@@ -66,9 +66,9 @@ pub struct RequestReport {
     pub advice: Option<String>,
     /// The payment that the request carries, if its signer is proven.
     pub payment: Option<TracedPayment>,
-    /// What let the request be served without a payment, at a paid endpoint.
+    /// The grounds for serving the request without a payment, at a paid endpoint.
     pub free: Option<FreeKind>,
-    /// What the plugin has sent to other servers.
+    /// The requests of the plugin to other servers.
     pub outgoing: OutgoingCounts,
     /// The time in each stage; the run of a streamed answer has the time of its reader, too.
     pub times: StageTimes,

@@ -100,7 +100,7 @@ pub enum FreeCounted {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeHold(pub(crate) i64);
 
-/// What is left of an allowance.
+/// The remainder of an allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FreeLeft {
     pub quota: FreeQuota,
@@ -139,6 +139,6 @@ impl FreeEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyLookup {
     pub key: ApiKey,
-    /// What is left of its quota. None: it has none.
+    /// The remainder of its quota. None: it has none.
     pub left: Option<FreeLeft>,
 }

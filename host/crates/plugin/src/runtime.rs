@@ -42,7 +42,7 @@ pub struct RuntimeConfig {
     pub is_host_only: HostOnly,
     /// The plugins that are paused.
     pub paused: Arc<PausedPlugins>,
-    /// What plugins print.
+    /// The output of plugins.
     pub output: Arc<GuestOutput>,
 }
 

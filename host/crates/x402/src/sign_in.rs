@@ -41,7 +41,7 @@ pub const MAX_HEADER: usize = 8 * 1024;
 /// The longest signature, in bytes.
 const MAX_SIGNATURE: usize = 4 * 1024;
 
-/// What a challenge asks a client to sign.
+/// The fields that a challenge asks a client to sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInChallenge<'c> {
     /// The host, with a port where it is not the scheme's own.

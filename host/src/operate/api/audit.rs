@@ -29,7 +29,7 @@ pub(crate) struct AuditQuery {
     pub limit: Option<u32>,
 }
 
-/// What was changed in the host, the newest first.
+/// The changes of the host, the newest first.
 #[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery),
     responses((status = 200, body = Vec<ChangeRecord>), (status = 400, body = ApiError)))]
 pub(crate) async fn audit(

@@ -34,7 +34,7 @@ pub(crate) struct ConfigReport {
     pub webhooks: Vec<String>,
     /// The plugins with a table of their own, in the order of their names.
     pub plugin_tables: Vec<String>,
-    /// Who is served without a payment, and who may not pay, as of now.
+    /// The rules of free requests and of payers, as of now.
     pub allowances: AllowanceReport,
 }
 

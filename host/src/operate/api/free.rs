@@ -50,7 +50,7 @@ pub(crate) struct AllowanceRecord {
     pub total: Option<u64>,
 }
 
-/// Who is served without a payment, and who may not pay.
+/// The rules of free requests and of payers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct AllowanceReport {

@@ -1,4 +1,4 @@
-//! What plugins print: their last lines, and which of their lines get into the log of the host.
+//! Keeps the last lines that plugins print, and decides which of them get into the log of the host.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -46,7 +46,7 @@ async fn hold(ledger: &SqliteLedger, claim: &FreeClaim, at: u64) -> FreeHold {
     }
 }
 
-/// What is left at this time.
+/// The remainder at this time.
 async fn left(ledger: &SqliteLedger, counter: FreeCounter, at: u64) -> u64 {
     ledger.free_left(vec![counter], UnixTime(at)).await.expect("a readable ledger")[0].left
 }
