@@ -1,15 +1,16 @@
 //! The interface of a ledger.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Change, Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
-    Holder, KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented, Reported, Step,
-    StoredAnswer,
+    Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented,
+    Reported, Step, StoredAnswer,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -146,6 +147,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Returns when [`Ledger::writable`] has become false since the last call returned. For one caller at a time.
     async fn write_failed(&self);
+
+    /// The jobs that wait for their commit, with those of a commit that is under way.
+    fn backlog(&self) -> usize;
+
+    /// Tells this observer of each commit from now on. There is one observer, the first.
+    fn observe_commits(&self, observer: Arc<dyn CommitObserver>);
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;

@@ -30,8 +30,8 @@ pub(crate) use open::{lock, open_beside};
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -39,9 +39,9 @@ use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
 use crate::{
-    Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
-    Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending, Presented,
-    Retention, Step, StoredAnswer,
+    Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending,
+    Presented, Retention, Step, StoredAnswer,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -256,6 +256,14 @@ impl Ledger for SqliteLedger {
 
     fn writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    fn backlog(&self) -> usize {
+        self.writer.backlog()
+    }
+
+    fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
+        self.writer.observe(observer);
     }
 
     async fn write_failed(&self) {
