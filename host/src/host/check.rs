@@ -83,7 +83,7 @@ impl Host {
             None
         });
         // The ledger has the tag. A check sends nothing, and needs none.
-        let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host)).await;
+        let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host), None).await;
         problems.extend(attempt.problems);
         let mut loaded = load(config, options, policies, attempt.facilitators, &Arc::default(), &Arc::default())?;
         // A history that cannot be read is begun anew by a host.
