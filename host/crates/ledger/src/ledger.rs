@@ -131,7 +131,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// before an answer leaves, so that no crash makes a request free twice.
     async fn end_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError>;
 
-    /// Queues what [`Ledger::end_free`] does, for ends that leave no answer; a failure is logged.
+    /// Queues what [`Ledger::end_free`] does, for ends that leave no answer, and for answers that break off after they
+    /// were served; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
 
     /// Queues a line of the audit log, in order with all others. It is written with the next step that waits for the
