@@ -111,7 +111,7 @@ use std::sync::Arc;
 use coinslot_ledger::Holder;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::{HeaderError, PaymentPayload};
-use http::Request;
+use http::{HeaderValue, Request};
 use http_body::Body as _;
 
 use accepted::RefusedPayment;
@@ -121,7 +121,7 @@ use exchange::{Exchanged, PaymentWork, exchange};
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
-pub use allowed::{AllowedRequest, FreeRemainder, FreeUse, KeyRefusal};
+pub use allowed::{AllowedRequest, FreeRemainder, FreeUse, KeyRefusal, ServedUse};
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub(crate) use budget::least_budget;
@@ -164,12 +164,13 @@ pub enum Served {
 pub async fn serve(
     payments: &Arc<Payments>,
     purchase: Purchase,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
     let client = purchase.client.ip;
+    let proof = allowed::take_proof(payments, &purchase, request.headers_mut());
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
-        Ok(None) => serve_unpaid(payments, purchase, request).await,
+        Ok(None) => serve_unpaid(payments, purchase, proof, request).await,
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
@@ -186,9 +187,10 @@ pub async fn serve(
 async fn serve_unpaid(
     payments: &Arc<Payments>,
     purchase: Purchase,
+    proof: Option<HeaderValue>,
     request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
-    match allowed::allow(payments, &purchase, request).await? {
+    match allowed::allow(payments, &purchase, proof, request).await? {
         AllowedOutcome::Allowed(allowed) => Ok(Served::Allowed(allowed)),
         AllowedOutcome::Free(free) => Ok(Served::Free(free)),
         AllowedOutcome::Unallowed(request) => {

@@ -169,6 +169,7 @@ pub async fn run(
         handler.drain().await;
     });
     if drained.await.is_err() {
+        handler.interrupt();
         let payments = handler.at_work();
         tracing::warn!(payments, "stopped before everything was finished; recovery goes on at the next start");
     }

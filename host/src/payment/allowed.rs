@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{
     FreeClaim, FreeCounted, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup, LedgerError,
 };
 use coinslot_plugin::{Fault, RequestBody};
 use coinslot_x402::UnixTime;
 use coinslot_x402::sign_in::SignInError;
-use http::Request;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 
 use super::free::FreeRequest;
@@ -40,13 +41,23 @@ pub struct AllowedRequest {
     free: FreeUse,
 }
 
-/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left.
+/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left, or the
+/// host ends.
 #[derive(Debug)]
 pub struct FreeUse {
     payments: Arc<Payments>,
     /// None once its end is written.
     hold: Option<FreeHold>,
     remainder: Option<FreeRemainder>,
+}
+
+/// The use of an allowance whose answer leaves. It counts, unless the answer breaks off: by a fault of the guest, or
+/// because the host ends.
+#[derive(Debug)]
+pub struct ServedUse {
+    payments: Arc<Payments>,
+    /// None once nothing about it can change.
+    hold: Option<FreeHold>,
 }
 
 /// The remainder of an allowance or of the quota of a key.
@@ -81,13 +92,15 @@ impl FreeUse {
     }
 
     /// Writes down that the guest has answered, before its answer leaves: after a crash the request counts.
-    pub async fn served(mut self) {
-        let Some(hold) = self.hold.take() else { return };
-        let now = self.payments.now();
-        if let Err(error) = self.payments.ledger.end_free(hold, FreeEnd::Served, now).await {
+    pub async fn served(mut self) -> ServedUse {
+        let (payments, hold) = (Arc::clone(&self.payments), self.hold.take());
+        if let Some(hold) = hold
+            && let Err(error) = payments.ledger.end_free(hold, FreeEnd::Served, payments.now()).await
+        {
             // It is counted all the same, until the ledger is opened again.
             tracing::warn!(%error, "the end of a free request could not be written");
         }
+        ServedUse { payments, hold }
     }
 
     /// Gives the request back: its guest has failed, or has not run at all.
@@ -105,19 +118,58 @@ impl FreeUse {
 
 impl Drop for FreeUse {
     fn drop(&mut self) {
-        self.end(FreeEnd::HungUp);
+        self.end(if self.payments.is_interrupted() { FreeEnd::Interrupted } else { FreeEnd::HungUp });
     }
+}
+
+impl ServedUse {
+    /// Notes that the whole answer was handed over.
+    pub fn delivered(mut self) {
+        self.hold = None;
+    }
+
+    /// Gives the request back: its guest has failed while it answered.
+    pub fn broke_off(mut self) {
+        self.end(FreeEnd::Failed);
+    }
+
+    fn end(&mut self, end: FreeEnd) {
+        if let Some(hold) = self.hold.take() {
+            self.payments.ledger.note_free(hold, end, self.payments.now());
+        }
+    }
+}
+
+impl Drop for ServedUse {
+    fn drop(&mut self) {
+        // A client that leaves has used its request.
+        if self.payments.is_interrupted() {
+            self.end(FreeEnd::Interrupted);
+        }
+    }
+}
+
+/// Takes the proof of an account out of a request to an endpoint where accounts have something free: no plugin gets a
+/// proof that is for the host, whatever else its request carries.
+pub(super) fn take_proof(payments: &Payments, purchase: &Purchase, headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(SIGN_IN_WITH_X) {
+        return None;
+    }
+    let policy = payments.allowances.policy();
+    let takes_sign_in = policy.has_rules() && policy.of(&purchase.endpoint).any(|rule| rule.per == AllowancePer::Payer);
+    takes_sign_in.then(|| headers.remove(SIGN_IN_WITH_X)).flatten()
 }
 
 /// Serves a request without a payment if it may be, or says why it is refused.
 pub(super) async fn allow(
     payments: &Arc<Payments>,
     purchase: &Purchase,
-    mut request: Request<RequestBody>,
+    proof: Option<HeaderValue>,
+    request: Request<RequestBody>,
 ) -> Result<AllowedOutcome, Unserved> {
     let claims = match &purchase.key {
         Some(key) => vec![claim_of_key(payments, purchase, *key).await.map_err(Unserved::unclaimed)?],
-        None => claims_of_rules(payments, purchase, &mut request).await.map_err(Unserved::unclaimed)?,
+        None => claims_of_rules(payments, purchase, proof).await.map_err(Unserved::unclaimed)?,
     };
     if claims.is_empty() {
         return Ok(AllowedOutcome::Unallowed(request));
@@ -128,27 +180,55 @@ pub(super) async fn allow(
     };
     for claim in claims {
         let kind = claim.kind;
-        match payments.ledger.count_free(claim, payments.now()).await {
-            Ok(FreeCounted::Counted(hold, left)) => {
+        match count(payments, claim).await {
+            Ok(Counted::Yes(free)) => {
                 purchase.trace.is_free_by(kind);
-                let remainder = left.map(|left| FreeRemainder::of(kind, left, payments.now()));
-                let free = FreeUse { payments: Arc::clone(payments), hold: Some(hold), remainder };
                 return Ok(AllowedOutcome::Allowed(AllowedRequest { request, free }));
             }
             // Another request has taken the last one meanwhile.
-            Ok(FreeCounted::Exhausted(left)) if kind == FreeKind::Key => {
+            Ok(Counted::Exhausted(left)) if kind == FreeKind::Key => {
                 return Err(Unserved::unclaimed(exhausted(payments, purchase, left)));
             }
-            Ok(FreeCounted::Exhausted(_)) => {}
-            Ok(FreeCounted::NonceUsed) => {
+            Ok(Counted::Exhausted(_)) => {}
+            Ok(Counted::NonceUsed) => {
                 return Err(Unserved::unclaimed(bad_proof(payments, purchase, SignInError::NonceUsed)));
             }
-            Ok(FreeCounted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
-            Ok(FreeCounted::Full) => payments.warn_of_full_counts(),
+            Ok(Counted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
+            Ok(Counted::Full) => payments.warn_of_full_counts(),
             Err(error) => return Err(Unserved::unclaimed(unwritten(&error))),
         }
     }
     Ok(AllowedOutcome::Unallowed(request))
+}
+
+/// The outcome of a count, as [`FreeCounted`], with the use that it begins.
+enum Counted {
+    Yes(FreeUse),
+    Exhausted(FreeLeft),
+    NonceUsed,
+    KeyGone,
+    Full,
+}
+
+/// Counts a free request, in a task of its own.
+///
+/// A client that leaves while its request is counted drops the future that awaits this, and the ledger writes the count
+/// all the same. The task then has the use, which it drops: so the row gets its end. Shutdown waits for the task.
+async fn count(payments: &Arc<Payments>, claim: FreeClaim) -> Result<Counted, LedgerError> {
+    let (of_task, kind) = (Arc::clone(payments), claim.kind);
+    let counting = payments.work.spawn(RequestId::inherited(async move {
+        Ok(match of_task.ledger.count_free(claim, of_task.now()).await? {
+            FreeCounted::Counted(hold, left) => {
+                let remainder = left.map(|left| FreeRemainder::of(kind, left, of_task.now()));
+                Counted::Yes(FreeUse { payments: of_task, hold: Some(hold), remainder })
+            }
+            FreeCounted::Exhausted(left) => Counted::Exhausted(left),
+            FreeCounted::NonceUsed => Counted::NonceUsed,
+            FreeCounted::KeyGone => Counted::KeyGone,
+            FreeCounted::Full => Counted::Full,
+        })
+    }));
+    counting.await.unwrap_or_else(|error| Err(LedgerError::Unavailable(error.to_string())))
 }
 
 fn unwritten(error: &LedgerError) -> Problem {
@@ -201,7 +281,7 @@ fn exhausted(payments: &Payments, purchase: &Purchase, left: FreeLeft) -> Proble
 async fn claims_of_rules(
     payments: &Payments,
     purchase: &Purchase,
-    request: &mut Request<RequestBody>,
+    proof: Option<HeaderValue>,
 ) -> Result<Vec<FreeClaim>, Problem> {
     let allowances = &payments.allowances;
     let policy = allowances.policy();
@@ -209,10 +289,7 @@ async fn claims_of_rules(
         return Ok(Vec::new());
     }
     let rules: Vec<_> = policy.of(&purchase.endpoint).collect();
-    let takes_sign_in = rules.iter().any(|rule| rule.per == AllowancePer::Payer);
-    // A plugin gets no proof that the host has looked at.
-    let header = takes_sign_in.then(|| request.headers_mut().remove(SIGN_IN_WITH_X)).flatten();
-    let proof = header.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
+    let proof = proof.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
     let mut who = FreeRequester { signed_in: None, address: purchase.client.network().to_string() };
     if let Some(proof) = &proof {
         let account = proof.address().to_string().to_ascii_lowercase();

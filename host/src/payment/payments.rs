@@ -102,6 +102,8 @@ pub struct Payments {
     /// Set when something was claimed since the ledger was pruned.
     pub(super) has_new_claims: AtomicBool,
     pub(super) work: TaskTracker,
+    /// Set when the host no longer waits for requests at work.
+    is_interrupted: AtomicBool,
     /// The releases of claims whose work panicked, while they run.
     pub(super) interrupted: Mutex<HashMap<PaymentId, JoinHandle<()>>>,
 }
@@ -134,6 +136,7 @@ impl Payments {
             first_claim: Notify::new(),
             has_new_claims: AtomicBool::new(false),
             work: TaskTracker::new(),
+            is_interrupted: AtomicBool::new(false),
             interrupted: Mutex::default(),
         })
     }
@@ -241,6 +244,15 @@ impl Payments {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
         }
+    }
+
+    /// Notes that the host ends, and drops the requests that are at work: their clients have not left.
+    pub fn interrupt(&self) {
+        self.is_interrupted.store(true, SeqCst);
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.is_interrupted.load(SeqCst)
     }
 
     // === Owed answers and unknown settlements ===

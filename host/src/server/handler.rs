@@ -134,6 +134,11 @@ impl RequestHandler {
         self.payments.drain().await;
     }
 
+    /// Notes that nobody waits for the requests at work any more.
+    pub(super) fn interrupt(&self) {
+        self.payments.interrupt();
+    }
+
     /// True if the peer is a client, and not a proxy that forwards requests of several clients.
     pub(super) fn is_client(&self, peer: IpAddr) -> bool {
         forwarded::is_client(self.proxies.as_deref(), peer)
