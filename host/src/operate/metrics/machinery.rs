@@ -56,3 +56,31 @@ impl CommitObserver for Metrics {
         self.machinery.jobs.record(commit.jobs as u64, &[]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::MAX_SERIES;
+    use super::*;
+    use crate::config::Config;
+
+    /// Names come from the configuration and from plugins, which are reloaded: what is too many for one instrument is
+    /// counted all the same, in one series.
+    #[test]
+    fn an_instrument_has_so_many_series_at_most_and_counts_what_exceeds_them_in_one() {
+        const CALLS: usize = MAX_SERIES + 500;
+        let metrics = Metrics::new(&Config::default(), None).expect("metrics");
+        for number in 0..CALLS {
+            metrics.ended(&format!("f{number}"), Operation::Verify, CallResult::Ok, Duration::from_millis(1));
+        }
+        let families = metrics.registry().gather();
+        let name = "coinslot_facilitator_call_duration_seconds";
+        let calls = families.iter().find(|family| family.name() == name).expect("the calls").get_metric();
+        let counted: u64 = calls.iter().map(|series| series.get_histogram().get_sample_count()).sum();
+        assert_eq!(counted, CALLS as u64);
+        assert!(calls.len() <= MAX_SERIES + 1, "{}", calls.len());
+        let overflows = |series: &prometheus::proto::Metric| {
+            series.get_label().iter().any(|label| label.name() == "otel_metric_overflow")
+        };
+        assert_eq!(calls.iter().filter(|series| overflows(series)).count(), 1);
+    }
+}
