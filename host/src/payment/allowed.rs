@@ -41,8 +41,7 @@ pub struct AllowedRequest {
     free: FreeUse,
 }
 
-/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left, or the
-/// host ends.
+/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left.
 #[derive(Debug)]
 pub struct FreeUse {
     payments: Arc<Payments>,
@@ -110,7 +109,9 @@ impl FreeUse {
     }
 
     fn end(&mut self, end: FreeEnd) {
-        if let Some(hold) = self.hold.take() {
+        if let Some(hold) = self.hold.take()
+            && self.payments.finish_free(hold)
+        {
             self.payments.ledger.note_free(hold, end, self.payments.now());
         }
     }
@@ -118,23 +119,20 @@ impl FreeUse {
 
 impl Drop for FreeUse {
     fn drop(&mut self) {
-        self.end(if self.payments.is_interrupted() { FreeEnd::Interrupted } else { FreeEnd::HungUp });
+        self.end(FreeEnd::HungUp);
     }
 }
 
 impl ServedUse {
-    /// Notes that the whole answer was handed over.
-    pub fn delivered(mut self) {
-        self.hold = None;
-    }
-
     /// Gives the request back: its guest has failed while it answered.
     pub fn broke_off(mut self) {
         self.end(FreeEnd::Failed);
     }
 
     fn end(&mut self, end: FreeEnd) {
-        if let Some(hold) = self.hold.take() {
+        if let Some(hold) = self.hold.take()
+            && self.payments.finish_free(hold)
+        {
             self.payments.ledger.note_free(hold, end, self.payments.now());
         }
     }
@@ -142,9 +140,9 @@ impl ServedUse {
 
 impl Drop for ServedUse {
     fn drop(&mut self) {
-        // A client that leaves has used its request.
-        if self.payments.is_interrupted() {
-            self.end(FreeEnd::Interrupted);
+        // The answer has left, or its client has: the request counts.
+        if let Some(hold) = self.hold.take() {
+            self.payments.finish_free(hold);
         }
     }
 }
@@ -220,6 +218,7 @@ async fn count(payments: &Arc<Payments>, claim: FreeClaim) -> Result<Counted, Le
         Ok(match of_task.ledger.count_free(claim, of_task.now()).await? {
             FreeCounted::Counted(hold, left) => {
                 let remainder = left.map(|left| FreeRemainder::of(kind, left, of_task.now()));
+                of_task.begin_free(hold);
                 Counted::Yes(FreeUse { payments: of_task, hold: Some(hold), remainder })
             }
             FreeCounted::Exhausted(left) => Counted::Exhausted(left),

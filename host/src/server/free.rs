@@ -67,7 +67,7 @@ impl Body for CountedBody {
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match (&frame, self.body.is_end_stream()) {
             (Some(Err(_)), _) => self.free.take().into_iter().for_each(ServedUse::broke_off),
-            (None, _) | (_, true) => self.free.take().into_iter().for_each(ServedUse::delivered),
+            (None, _) | (_, true) => drop(self.free.take()),
             (Some(Ok(_)), false) => {}
         }
         Poll::Ready(frame)

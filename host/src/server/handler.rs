@@ -134,9 +134,9 @@ impl RequestHandler {
         self.payments.drain().await;
     }
 
-    /// Notes that nobody waits for the requests at work any more.
-    pub(super) fn interrupt(&self) {
-        self.payments.interrupt();
+    /// Gives back what the end of the host interrupts.
+    pub(super) async fn interrupt(&self) {
+        self.payments.interrupt().await;
     }
 
     /// True if the peer is a client, and not a proxy that forwards requests of several clients.

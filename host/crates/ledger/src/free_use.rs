@@ -97,7 +97,7 @@ pub enum FreeCounted {
 }
 
 /// A free request that is counted and whose guest may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FreeHold(pub(crate) i64);
 
 /// The remainder of an allowance.
