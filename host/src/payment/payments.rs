@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use alloy::primitives::{Address, B256, Signature};
 use coinslot_facilitator::Facilitator;
-use coinslot_ledger::{FreeEnd, FreeHold, Hold, Ledger, LedgerError, PaymentId, Retention, Step};
+use coinslot_ledger::{FreeHold, Hold, Ledger, LedgerError, PaymentId, Retention, Step};
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
 use parking_lot::Mutex;
@@ -103,7 +103,7 @@ pub struct Payments {
     pub(super) has_new_claims: AtomicBool,
     pub(super) work: TaskTracker,
     /// The free requests whose answers have not left whole. None once the host no longer waits for them.
-    free_at_work: Mutex<Option<HashSet<FreeHold>>>,
+    pub(super) free_at_work: Mutex<Option<HashSet<FreeHold>>>,
     /// The releases of claims whose work panicked, while they run.
     pub(super) interrupted: Mutex<HashMap<PaymentId, JoinHandle<()>>>,
 }
@@ -244,28 +244,6 @@ impl Payments {
             Some(exposure) => (Flow::Authorization, Some(exposure)),
             None => (Flow::Upfront, None),
         }
-    }
-
-    /// Gives back the free requests that are at work: the host ends, and drops them. Their clients have not left.
-    pub async fn interrupt(&self) {
-        let at_work = self.free_at_work.lock().take();
-        for hold in at_work.into_iter().flatten() {
-            if let Err(error) = self.ledger.end_free(hold, FreeEnd::Interrupted, self.now()).await {
-                tracing::warn!(%error, "a free request that the end of the host interrupts could not be given back");
-            }
-        }
-    }
-
-    /// Notes that a free request is at work.
-    pub(super) fn begin_free(&self, hold: FreeHold) {
-        if let Some(at_work) = &mut *self.free_at_work.lock() {
-            at_work.insert(hold);
-        }
-    }
-
-    /// Notes that nothing changes about a free request any more. False if [`Self::interrupt`] has given it back.
-    pub(super) fn finish_free(&self, hold: FreeHold) -> bool {
-        self.free_at_work.lock().as_mut().is_some_and(|at_work| at_work.remove(&hold))
     }
 
     // === Owed answers and unknown settlements ===
