@@ -172,7 +172,7 @@ pub async fn run(
     });
     if drained.await.is_err() {
         // A disk that hangs keeps no host from its end: the next start gives back what is without an end.
-        drop(tokio::time::timeout(INTERRUPT_TIMEOUT, handler.interrupt()).await);
+        let _ = tokio::time::timeout(INTERRUPT_TIMEOUT, handler.interrupt()).await;
         let payments = handler.at_work();
         tracing::warn!(payments, "stopped before everything was finished; recovery goes on at the next start");
     }
