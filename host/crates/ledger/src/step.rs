@@ -13,12 +13,15 @@ use crate::{PaymentState, StoredAnswer};
 ///                                                               \-> refused [-> owed]
 /// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
 ///                                               \-> refused   \-> owed -> executing ..
+/// refund          owed -> refunding -> refunded
+///                                 \-> owed
 /// ```
 ///
 /// An unknown row can stay unknown for good: see [`Step::Undecidable`].
 ///
 /// `Step::next` is this diagram as a table. Three transitions are no step: a claim makes a row `reserved`, the claim of
-/// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]).
+/// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]). Neither are those of
+/// a refund: [`crate::Ledger::begin_refund`], [`crate::Ledger::end_refund`].
 ///
 /// A refusal that is watched is looked at once more when the authorisation has expired. If the money moved after all,
 /// its answer is gone, and the row becomes `owed` in both flows.

@@ -10,6 +10,7 @@ mod holders;
 mod leases;
 mod prune;
 mod recovery;
+mod refunds;
 mod steps;
 mod upgrade;
 
