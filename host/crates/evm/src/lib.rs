@@ -32,6 +32,7 @@ pub mod scan;
 mod sender_tag;
 mod sequencer;
 mod span;
+mod transaction;
 
 pub use call_error::CallError;
 pub use chain::{Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};

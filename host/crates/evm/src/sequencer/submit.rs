@@ -12,9 +12,10 @@ use alloy::primitives::U256;
 
 use super::call::{CallProgress, QueuedCall, SendError, end_all};
 use super::lane::Lane;
-use super::pending::{PendingTx, Transaction, TxState};
+use super::pending::{PendingTx, TxState};
 use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
+use crate::transaction::Transaction;
 
 /// Nonces that are tried for one transaction.
 const ATTEMPTS: u32 = 4;
