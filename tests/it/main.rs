@@ -83,6 +83,7 @@ mod telemetry;
 mod testing;
 mod texts;
 mod tls;
+mod token_wallet;
 mod two_hosts;
 mod unknown;
 mod wasi3;
