@@ -57,6 +57,7 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     let signs = check.receipts.map(|address| format!("receipts are signed by {address}"));
+    let refunds = check.refunds.map(|address| format!("owed answers are paid back by {address}"));
     let warnings = warnings_of(&config, &check).into_iter().map(|warning| format!("warning: {warning}"));
     let changed = check.catalog.installed().iter().flat_map(|installed| {
         let name = &*installed.plugin.info().name;
@@ -64,8 +65,14 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     });
     let changes = changes(changed).map(|table| format!("\n{table}\n"));
     let free = allowed(&config, &check);
-    let notes =
-        changes.into_iter().chain(free).chain(signs).chain(check.locals.iter().map(settles)).chain(warnings).collect();
+    let notes = changes
+        .into_iter()
+        .chain(free)
+        .chain(signs)
+        .chain(refunds)
+        .chain(check.locals.iter().map(settles))
+        .chain(warnings)
+        .collect();
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
     let unready = check
         .locals

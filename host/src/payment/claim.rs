@@ -51,7 +51,7 @@ pub(super) async fn take_up(
 }
 
 /// Returns what an earlier claim bought, or the problem that its state means for the client that made it. Only after a
-/// refusal is money asked for anew.
+/// refusal or a refund is money asked for anew.
 pub(super) async fn of_earlier(
     payments: &Arc<Payments>,
     purchase: &Purchase,
@@ -71,6 +71,11 @@ pub(super) async fn of_earlier(
         Claimed::Refused { reason } => {
             let challenge = challenge::because(payments, purchase, &reason);
             Err(Problem::Invalid { reason, message: None, challenge })
+        }
+        Claimed::Refunding => Err(Problem::Refunding { payment_id }),
+        Claimed::Refunded { transaction } => {
+            let challenge = challenge::because(payments, purchase, "payment_refunded");
+            Err(Problem::Refunded { payment_id, transaction, challenge })
         }
         Claimed::Owed { hold, settlement } => {
             let hold = HoldGuard::new(payments, hold);

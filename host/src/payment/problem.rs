@@ -99,6 +99,10 @@ pub enum Problem {
     /// The plugin failed too often to answer a paid request: it is not run for it again, unless its operator changes
     /// something.
     OwedNoMore { payment_id: String },
+    /// The payment was settled first and got no answer, and its money is on its way back.
+    Refunding { payment_id: String },
+    /// The payment was settled first and got no answer, and its money went back by this transaction.
+    Refunded { payment_id: String, transaction: String, challenge: Challenge },
     /// The settlement's end is unknown: the money may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.

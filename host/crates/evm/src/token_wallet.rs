@@ -23,9 +23,16 @@ use crate::chain::Chain;
 use crate::fees::FeeOracle;
 use crate::key::Key;
 use crate::refusal::NodeRefusal;
+use crate::scan;
 
 pub use error::{BroadcastError, TransferError};
 pub use outcome::TransferOutcome;
+
+/// The gas of a usual transfer, with room.
+const USUAL_GAS: u64 = 80_000;
+
+/// The most blocks in one request for logs.
+const LOG_BLOCKS: u64 = 2_000;
 
 /// A transfer of a token from the wallet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +119,25 @@ impl TokenWallet {
             NodeRefusal::Funds => BroadcastError::NoMoney,
             NodeRefusal::Known | NodeRefusal::Rejected | NodeRefusal::Other => BroadcastError::Refused(text),
         })
+    }
+
+    /// What the wallet sent to an account since this time (Unix seconds): transaction and amount of each transfer.
+    pub async fn transfers_to(&self, token: Address, to: Address, since: u64) -> Result<Vec<(B256, U256)>, CallError> {
+        let head = self.chain.block_number().await?;
+        let first = scan::first_block_since(&self.chain, since, head).await?;
+        let found = scan::transfers(&self.chain, token, self.address(), to, first..=head, LOG_BLOCKS).await;
+        found.map_err(|error| error.error)
+    }
+
+    /// The native balance in wei, which pays for gas.
+    pub async fn native_balance(&self) -> Result<U256, CallError> {
+        self.chain.balance(self.address()).await
+    }
+
+    /// The most that the gas of so many transfers costs at the fees of the moment, in wei.
+    pub async fn gas_for(&self, transfers: u64) -> Result<U256, CallError> {
+        let fees = self.fees.now().await?.tx_fees(self.max_fee_per_gas);
+        Ok(fees.max_cost(transfers.saturating_mul(USUAL_GAS)))
     }
 
     /// The wallet's money at the newest block.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Flow, UnixTime};
+use coinslot_x402::{Flow, Network, UnixTime};
 
 use crate::{
     Change, Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
@@ -154,10 +154,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Reads the refunds without an end, the oldest first. For the one task that follows them. Waits for no write.
     async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError>;
 
-    /// Lists payments whose answers are owed and that were claimed before `owed_before`, by their ids, the longest owed
-    /// first. Payments are left out for which a refund failed at `failed_before` or later. Waits for no write.
+    /// Lists payments on a network whose answers are owed and that were claimed before `owed_before`, by their ids, the
+    /// longest owed first. Payments are left out for which a refund failed at `failed_before` or later. Waits for no
+    /// write.
     async fn refunds_due(
         &self,
+        network: &Network,
         owed_before: UnixTime,
         failed_before: UnixTime,
         limit: u32,

@@ -37,8 +37,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
+use coinslot_x402::{Network, UnixTime};
 use rusqlite::Connection;
 
 use crate::{
@@ -269,11 +269,13 @@ impl Ledger for SqliteLedger {
 
     async fn refunds_due(
         &self,
+        network: &Network,
         owed_before: UnixTime,
         failed_before: UnixTime,
         limit: u32,
     ) -> Result<Vec<String>, LedgerError> {
-        self.reader.ask(move |connection| refunds::due(connection, owed_before, failed_before, limit)).await
+        let network = network.clone();
+        self.reader.ask(move |connection| refunds::due(connection, &network, owed_before, failed_before, limit)).await
     }
 
     async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {

@@ -93,13 +93,13 @@ pub(in crate::cli) fn write<T: Table + Serialize + Default>(
     writer.end(out, nothing)
 }
 
-fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {
+pub(in crate::cli) fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {
     match (decimal, symbol) {
         (Some(decimal), Some(symbol)) => format!("{decimal} {symbol}"),
         _ => format!("{atomic} units"),
     }
 }
 
-fn network(network: &str, testnet: bool) -> String {
+pub(in crate::cli) fn network(network: &str, testnet: bool) -> String {
     if testnet { format!("{network} (test)") } else { network.to_owned() }
 }

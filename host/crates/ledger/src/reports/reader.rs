@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use coinslot_x402::UnixTime;
+use coinslot_x402::{Network, UnixTime};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
@@ -82,6 +82,16 @@ impl LedgerReader {
     /// Lists the attempts to pay owed answers back that began at this time or later, the newest first, `limit` at most.
     pub fn refunds(&self, since: UnixTime, limit: u32) -> Result<Vec<RefundRow>, ReportError> {
         refunds::since(&self.connection, since, limit)
+    }
+
+    /// The greatest nonce that a refund by this wallet had on a network. None: it has paid none back there.
+    pub fn last_refund_nonce(&self, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
+        refunds::last_nonce(&self.connection, network, wallet)
+    }
+
+    /// Lists the transactions that were signed for refunds to this payer, on any network.
+    pub fn refund_transactions(&self, payer: &str) -> Result<Vec<String>, ReportError> {
+        refunds::transactions_to(&self.connection, payer)
     }
 
     /// Selects the payments of the filter that this transaction settled, the newest first.

@@ -74,6 +74,25 @@ pub(super) fn since(connection: &Connection, since: UnixTime, limit: u32) -> Res
     read(connection, &Choice::Since(since, limit))
 }
 
+/// See [`super::LedgerReader::last_refund_nonce`].
+pub(super) fn last_nonce(connection: &Connection, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
+    let mut statement =
+        connection.prepare_cached("SELECT max(nonce) FROM refund WHERE network = ?1 AND sender = ?2")?;
+    let last: Option<i64> =
+        statement.query_row(params![network.as_str(), wallet.to_ascii_lowercase()], |row| row.get(0))?;
+    Ok(last.map(from_sqlite))
+}
+
+/// See [`super::LedgerReader::refund_transactions`].
+pub(super) fn transactions_to(connection: &Connection, payer: &str) -> Result<Vec<String>, ReportError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT hash FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON claim.id = refund.claim
+         WHERE lower(payer) = lower(?1)",
+    )?;
+    let rows = statement.query_map([payer], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn read(connection: &Connection, choice: &Choice<'_>) -> Result<Vec<RefundRow>, ReportError> {
     let select = "SELECT payment_id, refund.network, refund.asset, payer, refund.amount, testnet, sender, refund.nonce,
             ordered_by, state, coalesce(tx, (SELECT hash FROM refund_tx WHERE refund = refund.id ORDER BY id DESC LIMIT 1)),

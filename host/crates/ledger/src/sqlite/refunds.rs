@@ -126,22 +126,24 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<OpenRefund>, LedgerErr
     read(connection, &format!("{SELECT} WHERE refund.state = 'sent' ORDER BY refund.id"))
 }
 
-/// See [`crate::Ledger::refunds_due`]. A payment that an earlier attempt of the policy failed for is left to an
-/// operator for the time of `pause`: what reverts now reverts in an hour, too.
+/// See [`crate::Ledger::refunds_due`].
 pub(super) fn due(
     connection: &Connection,
+    network: &Network,
     owed_before: UnixTime,
     failed_before: UnixTime,
     limit: u32,
 ) -> Result<Vec<String>, LedgerError> {
     let mut statement = connection.prepare_cached(
         "SELECT payment_id FROM progress INDEXED BY progress_owed CROSS JOIN claim USING (id)
-         WHERE state = 'owed' AND created_at < ?1 AND NOT EXISTS (
+         WHERE state = 'owed' AND created_at < ?1 AND network = ?4 AND NOT EXISTS (
             SELECT 1 FROM refund WHERE refund.claim = claim.id AND ended_at >= ?2)
          ORDER BY updated_at LIMIT ?3",
     )?;
-    let rows =
-        statement.query_map(params![to_sqlite(owed_before.0), to_sqlite(failed_before.0), limit], |row| row.get(0))?;
+    let rows = statement
+        .query_map(params![to_sqlite(owed_before.0), to_sqlite(failed_before.0), limit, network.as_str()], |row| {
+            row.get(0)
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -58,7 +58,7 @@ async fn an_owed_answer_is_paid_back_once_or_fetched_and_never_both() {
     assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunding));
     let again = ledger.begin_refund(order("one", 8), UnixTime(2_001)).await.expect("written");
     assert!(matches!(again, RefundBegun::NotOwed(Some(PaymentState::Refunding))), "{again:?}");
-    assert_eq!(ledger.refunds_due(UnixTime(9_000), UnixTime(9_000), 9).await, Ok(Vec::new()));
+    assert_eq!(ledger.refunds_due(&Network::eip155(84532), UnixTime(9_000), UnixTime(9_000), 9).await, Ok(Vec::new()));
     ledger.end_refund(refund, paid(7), UnixTime(2_010)).await.expect("written");
     assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunded { transaction: "0xaa7".to_owned() }));
     let again = ledger.begin_refund(order("one", 9), UnixTime(2_011)).await.expect("written");
@@ -108,7 +108,8 @@ async fn an_open_refund_outlives_the_process_with_its_bytes_and_its_nonce() {
     let used = ledger.begin_refund(order("two", 7), UnixTime(2_013)).await.expect("written");
     assert!(matches!(used, RefundBegun::NonceUsed), "{used:?}");
     // What failed is owed again, and the policy leaves it alone for a while.
-    let due = |failed_before| ledger.refunds_due(UnixTime(9_000), UnixTime(failed_before), 9);
+    let network = Network::eip155(84532);
+    let due = |failed_before| ledger.refunds_due(&network, UnixTime(9_000), UnixTime(failed_before), 9);
     assert_eq!(due(2_011).await, Ok(vec![claim("two", 1).id.short()]));
     assert_eq!(due(2_012).await.map(|due| due.len()), Ok(2));
     assert!(matches!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Owed { .. })));

@@ -1,0 +1,221 @@
+//! Pays owed answers back from a wallet that the operator names for it, once each, within a daily budget: when an
+//! operator says so, or by the rule of `[refunds]`.
+//!
+//! The wallet is not the gas wallet and not a receiver: the host holds no key to what was earned. What is under way is
+//! in the ledger, and the chain says how it ends: see [`coinslot_ledger::RefundOrder`].
+
+mod error;
+mod lane;
+mod prepare;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use alloy::primitives::{Address, U256};
+use coinslot_evm::Key;
+use coinslot_ledger::Ledger;
+use coinslot_ledger::reports::LedgerReader;
+use coinslot_x402::{Network, UnixTime};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use crate::config::{Config, RefundConfig};
+use crate::operate::Audit;
+use crate::operate::units::Units;
+use crate::payment::Payments;
+
+use self::lane::{Lane, Order};
+use self::prepare::Budget;
+
+pub(crate) use self::error::RefundError;
+pub(crate) use self::lane::Begun;
+pub(crate) use self::prepare::PreparedRefund;
+
+/// The time for which the policy leaves a debt alone whose refund failed.
+const POLICY_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The longest wait of an operator for the turn of a refund.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// The wallet of refunds, on each network of the configuration that has a node.
+#[derive(Debug)]
+pub(crate) struct Refunds {
+    address: Address,
+    config: RefundConfig,
+    file: PathBuf,
+    units: Units,
+    lanes: BTreeMap<Network, Arc<Lane>>,
+    /// The orders of each lane, until the lanes run.
+    waiting: Mutex<Vec<(Network, mpsc::Receiver<Order>)>>,
+    books: std::sync::OnceLock<Arc<RefundBooks>>,
+}
+
+/// The ledger and the audit log, and the rules, as a lane needs them.
+#[derive(Debug)]
+struct RefundBooks {
+    payments: Arc<Payments>,
+    audit: Arc<Audit>,
+    config: RefundConfig,
+    file: PathBuf,
+    units: Units,
+}
+
+/// What a wallet is on one network.
+#[derive(Clone, Debug)]
+pub(crate) struct WalletState {
+    pub(crate) network: Network,
+    /// In wei, as it was read last.
+    pub(crate) native: Option<U256>,
+    /// The balance that it should have, in wei, while it has less.
+    pub(crate) needed: Option<U256>,
+    /// The payment whose refund has had no end for long, and why.
+    pub(crate) stuck: Option<(String, String)>,
+    /// The reason why the policy does not pay back what is due.
+    pub(crate) waits: Option<String>,
+}
+
+impl RefundBooks {
+    fn ledger(&self) -> &dyn Ledger {
+        &**self.payments.ledger()
+    }
+
+    fn now(&self) -> UnixTime {
+        self.payments.now()
+    }
+}
+
+impl Refunds {
+    /// The wallet of this key. Fails if the key is one of those that the host settles with, or of an address that
+    /// receives payments.
+    pub(crate) fn new(
+        config: &Config,
+        refunds: &RefundConfig,
+        key: Key,
+        gas_wallets: &[Address],
+        receivers: &[Address],
+    ) -> Result<Self, String> {
+        let address = key.address();
+        if gas_wallets.contains(&address) {
+            return Err(format!("{address} pays for the gas of settlements: name the key of another wallet"));
+        }
+        if receivers.contains(&address) {
+            return Err(format!(
+                "{address} receives payments, and a host holds no key to what was earned: name the key of another wallet"
+            ));
+        }
+        let networks: BTreeSet<&Network> =
+            config.payment.accepts.iter().map(|entry| &entry.accept.asset.network).collect();
+        let (mut lanes, mut waiting) = (BTreeMap::new(), Vec::new());
+        for network in networks {
+            let Some(node) = config.payment.node_of(network) else { continue };
+            if let Some((lane, orders)) = Lane::new(network, node, key.clone(), refunds) {
+                lanes.insert(network.clone(), Arc::new(lane));
+                waiting.push((network.clone(), orders));
+            }
+        }
+        Ok(Self {
+            address,
+            config: refunds.clone(),
+            file: config.state.ledger(),
+            units: Units::of(Some(config)),
+            lanes,
+            waiting: Mutex::new(waiting),
+            books: std::sync::OnceLock::new(),
+        })
+    }
+
+    /// The address of the wallet, the same on every network.
+    pub(crate) fn address(&self) -> Address {
+        self.address
+    }
+
+    /// The rule by which debts are paid back, as the configuration spells it.
+    pub(crate) fn policy(&self) -> String {
+        match self.config.after {
+            Some(after) => format!("after {}", coinslot_base::units::shown_duration(after)),
+            None => "by command".to_owned(),
+        }
+    }
+
+    /// Begins and follows refunds, for ever.
+    pub(crate) async fn run(self: Arc<Self>, payments: Arc<Payments>, audit: Arc<Audit>) {
+        let (config, file, units) = (self.config.clone(), self.file.clone(), self.units.clone());
+        let books = Arc::new(RefundBooks { payments, audit, config, file, units });
+        let books = Arc::clone(self.books.get_or_init(|| books));
+        let mut tasks = JoinSet::new();
+        for (network, orders) in std::mem::take(&mut *self.waiting.lock()) {
+            if let Some(lane) = self.lanes.get(&network) {
+                tasks.spawn(Arc::clone(lane).run(Arc::clone(&books), orders));
+            }
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and was given to
+    /// the node. The ledger has the rest. After an error nothing was sent.
+    pub(crate) async fn refund(&self, payment: &str) -> Result<Begun, RefundError> {
+        let lane = self.lane_of(payment).await?;
+        let (reply, answer) = oneshot::channel();
+        let order = Order { payment: payment.to_owned(), reply };
+        lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
+        match tokio::time::timeout(LONGEST_WAIT, answer).await {
+            Ok(Ok(begun)) => begun,
+            Ok(Err(_)) => Err(RefundError::Stopped),
+            Err(_) => Err(self.busy(lane)),
+        }
+    }
+
+    /// Prepares the refund of a payment, and sends nothing.
+    pub(crate) async fn prepare(&self, payment: &str) -> Result<PreparedRefund, RefundError> {
+        let lane = self.lane_of(payment).await?;
+        let books = self.books.get().ok_or(RefundError::Stopped)?;
+        let wallet = lane.wallet().await?;
+        lane.prepare(books, &wallet, payment).await
+    }
+
+    /// The state of the wallet on each network.
+    pub(crate) fn wallets(&self) -> Vec<WalletState> {
+        let of_lane = |lane: &Arc<Lane>| {
+            let lane::LaneState { native, needed, under_way: _, stuck, waits } = lane.state.lock().clone();
+            WalletState { network: lane.network.clone(), native, needed, stuck, waits }
+        };
+        self.lanes.values().map(of_lane).collect()
+    }
+
+    /// What is spent of each budget in the last 24 hours, and its limit. Budgets of test networks are apart.
+    pub(crate) async fn budgets(&self) -> Result<Vec<(bool, String, String)>, RefundError> {
+        let books = self.books.get().ok_or(RefundError::Stopped)?;
+        let mut budgets: Vec<(bool, String, String)> = Vec::new();
+        let mut seen: Vec<(bool, Option<String>)> = Vec::new();
+        for asset in self.units.assets() {
+            let Some(named) = self.config.daily_budget.iter().find(|budget| budget.may_be_in(&asset)) else { continue };
+            let key = (asset.testnet, named.symbol.clone());
+            if seen.contains(&key) {
+                continue;
+            }
+            seen.push(key);
+            let budget = Budget::of(&asset, &self.config.daily_budget, &self.units)?;
+            let spent = books.ledger().refunds_spent(budget.counted.clone(), books.now()).await?;
+            let (spent, limit) = budget.shown(spent);
+            budgets.push((asset.testnet, spent, limit));
+        }
+        Ok(budgets)
+    }
+
+    /// The lane of the network that a payment is on.
+    async fn lane_of(&self, payment: &str) -> Result<&Arc<Lane>, RefundError> {
+        let (file, payment) = (self.file.clone(), payment.to_owned());
+        let found = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&payment)).await;
+        let found = found.map_err(|error| RefundError::Ledger(error.to_string()))?;
+        let row = found.map_err(|error| RefundError::Ledger(error.to_string()))?.ok_or(RefundError::NoPayment)?;
+        let no_node = || RefundError::NoNode { network: row.network.clone() };
+        self.lanes.get(&row.network).ok_or_else(no_node)
+    }
+
+    fn busy(&self, lane: &Lane) -> RefundError {
+        RefundError::Busy { payment_id: lane.state.lock().under_way.clone() }
+    }
+}
