@@ -32,7 +32,7 @@ impl Table for PaymentRecord {
 }
 
 impl Table for EarningsRecord {
-    const HEADINGS: &'static [&'static str] = &["KIND", "GROUP", "NETWORK", "AMOUNT", "PAYMENTS"];
+    const HEADINGS: &'static [&'static str] = &["KIND", "GROUP", "NETWORK", "AMOUNT", "PAYMENTS", "REFUNDED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -41,6 +41,10 @@ impl Table for EarningsRecord {
             self.network.clone(),
             amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
             self.payments.to_string(),
+            match self.refunds {
+                0 => "-".to_owned(),
+                _ => amount(self.refunded.as_ref(), self.symbol.as_ref(), &self.atomic_refunded),
+            },
         ]
     }
 }
