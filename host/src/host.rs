@@ -183,14 +183,14 @@ impl Host {
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
         let exports = operation.exports();
-        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, refunds, options.admin);
+        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, refunds.clone(), options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).follow());
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).beside(refunds).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

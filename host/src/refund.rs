@@ -17,6 +17,7 @@ use alloy::primitives::{Address, U256};
 use coinslot_evm::Key;
 use coinslot_ledger::Ledger;
 use coinslot_ledger::reports::LedgerReader;
+use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -48,6 +49,8 @@ pub(crate) struct Refunds {
     file: PathBuf,
     units: Units,
     lanes: BTreeMap<Network, Arc<Lane>>,
+    /// The networks on which nothing is paid back.
+    without_node: Vec<Network>,
     /// The orders of each lane, until the lanes run.
     waiting: Mutex<Vec<(Network, mpsc::Receiver<Order>)>>,
     books: std::sync::OnceLock<Arc<RefundBooks>>,
@@ -101,19 +104,18 @@ impl Refunds {
         if gas_wallets.contains(&address) {
             return Err(format!("{address} pays for the gas of settlements: name the key of another wallet"));
         }
-        if receivers.contains(&address) {
-            return Err(format!(
-                "{address} receives payments, and a host holds no key to what was earned: name the key of another wallet"
-            ));
-        }
+        check_receivers(address, receivers)?;
         let networks: BTreeSet<&Network> =
             config.payment.accepts.iter().map(|entry| &entry.accept.asset.network).collect();
-        let (mut lanes, mut waiting) = (BTreeMap::new(), Vec::new());
+        let (mut lanes, mut waiting, mut without_node) = (BTreeMap::new(), Vec::new(), Vec::new());
         for network in networks {
-            let Some(node) = config.payment.node_of(network) else { continue };
-            if let Some((lane, orders)) = Lane::new(network, node, key.clone(), refunds) {
-                lanes.insert(network.clone(), Arc::new(lane));
-                waiting.push((network.clone(), orders));
+            let node = config.payment.node_of(network);
+            match node.and_then(|node| Lane::new(network, node, key.clone(), refunds)) {
+                Some((lane, orders)) => {
+                    lanes.insert(network.clone(), Arc::new(lane));
+                    waiting.push((network.clone(), orders));
+                }
+                None => without_node.push(network.clone()),
             }
         }
         Ok(Self {
@@ -122,9 +124,15 @@ impl Refunds {
             file: config.state.ledger(),
             units: Units::of(Some(config)),
             lanes,
+            without_node,
             waiting: Mutex::new(waiting),
             books: std::sync::OnceLock::new(),
         })
+    }
+
+    /// Fails if the wallet is one of these receivers.
+    pub(crate) fn check_receivers(&self, receivers: &[Address]) -> Result<(), String> {
+        check_receivers(self.address, receivers)
     }
 
     /// The address of the wallet, the same on every network.
@@ -138,6 +146,32 @@ impl Refunds {
             Some(after) => format!("after {}", coinslot_base::units::shown_duration(after)),
             None => "by command".to_owned(),
         }
+    }
+
+    /// Reads what the wallet has on each network: the coin for gas, and the tokens that have a budget. A line each.
+    pub(crate) async fn balances(&self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (network, lane) in &self.lanes {
+            let read = async {
+                let wallet = lane.wallet().await?;
+                let failed = |error: coinslot_evm::CallError| RefundError::Node(error.to_string());
+                let mut held = vec![coinslot_evm::Ether(wallet.native_balance().await.map_err(failed)?).to_string()];
+                for asset in self.units.assets().into_iter().filter(|asset| asset.network == *network) {
+                    let Ok(token) = asset.address.parse() else { continue };
+                    let amount = Amount(wallet.balances(token).await.map_err(failed)?.token);
+                    held.push(format!("{} {}", amount.decimal(asset.decimals), asset.symbol));
+                }
+                Ok::<_, RefundError>(held.join(", "))
+            };
+            lines.push(match read.await {
+                Ok(held) => format!("{} has {held} on {network} for refunds", self.address),
+                Err(error) => format!("{} on {network}: {error}", self.address),
+            });
+        }
+        for network in &self.without_node {
+            lines.push(format!("on {network} nothing is paid back: no `rpc` is named in the table of its facilitator"));
+        }
+        lines
     }
 
     /// Begins and follows refunds, for ever.
@@ -218,4 +252,13 @@ impl Refunds {
     fn busy(&self, lane: &Lane) -> RefundError {
         RefundError::Busy { payment_id: lane.state.lock().under_way.clone() }
     }
+}
+
+fn check_receivers(wallet: Address, receivers: &[Address]) -> Result<(), String> {
+    if receivers.contains(&wallet) {
+        return Err(format!(
+            "{wallet} receives payments, and a host holds no key to what was earned: name the key of another wallet"
+        ));
+    }
+    Ok(())
 }

@@ -57,7 +57,6 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     let signs = check.receipts.map(|address| format!("receipts are signed by {address}"));
-    let refunds = check.refunds.map(|address| format!("owed answers are paid back by {address}"));
     let warnings = warnings_of(&config, &check).into_iter().map(|warning| format!("warning: {warning}"));
     let changed = check.catalog.installed().iter().flat_map(|installed| {
         let name = &*installed.plugin.info().name;
@@ -69,7 +68,7 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
         .into_iter()
         .chain(free)
         .chain(signs)
-        .chain(refunds)
+        .chain(check.refunds.iter().cloned())
         .chain(check.locals.iter().map(settles))
         .chain(warnings)
         .collect();

@@ -24,8 +24,8 @@ pub struct HostCheck {
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
-    /// The wallet that pays owed answers back, if there is one.
-    pub refunds: Option<Address>,
+    /// What the wallet has that pays owed answers back, a line for each network.
+    pub refunds: Vec<String>,
     /// The facilitators in this process that are connected.
     pub locals: Vec<LocalCheck>,
     /// The reasons why a host would not start: certificate, secrets, key of receipts, facilitators.
@@ -104,12 +104,16 @@ impl Host {
                 Err(problem) => problems.push(problem),
             }
         }
+        let refunds = match &refunds {
+            Some(refunds) => refunds.balances().await,
+            None => Vec::new(),
+        };
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
             failed: report.failed,
             unknown_plugins: loaded.folder.unknown_plugins(),
             receipts: receipts.map(|key| key.address()),
-            refunds: refunds.map(|refunds| refunds.address()),
+            refunds,
             locals,
             problems,
         })
