@@ -130,7 +130,7 @@ pub(super) fn digest(text: &str) -> Markup {
 pub(super) fn state(word: &str) -> Markup {
     let (tone, mark) = match word {
         "settled" | "delivered" | "paid" | "refunded" | "ready" | "active" | "closed" => ("good", "●"),
-        "owed" | "unknown" | "no_gas" | "open" | "half_open" | "not loaded" | "paused" => ("warn", "▲"),
+        "owed" | "unknown" | "no_gas" | "open" | "half_open" | "waiting" | "not loaded" | "paused" => ("warn", "▲"),
         "refused" | "failed" | "down" | "nothing serves" => ("bad", "■"),
         _ => ("quiet", "○"),
     };
