@@ -13,6 +13,7 @@ use super::budget::{BudgetPart, Exhausted};
 use super::hold_guard::HoldGuard;
 use super::owed_retries::Retry;
 use super::presented::EarlierPayment;
+use super::problem::PAYMENT_REFUNDED;
 use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
 
 /// The end of an attempt to claim a payment.
@@ -74,7 +75,7 @@ pub(super) async fn of_earlier(
         }
         Claimed::Refunding => Err(Problem::Refunding { payment_id }),
         Claimed::Refunded { transaction } => {
-            let challenge = challenge::because(payments, purchase, "payment_refunded");
+            let challenge = challenge::because(payments, purchase, PAYMENT_REFUNDED);
             Err(Problem::Refunded { payment_id, transaction, challenge })
         }
         Claimed::Owed { hold, settlement } => {

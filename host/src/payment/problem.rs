@@ -14,6 +14,9 @@ use super::{GuestAnswer, SettledPayment};
 use crate::allowance::PayerRefusal;
 use crate::schema::InputRefusal;
 
+/// The error of a payment whose money went back: its new challenge has it, and so does the answer.
+pub const PAYMENT_REFUNDED: &str = "payment_refunded";
+
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
 pub enum Problem {

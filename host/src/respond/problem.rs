@@ -13,7 +13,7 @@ use super::error::{
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
-use crate::payment::{Charged, OwedFailure, Problem};
+use crate::payment::{Charged, OwedFailure, PAYMENT_REFUNDED, Problem};
 use crate::schema::{InputPart, InputRefusal};
 
 const BODY_BROKEN: ErrorRow =
@@ -183,7 +183,7 @@ fn refunded(transaction: &str, challenge: &Challenge, charged: Charged) -> Reply
         "this was paid and got no answer, and its money went back to its payer by transaction {transaction}: sign a new \
          payment to buy it"
     );
-    required::refused(StatusCode::PAYMENT_REQUIRED, challenge, "payment_refunded", message, charged)
+    required::refused(StatusCode::PAYMENT_REQUIRED, challenge, PAYMENT_REFUNDED, message, charged)
 }
 
 /// A request that the plugin's quote refuses, in the plugin's words.
