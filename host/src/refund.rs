@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::config::{Config, RefundConfig};
+use crate::config::{AcceptConfig, Config, RefundConfig};
 use crate::operate::Audit;
 use crate::operate::units::Units;
 use crate::payment::Payments;
@@ -54,6 +54,7 @@ pub(crate) struct Refunds {
     /// The orders of each lane, until the lanes run.
     waiting: Mutex<Vec<(Network, mpsc::Receiver<Order>)>>,
     books: std::sync::OnceLock<Arc<RefundBooks>>,
+    receivers: Vec<(String, String)>,
 }
 
 /// The ledger and the audit log, and the rules, as a lane needs them.
@@ -64,6 +65,9 @@ struct RefundBooks {
     config: RefundConfig,
     file: PathBuf,
     units: Units,
+    /// The receivers of `[[accept]]` that have a budget: token and receiver. Where a plugin has a receiver of its own, that
+    /// one has the money: whoever it is could pay, have the plugin fail, and be paid back from the operator's wallet.
+    receivers: Vec<(String, String)>,
 }
 
 /// What a wallet is on one network.
@@ -127,6 +131,14 @@ impl Refunds {
             without_node,
             waiting: Mutex::new(waiting),
             books: std::sync::OnceLock::new(),
+            receivers: config
+                .payment
+                .accepts
+                .iter()
+                .map(|AcceptConfig { accept, .. }| accept)
+                .filter(|accept| refunds.daily_budget.iter().any(|budget| budget.may_be_in(&accept.asset)))
+                .map(|accept| (accept.asset.address.clone(), accept.pay_to.to_string()))
+                .collect(),
         })
     }
 
@@ -177,7 +189,8 @@ impl Refunds {
     /// Begins and follows refunds, for ever.
     pub(crate) async fn run(self: Arc<Self>, payments: Arc<Payments>, audit: Arc<Audit>) {
         let (config, file, units) = (self.config.clone(), self.file.clone(), self.units.clone());
-        let books = Arc::new(RefundBooks { payments, audit, config, file, units });
+        let receivers = self.receivers.clone();
+        let books = Arc::new(RefundBooks { payments, audit, config, file, units, receivers });
         let books = Arc::clone(self.books.get_or_init(|| books));
         let mut tasks = JoinSet::new();
         for (network, orders) in std::mem::take(&mut *self.waiting.lock()) {

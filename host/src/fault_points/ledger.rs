@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use coinslot_ledger::{
     Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
     Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId, Pending,
-    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, Retention, SignedRefund, Step, StoredAnswer,
-    StoredTransaction,
+    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
+use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Network, UnixTime};
 
 use super::point;
 
@@ -154,14 +154,8 @@ impl Ledger for CrashingLedger {
         self.0.open_refunds().await
     }
 
-    async fn refunds_due(
-        &self,
-        network: &Network,
-        owed_before: UnixTime,
-        failed_before: UnixTime,
-        limit: u32,
-    ) -> Result<Vec<String>, LedgerError> {
-        self.0.refunds_due(network, owed_before, failed_before, limit).await
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError> {
+        self.0.refunds_due(due).await
     }
 
     async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {

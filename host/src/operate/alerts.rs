@@ -21,6 +21,9 @@ const REASON: usize = 500;
 /// The time after which a settlement of unknown end is an alert, in seconds.
 const UNKNOWN_FOR: u64 = 60;
 
+/// The time after which a refund without an end is an alert, in seconds, whether anything follows it or not.
+const REFUND_FOR: u64 = 600;
+
 /// The kinds of alerts. New kinds may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -233,7 +236,16 @@ fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
     let before = UnixTime(host.payments.now().0.saturating_sub(UNKNOWN_FOR));
     let unknown = count(&reader, PaymentState::Unknown, before)?;
     let owed = count(&reader, PaymentState::Owed, UnixTime(u64::MAX))?;
+    let late = UnixTime(host.payments.now().0.saturating_sub(REFUND_FOR));
+    let refunding = count(&reader, PaymentState::Refunding, late)?;
     let mut alerts = Vec::new();
+    if refunding > 0 {
+        let payments = if refunding == 1 { "one payment".to_owned() } else { format!("{refunding} payments") };
+        let message = format!("the refund of {payments} has had no end for ten minutes");
+        let advice = "the key that sent it must be in [refunds], and a node of its network in the table of a facilitator: \
+                      `coinslot owed refunds` shows it";
+        alerts.push(Alert::new(AlertKind::RefundTrouble, "refunds", message, advice));
+    }
     if unknown > 0 {
         let payments = if unknown == 1 { "one payment".to_owned() } else { format!("{unknown} payments") };
         let message = format!("it has not been known for a minute whether the money of {payments} moved");

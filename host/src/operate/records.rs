@@ -204,7 +204,8 @@ impl OwedRecord {
             transaction: row.transaction.clone(),
             make_good: format!(
                 "the payer sends the same request with the same payment again, and it runs without another charge; or \
-                 send {} on {} to {}",
+                 `coinslot owed refund {}` sends {} on {} to {}",
+                row.payment_id,
                 units.shown(&row.network, &row.asset, row.amount),
                 row.network,
                 row.payer

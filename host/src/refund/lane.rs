@@ -3,6 +3,7 @@
 //! One task has the lane, so that the wallet has one nonce open. Nothing of it is in memory alone that matters: after a
 //! restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use coinslot_evm::{
     default_confirmations,
 };
 use coinslot_ledger::{
-    Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundEnd, SignedRefund, StoredTransaction,
+    Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundEnd, RefundsDue, SignedRefund, StoredTransaction,
 };
-use coinslot_x402::Network;
 use coinslot_x402::price::Amount;
+use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -52,8 +53,10 @@ const POLICY_PAUSE: Duration = Duration::from_secs(60);
 /// The pause between two readings of the wallet's balances.
 const BALANCE_LOOK: Duration = Duration::from_secs(60);
 
-/// The debts that the policy looks at in one round.
-const POLICY_ROUND: u32 = 100;
+/// The debts that the policy looks at in one round, and the time for which it leaves one alone that it could not pay
+/// back.
+const POLICY_ROUND: u32 = 1_000;
+const TRIED_FOR: Duration = Duration::from_secs(3_600);
 
 /// A refund that an operator wants.
 pub(super) struct Order {
@@ -140,6 +143,7 @@ impl Lane {
     pub(super) async fn run(self: Arc<Self>, books: Arc<RefundBooks>, mut orders: mpsc::Receiver<Order>) {
         let mut read_at: Option<Instant> = None;
         let mut policy_at = Instant::now();
+        let mut tried = HashMap::new();
         loop {
             match self.open(&books).await {
                 Ok(Some(refund)) => self.follow(&books, refund).await,
@@ -152,7 +156,7 @@ impl Lane {
                         Ok(Some(order)) => self.answer(&books, order).await,
                         Ok(None) => return,
                         Err(_) => {
-                            self.apply_policy(&books).await;
+                            self.apply_policy(&books, &mut tried).await;
                             let waits = self.state.lock().waits.is_some();
                             policy_at = Instant::now() + if waits { POLICY_PAUSE } else { POLICY_LOOK };
                         }
@@ -231,28 +235,40 @@ impl Lane {
         prepare(file, books.ledger(), &books.units, budgets, wallet, payment, books.now()).await
     }
 
-    /// Begins the refund of the longest debt that the policy pays back, if there is one.
-    async fn apply_policy(&self, books: &RefundBooks) {
+    /// Begins the refund of the longest debt that the policy pays back, if there is one. A debt of which that failed is
+    /// left alone for a while, so that those behind it come to their turn.
+    async fn apply_policy(&self, books: &RefundBooks, tried: &mut HashMap<String, (Instant, String)>) {
         let Some(after) = books.config.after else { return };
         let now = books.now();
-        let before = |age: Duration| coinslot_x402::UnixTime(now.0.saturating_sub(age.as_secs()));
-        let due = books.ledger().refunds_due(&self.network, before(after), before(POLICY_RETRY), POLICY_ROUND).await;
-        let due = match due {
+        let before = |age: Duration| UnixTime(now.0.saturating_sub(age.as_secs()));
+        let due = RefundsDue {
+            network: self.network.clone(),
+            received_by: books.receivers.clone(),
+            owed_before: before(after),
+            failed_before: before(POLICY_RETRY),
+            limit: POLICY_ROUND,
+        };
+        let due = match books.ledger().refunds_due(due).await {
             Ok(due) => due,
             Err(error) => return tracing::warn!(%error, "the debts that are due cannot be read"),
         };
-        let mut waits = None;
+        tried.retain(|payment, (at, _)| at.elapsed() < TRIED_FOR && due.contains(payment));
+        let mut waits = tried.values().next().map(|(_, reason)| reason.clone());
         for payment in due {
+            if tried.contains_key(&payment) {
+                continue;
+            }
             match self.begin(books, &payment, RefundAuthor::Policy).await {
                 Ok(_) => break,
                 // Its payer was faster.
                 Err(RefundError::NotOwed { .. } | RefundError::NoPayment) => {}
                 Err(error) => {
-                    let of_the_wallet = error.is_of_the_wallet();
-                    waits.get_or_insert(format!("payment {payment}: {error}"));
-                    if of_the_wallet {
+                    let reason = format!("payment {payment}: {error}");
+                    waits.get_or_insert(reason.clone());
+                    if error.is_of_the_wallet() {
                         break;
                     }
+                    tried.insert(payment, (Instant::now(), reason));
                 }
             }
         }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Flow, Network, UnixTime};
+use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
     Change, Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
     Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState, Presented, RefundBegun,
-    RefundBudget, RefundEnd, RefundOrder, Reported, SignedRefund, Step, StoredAnswer, StoredTransaction,
+    RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, SignedRefund, Step, StoredAnswer, StoredTransaction,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -154,16 +154,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Reads the refunds without an end, the oldest first. For the one task that follows them. Waits for no write.
     async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError>;
 
-    /// Lists payments on a network whose answers are owed and that were claimed before `owed_before`, by their ids, the
-    /// longest owed first. Payments are left out for which a refund failed at `failed_before` or later. Waits for no
-    /// write.
-    async fn refunds_due(
-        &self,
-        network: &Network,
-        owed_before: UnixTime,
-        failed_before: UnixTime,
-        limit: u32,
-    ) -> Result<Vec<String>, LedgerError>;
+    /// Lists payments that are due to be paid back without an operator, by their ids, the longest owed first. Left out
+    /// are those whose client hung up or has a part of its answer ([`Step::Owed`]). Waits for no write.
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError>;
 
     /// The sum of the refunds that count for a budget now, in the unit of [`RefundBudget::limit`].
     async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError>;

@@ -55,6 +55,19 @@ pub struct BudgetedAsset {
     pub decimals: u8,
 }
 
+/// The choice of [`crate::Ledger::refunds_due`].
+#[derive(Clone, Debug)]
+pub struct RefundsDue {
+    pub network: Network,
+    /// Only payments whose money came to one of these: token and receiver.
+    pub received_by: Vec<(String, String)>,
+    /// Only payments that were claimed before this time.
+    pub owed_before: UnixTime,
+    /// Only payments for which no refund failed at this time or later.
+    pub failed_before: UnixTime,
+    pub limit: u32,
+}
+
 /// The one who wanted a refund.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RefundAuthor {

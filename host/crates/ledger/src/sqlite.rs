@@ -37,15 +37,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use async_trait::async_trait;
+use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
-use coinslot_x402::{Network, UnixTime};
 use rusqlite::Connection;
 
 use crate::{
     Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
     Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId, Pending,
-    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, Retention, SignedRefund, Step, StoredAnswer,
-    StoredTransaction,
+    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -267,15 +267,8 @@ impl Ledger for SqliteLedger {
         self.reader.ask(refunds::open).await
     }
 
-    async fn refunds_due(
-        &self,
-        network: &Network,
-        owed_before: UnixTime,
-        failed_before: UnixTime,
-        limit: u32,
-    ) -> Result<Vec<String>, LedgerError> {
-        let network = network.clone();
-        self.reader.ask(move |connection| refunds::due(connection, &network, owed_before, failed_before, limit)).await
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError> {
+        self.reader.ask(move |connection| refunds::due(connection, &due)).await
     }
 
     async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {

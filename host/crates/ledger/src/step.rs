@@ -67,8 +67,11 @@ pub enum Step {
     Settled { settlement: SettlementResponse, by: SettledBy },
     /// The guest answered after the money had moved. Upfront flow only.
     Answered { kept: Retained, run: Duration },
-    /// The guest failed after the money had moved: its answer is owed. Upfront flow only.
-    Owed { reason: String },
+    /// The answer was not given after the money had moved: it is owed. Upfront flow only.
+    ///
+    /// `client_left`: the client hung up, or has a part of the answer. That is kept, whatever comes: a client must not
+    /// get its money back by itself for an answer that it has.
+    Owed { reason: String, client_left: bool },
     /// The money did not move and will not. A kept answer is deleted.
     Refused {
         reason: String,

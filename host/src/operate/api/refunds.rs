@@ -44,6 +44,8 @@ pub(crate) struct RefundReport {
     pub atomic_amount: String,
     /// The address that is paid.
     pub payer: String,
+    /// The address that received the payment.
+    pub received_by: String,
     /// The wallet that pays.
     pub wallet: String,
     /// The transaction that is on its way. None of a dry run.
@@ -230,6 +232,7 @@ async fn pay_back_now(host: &HostView, who: Author, asked: RefundOrderRequest) -
         amount,
         atomic_amount: row.amount.to_string(),
         payer: row.payer.clone(),
+        received_by: row.pay_to.clone(),
         wallet: refunds.address().to_string(),
         applied: transaction.is_some(),
         transaction,

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
     BudgetedAsset, LedgerError, OpenRefund, PaymentState, RefundAuthor, RefundBegun, RefundBudget, RefundEnd,
-    RefundOrder, SignedRefund, StoredTransaction,
+    RefundOrder, RefundsDue, SignedRefund, StoredTransaction,
 };
 
 /// The columns of an open refund, as [`open_refund`] reads them.
@@ -127,23 +127,23 @@ pub(super) fn open(connection: &Connection) -> Result<Vec<OpenRefund>, LedgerErr
 }
 
 /// See [`crate::Ledger::refunds_due`].
-pub(super) fn due(
-    connection: &Connection,
-    network: &Network,
-    owed_before: UnixTime,
-    failed_before: UnixTime,
-    limit: u32,
-) -> Result<Vec<String>, LedgerError> {
+pub(super) fn due(connection: &Connection, due: &RefundsDue) -> Result<Vec<String>, LedgerError> {
+    let RefundsDue { network, received_by, owed_before, failed_before, limit } = due;
+    let received_by: Vec<String> =
+        received_by.iter().map(|(asset, receiver)| format!("{asset} {receiver}").to_ascii_lowercase()).collect();
+    let received_by =
+        serde_json::to_string(&received_by).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
     let mut statement = connection.prepare_cached(
         "SELECT payment_id FROM progress INDEXED BY progress_owed CROSS JOIN claim USING (id)
-         WHERE state = 'owed' AND created_at < ?1 AND network = ?4 AND NOT EXISTS (
-            SELECT 1 FROM refund WHERE refund.claim = claim.id AND ended_at >= ?2)
-         ORDER BY updated_at LIMIT ?3",
+         WHERE state = 'owed' AND client_left = 0 AND created_at < ?1 AND network = ?2
+            AND lower(asset) || ' ' || lower(pay_to) IN (SELECT value FROM json_each(?3))
+            AND NOT EXISTS (SELECT 1 FROM refund WHERE refund.claim = claim.id AND ended_at >= ?4)
+         ORDER BY updated_at LIMIT ?5",
     )?;
-    let rows = statement
-        .query_map(params![to_sqlite(owed_before.0), to_sqlite(failed_before.0), limit, network.as_str()], |row| {
-            row.get(0)
-        })?;
+    let rows = statement.query_map(
+        params![to_sqlite(owed_before.0), network.as_str(), received_by, to_sqlite(failed_before.0), limit],
+        |row| row.get(0),
+    )?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -58,7 +58,7 @@ async fn an_owed_answer_is_paid_back_once_or_fetched_and_never_both() {
     assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunding));
     let again = ledger.begin_refund(order("one", 8), UnixTime(2_001)).await.expect("written");
     assert!(matches!(again, RefundBegun::NotOwed(Some(PaymentState::Refunding))), "{again:?}");
-    assert_eq!(ledger.refunds_due(&Network::eip155(84532), UnixTime(9_000), UnixTime(9_000), 9).await, Ok(Vec::new()));
+    assert_eq!(ledger.refunds_due(due(9_000)).await, Ok(Vec::new()));
     ledger.end_refund(refund, paid(7), UnixTime(2_010)).await.expect("written");
     assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunded { transaction: "0xaa7".to_owned() }));
     let again = ledger.begin_refund(order("one", 9), UnixTime(2_011)).await.expect("written");
@@ -108,10 +108,9 @@ async fn an_open_refund_outlives_the_process_with_its_bytes_and_its_nonce() {
     let used = ledger.begin_refund(order("two", 7), UnixTime(2_013)).await.expect("written");
     assert!(matches!(used, RefundBegun::NonceUsed), "{used:?}");
     // What failed is owed again, and the policy leaves it alone for a while.
-    let network = Network::eip155(84532);
-    let due = |failed_before| ledger.refunds_due(&network, UnixTime(9_000), UnixTime(failed_before), 9);
-    assert_eq!(due(2_011).await, Ok(vec![claim("two", 1).id.short()]));
-    assert_eq!(due(2_012).await.map(|due| due.len()), Ok(2));
+    let found = |failed_before| ledger.refunds_due(due(failed_before));
+    assert_eq!(found(2_011).await, Ok(vec![claim("two", 1).id.short()]));
+    assert_eq!(found(2_012).await.map(|due| due.len()), Ok(2));
     assert!(matches!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Owed { .. })));
 }
 
@@ -197,4 +196,23 @@ async fn a_refund_keeps_its_terms_whoever_writes_the_file() {
         assert!(file.execute(sql, []).is_err(), "{sql}");
     }
     drop(refund);
+}
+
+#[tokio::test]
+async fn a_debt_to_a_client_that_hung_up_once_is_never_due_by_itself() {
+    let (_dir, ledger) = ledger();
+    let hold = paid_first(&ledger, "one").await;
+    take(&ledger, &hold, Step::Owed { reason: "hung up".to_owned(), client_left: true }, 1_003).await;
+    let found = || ledger.refunds_due(due(9_000));
+    assert_eq!(found().await, Ok(Vec::new()));
+    // A plugin that fails at the next try does not make it due.
+    let Ok(Claimed::Owed { hold, .. }) = ledger.claim(claim("one", 1)).await else { panic!("it is owed") };
+    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned(), client_left: false }, 1_005).await;
+    assert_eq!(found().await, Ok(Vec::new()));
+    begun(&ledger, order("one", 7), 2_000).await;
+    // Neither is money that another receiver has.
+    owed(&ledger, "two").await;
+    let others = RefundsDue { received_by: vec![("0xasset".to_owned(), "0xother".to_owned())], ..due(9_000) };
+    assert_eq!(ledger.refunds_due(others).await, Ok(Vec::new()));
+    assert_eq!(found().await, Ok(vec![claim("two", 1).id.short()]));
 }
