@@ -36,9 +36,9 @@ pub(crate) enum RefundError {
     #[error("the wallet {wallet}: {error}")]
     Wallet { wallet: String, error: TransferError },
     #[error(
-        "the ledger does not know transaction {transaction}, by which the wallet sent the payer the same amount since the \
-         payment: after a restore of a backup it may be this very refund. Look at it; if it was for something else, send the \
-         money by hand"
+        "the wallet sent the payer the same amount since the payment, by transaction {transaction}, which the ledger does \
+         not count as a refund: it may be this very refund, after a restore of a backup, or after a node that did not show \
+         it. Look at it; if it was for something else, send the money by hand"
     )]
     PaidBefore { transaction: B256 },
     #[error("the node of {network} shows an old state of the wallet: ask again when it has caught up")]

@@ -89,9 +89,9 @@ impl LedgerReader {
         refunds::last_nonce(&self.connection, network, wallet)
     }
 
-    /// Lists the transactions that were signed for refunds to this payer, on any network.
-    pub fn refund_transactions(&self, payer: &str) -> Result<Vec<String>, ReportError> {
-        refunds::transactions_to(&self.connection, payer)
+    /// Lists the transactions that were signed for refunds of the other payments of a payment's payer, on any network.
+    pub fn refund_transactions_beside(&self, payment: &PaymentRow) -> Result<Vec<String>, ReportError> {
+        refunds::transactions_beside(&self.connection, &payment.payer, &payment.payment_id)
     }
 
     /// Selects the payments of the filter that this transaction settled, the newest first.

@@ -83,13 +83,17 @@ pub(super) fn last_nonce(connection: &Connection, network: &Network, wallet: &st
     Ok(last.map(from_sqlite))
 }
 
-/// See [`super::LedgerReader::refund_transactions`].
-pub(super) fn transactions_to(connection: &Connection, payer: &str) -> Result<Vec<String>, ReportError> {
+/// See [`super::LedgerReader::refund_transactions_beside`].
+pub(super) fn transactions_beside(
+    connection: &Connection,
+    payer: &str,
+    payment: &str,
+) -> Result<Vec<String>, ReportError> {
     let mut statement = connection.prepare_cached(
         "SELECT hash FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON claim.id = refund.claim
-         WHERE lower(payer) = lower(?1)",
+         WHERE lower(payer) = lower(?1) AND payment_id <> ?2",
     )?;
-    let rows = statement.query_map([payer], |row| row.get(0))?;
+    let rows = statement.query_map([payer, payment], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
