@@ -132,6 +132,11 @@ impl Refunds {
         self.address
     }
 
+    /// True if the wallet pays on this network, and follows what is under way there.
+    pub(crate) fn is_on(&self, network: &Network) -> bool {
+        self.lanes.contains_key(network)
+    }
+
     /// The rule by which debts are paid back, as the configuration spells it.
     pub(crate) fn policy(&self) -> String {
         match self.config.after {

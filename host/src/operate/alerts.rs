@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, ReportError};
-use coinslot_x402::UnixTime;
+use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, RefundRow, ReportError};
+use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -251,7 +251,25 @@ fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
             advice,
         ));
     }
+    alerts.extend(of_abandoned_refunds(host, &reader)?);
     Ok(alerts)
+}
+
+/// Alerts about refunds under way that this host does not follow: its configuration names their wallet or their node no
+/// more.
+fn of_abandoned_refunds(host: &HostView, reader: &LedgerReader) -> Result<Vec<Alert>, ReportError> {
+    let follows = |network: &Network| host.refunds.as_ref().is_some_and(|refunds| refunds.is_on(network));
+    let open = reader.open_refunds()?.into_iter().filter(|refund| !follows(&refund.network));
+    let alert = |refund: RefundRow| {
+        let RefundRow { payment_id, network, sender, .. } = refund;
+        let message = format!(
+            "the refund of payment {payment_id} on {network} is under way, and no wallet of the configuration follows it"
+        );
+        let advice =
+            format!("name the key of {sender} in [refunds], and a node of {network}, until the refund has an end");
+        Alert::new(AlertKind::RefundTrouble, network.to_string(), message, advice)
+    };
+    Ok(open.map(alert).collect())
 }
 
 /// The payments that have been in this state since before this time.

@@ -84,6 +84,11 @@ impl LedgerReader {
         refunds::since(&self.connection, since, limit)
     }
 
+    /// Lists the attempts without an end, on any network.
+    pub fn open_refunds(&self) -> Result<Vec<RefundRow>, ReportError> {
+        refunds::open(&self.connection)
+    }
+
     /// The greatest nonce that a refund by this wallet had on a network. None: it has paid none back there.
     pub fn last_refund_nonce(&self, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
         refunds::last_nonce(&self.connection, network, wallet)

@@ -62,6 +62,7 @@ impl RefundState {
 enum Choice<'c> {
     OfPayment(&'c str),
     Since(UnixTime, u32),
+    Open,
 }
 
 /// See [`super::LedgerReader::refunds_of`].
@@ -72,6 +73,11 @@ pub(super) fn of_payment(connection: &Connection, id: &str) -> Result<Vec<Refund
 /// See [`super::LedgerReader::refunds`].
 pub(super) fn since(connection: &Connection, since: UnixTime, limit: u32) -> Result<Vec<RefundRow>, ReportError> {
     read(connection, &Choice::Since(since, limit))
+}
+
+/// See [`super::LedgerReader::open_refunds`].
+pub(super) fn open(connection: &Connection) -> Result<Vec<RefundRow>, ReportError> {
+    read(connection, &Choice::Open)
 }
 
 /// See [`super::LedgerReader::last_refund_nonce`].
@@ -113,6 +119,10 @@ fn read(connection: &Connection, choice: &Choice<'_>) -> Result<Vec<RefundRow>, 
             statement =
                 connection.prepare_cached(&format!("{select} WHERE begun_at >= ?1 ORDER BY begun_at DESC LIMIT ?2"))?;
             statement.query(params![to_sqlite(since.0), limit])?
+        }
+        Choice::Open => {
+            statement = connection.prepare_cached(&format!("{select} WHERE state = 'sent' ORDER BY refund.id"))?;
+            statement.query([])?
         }
     };
     let mut refunds = Vec::new();
