@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use coinslot_evm::Key;
-use coinslot_ledger::Ledger;
 use coinslot_ledger::reports::LedgerReader;
+use coinslot_ledger::{Author, Ledger, PaymentState};
 use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -160,13 +160,13 @@ impl Refunds {
     }
 
     /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and was given to
-    /// the node. The ledger has the rest. After an error nothing was sent.
-    pub(crate) async fn refund(&self, payment: &str) -> Result<Begun, RefundError> {
+    /// the node. The ledger has the rest. After an error nothing was sent, nor will be.
+    pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
         let lane = self.lane_of(payment).await?;
         let (reply, answer) = oneshot::channel();
-        let order = Order { payment: payment.to_owned(), reply };
+        let order = Order { payment: payment.to_owned(), who, reply };
         lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
-        match tokio::time::timeout(LONGEST_WAIT, answer).await {
+        match tokio::time::timeout(paced(LONGEST_WAIT), answer).await {
             Ok(Ok(begun)) => begun,
             Ok(Err(_)) => Err(RefundError::Stopped),
             Err(_) => Err(self.busy(lane)),
@@ -210,17 +210,31 @@ impl Refunds {
         Ok(budgets)
     }
 
-    /// The lane of the network that a payment is on.
+    /// The lane of the network that a payment is on, which must be owed. The lane looks again, when its turn has come:
+    /// here nobody waits for a turn to hear that the payment is not owed.
     async fn lane_of(&self, payment: &str) -> Result<&Arc<Lane>, RefundError> {
         let (file, payment) = (self.file.clone(), payment.to_owned());
         let found = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&payment)).await;
         let found = found.map_err(|error| RefundError::Ledger(error.to_string()))?;
         let row = found.map_err(|error| RefundError::Ledger(error.to_string()))?.ok_or(RefundError::NoPayment)?;
+        if row.state != PaymentState::Owed {
+            return Err(RefundError::NotOwed { state: row.state });
+        }
         let no_node = || RefundError::NoNode { network: row.network.clone() };
         self.lanes.get(&row.network).ok_or_else(no_node)
     }
 
     fn busy(&self, lane: &Lane) -> RefundError {
-        RefundError::Busy { payment_id: lane.state.lock().under_way.clone() }
+        match lane.state.lock().under_way.clone() {
+            Some(payment_id) => RefundError::Busy { payment_id },
+            None => RefundError::SlowNode { network: lane.network.clone() },
+        }
     }
+}
+
+/// A time of this module and those below it. A test may shorten all of them.
+fn paced(usual: Duration) -> Duration {
+    #[cfg(feature = "fault-points")]
+    let usual = crate::fault_points::hurried(usual);
+    usual
 }

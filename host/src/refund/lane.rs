@@ -25,7 +25,7 @@ use crate::config::RefundConfig;
 
 use super::error::RefundError;
 use super::prepare::{PreparedRefund, prepare};
-use super::{POLICY_RETRY, RefundBooks};
+use super::{POLICY_RETRY, RefundBooks, paced};
 
 /// The pause between two looks at a refund, in its first minute and after that.
 const LOOK: Duration = Duration::from_millis(500);
@@ -35,7 +35,7 @@ const LATE_LOOK: Duration = Duration::from_secs(5);
 const RESEND_AFTER: Duration = Duration::from_secs(5);
 
 /// The time after which a transaction without a block gets higher fees, if the market asks for more.
-const REPRICE_AFTER: u64 = 20;
+const REPRICE_AFTER: Duration = Duration::from_secs(20);
 
 /// The time for which the chain must show that another transaction used the nonce, before that is believed: one whose
 /// hash the node knows, and one that is only missed.
@@ -58,6 +58,7 @@ const POLICY_ROUND: u32 = 100;
 /// A refund that an operator wants.
 pub(super) struct Order {
     pub(super) payment: String,
+    pub(super) who: Author,
     /// Dropped by a caller that waits no longer: then nothing begins.
     pub(super) reply: oneshot::Sender<Result<Begun, RefundError>>,
 }
@@ -144,7 +145,7 @@ impl Lane {
             match self.open(&books).await {
                 Ok(Some(refund)) => self.follow(&books, refund).await,
                 Ok(None) => {
-                    if read_at.is_none_or(|read| read.elapsed() > BALANCE_LOOK) {
+                    if read_at.is_none_or(|read| read.elapsed() > paced(BALANCE_LOOK)) {
                         self.read_balance().await;
                         read_at = Some(Instant::now());
                     }
@@ -154,7 +155,7 @@ impl Lane {
                         Err(_) => {
                             self.apply_policy(&books).await;
                             let waits = self.state.lock().waits.is_some();
-                            policy_at = Instant::now() + if waits { POLICY_PAUSE } else { POLICY_LOOK };
+                            policy_at = Instant::now() + paced(if waits { POLICY_PAUSE } else { POLICY_LOOK });
                         }
                     }
                 }
@@ -183,25 +184,46 @@ impl Lane {
         }
     }
 
-    async fn answer(&self, books: &RefundBooks, Order { payment, reply }: Order) {
-        if reply.is_closed() {
-            return;
-        }
-        let begun = self.begin(books, &payment, RefundAuthor::Operator).await;
-        // A caller that has gone meanwhile finds the refund in the ledger.
+    /// Begins a refund for an operator. A caller that waits no longer heard that nothing was begun: so nothing begins.
+    async fn answer(&self, books: &RefundBooks, Order { payment, who, mut reply }: Order) {
+        let ready = tokio::select! {
+            ready = self.ready(books, &payment) => ready,
+            () = reply.closed() => return,
+        };
+        let begun = match ready {
+            Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, who).await,
+            Err(error) => Err(error),
+        };
+        // A caller that goes in this moment finds the refund in the ledger.
         drop(reply.send(begun));
     }
 
-    /// Begins the refund of a payment: signs, writes down, sends.
-    async fn begin(&self, books: &RefundBooks, payment: &str, author: RefundAuthor) -> Result<Begun, RefundError> {
+    /// Prepares the refund of a payment by the wallet.
+    async fn ready(
+        &self,
+        books: &RefundBooks,
+        payment: &str,
+    ) -> Result<(Arc<TokenWallet>, PreparedRefund), RefundError> {
         let wallet = self.wallet().await?;
         let prepared = self.prepare(books, &wallet, payment).await?;
+        Ok((wallet, prepared))
+    }
+
+    /// Begins a refund that is prepared: writes it down, and sends it.
+    async fn begin(
+        &self,
+        books: &RefundBooks,
+        wallet: &TokenWallet,
+        prepared: PreparedRefund,
+        who: Author,
+    ) -> Result<Begun, RefundError> {
+        let author = if who == Author::Policy { RefundAuthor::Policy } else { RefundAuthor::Operator };
         let begun = books.ledger().begin_refund(prepared.order(wallet.address(), author), books.now()).await?;
         let refund = match begun {
             RefundBegun::Begun(refund) => refund,
             RefundBegun::NotOwed(None) => return Err(RefundError::NoPayment),
             RefundBegun::NotOwed(Some(state)) => return Err(RefundError::NotOwed { state }),
-            RefundBegun::Busy { payment_id } => return Err(RefundError::Busy { payment_id: Some(payment_id) }),
+            RefundBegun::Busy { payment_id } => return Err(RefundError::Busy { payment_id }),
             RefundBegun::NonceUsed => return Err(RefundError::NodeBehind { network: self.network.clone() }),
             RefundBegun::OverBudget { spent, wanted } => return Err(prepared.budget.exceeded(spent, wanted)),
         };
@@ -209,13 +231,11 @@ impl Lane {
         let transaction = newest.map(|stored| stored.hash().to_owned()).unwrap_or_default();
         tracing::info!(payment = %refund.payment_id, %transaction, network = %self.network, by = author.as_str(),
             "the money of an owed answer is sent back");
-        if author == RefundAuthor::Policy {
-            let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
-            let after = format!("{amount} sent back to {} by transaction {transaction}", refund.payer);
-            books.audit.record(Author::Policy, ChangeKind::Refund, payment, Some("owed".to_owned()), Some(after));
-        }
+        let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
+        let after = format!("{amount} sent back to {} by transaction {transaction}", refund.payer);
+        books.audit.record(who, ChangeKind::Refund, &*refund.payment_id, Some("owed".to_owned()), Some(after));
         if let Some(stored) = newest {
-            send(&wallet, stored).await;
+            send(wallet, stored).await;
         }
         Ok(Begun { prepared, transaction })
     }
@@ -243,7 +263,11 @@ impl Lane {
         };
         let mut waits = None;
         for payment in due {
-            match self.begin(books, &payment, RefundAuthor::Policy).await {
+            let begun = match self.ready(books, &payment).await {
+                Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, Author::Policy).await,
+                Err(error) => Err(error),
+            };
+            match begun {
                 Ok(_) => break,
                 // Its payer was faster.
                 Err(RefundError::NotOwed { .. } | RefundError::NoPayment) => {}
@@ -345,7 +369,7 @@ impl Lane {
             )),
             TransferOutcome::Displaced { by } => {
                 let since = *following.displaced.get_or_insert_with(Instant::now);
-                let long_enough = if by.is_some() { DISPLACED_FOR } else { MISSED_FOR };
+                let long_enough = paced(if by.is_some() { DISPLACED_FOR } else { MISSED_FOR });
                 let by = by.map_or_else(|| "another transaction".to_owned(), |hash| format!("transaction {hash}"));
                 if since.elapsed() < long_enough {
                     return Err(format!("{by} has used the nonce of its transaction: nothing else may use the key"));
@@ -365,13 +389,13 @@ impl Lane {
         transfer: &TokenTransfer,
         following: &mut Following,
     ) -> Result<(), String> {
-        if following.sent.is_some_and(|sent: Instant| sent.elapsed() < RESEND_AFTER) {
+        if following.sent.is_some_and(|sent: Instant| sent.elapsed() < paced(RESEND_AFTER)) {
             return Ok(());
         }
         following.sent = Some(Instant::now());
         let newest = refund.transactions.last().ok_or("it has no transaction")?;
         let mut problem = None;
-        if books.now().0.saturating_sub(newest.signed_at().0) >= REPRICE_AFTER {
+        if books.now().0.saturating_sub(newest.signed_at().0) >= paced(REPRICE_AFTER).as_secs() {
             let signed = SignedTransfer {
                 nonce: refund.nonce,
                 hash: newest.hash().parse().map_err(|_| "its transaction cannot be read")?,
