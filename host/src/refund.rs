@@ -27,7 +27,7 @@ use crate::operate::Audit;
 use crate::operate::units::Units;
 use crate::payment::Payments;
 
-use self::lane::{Lane, Order};
+use self::lane::{Lane, Order, Turn};
 use self::prepare::Budget;
 
 pub(crate) use self::error::RefundError;
@@ -159,17 +159,19 @@ impl Refunds {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and was given to
-    /// the node. The ledger has the rest. After an error nothing was sent, nor will be.
+    /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and about to be
+    /// sent. The ledger has the rest. After an error nothing was sent, nor will be.
     pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
         let lane = self.lane_of(payment).await?;
-        let (reply, answer) = oneshot::channel();
-        let order = Order { payment: payment.to_owned(), who, reply };
+        let (reply, mut answer) = oneshot::channel();
+        let turn = Arc::<Turn>::default();
+        let order = Order { payment: payment.to_owned(), who, turn: Arc::clone(&turn), reply };
         lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
-        match tokio::time::timeout(paced(LONGEST_WAIT), answer).await {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(_)) => Err(RefundError::Stopped),
-            Err(_) => Err(self.busy(lane)),
+        match tokio::time::timeout(paced(LONGEST_WAIT), &mut answer).await {
+            Err(_) if turn.take() => Err(self.busy(lane)),
+            // It is written down now.
+            Err(_) => answer.await.unwrap_or(Err(RefundError::Stopped)),
+            Ok(begun) => begun.unwrap_or(Err(RefundError::Stopped)),
         }
     }
 

@@ -4,6 +4,7 @@
 //! restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::{B256, Bytes, U256};
@@ -59,8 +60,21 @@ const POLICY_ROUND: u32 = 100;
 pub(super) struct Order {
     pub(super) payment: String,
     pub(super) who: Author,
+    pub(super) turn: Arc<Turn>,
     /// Dropped by a caller that waits no longer: then nothing begins.
     pub(super) reply: oneshot::Sender<Result<Begun, RefundError>>,
+}
+
+/// The decision about an order, which the first of both takes: its caller, who waits no longer, or the lane, which begins
+/// it. So no caller hears that nothing was begun while it is.
+#[derive(Debug, Default)]
+pub(super) struct Turn(AtomicBool);
+
+impl Turn {
+    /// True for the first that takes it.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// A refund that has begun.
@@ -184,17 +198,20 @@ impl Lane {
         }
     }
 
-    /// Begins a refund for an operator. A caller that waits no longer heard that nothing was begun: so nothing begins.
-    async fn answer(&self, books: &RefundBooks, Order { payment, who, mut reply }: Order) {
+    /// Begins a refund for an operator, unless its caller waits no longer.
+    async fn answer(&self, books: &RefundBooks, Order { payment, who, turn, mut reply }: Order) {
         let ready = tokio::select! {
             ready = self.ready(books, &payment) => ready,
             () = reply.closed() => return,
         };
+        if !turn.take() {
+            return;
+        }
         let begun = match ready {
             Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, who).await,
             Err(error) => Err(error),
         };
-        // A caller that goes in this moment finds the refund in the ledger.
+        // A caller that has left finds the refund in the ledger.
         drop(reply.send(begun));
     }
 
@@ -209,7 +226,8 @@ impl Lane {
         Ok((wallet, prepared))
     }
 
-    /// Begins a refund that is prepared: writes it down, and sends it.
+    /// Begins a refund that is prepared: writes it down. It is sent by [`Self::follow`], so that a node that is slow to
+    /// take it lets no caller wait.
     async fn begin(
         &self,
         books: &RefundBooks,
@@ -234,9 +252,6 @@ impl Lane {
         let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
         let after = format!("{amount} sent back to {} by transaction {transaction}", refund.payer);
         books.audit.record(who, ChangeKind::Refund, &*refund.payment_id, Some("owed".to_owned()), Some(after));
-        if let Some(stored) = newest {
-            send(wallet, stored).await;
-        }
         Ok(Begun { prepared, transaction })
     }
 

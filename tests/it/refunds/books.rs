@@ -118,11 +118,7 @@ async fn every_record_of_a_refund_says_the_same() {
     let kinds: Vec<&str> = of_payments.clone().map(|message| message["type"].as_str().expect("a type")).collect();
     assert_eq!(kinds, ["payment.paid", "payment.owed", "payment.refunded"], "{told:?}");
     let last = &of_payments.last().expect("a message")["data"];
-    assert_eq!(
-        (&last["paymentId"], &last["refundTransaction"]),
-        (&debt.id.clone().into(), &transaction.into()),
-        "{last}"
-    );
+    assert_eq!((&last["paymentId"], &last["transaction"]), (&debt.id.clone().into(), &transaction.into()), "{last}");
 }
 
 /// Runs a report on the ledger's file. Returns its exit code and output.

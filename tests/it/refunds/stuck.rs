@@ -5,6 +5,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, U256, address};
 use coinslot_devnet::{CHAIN_ID, USDC};
 use coinslot_evm::{Chain, ChainSettings, Key, TokenTransfer, TokenWallet};
+use coinslot_tests::NodeFault;
 use serde_json::json;
 
 use super::{BY_COMMAND, CENT, Debt, Seller};
@@ -94,7 +95,6 @@ async fn a_refund_that_a_reorganisation_takes_back_is_made_by_the_same_bytes() {
     let before = seller.ask_chain("evm_snapshot", json!([])).await;
     let (status, report) = seller.order(&debt).await;
     assert_eq!(status, 200, "{report}");
-    seller.paid_back_once(&debt).await;
     // The host sees it in its block, and waits.
     seller.until_called("eth_getTransactionReceipt", seller.node.calls("eth_getTransactionReceipt") + 2).await;
     assert_eq!(seller.state(&debt), "refunding");
@@ -120,10 +120,8 @@ async fn a_foreign_transaction_under_the_nonce_leaves_the_answer_owed() {
     let mut seller = Seller::start(BY_COMMAND).await;
     let debt = seller.owe(0).await;
     seller.restart_in_a_hurry().await;
-    seller.node.withhold();
+    seller.node.always("eth_sendRawTransaction", NodeFault::Refuse("the pool is closed"));
     assert_eq!(seller.order(&debt).await.0, 200);
-    seller.node.forget();
-    seller.node.always("eth_sendRawTransaction", coinslot_tests::NodeFault::Refuse("the pool is closed"));
     let other = seller.other_use_of_the_key().await;
     let transfer = TokenTransfer { token: USDC, to: STRANGER, amount: U256::from(7) };
     let foreign = other.sign(&transfer, 0).await.expect("signed");

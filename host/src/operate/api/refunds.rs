@@ -178,8 +178,8 @@ pub(in crate::operate) fn wallets(refunds: &Refunds) -> Vec<RefundWalletRecord> 
     refunds.wallets().into_iter().map(record).collect()
 }
 
-/// Pays an owed answer back to its payer, once. The answer comes when the transaction is durable and was given to a
-/// node; `/api/v1/refunds` says how it ends.
+/// Pays an owed answer back to its payer, once. The answer comes when the transaction is durable and about to be sent;
+/// `/api/v1/refunds` says how it ends.
 #[utoipa::path(post, path = "/api/v1/owed/refund", request_body = RefundOrderRequest,
     responses((status = 200, body = RefundReport), (status = 404, body = ApiError), (status = 409, body = ApiError),
         (status = 503, body = ApiError)))]
