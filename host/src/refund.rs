@@ -167,7 +167,7 @@ impl Refunds {
         let turn = Arc::<Turn>::default();
         let order = Order { payment: payment.to_owned(), who, turn: Arc::clone(&turn), reply };
         lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
-        match tokio::time::timeout(paced(LONGEST_WAIT), &mut answer).await {
+        match tokio::time::timeout(LONGEST_WAIT, &mut answer).await {
             Err(_) if turn.take() => Err(self.busy(lane)),
             // It is written down now.
             Err(_) => answer.await.unwrap_or(Err(RefundError::Stopped)),

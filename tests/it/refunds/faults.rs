@@ -56,10 +56,10 @@ async fn a_node_that_is_down_has_the_order_refused_and_the_answer_fetched() {
 /// The order must not begin after its operator heard that nothing was begun.
 #[tokio::test]
 async fn an_order_that_waits_too_long_for_the_node_is_over() {
-    let mut seller = Seller::start(BY_COMMAND).await;
-    seller.restart_in_a_hurry().await;
+    let seller = Seller::start(BY_COMMAND).await;
     let (late, next) = (seller.owe(0).await, seller.owe(1).await);
-    seller.node.always("eth_estimateGas", NodeFault::Slow(Duration::from_secs(3)));
+    // An order waits for twenty seconds, and for several answers of the node.
+    seller.node.always("*", NodeFault::Slow(Duration::from_secs(8)));
     let (status, report) = seller.order(&late).await;
     assert_eq!(status, 503, "{report}");
     assert!(report["message"].as_str().is_some_and(|why| why.contains("nothing was begun")), "{report}");

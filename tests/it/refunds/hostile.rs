@@ -9,7 +9,7 @@ use super::{BY_COMMAND, Debt, Seller};
 /// The nonces that the ledger has for the refunds of a debt.
 fn attempts(seller: &Seller, debt: &Debt) -> String {
     seller.query(&format!(
-        "SELECT group_concat(nonce) FROM refund JOIN claim ON claim.id = claim WHERE payment_id = '{}'",
+        "SELECT group_concat(refund.nonce) FROM refund JOIN claim ON claim.id = refund.claim WHERE payment_id = '{}'",
         debt.id
     ))
 }

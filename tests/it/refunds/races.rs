@@ -51,13 +51,13 @@ async fn the_rule_and_an_order_pay_a_debt_back_once() {
         let debt = seller.owe(round % 3).await;
         let before = seller.sent().await.len();
         // The debt is due between one second and two seconds after its payment.
-        tokio::time::sleep(Duration::from_millis(900 + 60 * round as u64)).await;
+        tokio::time::sleep(Duration::from_millis(900 + 120 * round as u64)).await;
         let (status, report) = seller.order(&debt).await;
         assert!(status == 200 || status == 409, "{report}");
         seller.until(&debt, "refunded").await;
         assert_eq!(seller.sent().await.len(), before + 1);
         by.insert(seller.query(&format!(
-            "SELECT ordered_by FROM refund JOIN claim ON claim.id = claim WHERE payment_id = '{}'",
+            "SELECT ordered_by FROM refund JOIN claim ON claim.id = refund.claim WHERE payment_id = '{}'",
             debt.id
         )));
         sells(&seller.host, &seller).await;

@@ -25,7 +25,7 @@ impl Seller {
     fn signed(&self, debt: &Debt) -> Vec<String> {
         let sql = format!(
             "SELECT group_concat(hash, ' ') FROM (SELECT hash FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON \
-             claim.id = claim WHERE payment_id = '{}' ORDER BY refund_tx.id)",
+             claim.id = refund.claim WHERE payment_id = '{}' ORDER BY refund_tx.id)",
             debt.id
         );
         self.query(&sql).split(' ').map(ToOwned::to_owned).collect()
