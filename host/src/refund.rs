@@ -5,6 +5,7 @@
 //! in the ledger, and the chain says how it ends: see [`coinslot_ledger::RefundOrder`].
 
 mod error;
+mod follow;
 mod lane;
 mod prepare;
 
