@@ -5,6 +5,7 @@
 //! in the ledger, and the chain says how it ends: see [`coinslot_ledger::RefundOrder`].
 
 mod error;
+mod follow;
 mod lane;
 mod prepare;
 
@@ -15,8 +16,8 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use coinslot_evm::Key;
-use coinslot_ledger::Ledger;
 use coinslot_ledger::reports::LedgerReader;
+use coinslot_ledger::{Author, Ledger, PaymentState};
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
@@ -28,7 +29,7 @@ use crate::operate::Audit;
 use crate::operate::units::Units;
 use crate::payment::Payments;
 
-use self::lane::{Lane, Order};
+use self::lane::{Lane, Order, Turn};
 use self::prepare::Budget;
 
 pub(crate) use self::error::RefundError;
@@ -152,6 +153,11 @@ impl Refunds {
         self.address
     }
 
+    /// True if the wallet pays on this network, and follows what is under way there.
+    pub(crate) fn is_on(&self, network: &Network) -> bool {
+        self.lanes.contains_key(network)
+    }
+
     /// The rule by which debts are paid back, as the configuration spells it.
     pub(crate) fn policy(&self) -> String {
         match self.config.after {
@@ -201,17 +207,19 @@ impl Refunds {
         while tasks.join_next().await.is_some() {}
     }
 
-    /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and was given to
-    /// the node. The ledger has the rest. After an error nothing was sent.
-    pub(crate) async fn refund(&self, payment: &str) -> Result<Begun, RefundError> {
+    /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and about to be
+    /// sent. The ledger has the rest. After an error nothing was sent, nor will be.
+    pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
         let lane = self.lane_of(payment).await?;
-        let (reply, answer) = oneshot::channel();
-        let order = Order { payment: payment.to_owned(), reply };
+        let (reply, mut answer) = oneshot::channel();
+        let turn = Arc::<Turn>::default();
+        let order = Order { payment: payment.to_owned(), who, turn: Arc::clone(&turn), reply };
         lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
-        match tokio::time::timeout(LONGEST_WAIT, answer).await {
-            Ok(Ok(begun)) => begun,
-            Ok(Err(_)) => Err(RefundError::Stopped),
-            Err(_) => Err(self.busy(lane)),
+        match tokio::time::timeout(LONGEST_WAIT, &mut answer).await {
+            Err(_) if turn.take() => Err(self.busy(lane)),
+            // It is written down now.
+            Err(_) => answer.await.unwrap_or(Err(RefundError::Stopped)),
+            Ok(begun) => begun.unwrap_or(Err(RefundError::Stopped)),
         }
     }
 
@@ -252,18 +260,25 @@ impl Refunds {
         Ok(budgets)
     }
 
-    /// The lane of the network that a payment is on.
+    /// The lane of the network that a payment is on, which must be owed. The lane looks again, when its turn has come:
+    /// here nobody waits for a turn to hear that the payment is not owed.
     async fn lane_of(&self, payment: &str) -> Result<&Arc<Lane>, RefundError> {
         let (file, payment) = (self.file.clone(), payment.to_owned());
         let found = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&payment)).await;
         let found = found.map_err(|error| RefundError::Ledger(error.to_string()))?;
         let row = found.map_err(|error| RefundError::Ledger(error.to_string()))?.ok_or(RefundError::NoPayment)?;
+        if row.state != PaymentState::Owed {
+            return Err(RefundError::NotOwed { state: row.state });
+        }
         let no_node = || RefundError::NoNode { network: row.network.clone() };
         self.lanes.get(&row.network).ok_or_else(no_node)
     }
 
     fn busy(&self, lane: &Lane) -> RefundError {
-        RefundError::Busy { payment_id: lane.state.lock().under_way.clone() }
+        match lane.state.lock().under_way.clone() {
+            Some(payment_id) => RefundError::Busy { payment_id },
+            None => RefundError::SlowNode { network: lane.network.clone() },
+        }
     }
 }
 
@@ -274,4 +289,11 @@ fn check_receivers(wallet: Address, receivers: &[Address]) -> Result<(), String>
         ));
     }
     Ok(())
+}
+
+/// A time of this module and those below it. A test may shorten all of them.
+fn paced(usual: Duration) -> Duration {
+    #[cfg(feature = "fault-points")]
+    let usual = crate::fault_points::hurried(usual);
+    usual
 }

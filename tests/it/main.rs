@@ -61,6 +61,7 @@ mod pauses;
 mod plugin_logs;
 mod proxies;
 mod quotes;
+mod refunds;
 mod released;
 mod reload;
 mod replay;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, ReportError};
-use coinslot_x402::UnixTime;
+use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, RefundRow, ReportError};
+use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,9 +20,6 @@ const REASON: usize = 500;
 
 /// The time after which a settlement of unknown end is an alert, in seconds.
 const UNKNOWN_FOR: u64 = 60;
-
-/// The time after which a refund without an end is an alert, in seconds, whether anything follows it or not.
-const REFUND_FOR: u64 = 600;
 
 /// The kinds of alerts. New kinds may come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
@@ -236,16 +233,7 @@ fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
     let before = UnixTime(host.payments.now().0.saturating_sub(UNKNOWN_FOR));
     let unknown = count(&reader, PaymentState::Unknown, before)?;
     let owed = count(&reader, PaymentState::Owed, UnixTime(u64::MAX))?;
-    let late = UnixTime(host.payments.now().0.saturating_sub(REFUND_FOR));
-    let refunding = count(&reader, PaymentState::Refunding, late)?;
     let mut alerts = Vec::new();
-    if refunding > 0 {
-        let payments = if refunding == 1 { "one payment".to_owned() } else { format!("{refunding} payments") };
-        let message = format!("the refund of {payments} has had no end for ten minutes");
-        let advice = "the key that sent it must be in [refunds], and a node of its network in the table of a facilitator: \
-                      `coinslot owed refunds` shows it";
-        alerts.push(Alert::new(AlertKind::RefundTrouble, "refunds", message, advice));
-    }
     if unknown > 0 {
         let payments = if unknown == 1 { "one payment".to_owned() } else { format!("{unknown} payments") };
         let message = format!("it has not been known for a minute whether the money of {payments} moved");
@@ -263,7 +251,25 @@ fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
             advice,
         ));
     }
+    alerts.extend(of_abandoned_refunds(host, &reader)?);
     Ok(alerts)
+}
+
+/// Alerts about refunds under way that this host does not follow: its configuration names their wallet or their node no
+/// more.
+fn of_abandoned_refunds(host: &HostView, reader: &LedgerReader) -> Result<Vec<Alert>, ReportError> {
+    let follows = |network: &Network| host.refunds.as_ref().is_some_and(|refunds| refunds.is_on(network));
+    let open = reader.open_refunds()?.into_iter().filter(|refund| !follows(&refund.network));
+    let alert = |refund: RefundRow| {
+        let RefundRow { payment_id, network, sender, .. } = refund;
+        let message = format!(
+            "the refund of payment {payment_id} on {network} is under way, and no wallet of the configuration follows it"
+        );
+        let advice =
+            format!("name the key of {sender} in [refunds], and a node of {network}, until the refund has an end");
+        Alert::new(AlertKind::RefundTrouble, network.to_string(), message, advice)
+    };
+    Ok(open.map(alert).collect())
 }
 
 /// The payments that have been in this state since before this time.

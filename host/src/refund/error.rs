@@ -29,16 +29,18 @@ pub(crate) enum RefundError {
     )]
     OverBudget { wanted: String, spent: String, limit: String },
     #[error(
-        "the refund of {} is under way, and the wallet sends one at a time on each network: ask again in a while",
-        payment_id.as_ref().map_or_else(|| "another payment".to_owned(), |id| format!("payment {id}"))
+        "the refund of payment {payment_id} is under way, and the wallet sends one at a time on each network: ask again in a \
+         while"
     )]
-    Busy { payment_id: Option<String> },
+    Busy { payment_id: String },
+    #[error("the node of {network} answers too slowly, and nothing was begun: look at the node, and ask again")]
+    SlowNode { network: Network },
     #[error("the wallet {wallet}: {error}")]
     Wallet { wallet: String, error: TransferError },
     #[error(
-        "the ledger does not know transaction {transaction}, by which the wallet sent the payer the same amount since the \
-         payment: after a restore of a backup it may be this very refund. Look at it; if it was for something else, send the \
-         money by hand"
+        "the wallet sent the payer the same amount since the payment, by transaction {transaction}, which the ledger does \
+         not count as a refund: it may be this very refund, after a restore of a backup, or after a node that did not show \
+         it. Look at it; if it was for something else, send the money by hand"
     )]
     PaidBefore { transaction: B256 },
     #[error("the node of {network} shows an old state of the wallet: ask again when it has caught up")]
@@ -55,7 +57,12 @@ impl RefundError {
     /// True if the same question may be answered otherwise in a while, without anything that an operator does.
     pub(crate) fn passes(&self) -> bool {
         match self {
-            Self::Busy { .. } | Self::NodeBehind { .. } | Self::Node(_) | Self::Ledger(_) | Self::Stopped => true,
+            Self::Busy { .. }
+            | Self::SlowNode { .. }
+            | Self::NodeBehind { .. }
+            | Self::Node(_)
+            | Self::Ledger(_)
+            | Self::Stopped => true,
             Self::Wallet { error, .. } => matches!(
                 error,
                 TransferError::Busy { .. } | TransferError::NodeBehind { .. } | TransferError::Unreachable(_)
@@ -76,7 +83,12 @@ impl RefundError {
             Self::Wallet { error, .. } => {
                 !matches!(error, TransferError::Reverts(_) | TransferError::TokenBalance { .. })
             }
-            Self::Busy { .. } | Self::NodeBehind { .. } | Self::Node(_) | Self::Ledger(_) | Self::Stopped => true,
+            Self::Busy { .. }
+            | Self::SlowNode { .. }
+            | Self::NodeBehind { .. }
+            | Self::Node(_)
+            | Self::Ledger(_)
+            | Self::Stopped => true,
             Self::NoPayment
             | Self::NotOwed { .. }
             | Self::NoNode { .. }

@@ -39,8 +39,10 @@ struct Found {
     row: PaymentRow,
     /// The first nonce that no refund has had.
     least_nonce: u64,
-    /// The transactions of the refunds to its payer.
-    known: HashSet<B256>,
+    /// True if a refund of it has failed.
+    has_failed: bool,
+    /// The transactions that were signed for refunds of other payments of its payer.
+    others: HashSet<B256>,
 }
 
 impl PreparedRefund {
@@ -114,7 +116,7 @@ pub(super) async fn prepare(
     payment: &str,
     now: UnixTime,
 ) -> Result<PreparedRefund, RefundError> {
-    let Found { row, least_nonce, known } = find(file, payment, wallet.address()).await?;
+    let Found { row, least_nonce, has_failed, others } = find(file, payment, wallet.address()).await?;
     let unknown = || RefundError::UnknownAsset { asset: row.asset.clone(), network: row.network.clone() };
     let asset = units.asset(&row.network, &row.asset).ok_or_else(unknown)?;
     let budget = Budget::of(&asset, budgets, units)?;
@@ -127,13 +129,14 @@ pub(super) async fn prepare(
         error => RefundError::Wallet { wallet: wallet.address().to_string(), error },
     };
     let nonce = wallet.next_nonce(least_nonce).await.map_err(of_wallet)?;
-    // Transactions that no refund of the ledger made: another use of the key, or refunds after the backup that was
-    // restored.
-    if nonce > least_nonce {
+    // Two ways for the payer to have the money already: a refund after the backup that was restored, of which the wallet
+    // shows transactions that the ledger does not know; and an attempt that counts as failed because a node did not show
+    // its transaction.
+    if nonce > least_nonce || has_failed {
         let since = row.created_at.0.saturating_sub(CLOCK_SKEW);
         let sent = wallet.transfers_to(token, to, since).await.map_err(|error| RefundError::Node(error.to_string()))?;
-        let unknown = sent.into_iter().find(|(hash, amount)| *amount == transfer.amount && !known.contains(hash));
-        if let Some((transaction, _)) = unknown {
+        let same = sent.into_iter().find(|(hash, amount)| *amount == transfer.amount && !others.contains(hash));
+        if let Some((transaction, _)) = same {
             return Err(RefundError::PaidBefore { transaction });
         }
     }
@@ -153,10 +156,12 @@ async fn find(file: &Path, payment: &str, wallet: Address) -> Result<Found, Refu
             return Err(RefundError::NotOwed { state: row.state });
         }
         let last = reader.last_refund_nonce(&row.network, &wallet.to_string()).map_err(failed)?;
-        let known = reader.refund_transactions(&row.payer).map_err(failed)?;
+        let has_failed = !reader.refunds_of(&row.payment_id).map_err(failed)?.is_empty();
+        let others = reader.refund_transactions_beside(&row).map_err(failed)?;
         Ok(Found {
             least_nonce: last.map_or(0, |last| last.saturating_add(1)),
-            known: known.iter().filter_map(|hash| hash.parse().ok()).collect(),
+            has_failed,
+            others: others.iter().filter_map(|hash| hash.parse().ok()).collect(),
             row,
         })
     });

@@ -6,8 +6,8 @@ use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
+use coinslot_ledger::Author;
 use coinslot_ledger::reports::RefundRow;
-use coinslot_ledger::{Author, ChangeKind};
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use serde::{Deserialize, Serialize};
@@ -180,8 +180,8 @@ pub(in crate::operate) fn wallets(refunds: &Refunds) -> Vec<RefundWalletRecord> 
     refunds.wallets().into_iter().map(record).collect()
 }
 
-/// Pays an owed answer back to its payer, once. The answer comes when the transaction is durable and was given to a
-/// node; `/api/v1/refunds` says how it ends.
+/// Pays an owed answer back to its payer, once. The answer comes when the transaction is durable and about to be sent;
+/// `/api/v1/refunds` says how it ends.
 #[utoipa::path(post, path = "/api/v1/owed/refund", request_body = RefundOrderRequest,
     responses((status = 200, body = RefundReport), (status = 404, body = ApiError), (status = 409, body = ApiError),
         (status = 503, body = ApiError)))]
@@ -194,19 +194,12 @@ pub(crate) async fn refund(
     pay_back(&host, visitor.author, asked).await.map(Json)
 }
 
-/// Pays an owed answer back for an operator. It runs in a task of its own: a client that leaves must not leave the line
-/// of the audit log out.
+/// Pays an owed answer back for an operator. If the caller leaves before the refund has begun, it does not begin.
 pub(in crate::operate) async fn pay_back(
-    host: &Arc<HostView>,
+    host: &HostView,
     who: Author,
     asked: RefundOrderRequest,
 ) -> Result<RefundReport, ApiError> {
-    let view = Arc::clone(host);
-    let done = tokio::spawn(async move { pay_back_now(&view, who, asked).await }).await;
-    done.map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "refund_failed", error.to_string()))?
-}
-
-async fn pay_back_now(host: &HostView, who: Author, asked: RefundOrderRequest) -> Result<RefundReport, ApiError> {
     let refunds = host.refunds.as_ref().ok_or_else(|| {
         let message =
             "no wallet pays anything back: name its key and a daily budget in [refunds], and restart the host";
@@ -216,15 +209,11 @@ async fn pay_back_now(host: &HostView, who: Author, asked: RefundOrderRequest) -
     let (prepared, transaction) = if dry_run {
         (refunds.prepare(&payment).await?, None)
     } else {
-        let begun = refunds.refund(&payment).await?;
+        let begun = refunds.refund(&payment, who).await?;
         (begun.prepared, Some(begun.transaction))
     };
     let row = &prepared.row;
     let amount = host.units().shown(&row.network, &row.asset, row.amount);
-    if let Some(transaction) = &transaction {
-        let after = format!("{amount} sent back to {} by transaction {transaction}", row.payer);
-        host.audit.record(who, ChangeKind::Refund, &row.payment_id, Some("owed".to_owned()), Some(after));
-    }
     Ok(RefundReport {
         payment: row.payment_id.clone(),
         network: row.network.to_string(),

@@ -84,14 +84,19 @@ impl LedgerReader {
         refunds::since(&self.connection, since, limit)
     }
 
+    /// Lists the attempts without an end, on any network.
+    pub fn open_refunds(&self) -> Result<Vec<RefundRow>, ReportError> {
+        refunds::open(&self.connection)
+    }
+
     /// The greatest nonce that a refund by this wallet had on a network. None: it has paid none back there.
     pub fn last_refund_nonce(&self, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
         refunds::last_nonce(&self.connection, network, wallet)
     }
 
-    /// Lists the transactions that were signed for refunds to this payer, on any network.
-    pub fn refund_transactions(&self, payer: &str) -> Result<Vec<String>, ReportError> {
-        refunds::transactions_to(&self.connection, payer)
+    /// Lists the transactions that were signed for refunds of the other payments of a payment's payer, on any network.
+    pub fn refund_transactions_beside(&self, payment: &PaymentRow) -> Result<Vec<String>, ReportError> {
+        refunds::transactions_beside(&self.connection, &payment.payer, &payment.payment_id)
     }
 
     /// Selects the payments of the filter that this transaction settled, the newest first.

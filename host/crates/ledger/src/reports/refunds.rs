@@ -62,6 +62,7 @@ impl RefundState {
 enum Choice<'c> {
     OfPayment(&'c str),
     Since(UnixTime, u32),
+    Open,
 }
 
 /// See [`super::LedgerReader::refunds_of`].
@@ -74,6 +75,11 @@ pub(super) fn since(connection: &Connection, since: UnixTime, limit: u32) -> Res
     read(connection, &Choice::Since(since, limit))
 }
 
+/// See [`super::LedgerReader::open_refunds`].
+pub(super) fn open(connection: &Connection) -> Result<Vec<RefundRow>, ReportError> {
+    read(connection, &Choice::Open)
+}
+
 /// See [`super::LedgerReader::last_refund_nonce`].
 pub(super) fn last_nonce(connection: &Connection, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
     let mut statement =
@@ -83,13 +89,17 @@ pub(super) fn last_nonce(connection: &Connection, network: &Network, wallet: &st
     Ok(last.map(from_sqlite))
 }
 
-/// See [`super::LedgerReader::refund_transactions`].
-pub(super) fn transactions_to(connection: &Connection, payer: &str) -> Result<Vec<String>, ReportError> {
+/// See [`super::LedgerReader::refund_transactions_beside`].
+pub(super) fn transactions_beside(
+    connection: &Connection,
+    payer: &str,
+    payment: &str,
+) -> Result<Vec<String>, ReportError> {
     let mut statement = connection.prepare_cached(
         "SELECT hash FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON claim.id = refund.claim
-         WHERE lower(payer) = lower(?1)",
+         WHERE lower(payer) = lower(?1) AND payment_id <> ?2",
     )?;
-    let rows = statement.query_map([payer], |row| row.get(0))?;
+    let rows = statement.query_map([payer, payment], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -109,6 +119,10 @@ fn read(connection: &Connection, choice: &Choice<'_>) -> Result<Vec<RefundRow>, 
             statement =
                 connection.prepare_cached(&format!("{select} WHERE begun_at >= ?1 ORDER BY begun_at DESC LIMIT ?2"))?;
             statement.query(params![to_sqlite(since.0), limit])?
+        }
+        Choice::Open => {
+            statement = connection.prepare_cached(&format!("{select} WHERE state = 'sent' ORDER BY refund.id"))?;
+            statement.query([])?
         }
     };
     let mut refunds = Vec::new();
