@@ -267,7 +267,7 @@ impl Lane {
             Ok(due) => due,
             Err(error) => return tracing::warn!(%error, "the debts that are due cannot be read"),
         };
-        tried.retain(|payment, (at, _)| at.elapsed() < TRIED_FOR && due.contains(payment));
+        tried.retain(|payment, (at, _)| at.elapsed() < paced(TRIED_FOR) && due.contains(payment));
         let mut waits = tried.values().next().map(|(_, reason)| reason.clone());
         for payment in due {
             if tried.contains_key(&payment) {
