@@ -35,6 +35,7 @@ pub mod pay;
 
 pub mod plugins;
 
+mod refunds;
 pub mod restore;
 
 pub mod serve;

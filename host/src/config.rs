@@ -15,6 +15,7 @@ mod limits;
 mod overrides;
 mod plugin;
 mod reader;
+mod refunds;
 mod renamed;
 mod restart;
 mod server;
@@ -41,7 +42,7 @@ pub use self::settlement::{
 };
 pub use self::types::{
     AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig,
-    RateLimitConfig, SecretSource, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
+    RateLimitConfig, RefundConfig, SecretSource, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

@@ -36,6 +36,7 @@ use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanRep
 use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
 use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
+use crate::refund::Refunds;
 use crate::server::{Hosts, Identity, RequestHandler, ServerSettings, Tls};
 
 pub use self::check::{HostCheck, LocalCheck};
@@ -58,6 +59,7 @@ pub struct Host {
     tls: Option<Arc<Tls>>,
     operation: Operation,
     audit: Arc<Audit>,
+    refunds: Option<Arc<Refunds>>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -85,6 +87,7 @@ impl Host {
         let operation = Operation::new(&config)?;
         let calls = operation.call_observer(&config);
         let facilitators = facilitators::connect(&config, options.chains, seller, calls).await?;
+        let refunds = keys::refunds(&config, &facilitators)?.map(Arc::new);
         let mut loaded = load(&config, &options, policies, facilitators, operation.paused(), operation.output())?;
         let history = config.state.history();
         // The first scan writes anew what served before.
@@ -135,7 +138,7 @@ impl Host {
                 .with_observer(observer)
                 .with_telemetry(operation.telemetry());
         let audit = Arc::new(Audit::new(Arc::clone(&payments), Arc::clone(&loaded.catalog), &before));
-        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit })
+        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit, refunds })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -159,7 +162,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, operation, audit } = self;
+        let Self { config, options, loaded, payments, handler, tls, operation, audit, refunds } = self;
         let history = config.state.history();
         audit.scanned(&Author::Start, &loaded.report, &history);
         let server = &config.server;
@@ -181,14 +184,14 @@ impl Host {
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
         let exports = operation.exports();
-        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, options.admin);
+        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, refunds.clone(), options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).follow());
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).beside(refunds).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

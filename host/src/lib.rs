@@ -31,6 +31,7 @@ mod fault_points;
 
 mod path_events;
 mod reconcile;
+mod refund;
 
 /// Shows operators what a host does: metrics, and the admin listener with its API.
 pub mod operate;

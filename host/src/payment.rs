@@ -137,7 +137,7 @@ pub use limits::RateLimits;
 pub use paid::Paid;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, ReceiptSigner};
-pub use problem::{OwedFailure, Problem};
+pub use problem::{OwedFailure, PAYMENT_REFUNDED, Problem};
 pub use purchase::{Pricing, Purchase};
 pub(crate) use rate_limiter::RateLimiter;
 pub use recovery::recover;

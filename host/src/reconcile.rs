@@ -4,14 +4,14 @@
 //! The chain is read up to the block that was the newest before the ledger was read. So a payment that settles
 //! meanwhile is on both sides, or on the ledger's alone, where the receipt of its transaction proves it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::path::Path;
 use std::time::Duration;
 
 use alloy::primitives::{Address, B256};
 use coinslot_evm::eip3009::{self, Eip3009Payment};
-use coinslot_evm::{Chain, ChainSettings, scan};
+use coinslot_evm::{Chain, ChainSettings, TxReceipt, scan};
 use coinslot_ledger::reports::LedgerReader;
 use coinslot_ledger::reports::reconcile::{
     ChainPayment, Comparison, Coverage, LedgerSide, SKEW, Scope, Scopes, TxOutcome,
@@ -179,7 +179,30 @@ async fn compare(
         }));
     }
     let outcomes = look_up(chain, side, &mut on_chain).await?;
-    Comparison::of(side, &on_chain, &outcomes).map_err(failed)
+    let not_made = refunds_not_made(chain, side).await?;
+    Comparison::of(side, &on_chain, &outcomes, &not_made).map_err(failed)
+}
+
+/// The payments that the ledger calls paid back, and whose refund is not in the transaction that it names.
+async fn refunds_not_made(chain: &Chain, side: &LedgerSide) -> Result<HashSet<String>, ReconcileError> {
+    let mut not_made = HashSet::new();
+    for refund in &side.refunds {
+        let address = |text: &str| text.parse::<Address>().ok();
+        let terms = (address(&refund.asset), address(&refund.sender), address(&refund.payer));
+        let hash = refund.transaction.as_deref().and_then(|hash| hash.parse::<B256>().ok());
+        let (Some(hash), (Some(token), Some(sender), Some(payer))) = (hash, terms) else {
+            not_made.insert(refund.payment_id.clone());
+            continue;
+        };
+        let receipt = chain.receipt(hash).await.map_err(failed)?;
+        let is_made = receipt.filter(TxReceipt::succeeded).is_some_and(|receipt| {
+            eip3009::transfers_in(&receipt.logs, token, sender).contains(&(payer, refund.amount.0))
+        });
+        if !is_made {
+            not_made.insert(refund.payment_id.clone());
+        }
+    }
+    Ok(not_made)
 }
 
 /// Looks up the transactions that the ledger names for payments which the scan did not find. Payments that are there

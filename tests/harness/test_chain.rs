@@ -137,9 +137,14 @@ impl TestChain {
     /// Starts a host with these guests and more lines of configuration, which settles by itself.
     pub async fn serve(&self, guests: &[&str], more: &str) -> ServeHost {
         let node = self.node().await;
-        let config = format!("{}{more}", settles_itself(&node));
+        self.serve_guests_on(guests, &node, more).await.keeping(node)
+    }
+
+    /// Starts a host with these guests and more lines of configuration, which settles by itself, through this node.
+    pub async fn serve_guests_on(&self, guests: &[&str], node: &FaultyNode, more: &str) -> ServeHost {
+        let config = format!("{}{more}", settles_itself(node));
         let components: Vec<_> = guests.iter().map(|name| (format!("{name}.wasm"), guest(name))).collect();
-        ServeHost::start(&components, &config, &hex_key(&self.gas[0])).await.keeping(node)
+        ServeHost::start(&components, &config, &hex_key(&self.gas[0])).await
     }
 
     /// The dollars of an account, in atomic units.

@@ -63,12 +63,16 @@ fn an_error_that_comes_before_the_ledger_is_documented_as_unknown() {
 /// The code that the ledger writes by itself for payments that a crash interrupted.
 const OF_THE_LEDGER: &str = "interrupted";
 
+/// The error of payments whose money went back.
+const OF_A_REFUND: &str = "payment_refunded";
+
 #[test]
 fn every_error_that_a_client_can_read_is_documented() {
     let codes = codes();
     assert!(codes.len() >= 25 && codes.contains("busy") && codes.contains("not_found"), "{codes:?}");
     let schema = module("host/crates/ledger/src/sqlite");
     assert!(schema.contains(&format!("state = 'refused', reason = '{OF_THE_LEDGER}'")));
+    assert!(module("host/src/payment").contains(&format!("PAYMENT_REFUNDED: &str = \"{OF_A_REFUND}\"")));
     let page = read(PAGE);
     let table: BTreeSet<&str> = page
         .lines()
@@ -76,7 +80,7 @@ fn every_error_that_a_client_can_read_is_documented() {
         .take_while(|line| line.starts_with('|'))
         .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
         .collect();
-    let mut known: BTreeSet<&str> = codes.iter().map(String::as_str).chain([OF_THE_LEDGER]).collect();
+    let mut known: BTreeSet<&str> = codes.iter().map(String::as_str).chain([OF_THE_LEDGER, OF_A_REFUND]).collect();
     let missing: Vec<_> = known.difference(&table).collect();
     assert!(missing.is_empty(), "not in the table of {PAGE}: {missing:?}");
     // The table also has the column's name, and examples of codes from a facilitator, a proof and a plugin.

@@ -64,8 +64,14 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     });
     let changes = changes(changed).map(|table| format!("\n{table}\n"));
     let free = allowed(&config, &check);
-    let notes =
-        changes.into_iter().chain(free).chain(signs).chain(check.locals.iter().map(settles)).chain(warnings).collect();
+    let notes = changes
+        .into_iter()
+        .chain(free)
+        .chain(signs)
+        .chain(check.refunds.iter().cloned())
+        .chain(check.locals.iter().map(settles))
+        .chain(warnings)
+        .collect();
     let refused = check.failed.iter().map(|(file, reason)| format!("{file}: {reason}"));
     let unready = check
         .locals

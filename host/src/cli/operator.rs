@@ -15,6 +15,7 @@ use self::client::{AdminClient, Connection};
 use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
+use super::refunds::RefundCommand;
 use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
@@ -77,9 +78,13 @@ pub struct RevenueArgs {
 
 /// List what a running host owes: payments that bought nothing yet. `coinslot ledger owed` needs no host.
 ///
+/// `coinslot owed refund PAYMENT` pays one back.
+///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
 #[derive(Args, Clone, Debug)]
 pub struct OwedArgs {
+    #[command(subcommand)]
+    command: Option<RefundCommand>,
     #[command(flatten)]
     connection: Connection,
 }
@@ -192,8 +197,11 @@ pub async fn revenue(args: RevenueArgs) -> Result<(), Failure> {
     list::<EarningsRecord>(&args.connection, "/api/v1/revenue", &query, "no money received").await
 }
 
-/// Prints debts.
+/// Prints debts, or pays one back.
 pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
+    if let Some(command) = &args.command {
+        return super::refunds::run(&args.connection, command).await;
+    }
     list::<OwedRecord>(&args.connection, "/api/v1/owed", &[], "nothing is owed").await
 }
 

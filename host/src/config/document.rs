@@ -10,7 +10,7 @@ use super::reader::Section;
 use super::settlement::{FacilitatorConfig, KeySource};
 use super::types::{Config, PaymentConfig, PluginsConfig, RateLimitConfig, StateConfig};
 use super::values::ByteSize;
-use super::{accept, admin, allow, facilitator, limits, overrides, plugin, server, telemetry, webhook};
+use super::{accept, admin, allow, facilitator, limits, overrides, plugin, refunds, server, telemetry, webhook};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -22,8 +22,9 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let (admin, webhooks) = (admin::read(root, base), webhook::read(root, base));
     let allowances = allow::read(root, base);
     let telemetry = telemetry::read(root);
+    let refunds = refunds::read(root, base);
     let log = log(&mut root.section("log"));
-    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, log, telemetry }
+    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, refunds, log, telemetry }
 }
 
 /// Reads the filter of the log.

@@ -13,10 +13,11 @@ type Change = (&'static str, bool);
 
 /// The keys whose values differ and that take effect at a start only.
 pub fn needs_restart(now: &Config, next: &Config) -> Vec<&'static str> {
-    let Config { server, plugins, payment, state, admin, webhooks, allowances: _, log: _, telemetry } = now;
+    let Config { server, plugins, payment, state, admin, webhooks, allowances: _, refunds, log: _, telemetry } = now;
     let changes = server_changes(server, &next.server).into_iter().chain(plugin_changes(plugins, &next.plugins));
     let changes = changes.chain(payment_changes(payment, &next.payment)).chain(state_changes(state, &next.state));
     let changes = changes.chain([("[admin]", *admin != next.admin), ("[[webhook]]", *webhooks != next.webhooks)]);
+    let changes = changes.chain([("[refunds]", *refunds != next.refunds)]);
     let changes = changes.chain([("[telemetry]", *telemetry != next.telemetry)]);
     changes.filter_map(|(key, differs)| differs.then_some(key)).collect()
 }

@@ -748,3 +748,28 @@ fn an_origin_that_buyers_cannot_use_is_told() {
     let tls = said("[tls]\ncert = \"a\"\nkey = \"b\"\n", "127.0.0.1:8402");
     assert!(tls.is_some_and(|said| said.contains("https://127.0.0.1:8402")));
 }
+
+#[test]
+fn refunds_have_a_wallet_a_budget_and_perhaps_a_rule() {
+    let with = |table: &str| read_text(&format!("{GOOD}\n[refunds]\n{table}"), "");
+    let config = with("key_env = \"K\"\ndaily_budget = [\"$20\", \"15 EURC\"]\npolicy = \"after 24h\"").expect("good");
+    let refunds = config.refunds.expect("a wallet");
+    let budgets: Vec<_> = refunds.daily_budget.iter().map(|one| (&*one.digits, one.symbol.as_deref())).collect();
+    assert_eq!(budgets, [("20", None), ("15", Some("EURC"))]);
+    assert_eq!(refunds.after, Some(Duration::from_secs(24 * 60 * 60)));
+    let by_command = with("key_file = \"k\"\ndaily_budget = \"$1\"\npolicy = \"by command\"").expect("good");
+    assert_eq!(by_command.refunds.and_then(|refunds| refunds.after), None);
+    for (table, problem) in [
+        ("daily_budget = \"$1\"", "refunds: name the key of the wallet that pays"),
+        ("key_env = \"K\"", "refunds.daily_budget: is missing"),
+        ("key_env = \"K\"\ndaily_budget = []", "refunds.daily_budget: name an amount"),
+        ("key_env = \"K\"\ndaily_budget = [\"$1\", \"2 USD\"]", "a second budget of the same money"),
+        ("key_env = \"K\"\ndaily_budget = \"-1\"", "refunds.daily_budget: `-1` is not an amount"),
+        ("key_env = \"K\"\ndaily_budget = \"$1\"\npolicy = \"24h\"", "refunds.policy: `24h` is neither"),
+        ("key_env = \"K\"\ndaily_budget = \"$1\"\npolicy = \"after 0s\"", "refunds.policy: `after 0s` is neither"),
+        ("key_env = \"K\"\nkey_file = \"k\"\ndaily_budget = \"$1\"", "refunds: name the key"),
+    ] {
+        let problems = with(table).expect_err(table).join("\n");
+        assert!(problems.contains(problem), "{table}: {problems}");
+    }
+}

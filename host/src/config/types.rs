@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use alloy::primitives::U256;
 use coinslot_plugin::{Allowed, Limits, Origin, OutputLevel, Quota, SecretPlace};
-use coinslot_x402::price::Asset;
+use coinslot_x402::price::{Asset, Decimal};
 use coinslot_x402::{Flow, Network};
 use ipnet::IpNet;
 use url::Url;
@@ -30,6 +31,8 @@ pub struct Config {
     pub admin: Option<AdminConfig>,
     pub webhooks: Vec<WebhookConfig>,
     pub allowances: AllowanceConfig,
+    /// None: nothing is paid back.
+    pub refunds: Option<RefundConfig>,
     /// The filter of the log. None: the default.
     pub log: Option<String>,
     /// None: traces and metrics are not exported.
@@ -51,6 +54,20 @@ pub struct PayerSource {
     pub accounts: PayerList,
     /// A file with more of them, one in each line.
     pub file: Option<PathBuf>,
+}
+
+/// The wallet that pays owed answers back: `[refunds]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefundConfig {
+    pub key: KeySource,
+    /// The most that is paid back in 24 hours, of each money: without a symbol in all assets that are US dollars.
+    pub daily_budget: Vec<Decimal>,
+    /// The age of a debt at which the host pays it back by itself. None: operators do.
+    pub after: Option<Duration>,
+    /// In wei for each unit of gas. None: the limit of settlements.
+    pub max_gas_price: Option<u128>,
+    /// The balance that the wallet should have for gas on each chain, in wei. None: enough for twenty refunds.
+    pub low_balance: Option<U256>,
 }
 
 /// An address that is told what happens: `[[webhook]]`.
@@ -350,10 +367,15 @@ impl ServerConfig {
 impl PaymentConfig {
     /// A node of this network that a facilitator settles through, or reads.
     pub fn rpc_of(&self, network: &Network) -> Option<&Url> {
+        self.node_of(network).map(|(rpc, _)| rpc)
+    }
+
+    /// Like [`Self::rpc_of`], with the depth at which its facilitator believes a payment: None leaves it to the chain.
+    pub fn node_of(&self, network: &Network) -> Option<(&Url, Option<u64>)> {
         let of_network = self.accepts.iter().filter(|entry| entry.accept.asset.network == *network);
         of_network.flat_map(|entry| &entry.facilitators).find_map(|name| match self.facilitators.get(name)? {
-            FacilitatorConfig::Local(local) => Some(&local.rpc),
-            FacilitatorConfig::Remote(remote) => remote.rpc.as_ref(),
+            FacilitatorConfig::Local(local) => Some((&local.rpc, local.settlement.confirmations)),
+            FacilitatorConfig::Remote(remote) => Some((remote.rpc.as_ref()?, remote.confirmations)),
         })
     }
 }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use coinslot_ledger::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending,
-    Presented, Retention, Step, StoredAnswer,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
 use coinslot_x402::UnixTime;
+use coinslot_x402::price::Amount;
 
 use super::point;
 
-/// Wraps a ledger with the fault points `claimed`, [`Step::name`], `free_counted` and `free_ended`.
+/// Wraps a ledger with the fault points `claimed`, [`Step::name`], `free_counted`, `free_ended`,
+/// `refund_begun`, `refund_stored` and `refund_ended`.
 #[derive(Debug)]
 pub(crate) struct CrashingLedger(pub(crate) Arc<dyn Ledger>);
 
@@ -128,6 +131,35 @@ impl Ledger for CrashingLedger {
 
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) {
         self.0.note_free(hold, end, at);
+    }
+
+    async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError> {
+        around("refund_begun", self.0.begin_refund(order, at)).await
+    }
+
+    async fn store_refund(
+        &self,
+        refund: &OpenRefund,
+        signed: SignedRefund,
+        at: UnixTime,
+    ) -> Result<StoredTransaction, LedgerError> {
+        around("refund_stored", self.0.store_refund(refund, signed, at)).await
+    }
+
+    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
+        around("refund_ended", self.0.end_refund(refund, end, at)).await
+    }
+
+    async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError> {
+        self.0.open_refunds().await
+    }
+
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError> {
+        self.0.refunds_due(due).await
+    }
+
+    async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {
+        self.0.refunds_spent(budget, at).await
     }
 
     fn record_change(&self, change: Change) {

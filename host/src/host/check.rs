@@ -24,6 +24,8 @@ pub struct HostCheck {
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
+    /// What the wallet has that pays owed answers back, a line for each network.
+    pub refunds: Vec<String>,
     /// The facilitators in this process that are connected.
     pub locals: Vec<LocalCheck>,
     /// The reasons why a host would not start: certificate, secrets, key of receipts, facilitators.
@@ -85,6 +87,10 @@ impl Host {
         // The ledger has the tag. A check sends nothing, and needs none.
         let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host), None).await;
         problems.extend(attempt.problems);
+        let refunds = keys::refunds(config, &attempt.facilitators).unwrap_or_else(|problem| {
+            problems.push(problem);
+            None
+        });
         let mut loaded = load(config, options, policies, attempt.facilitators, &Arc::default(), &Arc::default())?;
         // A history that cannot be read is begun anew by a host.
         let history = config.state.history();
@@ -98,11 +104,16 @@ impl Host {
                 Err(problem) => problems.push(problem),
             }
         }
+        let refunds = match &refunds {
+            Some(refunds) => refunds.balances().await,
+            None => Vec::new(),
+        };
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
             failed: report.failed,
             unknown_plugins: loaded.folder.unknown_plugins(),
             receipts: receipts.map(|key| key.address()),
+            refunds,
             locals,
             problems,
         })

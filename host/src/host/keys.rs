@@ -4,11 +4,15 @@
 
 use std::path::Path;
 
+use alloy::primitives::Address;
 use coinslot_base::own_key::{KeyOrigin, OwnKey};
 use coinslot_evm::{Key, KeyError};
 
 use super::error::HostError;
-use crate::config::{KeySource, PaymentConfig};
+use super::facilitators::Facilitators;
+use super::policies;
+use crate::config::{Config, KeySource, PaymentConfig};
+use crate::refund::Refunds;
 
 /// Reads a private key. The error names the place, never the key.
 pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
@@ -30,6 +34,16 @@ pub(crate) fn text(source: &KeySource) -> Result<String, String> {
 pub(super) fn receipts(config: &PaymentConfig) -> Result<Option<Key>, HostError> {
     let key = config.receipts.as_ref().map(read).transpose();
     key.map_err(|error| HostError::Config(format!("receipts: {error}")))
+}
+
+/// The wallet that pays owed answers back, if one is configured.
+pub(super) fn refunds(config: &Config, facilitators: &Facilitators) -> Result<Option<Refunds>, HostError> {
+    let Some(refunds) = &config.refunds else { return Ok(None) };
+    let misconfigured = |problem: String| HostError::Config(format!("refunds: {problem}"));
+    let key = read(&refunds.key).map_err(|error| misconfigured(error.to_string()))?;
+    let gas_wallets: Vec<Address> = facilitators.locals.values().flat_map(|local| local.gas_wallets()).collect();
+    let receivers = policies::receivers(&config.plugins, &facilitators.accepts);
+    Refunds::new(config, refunds, key, &gas_wallets, &receivers).map(Some).map_err(misconfigured)
 }
 
 /// The key that proves quotes, made at the first start and kept, so that a quote outlives a restart. Who knows it can

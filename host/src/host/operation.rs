@@ -12,6 +12,7 @@ use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
 use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook};
 use crate::payment::Payments;
+use crate::refund::Refunds;
 use crate::server::RequestObserver;
 
 /// The metrics, the webhooks and the pauses of a host.
@@ -85,11 +86,16 @@ impl Operation {
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
         audit: Arc<Audit>,
+        refunds: Option<Arc<Refunds>>,
         admin: Option<AdminOptions>,
     ) {
         let Self { metrics, telemetry, webhooks, pauses, output } = self;
         let ledger = Arc::clone(payments.ledger());
-        let view = HostView::new(active, catalog, payments, metrics, webhooks, Controls { pauses, audit, output });
+        if let Some(refunds) = &refunds {
+            tasks.spawn(Arc::clone(refunds).run(Arc::clone(&payments), Arc::clone(&audit)));
+        }
+        let view =
+            HostView::new(active, catalog, payments, metrics, webhooks, Controls { pauses, audit, output, refunds });
         tasks.spawn(crate::operate::tell(Arc::clone(&view)));
         if admin.is_some() || telemetry.is_some() {
             view.metrics.watch(&view);

@@ -25,6 +25,7 @@ use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_resta
 use crate::operate::Audit;
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
+use crate::refund::Refunds;
 
 /// The time until the next look at a file that is being written.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -82,6 +83,7 @@ pub(super) struct Reload {
     output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
     payments: Arc<Payments>,
+    refunds: Option<Arc<Refunds>>,
 }
 
 impl Reload {
@@ -107,7 +109,13 @@ impl Reload {
             output: Arc::default(),
             reconfigure,
             payments,
+            refunds: None,
         }
+    }
+
+    /// Refuses a configuration by which the wallet of refunds would receive payments.
+    pub(super) fn beside(self, refunds: Option<Arc<Refunds>>) -> Self {
+        Self { refunds, ..self }
     }
 
     /// Writes what the configuration changes into this audit log, and sets the levels of this output.
@@ -182,9 +190,12 @@ impl Reload {
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
         let allowances = allowances::read(&config.allowances)?;
+        let receivers = policies::receivers(&config.plugins, &accepts);
+        let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
+        checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
-        self.facilitators.settle_for(&policies::receivers(&config.plugins, &accepts));
+        self.facilitators.settle_for(&receivers);
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
         let overrides = policies::overrides(&config.plugins);

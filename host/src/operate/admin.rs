@@ -26,6 +26,7 @@ use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
 use crate::host::AdminOptions;
 use crate::payment::Payments;
+use crate::refund::Refunds;
 
 /// The most bytes of a request's body: a token, a form or a few words. Strangers may send one before they are known.
 const MOST_BODY: usize = 16 << 10;
@@ -36,6 +37,7 @@ pub(crate) struct Controls {
     pub(crate) pauses: Pauses,
     pub(crate) audit: Arc<Audit>,
     pub(crate) output: Arc<GuestOutput>,
+    pub(crate) refunds: Option<Arc<Refunds>>,
 }
 
 /// A running host, as the admin listener sees it.
@@ -56,6 +58,8 @@ pub struct HostView {
     pub(super) audit: Arc<Audit>,
     /// The output of plugins.
     pub(super) output: Arc<GuestOutput>,
+    /// None: nothing is paid back.
+    pub(super) refunds: Option<Arc<Refunds>>,
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
@@ -72,7 +76,7 @@ impl HostView {
         controls: Controls,
     ) -> Arc<Self> {
         let (samples, money, differences) = (Arc::default(), MoneyCache::default(), Differences::default());
-        let Controls { pauses, audit, output } = controls;
+        let Controls { pauses, audit, output, refunds } = controls;
         let config = active.load().config.clone();
         Arc::new(Self {
             started: payments.now(),
@@ -85,6 +89,7 @@ impl HostView {
             pauses,
             audit,
             output,
+            refunds,
             differences,
             samples,
             money,

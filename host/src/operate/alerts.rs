@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, ReportError};
-use coinslot_x402::UnixTime;
+use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, RefundRow, ReportError};
+use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::admin::HostView;
 use super::api::chain::{FacilitatorRecord, WalletRecord, chain};
 use super::api::plugins::{PluginRecord, plugins};
+use super::api::refunds::{RefundWalletRecord, wallets};
 
 /// The longest text of a reason, in characters.
 const REASON: usize = 500;
@@ -34,6 +35,8 @@ pub enum AlertKind {
     SettlementUnknown,
     /// Answers were paid for and not given.
     AnswersOwed,
+    /// A refund has had no end for long, or what is due is not paid back.
+    RefundTrouble,
     /// Ledger and chain differ.
     ReconcileDifference,
     /// A plugin has failed again and again, and is not asked for a while.
@@ -45,12 +48,13 @@ pub enum AlertKind {
 }
 
 impl AlertKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LedgerTrouble,
         Self::SettlementDown,
         Self::WalletLow,
         Self::SettlementUnknown,
         Self::AnswersOwed,
+        Self::RefundTrouble,
         Self::ReconcileDifference,
         Self::PluginUnhealthy,
         Self::ReloadFailed,
@@ -65,6 +69,7 @@ impl AlertKind {
             Self::WalletLow => "wallet_low",
             Self::SettlementUnknown => "settlement_unknown",
             Self::AnswersOwed => "answers_owed",
+            Self::RefundTrouble => "refund_trouble",
             Self::ReconcileDifference => "reconcile_difference",
             Self::PluginUnhealthy => "plugin_unhealthy",
             Self::ReloadFailed => "reload_failed",
@@ -122,6 +127,9 @@ pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
         let advice = "`coinslot ledger reconcile` lists each payment with what both sides say of it";
         Alert::new(AlertKind::ReconcileDifference, network, message, advice).severe()
     }));
+    if let Some(refunds) = &host.refunds {
+        alerts.extend(wallets(refunds).iter().flat_map(|record| of_refunds(record, &refunds.address().to_string())));
+    }
     let view = Arc::clone(host);
     alerts.extend(tokio::task::spawn_blocking(move || of_ledger(&view)).await.unwrap_or_default());
     alerts.sort_by_key(|alert| !alert.severe);
@@ -153,6 +161,32 @@ fn of_wallet(wallet: &WalletRecord, network: &str) -> Option<Alert> {
     let subject = format!("{} on {network}", wallet.address);
     let message = format!("the gas wallet {} has {balance} on {network}; it should have {needed}", wallet.address);
     Some(Alert::new(AlertKind::WalletLow, subject, message, "fund it: another wallet pays meanwhile"))
+}
+
+/// The alerts about the wallet that pays owed answers back.
+fn of_refunds(record: &RefundWalletRecord, address: &str) -> Vec<Alert> {
+    let network = &record.network;
+    let mut alerts = Vec::new();
+    if let (Some(needed), Some(balance)) = (&record.needed, &record.balance) {
+        let message =
+            format!("the wallet of refunds {address} has {balance} for gas on {network}; it should have {needed}");
+        let advice = "fund it: without gas nothing is paid back";
+        alerts.push(Alert::new(AlertKind::WalletLow, format!("{address} on {network}"), message, advice));
+    }
+    if let Some(trouble) = &record.trouble {
+        let (message, advice) = match &record.stuck {
+            Some(payment) => (
+                format!("the refund of payment {payment} on {network} has no end yet: {}", shown(trouble)),
+                "the host sends the same transaction again and asks the chain by itself; `coinslot owed refunds` shows it",
+            ),
+            None => (
+                format!("what is due is not paid back on {network}: {}", shown(trouble)),
+                "fund the wallet of refunds, raise daily_budget of [refunds], or pay back by hand",
+            ),
+        };
+        alerts.push(Alert::new(AlertKind::RefundTrouble, network, message, advice));
+    }
+    alerts
 }
 
 fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
@@ -217,7 +251,25 @@ fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
             advice,
         ));
     }
+    alerts.extend(of_abandoned_refunds(host, &reader)?);
     Ok(alerts)
+}
+
+/// Alerts about refunds under way that this host does not follow: its configuration names their wallet or their node no
+/// more.
+fn of_abandoned_refunds(host: &HostView, reader: &LedgerReader) -> Result<Vec<Alert>, ReportError> {
+    let follows = |network: &Network| host.refunds.as_ref().is_some_and(|refunds| refunds.is_on(network));
+    let open = reader.open_refunds()?.into_iter().filter(|refund| !follows(&refund.network));
+    let alert = |refund: RefundRow| {
+        let RefundRow { payment_id, network, sender, .. } = refund;
+        let message = format!(
+            "the refund of payment {payment_id} on {network} is under way, and no wallet of the configuration follows it"
+        );
+        let advice =
+            format!("name the key of {sender} in [refunds], and a node of {network}, until the refund has an end");
+        Alert::new(AlertKind::RefundTrouble, network.to_string(), message, advice)
+    };
+    Ok(open.map(alert).collect())
 }
 
 /// The payments that have been in this state since before this time.

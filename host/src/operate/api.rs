@@ -10,6 +10,7 @@ pub(super) mod logs;
 mod metrics;
 pub(super) mod payments;
 pub(super) mod plugins;
+pub(super) mod refunds;
 pub(super) mod status;
 mod webhooks;
 
@@ -45,6 +46,8 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::revenue))
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))
+        .routes(routes!(refunds::refunds))
+        .routes(routes!(refunds::refund))
         .routes(routes!(free::allowances))
         .routes(routes!(free::uses))
         .routes(routes!(free::totals))

@@ -18,6 +18,7 @@ mod payment;
 mod payments;
 mod plugin_changes;
 mod plugins;
+mod refund;
 mod write;
 
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/", get(now::page))
         .route("/payments", get(payments::page))
         .route("/payments/{id}", get(payment::page))
+        .route("/payments/{id}/refund", post(refund::pay))
         .route("/money", get(money::page))
         .route("/plugins", get(plugins::page))
         .route("/plugins/{file}/rollback", post(plugin_changes::roll_back))

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
+pub(crate) use super::api::refunds::{RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
 use super::time;
 use super::units::Units;
 
@@ -21,7 +22,8 @@ use super::units::Units;
 #[serde(rename_all = "camelCase")]
 pub struct PaymentRecord {
     pub payment_id: String,
-    /// `reserved`, `executing`, `settling`, `unknown`, `settled`, `delivered`, `owed` or `refused`.
+    /// `reserved`, `executing`, `settling`, `unknown`, `settled`, `delivered`, `owed`, `refunding`, `refunded` or
+    /// `refused`.
     pub state: String,
     /// `authorization`: settled after the work, or `upfront`: before it.
     pub flow: String,
@@ -62,6 +64,9 @@ pub struct PaymentRecord {
     /// The `x-request-id` of the answer to the request that claimed it. None of a row of an older host.
     #[serde(default)]
     pub request_id: Option<String>,
+    /// The transaction that paid the money back, of a refunded payment.
+    #[serde(default)]
+    pub refund_transaction: Option<String>,
 }
 
 impl PaymentRecord {
@@ -95,6 +100,7 @@ impl PaymentRecord {
             run_microseconds: row.run_us,
             settle_microseconds: row.settle_us,
             request_id: row.request_id.clone(),
+            refund_transaction: row.refund_transaction.clone(),
         }
     }
 }
@@ -115,11 +121,19 @@ pub struct EarningsRecord {
     pub payments: u64,
     pub amount: Option<String>,
     pub atomic_amount: String,
+    /// The payments of these whose money went back to their payers, and their sum, which `amount` contains.
+    #[serde(default)]
+    pub refunds: u64,
+    #[serde(default)]
+    pub refunded: Option<String>,
+    #[serde(default)]
+    pub atomic_refunded: String,
 }
 
 impl EarningsRecord {
     pub(crate) fn of(earnings: &Earnings, by: &str, units: &Units) -> Self {
         let amount = units.written(&earnings.network, &earnings.asset, earnings.amount);
+        let back = units.written(&earnings.network, &earnings.asset, earnings.refunded);
         let kind = match earnings.kind {
             MoneyKind::Revenue => "revenue",
             MoneyKind::SelfPaid => "self",
@@ -135,6 +149,9 @@ impl EarningsRecord {
             payments: earnings.payments,
             amount: amount.decimal,
             atomic_amount: amount.atomic,
+            refunds: earnings.refunds,
+            refunded: back.decimal,
+            atomic_refunded: back.atomic,
         }
     }
 }
@@ -187,7 +204,8 @@ impl OwedRecord {
             transaction: row.transaction.clone(),
             make_good: format!(
                 "the payer sends the same request with the same payment again, and it runs without another charge; or \
-                 send {} on {} to {}",
+                 `coinslot owed refund {}` sends {} on {} to {}",
+                row.payment_id,
                 units.shown(&row.network, &row.asset, row.amount),
                 row.network,
                 row.payer

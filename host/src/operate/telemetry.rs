@@ -10,7 +10,8 @@ mod client;
 mod exporter;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 
 use coinslot_base::request_id::RequestId;
 use http::Request;
@@ -43,6 +44,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// The time that the last spans and metrics of a host have.
 const FLUSH: Duration = Duration::from_secs(3);
 
+/// The requests that are sampled in a second at most. A busy host samples thousands otherwise, which costs it more than
+/// a share of its requests, and tells no more.
+const MAX_SAMPLED: u64 = 100;
+
 /// The longest path that is an attribute, in characters.
 const MAX_PATH: usize = 256;
 
@@ -54,6 +59,9 @@ pub struct Telemetry {
     queue: Arc<SpanQueue>,
     /// A random number below it is sampled.
     sampled_below: u64,
+    begun: Instant,
+    /// The second since `begun`, times 2^32, and the requests that were sampled in it.
+    sampled: AtomicU64,
 }
 
 /// A failure to set the export up.
@@ -81,7 +89,14 @@ impl Telemetry {
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "the share is between 0 and 1")]
         #[allow(clippy::cast_precision_loss, reason = "a share needs no such precision")]
         let sampled_below = if config.sample >= 1.0 { u64::MAX } else { (config.sample * u64::MAX as f64) as u64 };
-        Ok(Arc::new(Self { tracer: provider.tracer("coinslot"), provider, queue, sampled_below }))
+        Ok(Arc::new(Self {
+            tracer: provider.tracer("coinslot"),
+            provider,
+            queue,
+            sampled_below,
+            begun: Instant::now(),
+            sampled: AtomicU64::new(0),
+        }))
     }
 
     /// The reader that exports metrics, once a minute or as `OTEL_METRIC_EXPORT_INTERVAL` says.
@@ -111,7 +126,7 @@ impl Telemetry {
         let parent = if is_trusted { said() } else { None };
         let is_sampled = match &parent {
             Some(parent) => parent.is_sampled(),
-            None => self.sampled_below > 0 && rand_below(self.sampled_below),
+            None => self.sampled_below > 0 && rand_below(self.sampled_below) && self.has_room(),
         };
         if !is_sampled {
             return None;
@@ -127,6 +142,21 @@ impl Telemetry {
         attributes.extend(id.map(|id| KeyValue::new("coinslot.request_id", id.to_string())));
         let span = self.tracer.build_with_context(span.with_attributes(attributes), &context);
         Some(self.named(span, id))
+    }
+
+    /// Counts a request that is to be sampled. False if there were enough in this second. Who samples every request gets
+    /// every request.
+    fn has_room(&self) -> bool {
+        if self.sampled_below == u64::MAX {
+            return true;
+        }
+        let second = self.begun.elapsed().as_secs() << 32;
+        let count = |last: u64| if last >> 32 == second >> 32 { last + 1 } else { second + 1 };
+        let counted = self.sampled.fetch_update(Relaxed, Relaxed, |last| {
+            let next = count(last);
+            (next & u64::from(u32::MAX) <= MAX_SAMPLED).then_some(next)
+        });
+        counted.is_ok()
     }
 
     /// A request without a name of its own is called by its trace, so that one id finds both.
@@ -186,4 +216,25 @@ fn remote<B>(request: &Request<B>) -> Option<SpanContext> {
     let context = TraceContextPropagator::new().extract_with_context(&Context::new(), &extractor);
     let remote = context.span().span_context().clone();
     remote.is_valid().then_some(remote)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_busy_host_samples_a_bounded_number_of_requests_and_all_if_that_is_asked_for() {
+        let telemetry = |sample| {
+            let endpoint = Some("http://127.0.0.1:9".parse().expect("a URL"));
+            Telemetry::new(&TelemetryConfig { endpoint, sample, metrics: false }).expect("set up")
+        };
+        let share = telemetry(0.5);
+        let second = || share.begun.elapsed().as_secs();
+        let before = second();
+        let sampled = (0..1_000).filter(|_| share.has_room()).count() as u64;
+        let seconds = second() - before + 1;
+        assert!((MAX_SAMPLED..=MAX_SAMPLED * seconds).contains(&sampled), "{sampled} in {seconds} s");
+        let all = telemetry(1.0);
+        assert!((0..1_000).all(|_| all.has_room()));
+    }
 }

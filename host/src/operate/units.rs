@@ -28,6 +28,11 @@ impl Units {
         Self { configured: accepts.map(|entry| (*entry.accept.asset).clone()).collect() }
     }
 
+    /// The assets of the configuration.
+    pub(crate) fn assets(&self) -> Vec<Asset> {
+        self.configured.clone()
+    }
+
     /// The asset at an address, if it is known. A configured asset goes before one of the table.
     pub(crate) fn asset(&self, network: &Network, address: &str) -> Option<Asset> {
         let is_it = |asset: &&Asset| asset.network == *network && asset.address.eq_ignore_ascii_case(address);

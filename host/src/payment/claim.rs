@@ -13,6 +13,7 @@ use super::budget::{BudgetPart, Exhausted};
 use super::hold_guard::HoldGuard;
 use super::owed_retries::Retry;
 use super::presented::EarlierPayment;
+use super::problem::PAYMENT_REFUNDED;
 use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
 
 /// The end of an attempt to claim a payment.
@@ -51,7 +52,7 @@ pub(super) async fn take_up(
 }
 
 /// Returns what an earlier claim bought, or the problem that its state means for the client that made it. Only after a
-/// refusal is money asked for anew.
+/// refusal or a refund is money asked for anew.
 pub(super) async fn of_earlier(
     payments: &Arc<Payments>,
     purchase: &Purchase,
@@ -71,6 +72,11 @@ pub(super) async fn of_earlier(
         Claimed::Refused { reason } => {
             let challenge = challenge::because(payments, purchase, &reason);
             Err(Problem::Invalid { reason, message: None, challenge })
+        }
+        Claimed::Refunding => Err(Problem::Refunding { payment_id }),
+        Claimed::Refunded { transaction } => {
+            let challenge = challenge::because(payments, purchase, PAYMENT_REFUNDED);
+            Err(Problem::Refunded { payment_id, transaction, challenge })
         }
         Claimed::Owed { hold, settlement } => {
             let hold = HoldGuard::new(payments, hold);

@@ -143,7 +143,7 @@ impl Paid {
 
 /// Leaves the answer owed, for this reason.
 async fn owed(payments: &Payments, hold: &Hold, payment: SettledPayment, failure: OwedFailure) -> Problem {
-    payments.owe(hold, failure.to_string()).await;
+    payments.owe(hold, failure.to_string(), false).await;
     Problem::Owed { payment, failure }
 }
 

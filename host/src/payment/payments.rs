@@ -249,10 +249,11 @@ impl Payments {
     // === Owed answers and unknown settlements ===
 
     /// Writes down that money has moved for an answer that was not given.
-    pub(super) async fn owe(&self, hold: &Hold, reason: String) {
+    /// `client_left` as in [`Step::Owed`].
+    pub(super) async fn owe(&self, hold: &Hold, reason: String, client_left: bool) {
         let id = &hold.id;
         tracing::warn!(payment = %id, %reason, "paid for and not answered: the answer is owed");
-        if let Err(error) = self.ledger.advance(hold, Step::Owed { reason }, self.now()).await {
+        if let Err(error) = self.ledger.advance(hold, Step::Owed { reason, client_left }, self.now()).await {
             tracing::error!(payment = %id, %error, "an owed answer could not be written; its lease ends soon");
         }
     }

@@ -14,6 +14,9 @@ use super::{GuestAnswer, SettledPayment};
 use crate::allowance::PayerRefusal;
 use crate::schema::InputRefusal;
 
+/// The error of a payment whose money went back: its new challenge has it, and so does the answer.
+pub const PAYMENT_REFUNDED: &str = "payment_refunded";
+
 /// Everything that can keep a paid request from being served.
 #[derive(Debug)]
 pub enum Problem {
@@ -99,6 +102,10 @@ pub enum Problem {
     /// The plugin failed too often to answer a paid request: it is not run for it again, unless its operator changes
     /// something.
     OwedNoMore { payment_id: String },
+    /// The payment was settled first and got no answer, and its money is on its way back.
+    Refunding { payment_id: String },
+    /// The payment was settled first and got no answer, and its money went back by this transaction.
+    Refunded { payment_id: String, transaction: String, challenge: Challenge },
     /// The settlement's end is unknown: the money may have moved.
     Unknown { payment_id: String },
     /// The work ended without an answer: a bug of ours.

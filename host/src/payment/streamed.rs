@@ -77,8 +77,8 @@ enum StreamOutcome {
     Partial(&'static str),
     /// The client has a part of the answer, and hung up.
     HungUp,
-    /// The client has nothing: the answer is owed.
-    Owed(String),
+    /// The client has nothing: the answer is owed. `left`: the client hung up first.
+    Owed { reason: String, left: bool },
     /// The client has a part of the answer, and the guest failed: the answer is owed, a few times.
     Broken(String),
 }
@@ -125,7 +125,7 @@ impl StreamedAnswer {
     /// The outcome of an answer that breaks off with this fault.
     fn interrupted(&self, fault: &Fault) -> StreamOutcome {
         if !self.begun {
-            return StreamOutcome::Owed(fault.to_string());
+            return StreamOutcome::Owed { reason: fault.to_string(), left: false };
         }
         match fault {
             // A client that reads too slowly counts as one that hung up: it has a part, and the guest was stopped.
@@ -202,10 +202,11 @@ impl AnswerCopy {
                         self.add(data);
                     }
                 }
-                Err(fault) => return StreamOutcome::Owed(fault.to_string()),
+                Err(fault) => return StreamOutcome::Owed { reason: fault.to_string(), left: true },
             }
             if let Err(reason) = &self.body {
-                return StreamOutcome::Owed(format!("the client hung up, and {reason}"));
+                let reason = format!("the client hung up, and {reason}");
+                return StreamOutcome::Owed { reason, left: true };
             }
         }
         StreamOutcome::Copied
@@ -233,16 +234,16 @@ impl AnswerCopy {
             StreamOutcome::Copied => (whole(body), false),
             StreamOutcome::Partial(why) => (Retained::Nothing { why: why.to_owned() }, true),
             StreamOutcome::HungUp if payments.owed_retries.hung_up(id, Instant::now()) < HANG_UPS => {
-                return payments.owe(hold.hold(), HUNG_UP.to_owned()).await;
+                return payments.owe(hold.hold(), HUNG_UP.to_owned(), true).await;
             }
             StreamOutcome::HungUp => (Retained::Nothing { why: HUNG_UP.to_owned() }, true),
-            StreamOutcome::Owed(reason) => {
+            StreamOutcome::Owed { reason, left } => {
                 payments.owed_retries.failed(id, Instant::now());
-                return payments.owe(hold.hold(), reason).await;
+                return payments.owe(hold.hold(), reason, left).await;
             }
             StreamOutcome::Broken(reason) => {
                 payments.owed_retries.failed_midway(id, Instant::now());
-                return payments.owe(hold.hold(), reason).await;
+                return payments.owe(hold.hold(), reason, true).await;
             }
         };
         payments.owed_retries.answered(id);

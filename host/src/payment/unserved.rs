@@ -86,12 +86,14 @@ impl Unserved {
             | Problem::Overloaded
             | Problem::ChecksBusy
             | Problem::NotSent { .. }
-            | Problem::NotSettled { .. } => Charged::No,
+            | Problem::NotSettled { .. }
+            | Problem::Refunded { .. } => Charged::No,
             Problem::AnswerGone { .. }
             | Problem::AnswerWaits { .. }
             | Problem::SettledElsewhere { .. }
             | Problem::Owed { .. }
             | Problem::OwedLater { .. }
+            | Problem::Refunding { .. }
             | Problem::OwedNoMore { .. } => Charged::Yes,
             // The payment has an earlier claim whose end the problem does not name; or, from the body on, its claim was
             // not looked at.

@@ -19,6 +19,9 @@ pub(super) const FUNDING_SECONDS: u64 = 30;
 /// The pause before a client should ask a plugin again that its operator has paused, in seconds.
 pub(super) const PAUSE_SECONDS: u64 = 60;
 
+/// The pause before a client should ask for the end of a refund, in seconds.
+pub(super) const REFUND_SECONDS: u64 = 10;
+
 /// One error as clients see it.
 pub(super) struct ErrorRow {
     pub(super) status: StatusCode,

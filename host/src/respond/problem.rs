@@ -7,11 +7,13 @@ use http::StatusCode;
 
 use super::Reply;
 use super::allowed;
-use super::error::{Detail, ErrorRow, FUNDING_SECONDS, detailed, error, passing, retry_after, row, with_payment_id};
+use super::error::{
+    Detail, ErrorRow, FUNDING_SECONDS, REFUND_SECONDS, detailed, error, passing, retry_after, row, with_payment_id,
+};
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
-use crate::payment::{Charged, OwedFailure, Problem};
+use crate::payment::{Charged, OwedFailure, PAYMENT_REFUNDED, Problem};
 use crate::schema::{InputPart, InputRefusal};
 
 const BODY_BROKEN: ErrorRow =
@@ -74,6 +76,12 @@ const OWED_NO_MORE: ErrorRow = row(
     "answer_not_given",
     "this is paid and its answer is owed, but the endpoint failed too often to give it, and is not run for it again: ask the operator, who finds the payment by X-Coinslot-Payment-Id, and send the same request with the same payment once the endpoint is repaired",
 );
+const REFUNDING: ErrorRow = row(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "refund_under_way",
+    "this was paid and got no answer, and its money is on its way back: send the same request with the same payment again after Retry-After to hear the end, never a new one before",
+)
+.after(REFUND_SECONDS);
 const TOO_MANY: ErrorRow =
     row(StatusCode::TOO_MANY_REQUESTS, "too_many_payments", "too many payments in too short a time")
         .advising(SAME_PAYMENT_LATER);
@@ -143,6 +151,10 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }
         Problem::OwedNoMore { payment_id } => with_payment_id(OWED_NO_MORE.reply(charged), &payment_id),
+        Problem::Refunding { payment_id } => with_payment_id(REFUNDING.reply(charged), &payment_id),
+        Problem::Refunded { payment_id, transaction, challenge } => {
+            with_payment_id(refunded(&transaction, &challenge, charged), &payment_id)
+        }
         Problem::Plugin(fault) => failed(&fault, charged),
         Problem::Declined(answer) => whole(answer),
         Problem::Misbehaved(what) => misbehaved(&what, charged),
@@ -163,6 +175,15 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
 fn invalid(reason: &str, message: Option<String>, challenge: &Challenge, charged: Charged) -> Reply {
     let message = message.unwrap_or_else(|| SIGN_ANEW.to_owned());
     required::refused(StatusCode::PAYMENT_REQUIRED, challenge, reason, message, charged)
+}
+
+/// A payment whose money went back: it buys nothing more.
+fn refunded(transaction: &str, challenge: &Challenge, charged: Charged) -> Reply {
+    let message = format!(
+        "this was paid and got no answer, and its money went back to its payer by transaction {transaction}: sign a new \
+         payment to buy it"
+    );
+    required::refused(StatusCode::PAYMENT_REQUIRED, challenge, PAYMENT_REFUNDED, message, charged)
 }
 
 /// A request that the plugin's quote refuses, in the plugin's words.

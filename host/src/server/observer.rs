@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use coinslot_base::request_id::RequestId;
 use coinslot_ledger::FreeKind;
 use coinslot_x402::header::{PAYMENT_RESPONSE, X_PAYMENT_RESPONSE};
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, HeaderName};
 use http::{Method, Request, Uri};
 use http_body::Body as _;
 use http_body_util::BodyExt;
@@ -24,6 +24,11 @@ use self::media_type::media_type_advice;
 use crate::endpoint::{Access, Endpoint};
 use crate::payment::{Charged, OutgoingCounts, RequestSpans, RequestTrace, StageTimes, TracedPayment};
 use crate::respond::{CHARGED, ErrorCode, FailureNote, Reply};
+
+/// The names of fields, made once: to make one from its text costs as much as to find it.
+static CHARGED_NAME: HeaderName = HeaderName::from_static(CHARGED);
+static PAYMENT_RESPONSES: [HeaderName; 2] =
+    [HeaderName::from_static(PAYMENT_RESPONSE), HeaderName::from_static(X_PAYMENT_RESPONSE)];
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
@@ -217,14 +222,18 @@ impl WatchedRequest {
                 (_, false) => RequestOutcome::Refused,
             };
         }
-        let is_paid = [PAYMENT_RESPONSE, X_PAYMENT_RESPONSE].iter().any(|name| reply.headers().contains_key(*name));
-        let charged = reply.headers().get(CHARGED).map(|word| word.as_bytes());
+        let charged = reply.headers().get(&CHARGED_NAME).map(|word| word.as_bytes());
+        // Most requests are challenges: nothing more is looked up for them.
+        if charged.is_none() && status == 402 && !self.carries_payment {
+            return RequestOutcome::Asked;
+        }
+        let is_paid = PAYMENT_RESPONSES.iter().any(|name| reply.headers().contains_key(name));
         match charged {
             Some(b"yes") => RequestOutcome::Owed,
             // A request that is refused was not begun; what an earlier one paid is another matter.
             Some(b"unknown") if status < 500 => RequestOutcome::Refused,
             Some(b"unknown") => RequestOutcome::Unknown,
-            _ if status == 402 && !self.carries_payment => RequestOutcome::Asked,
+            Some(_) if status == 402 && !self.carries_payment => RequestOutcome::Asked,
             Some(_) if self.trace.has_run() => RequestOutcome::Failed,
             Some(_) => RequestOutcome::Refused,
             None if is_paid && self.trace.has_run() => RequestOutcome::Paid,

@@ -186,6 +186,12 @@ impl Chain {
         self.request("eth_getBalance", (address, "latest")).await
     }
 
+    /// Asks whether the node has a transaction, in a block or in its pool.
+    pub(crate) async fn has_transaction(&self, hash: B256) -> Result<bool, CallError> {
+        let found: Option<serde_json::Value> = self.request("eth_getTransactionByHash", (hash,)).await?;
+        Ok(found.is_some())
+    }
+
     /// The receipt of a transaction that is in a block.
     pub async fn receipt(&self, hash: B256) -> Result<Option<TxReceipt>, CallError> {
         self.request("eth_getTransactionReceipt", (hash,)).await

@@ -92,10 +92,16 @@ pub fn use_in(logs: &[Log], token: Address, payer: Address, nonce: B256) -> Auth
 /// Looks for a transfer of exactly this payment, wherever it stands. That proves the payment if the
 /// transaction made nothing else.
 pub fn is_transferred_in(logs: &[Log], payment: &Eip3009Payment) -> bool {
-    token_logs(payment.token, logs).iter().any(|log| match log {
-        TokenLog::Moved { from, to, value } => (*from, *to, *value) == (payment.payer, payment.pay_to, payment.amount),
-        TokenLog::Used { .. } => false,
-    })
+    transfers_in(logs, payment.token, payment.payer).contains(&(payment.pay_to, payment.amount))
+}
+
+/// The transfers of a token from one account: their receivers and amounts, in their order.
+pub fn transfers_in(logs: &[Log], token: Address, from: Address) -> Vec<(Address, U256)> {
+    let sent = |log| match log {
+        TokenLog::Moved { from: sender, to, value } if sender == from => Some((to, value)),
+        TokenLog::Moved { .. } | TokenLog::Used { .. } => None,
+    };
+    token_logs(token, logs).into_iter().filter_map(sent).collect()
 }
 
 /// `AuthorizationUsed` and `Transfer` of one token, in their order. One that is not of the standards' form is left

@@ -81,6 +81,11 @@ impl TxFees {
         U256::from(gas).saturating_mul(U256::from(self.max_fee))
     }
 
+    /// True if a transaction with these fees pays the base fee of the next block and the usual tip.
+    pub(super) fn covers(self, market: BlockFees) -> bool {
+        self.tip >= market.tip && self.max_fee >= market.base.saturating_add(market.tip)
+    }
+
     /// A request for a simulation in which gas has this price.
     pub(super) fn priced(self, request: TransactionRequest) -> TransactionRequest {
         request.max_fee_per_gas(self.max_fee).max_priority_fee_per_gas(self.tip)
@@ -156,5 +161,34 @@ impl FeeOracle {
     async fn read_gas_price(&self) -> Result<BlockFees, CallError> {
         let price: U128 = self.chain.request("eth_gasPrice", ()).await?;
         Ok(BlockFees { base: price.to(), tip: LEAST_TIP })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fees_cover_a_market_whose_base_fee_and_tip_they_pay_together() {
+        let market = BlockFees { base: 100, tip: 10 };
+        for (max_fee, tip, expected) in
+            [(110, 10, true), (210, 10, true), (109, 10, false), (110, 9, false), (9, 9, false)]
+        {
+            assert_eq!(TxFees { max_fee, tip }.covers(market), expected, "{max_fee} {tip}");
+        }
+        assert!(!TxFees { max_fee: 1, tip: 1 }.covers(BlockFees { base: u128::MAX, tip: 1 }));
+    }
+
+    #[test]
+    fn a_replacement_pays_an_eighth_more_or_the_market_and_never_more_than_the_limit() {
+        let (sent, market) = (TxFees { max_fee: 80, tip: 8 }, TxFees { max_fee: 50, tip: 20 });
+        assert_eq!(sent.raised(market, 90), Some(TxFees { max_fee: 90, tip: 20 }));
+        assert_eq!(sent.raised(market, 89), None);
+        assert_eq!(sent.raised(TxFees { max_fee: 500, tip: 1 }, 500), Some(TxFees { max_fee: 500, tip: 9 }));
+        // An eighth of nothing is nothing, and a node wants more.
+        assert_eq!(
+            TxFees { max_fee: 0, tip: 0 }.raised(TxFees { max_fee: 0, tip: 0 }, 9),
+            Some(TxFees { max_fee: 1, tip: 1 })
+        );
     }
 }

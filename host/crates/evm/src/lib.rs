@@ -1,7 +1,7 @@
 //! Reads an EVM chain through a JSON-RPC, and sends transactions of our own keys to it.
 //!
 //! [`Chain`] asks one node, [`PaymentReader`] asks about many payments at once, [`eip3009`] finds payments in logs, and
-//! [`Sequencer`] sends transactions. Failures differ by their meaning: the contract reverted, the node
+//! [`Sequencer`] sends transactions. [`TokenWallet`] signs transfers of a token whose bytes its caller keeps. Failures differ by their meaning: the contract reverted, the node
 //! refused, or the node did not answer. Only the first says anything about a payment.
 
 #![cfg_attr(
@@ -32,6 +32,8 @@ pub mod scan;
 mod sender_tag;
 mod sequencer;
 mod span;
+mod token_wallet;
+mod transaction;
 
 pub use call_error::CallError;
 pub use chain::{Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
@@ -46,4 +48,7 @@ pub use receipt::TxReceipt;
 pub use sender_tag::{SenderKind, SenderTag};
 pub use sequencer::{
     GasWallet, Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready,
+};
+pub use token_wallet::{
+    BroadcastError, SignedTransfer, TokenTransfer, TokenWallet, TransferError, TransferOutcome, WalletBalances,
 };

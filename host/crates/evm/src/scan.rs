@@ -5,16 +5,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::pin::Pin;
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256};
+use alloy::primitives::{Address, B256, U256};
 use alloy::rpc::types::{Filter, Log};
 use alloy::sol_types::SolEvent;
 
 use crate::abi::IEip3009::{AuthorizationUsed, Transfer};
 use crate::call_error::CallError;
 use crate::chain::Chain;
-use crate::eip3009::{Eip3009Payment, payments_in};
+use crate::eip3009::{Eip3009Payment, payments_in, transfers_in};
 use crate::span::LogSpan;
 
 /// The most payers in one request for logs: each is a topic to match.
@@ -48,15 +49,59 @@ pub async fn scan(
     blocks: RangeInclusive<u64>,
     window: u64,
 ) -> Result<Vec<MinedPayment>, ScanError> {
+    in_windows(blocks, window, |first, last| Box::pin(scan_window(chain, token, receivers, first, last))).await
+}
+
+/// Finds every transfer of `token` from one account to another: transaction and amount. `window` is the most blocks in
+/// one request.
+pub async fn transfers(
+    chain: &Chain,
+    token: Address,
+    from: Address,
+    to: Address,
+    blocks: RangeInclusive<u64>,
+    window: u64,
+) -> Result<Vec<(B256, U256)>, ScanError> {
+    let filter = Filter::new().address(token).event_signature(Transfer::SIGNATURE_HASH);
+    let filter = filter.topic1(from.into_word()).topic2(to.into_word());
+    in_windows(blocks, window, |first, last| {
+        let filter = filter.clone().from_block(first).to_block(last);
+        Box::pin(transfers_of(chain, token, from, filter))
+    })
+    .await
+}
+
+async fn transfers_of(
+    chain: &Chain,
+    token: Address,
+    from: Address,
+    filter: Filter,
+) -> Result<Vec<(B256, U256)>, CallError> {
+    let logs = chain.logs(&filter).await?;
+    let found = by_transaction(logs).into_iter().flat_map(|((_, transaction), logs)| {
+        transfers_in(&logs, token, from).into_iter().map(move |(_, amount)| (transaction, amount))
+    });
+    Ok(found.collect())
+}
+
+/// The answer about one window, which is on its way.
+type WindowAnswer<'a, T> = Pin<Box<dyn Future<Output = Result<Vec<T>, CallError>> + Send + 'a>>;
+
+/// Asks about every block of a range, in windows that a node answers.
+async fn in_windows<'a, T>(
+    blocks: RangeInclusive<u64>,
+    window: u64,
+    ask: impl Fn(u64, u64) -> WindowAnswer<'a, T>,
+) -> Result<Vec<T>, ScanError> {
     let mut found = Vec::new();
     let (mut first, end) = blocks.into_inner();
     let (mut span, mut attempt) = (LogSpan::new(window), 1);
     while first <= end {
         let last = first.saturating_add(span.blocks() - 1).min(end);
-        let answer = scan_window(chain, token, receivers, first, last).await;
+        let answer = ask(first, last).await;
         match span.learn(last - first + 1, answer).await {
-            Ok(Some(payments)) => {
-                found.extend(payments);
+            Ok(Some(more)) => {
+                found.extend(more);
                 first = last + 1;
                 attempt = 1;
             }

@@ -121,6 +121,11 @@ impl Local {
         fullest.ok_or_else(|| Unavailable { message: "there is no gas wallet".to_owned() })
     }
 
+    /// The addresses of the wallets that pay for gas.
+    pub fn gas_wallets(&self) -> Vec<Address> {
+        self.state.sequencer.addresses().collect()
+    }
+
     /// Reads the wallets that pay for gas.
     pub async fn wallets(&self) -> Result<Vec<Gas>, Unavailable> {
         let mut wallets = Vec::new();

@@ -73,6 +73,10 @@ pub enum Claimed {
     Settled { settlement: SettlementResponse, answer: Option<KeptAnswer> },
     /// The settlement was sent, and its end is not known yet.
     Settling { transaction: Option<String> },
+    /// The answer was owed, and its money is on its way back: if that fails, the answer is owed again.
+    Refunding,
+    /// The money of the owed answer went back to its payer by this transaction.
+    Refunded { transaction: String },
     /// The settlement was refused.
     Refused { reason: String },
     /// The payment was claimed by another client, as far as can be told: the presenter learns nothing about it.

@@ -10,6 +10,8 @@ pub enum EventKind {
     Paid,
     /// The money moved, and its answer is owed.
     Owed,
+    /// The money of an owed answer went back to its payer.
+    Refunded,
     /// It is not known whether the money moves.
     Unknown,
     /// The settlement was refused, after the work if it was sent.
@@ -19,13 +21,14 @@ pub enum EventKind {
 }
 
 impl EventKind {
-    pub const ALL: [Self; 5] = [Self::Paid, Self::Owed, Self::Unknown, Self::Refused, Self::Failed];
+    pub const ALL: [Self; 6] = [Self::Paid, Self::Owed, Self::Refunded, Self::Unknown, Self::Refused, Self::Failed];
 
     /// Its name in the ledger's file, in metrics and in webhooks.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Paid => "paid",
             Self::Owed => "owed",
+            Self::Refunded => "refunded",
             Self::Unknown => "unknown",
             Self::Refused => "refused",
             Self::Failed => "failed",
@@ -54,7 +57,7 @@ pub struct PaymentEvent {
     pub testnet: bool,
     pub endpoint: String,
     pub plugin: String,
-    /// The transaction, as far as it is known by now.
+    /// The transaction, as far as it is known by now: of the settlement, or of the refund.
     pub transaction: Option<String>,
     pub reason: Option<String>,
     /// The id of the HTTP request that made the claim.

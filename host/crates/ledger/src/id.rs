@@ -86,6 +86,14 @@ impl fmt::Display for PaymentId {
     }
 }
 
+/// The first and the last key that a payment of this id can have: the id is the first half of the key, and so a range of
+/// the index of keys. None if it is no id.
+pub(crate) fn keys_of(id: &str) -> Option<[Vec<u8>; 2]> {
+    let first = hex::decode(id).ok().filter(|first| first.len() == 16)?;
+    let last = [&first[..], &[0xff; 16]].concat();
+    Some([first, last])
+}
+
 /// SHA-256 of what must be equal in a request and its repetition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Fingerprint(pub [u8; 32]);

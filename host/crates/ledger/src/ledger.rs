@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use coinslot_x402::price::Amount;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, PaymentEvent, PaymentId, PaymentState, Presented,
-    Reported, Step, StoredAnswer,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState,
+    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -134,6 +136,33 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Queues what [`Ledger::end_free`] does, for ends that leave no answer, and for answers that break off after they
     /// were served; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
+
+    /// Begins to pay an owed answer back, atomically: its row is refunding, which no client can claim, its amount counts
+    /// for the budget, and its signed transaction is kept. Durable when it returns: only now may the transaction be
+    /// sent. What is not [`RefundBegun::Begun`] changed nothing, and its transaction must not be sent.
+    async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError>;
+
+    /// Keeps another signed transaction of a refund, with the same nonce and higher fees. Durable when it returns: only
+    /// now may it be sent. Fails with [`LedgerError::OutOfOrder`] if the refund has ended or has another nonce.
+    async fn store_refund(
+        &self,
+        refund: &OpenRefund,
+        signed: SignedRefund,
+        at: UnixTime,
+    ) -> Result<StoredTransaction, LedgerError>;
+
+    /// Writes down how a refund ended. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if it has ended.
+    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError>;
+
+    /// Reads the refunds without an end, the oldest first. For the one task that follows them. Waits for no write.
+    async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError>;
+
+    /// Lists payments that are due to be paid back without an operator, by their ids, the longest owed first. Left out
+    /// are those whose client hung up or has a part of its answer ([`Step::Owed`]). Waits for no write.
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError>;
+
+    /// The sum of the refunds that count for a budget now, in the unit of [`RefundBudget::limit`].
+    async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError>;
 
     /// Queues a line of the audit log, in order with all others. It is written with the next step that waits for the
     /// disk, or soon after. A failure is logged, and stops no change: what an operator does must not depend on a disk.

@@ -9,7 +9,7 @@
 //! only noted ([`Ledger::note`]).
 //!
 //! A payment whose money moved and that got no answer is owed: its row stays until the same payment has fetched
-//! its answer.
+//! its answer, or until its money went back to the payer ([`RefundOrder`]).
 //!
 //! Beside payments it keeps the audit log: what was changed in the host, when and by whom ([`Change`]).
 //!
@@ -37,6 +37,7 @@ mod holder;
 mod id;
 mod ledger;
 mod number;
+mod refund;
 pub mod reports;
 mod sqlite;
 mod state;
@@ -59,6 +60,10 @@ pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};
 pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
+pub use refund::{
+    BudgetedAsset, OpenRefund, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
+    SignedRefund, StoredTransaction,
+};
 pub use sqlite::{SqliteLedger, record_beside};
 pub use state::PaymentState;
 pub use step::{Reported, Retained, SettledBy, Step};

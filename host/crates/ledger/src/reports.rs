@@ -13,6 +13,7 @@ mod failures;
 mod free_uses;
 mod reader;
 pub mod reconcile;
+mod refunds;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -23,4 +24,5 @@ pub use error::ReportError;
 pub use failures::FailedPayment;
 pub use free_uses::{FreeTotal, FreeUse};
 pub use reader::{LedgerReader, Selection};
+pub use refunds::{RefundRow, RefundState};
 pub use row::{ClaimOrder, Filter, PaymentRow};

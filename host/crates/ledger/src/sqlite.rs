@@ -2,6 +2,7 @@
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
+//! [`refunds`] what pays them back,
 //! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
 
@@ -18,6 +19,7 @@ mod open;
 mod prune;
 mod queries;
 mod reader;
+mod refunds;
 pub(crate) mod schema;
 mod steps;
 mod transactions;
@@ -36,12 +38,14 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use coinslot_x402::UnixTime;
+use coinslot_x402::price::Amount;
 use rusqlite::Connection;
 
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, PaymentEvent, PaymentId, Pending,
-    Presented, Retention, Step, StoredAnswer,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -269,6 +273,36 @@ impl Ledger for SqliteLedger {
         self.writer.note(0, work, move |error| {
             tracing::warn!(end = end.as_str(), %error, "the end of a free request could not be noted");
         });
+    }
+
+    async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError> {
+        self.writer.run(move |connection| refunds::begin(connection, &order, at)).await
+    }
+
+    async fn store_refund(
+        &self,
+        refund: &OpenRefund,
+        signed: SignedRefund,
+        at: UnixTime,
+    ) -> Result<StoredTransaction, LedgerError> {
+        let id = refund.id;
+        self.writer.run(move |connection| refunds::store(connection, id, &signed, at)).await
+    }
+
+    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
+        self.writer.run(move |connection| refunds::end(connection, refund.id, &end, at)).await
+    }
+
+    async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError> {
+        self.reader.ask(refunds::open).await
+    }
+
+    async fn refunds_due(&self, due: RefundsDue) -> Result<Vec<String>, LedgerError> {
+        self.reader.ask(move |connection| refunds::due(connection, &due)).await
+    }
+
+    async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {
+        self.reader.ask(move |connection| refunds::spent(connection, &budget, at)).await
     }
 
     fn record_change(&self, change: Change) {

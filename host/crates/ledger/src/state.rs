@@ -17,12 +17,16 @@ pub enum PaymentState {
     Delivered,
     /// The money moved and no answer was given; the same payment may fetch it.
     Owed,
+    /// The answer was owed, and its money is on its way back to the payer.
+    Refunding,
+    /// The money went back to the payer. The answer is not owed any more.
+    Refunded,
     /// The money did not move and will not.
     Refused,
 }
 
 impl PaymentState {
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Reserved,
         Self::Executing,
         Self::Settling,
@@ -30,6 +34,8 @@ impl PaymentState {
         Self::Settled,
         Self::Delivered,
         Self::Owed,
+        Self::Refunding,
+        Self::Refunded,
         Self::Refused,
     ];
 
@@ -43,6 +49,8 @@ impl PaymentState {
             Self::Settled => "settled",
             Self::Delivered => "delivered",
             Self::Owed => "owed",
+            Self::Refunding => "refunding",
+            Self::Refunded => "refunded",
             Self::Refused => "refused",
         }
     }

@@ -13,12 +13,15 @@ use crate::{PaymentState, StoredAnswer};
 ///                                                               \-> refused [-> owed]
 /// upfront         reserved -> settling [-> unknown] -> executing -> settled -> delivered
 ///                                               \-> refused   \-> owed -> executing ..
+/// refund          owed -> refunding -> refunded
+///                                 \-> owed
 /// ```
 ///
 /// An unknown row can stay unknown for good: see [`Step::Undecidable`].
 ///
 /// `Step::next` is this diagram as a table. Three transitions are no step: a claim makes a row `reserved`, the claim of
-/// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]).
+/// an owed payment makes its row `executing` again, and the end of a lease ([`crate::Ledger::expire`]). Neither are those of
+/// a refund: [`crate::Ledger::begin_refund`], [`crate::Ledger::end_refund`].
 ///
 /// A refusal that is watched is looked at once more when the authorisation has expired. If the money moved after all,
 /// its answer is gone, and the row becomes `owed` in both flows.
@@ -64,8 +67,11 @@ pub enum Step {
     Settled { settlement: SettlementResponse, by: SettledBy },
     /// The guest answered after the money had moved. Upfront flow only.
     Answered { kept: Retained, run: Duration },
-    /// The guest failed after the money had moved: its answer is owed. Upfront flow only.
-    Owed { reason: String },
+    /// The answer was not given after the money had moved: it is owed. Upfront flow only.
+    ///
+    /// `client_left`: the client hung up, or has a part of the answer. That is kept, whatever comes: a client must not
+    /// get its money back by itself for an answer that it has.
+    Owed { reason: String, client_left: bool },
     /// The money did not move and will not. A kept answer is deleted.
     Refused {
         reason: String,

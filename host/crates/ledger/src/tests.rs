@@ -10,6 +10,7 @@ mod holders;
 mod leases;
 mod prune;
 mod recovery;
+mod refunds;
 mod steps;
 mod upgrade;
 
@@ -51,6 +52,17 @@ fn claim(nonce: &str, request: u8) -> Claim {
         request_id: Some("request-1".to_owned()),
         valid_before: UnixTime(2_000),
         at: UnixTime(1_000),
+    }
+}
+
+/// What is due of the claims of these tests at a late time.
+fn due(failed_before: u64) -> RefundsDue {
+    RefundsDue {
+        network: Network::eip155(84532),
+        received_by: vec![("0xAsset".to_owned(), "0xSeller".to_owned())],
+        owed_before: UnixTime(9_000),
+        failed_before: UnixTime(failed_before),
+        limit: 9,
     }
 }
 
@@ -207,6 +219,6 @@ async fn paid_first(ledger: &SqliteLedger, nonce: &str) -> Hold {
 /// Settled before the guest ran, and not answered.
 async fn owed(ledger: &SqliteLedger, nonce: &str) -> Hold {
     let hold = paid_first(ledger, nonce).await;
-    take(ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
+    take(ledger, &hold, Step::Owed { reason: "trap".to_owned(), client_left: false }, 1_003).await;
     hold
 }

@@ -165,6 +165,7 @@ impl DevChain {
             admin: None,
             webhooks: Vec::new(),
             allowances: AllowanceConfig::default(),
+            refunds: None,
             log: None,
             telemetry: None,
         }

@@ -220,8 +220,9 @@ mod tests {
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state, admin, webhooks, allowances, log, telemetry } = config;
-            let rest = format!("{allowances:?} {log:?} {telemetry:?}");
+            let Config { server, plugins, payment, state, admin, webhooks, allowances, log, telemetry, refunds } =
+                config;
+            let rest = format!("{allowances:?} {log:?} {telemetry:?} {refunds:?}");
             format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?} {rest}")
         };
         assert_eq!(facts(&bare), facts(&stated));

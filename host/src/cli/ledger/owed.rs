@@ -34,7 +34,7 @@ pub(super) fn run(source: &Source, out: &mut Output<'_>) -> Result<(), Failure> 
     records.end(out, "nothing is owed")?;
     if !rows.is_empty() {
         let how = "To make good: the payer sends the same request with the same payment again, and it runs without another\n\
-                   charge; or send the amount back to the payer.";
+                   charge; or `coinslot owed refund PAYMENT` of a running host sends the amount back.";
         out.note(records.format(), how)?;
     }
     Ok(())

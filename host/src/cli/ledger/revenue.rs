@@ -53,8 +53,8 @@ pub(super) fn run(source: &Source, args: &RevenueArgs, out: &mut Output<'_>) -> 
     let format = source.format();
     let title = by.to_uppercase();
     let headings: &[&str] = match args.by {
-        Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS"],
-        _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS"],
+        Grouping::Asset => &["NETWORK", "AMOUNT", "PAYMENTS", "REFUNDED"],
+        _ => &[&title, "NETWORK", "AMOUNT", "PAYMENTS", "REFUNDED"],
     };
     let names = records::names::<EarningsRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -78,6 +78,10 @@ pub(super) fn run(source: &Source, args: &RevenueArgs, out: &mut Output<'_>) -> 
                     network_label(&earnings.network, earnings.kind == MoneyKind::Testnet),
                     units.shown(&earnings.network, &earnings.asset, earnings.amount),
                     earnings.payments.to_string(),
+                    match earnings.refunds {
+                        0 => "-".to_owned(),
+                        _ => units.shown(&earnings.network, &earnings.asset, earnings.refunded),
+                    },
                 ];
                 if group != GroupBy::Asset {
                     cells.insert(0, records::group_text(&earnings.key));

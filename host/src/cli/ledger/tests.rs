@@ -76,7 +76,10 @@ async fn revenue_never_adds_test_money_to_money() {
     assert_eq!((&json[0]["amount"], &json[0]["payments"]), (&json!("2.51"), &json!(2)));
     assert_eq!(json[1]["kind"], "testnet");
     let csv = good(&["revenue", "--file", path(&file), "--format", "csv"]).await;
-    assert_eq!(csv.lines().next(), Some("kind,by,key,network,asset,symbol,payments,amount,atomicAmount"));
+    assert_eq!(
+        csv.lines().next(),
+        Some("kind,by,key,network,asset,symbol,payments,amount,atomicAmount,refunds,refunded,atomicRefunded")
+    );
     let empty = LedgerFile::create();
     assert_eq!(good(&["revenue", "--file", path(&empty), "--format", "table"]).await, "no money received\n");
 }
@@ -105,7 +108,7 @@ async fn an_export_has_every_column_and_no_signature() {
     let csv = good(&["export", "--file", path(&file), "--format", "csv"]).await;
     let lines: Vec<&str> = csv.lines().collect();
     assert_eq!(lines[0], names.join(","));
-    assert_eq!(lines[0].split(',').count(), 27);
+    assert_eq!(lines[0].split(',').count(), 28);
     assert!(lines[1].contains("\"GET /a,\"\"b\"\"\""), "{}", lines[1]);
     assert!(lines[1].contains(",'=HYPERLINK(1),"), "no formula: {}", lines[1]);
     assert!(!csv.contains("signed"));

@@ -32,7 +32,7 @@ impl Table for PaymentRecord {
 }
 
 impl Table for EarningsRecord {
-    const HEADINGS: &'static [&'static str] = &["KIND", "GROUP", "NETWORK", "AMOUNT", "PAYMENTS"];
+    const HEADINGS: &'static [&'static str] = &["KIND", "GROUP", "NETWORK", "AMOUNT", "PAYMENTS", "REFUNDED"];
 
     fn cells(&self) -> Vec<String> {
         vec![
@@ -41,6 +41,10 @@ impl Table for EarningsRecord {
             self.network.clone(),
             amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
             self.payments.to_string(),
+            match self.refunds {
+                0 => "-".to_owned(),
+                _ => amount(self.refunded.as_ref(), self.symbol.as_ref(), &self.atomic_refunded),
+            },
         ]
     }
 }
@@ -93,13 +97,13 @@ pub(in crate::cli) fn write<T: Table + Serialize + Default>(
     writer.end(out, nothing)
 }
 
-fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {
+pub(in crate::cli) fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {
     match (decimal, symbol) {
         (Some(decimal), Some(symbol)) => format!("{decimal} {symbol}"),
         _ => format!("{atomic} units"),
     }
 }
 
-fn network(network: &str, testnet: bool) -> String {
+pub(in crate::cli) fn network(network: &str, testnet: bool) -> String {
     if testnet { format!("{network} (test)") } else { network.to_owned() }
 }

@@ -37,6 +37,7 @@ fn page(kind: AlertKind) -> &'static str {
         AlertKind::SettlementUnknown => "/money#unknown",
         AlertKind::ReconcileDifference => "/payments",
         AlertKind::AnswersOwed => "/money#owed",
+        AlertKind::RefundTrouble => "/money#refunds",
         AlertKind::PluginUnhealthy | AlertKind::ReloadFailed => "/plugins",
     }
 }

@@ -12,6 +12,8 @@ use super::write::{count, counted, digest, name, names, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::chain::{FacilitatorRecord, chain};
+use crate::operate::api::refunds::wallets as refund_wallets;
+use crate::refund::Refunds;
 
 pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
     let facilitators = chain(State(Arc::clone(&host))).await.0;
@@ -42,6 +44,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
             @for (index, record) in facilitators.iter().enumerate() { (facilitator(record, index)) }
             p.quiet { "As their last calls and readings showed them: no chain is asked for this page." }
         }
+        @if let Some(refunds) = &host.refunds { (refund_wallet(refunds)) }
     };
     frame.page("/chain", "Chain", html! {}, live)
 }
@@ -98,6 +101,36 @@ fn wallets(record: &FacilitatorRecord) -> Markup {
             }
         },
     )
+}
+
+/// The wallet that pays owed answers back, on each network.
+fn refund_wallet(refunds: &Refunds) -> Markup {
+    let columns = [("Network", ""), ("Address", "wide"), ("Balance for gas", "number"), ("State", "")];
+    let address = refunds.address().to_string();
+    html! {
+        section aria-labelledby="refund-wallet" {
+            h2 #refund-wallet { "Wallet of refunds" }
+            (table("The wallet that pays owed answers back", &columns, html! {
+                @for wallet in refund_wallets(refunds) {
+                    tr {
+                        th scope="row" { (name(&wallet.network)) }
+                        td.wide { (explorer::address(&wallet.network, &address)) }
+                        td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
+                        td {
+                            @if let Some(trouble) = &wallet.trouble {
+                                (state("waiting")) " " span.quiet { (sentence(trouble)) }
+                            } @else if let Some(needed) = &wallet.needed {
+                                (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
+                            } @else {
+                                (state("ready"))
+                            }
+                        }
+                    }
+                }
+            }))
+            p.quiet { a href="/money#refunds" { "What went back" } }
+        }
+    }
 }
 
 /// An amount of ether in six decimals, which is what a person compares.

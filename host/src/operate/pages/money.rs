@@ -3,6 +3,7 @@
 mod free;
 mod funnel;
 mod gas;
+mod refunds;
 mod unsettled;
 
 use std::sync::Arc;
@@ -24,7 +25,10 @@ use crate::operate::api::ApiError;
 use crate::operate::api::chain::chain;
 use crate::operate::api::free::{FreeTotalQuery, keys, totals};
 use crate::operate::api::payments::{PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
-use crate::operate::records::{EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord};
+use crate::operate::api::refunds::refunds;
+use crate::operate::records::{
+    EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord, RefundsReport,
+};
 use crate::operate::samples::Counters;
 use crate::operate::time;
 
@@ -71,6 +75,7 @@ struct MoneyReport {
     failed: Vec<FailureRecord>,
     free: Vec<FreeTotalRecord>,
     keys: Vec<KeyRecord>,
+    refunds: RefundsReport,
 }
 
 pub(super) async fn page(
@@ -105,6 +110,7 @@ pub(super) async fn page(
         }
         (gas::section(&chain(State(Arc::clone(&host))).await.0, &report.by_asset, first_day(PERIODS[period].0, today)))
         (unsettled::sections(&report, frame.now))
+        (refunds::section(&report.refunds, frame.now))
         (free::sections(&report, &allowances, frame.now))
     };
     Ok(frame.page("/money", "Money", fixed, live))
@@ -159,6 +165,7 @@ impl MoneyReport {
             owed: owed(State(Arc::clone(host))).await?.0,
             unknown: in_state("unknown").await?,
             refused: in_state("refused").await?,
+            refunds: refunds(State(Arc::clone(host))).await?.0,
             failed: failed(State(Arc::clone(host))).await?.0,
         })
     }
@@ -216,6 +223,11 @@ fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], today: u64) -> Marku
             p.figure {
                 b { (money(asset.amount.as_deref(), asset.symbol.as_deref(), &asset.atomic_amount)) }
                 " by " (counted(asset.payments, "payment", "payments"))
+                @if asset.refunds > 0 {
+                    ", of which "
+                    (money(asset.refunded.as_deref(), asset.symbol.as_deref(), &asset.atomic_refunded))
+                    " went back by " (counted(asset.refunds, "refund", "refunds"))
+                }
             }
             div.plot { (chart::bars(&label, &bars, top)) span.scale aria-hidden="true" { (top) } }
             div.axis aria-hidden="true" { span { (DAYS) " days ago" } span { "today" } }

@@ -10,12 +10,13 @@ use maud::{Markup, html};
 use super::explorer;
 use super::frame::{Frame, PageError};
 use super::payments::{encoded, network};
+use super::refund;
 use super::write::{at, duration, money, name, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
 use crate::operate::api::payments::{payment, read};
-use crate::operate::records::PaymentRecord;
+use crate::operate::records::{PaymentRecord, RefundRecord};
 use crate::operate::time;
 use crate::operate::units::Units;
 
@@ -24,6 +25,7 @@ struct Story {
     /// None if the payment was given back, or its row is pruned.
     record: Option<PaymentRecord>,
     events: Vec<PaymentEvent>,
+    refunds: Vec<RefundRecord>,
 }
 
 pub(super) async fn page(
@@ -37,16 +39,24 @@ pub(super) async fn page(
         Err(error) => return Err(error.into()),
     };
     let wanted = id.clone();
-    let events = read(&host, move |reader, _| reader.events_of(&wanted)).await?;
+    let (events, refunds) = read(&host, move |reader, units| {
+        let refunds = reader.refunds_of(&wanted)?;
+        Ok((reader.events_of(&wanted)?, refunds.iter().map(|row| RefundRecord::of(row, units)).collect()))
+    })
+    .await?;
     if record.is_none() && events.is_empty() {
         let message = "The ledger has no such payment, and no event of it: it never was, or it is pruned.";
         return Err(PageError(ApiError::new(StatusCode::NOT_FOUND, "not_found", message)));
     }
     let frame = Frame::of(&host, visitor).await;
-    let (story, units) = (Story { record, events }, host.units());
+    let (story, units) = (Story { record, events, refunds }, host.units());
+    let wallet = host.refunds.as_ref().map(|refunds| refunds.address().to_string());
+    let refund = story.record.as_ref().filter(|record| record.state == "owed");
+    let refund = refund.map(|record| refund::form(record, wallet.as_deref(), &frame));
     let title = format!("Payment {}", id.chars().take(8).collect::<String>());
     let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
-    Ok(frame.page("/payments", &title, fixed, story.show(&units)))
+    let live = html! { (story.show(&units)) @if let Some(form) = refund { (form) } };
+    Ok(frame.page("/payments", &title, fixed, live))
 }
 
 impl Story {
@@ -105,11 +115,15 @@ impl Story {
                 }
             }
         }
-        for event in &self.events {
-            steps.push(step(&time::shown(event.at), event_title(event.kind), event_text(event)));
-        }
+        // The attempts to pay it back have no event of their own before they succeed.
+        let refunds = self.refunds.iter().map(|refund| (refund.begun_at.clone(), "Refund", refund_text(refund)));
+        let events = self.events.iter();
+        let events = events.map(|event| (time::shown(event.at), event_title(event.kind), event_text(event)));
+        let mut timed: Vec<_> = events.chain(refunds).collect();
+        timed.sort_by(|(one, ..), (other, ..)| one.cmp(other));
+        steps.extend(timed.into_iter().map(|(when, title, what)| step(&when, title, what)));
         if let Some(record) = &self.record
-            && !matches!(&*record.state, "settled" | "delivered" | "refused" | "owed")
+            && !matches!(&*record.state, "settled" | "delivered" | "refused" | "owed" | "refunding" | "refunded")
         {
             let open =
                 html! { "Its end is not written yet. It cannot be settled after " (at(&record.valid_before)) "." };
@@ -141,6 +155,7 @@ fn event_title(kind: EventKind) -> &'static str {
     match kind {
         EventKind::Paid => "Paid",
         EventKind::Owed => "Owed",
+        EventKind::Refunded => "Paid back",
         EventKind::Unknown => "Unknown",
         EventKind::Refused => "Refused",
         EventKind::Failed => "Given back",
@@ -151,16 +166,31 @@ fn event_text(event: &PaymentEvent) -> Markup {
     let text = match event.kind {
         EventKind::Paid => "The money moved.",
         EventKind::Owed => "The money moved, and its answer is owed.",
+        EventKind::Refunded => "The money went back to its payer.",
         EventKind::Unknown => "It is not known whether the money moves. The host asks the chain again.",
         EventKind::Refused => "The settlement was refused: no money moved.",
         EventKind::Failed => "The plugin failed, and nothing was charged.",
     };
     html! {
         (text)
-        @if let (EventKind::Paid, Some(hash)) = (event.kind, &event.transaction) {
+        @if let (EventKind::Paid | EventKind::Refunded, Some(hash)) = (event.kind, &event.transaction) {
             " Transaction " (explorer::transaction(&event.network.to_string(), hash)) "."
         }
         @if let Some(reason) = &event.reason { br; span.quiet { (sentence(reason)) } }
+    }
+}
+
+fn refund_text(refund: &RefundRecord) -> Markup {
+    let end = match &*refund.state {
+        "paid" => "the money is with the payer",
+        "failed" => "it failed, and the answer was owed again",
+        _ => "it is on its way",
+    };
+    html! {
+        "Sent back by " (if refund.ordered_by == "policy" { "the rule of the configuration" } else { "an operator" }) ": "
+        (end) "."
+        @if let Some(hash) = &refund.transaction { " Transaction " (explorer::transaction(&refund.network, hash)) "." }
+        @if let Some(reason) = &refund.reason { br; span.quiet { (sentence(reason)) } }
     }
 }
 

@@ -48,6 +48,12 @@ pub(super) struct Proof {
     proof: String,
 }
 
+impl Proof {
+    pub(super) fn proof(&self) -> &str {
+        &self.proof
+    }
+}
+
 /// Pauses a plugin.
 pub(super) async fn pause_it(
     State(host): State<Arc<HostView>>,

@@ -129,8 +129,8 @@ pub(super) fn digest(text: &str) -> Markup {
 /// The word for a state, with a mark that does not depend on its colour.
 pub(super) fn state(word: &str) -> Markup {
     let (tone, mark) = match word {
-        "settled" | "delivered" | "paid" | "ready" | "active" | "closed" => ("good", "●"),
-        "owed" | "unknown" | "no_gas" | "open" | "half_open" | "not loaded" | "paused" => ("warn", "▲"),
+        "settled" | "delivered" | "paid" | "refunded" | "ready" | "active" | "closed" => ("good", "●"),
+        "owed" | "unknown" | "no_gas" | "open" | "half_open" | "waiting" | "not loaded" | "paused" => ("warn", "▲"),
         "refused" | "failed" | "down" | "nothing serves" => ("bad", "■"),
         _ => ("quiet", "○"),
     };

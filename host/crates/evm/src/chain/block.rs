@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use alloy::eips::{BlockId, RpcBlockHash};
-use alloy::primitives::{Address, B256, Bytes, U64};
-use alloy::rpc::json_rpc::{RpcError, RpcSend};
+use alloy::primitives::{Address, B256, Bytes, U64, U256};
+use alloy::rpc::json_rpc::{RpcError, RpcRecv, RpcSend};
 use alloy::rpc::types::TransactionRequest;
 use alloy::sol_types::SolCall;
 use serde::Deserialize;
@@ -22,8 +22,26 @@ const INVALID_PARAMS: i64 = -32_602;
 pub struct PinnedBlock {
     pub number: u64,
     pub hash: B256,
+    /// The hash of the block below it.
+    pub parent: B256,
     /// In Unix seconds.
     pub time: u64,
+}
+
+/// The fields of a block that are read.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    number: U64,
+    hash: B256,
+    parent_hash: B256,
+    timestamp: U64,
+}
+
+impl From<Header> for PinnedBlock {
+    fn from(header: Header) -> Self {
+        Self { number: header.number.to(), hash: header.hash, parent: header.parent_hash, time: header.timestamp.to() }
+    }
 }
 
 impl Chain {
@@ -41,8 +59,29 @@ impl Chain {
     /// `eth_call` of these data at a block.
     pub async fn run_at(&self, to: Address, data: Bytes, block: &PinnedBlock) -> Result<Bytes, CallError> {
         let request = TransactionRequest::default().to(to).input(data.into());
+        self.read_at("eth_call", request, block).await
+    }
+
+    /// The number of transactions that an account has in the blocks up to this one.
+    pub(crate) async fn nonce_at(&self, address: Address, block: &PinnedBlock) -> Result<u64, CallError> {
+        let nonce: U64 = self.read_at("eth_getTransactionCount", address, block).await?;
+        Ok(nonce.to())
+    }
+
+    /// The native balance at a block, in wei.
+    pub(crate) async fn balance_at(&self, address: Address, block: &PinnedBlock) -> Result<U256, CallError> {
+        self.read_at("eth_getBalance", address, block).await
+    }
+
+    /// Reads the state after a block with a method that takes a subject and a block.
+    async fn read_at<S: RpcSend, R: RpcRecv>(
+        &self,
+        method: &'static str,
+        subject: S,
+        block: &PinnedBlock,
+    ) -> Result<R, CallError> {
         let by_hash = BlockId::Hash(RpcBlockHash { block_hash: block.hash, require_canonical: Some(true) });
-        match self.client.request("eth_call", (&request, by_hash)).await {
+        match self.client.request(method, (&subject, by_hash)).await {
             Ok(answer) => {
                 self.health.answered();
                 Ok(answer)
@@ -50,13 +89,13 @@ impl Chain {
             // The node does not take a block by its hash (EIP-1898). It is asked by the number, and the block must
             // still be the same afterwards.
             Err(RpcError::ErrorResp(refusal)) if refusal.code == INVALID_PARAMS => {
-                let answer = self.request("eth_call", (&request, U64::from(block.number))).await?;
+                let answer = self.request(method, (&subject, U64::from(block.number))).await?;
                 match self.block(block.number).await? {
                     Some(now) if now.hash == block.hash => Ok(answer),
                     _ => Err(CallError::Unreachable("the block was replaced while it was read".to_owned())),
                 }
             }
-            Err(error) => Err(self.classify("eth_call", error)),
+            Err(error) => Err(self.classify(method, error)),
         }
     }
 
@@ -80,19 +119,51 @@ impl Chain {
         self.read_block(U64::from(number)).await
     }
 
-    async fn read_block(&self, block: impl RpcSend) -> Result<Option<PinnedBlock>, CallError> {
-        #[derive(Clone, Debug, Deserialize)]
-        struct Header {
-            number: U64,
-            hash: B256,
-            timestamp: U64,
+    /// The block so many blocks below this one, found from parent to parent: no reorganisation during the reads can
+    /// make the answer a block of another branch. None if the node does not have one of the blocks.
+    pub(crate) async fn ancestor(&self, block: &PinnedBlock, depth: u64) -> Result<Option<PinnedBlock>, CallError> {
+        let mut found = *block;
+        for _ in 0..depth {
+            let parent: Option<Header> = self.request("eth_getBlockByHash", (found.parent, false)).await?;
+            let Some(parent) = parent else { return Ok(None) };
+            let parent = PinnedBlock::from(parent);
+            if (parent.hash, parent.number.checked_add(1)) != (found.parent, Some(found.number)) {
+                return Err(CallError::Unreachable(
+                    "the node answered with another block than it was asked for".to_owned(),
+                ));
+            }
+            found = parent;
         }
+        Ok(Some(found))
+    }
+
+    async fn read_block(&self, block: impl RpcSend) -> Result<Option<PinnedBlock>, CallError> {
         let header: Option<Header> = self.request("eth_getBlockByNumber", (block, false)).await?;
-        Ok(header.map(|header| PinnedBlock {
-            number: header.number.to(),
-            hash: header.hash,
-            time: header.timestamp.to(),
-        }))
+        Ok(header.map(PinnedBlock::from))
+    }
+
+    /// The hash of the transaction in a block that has a sender and a nonce. None: no transaction in it has them.
+    pub(crate) async fn transaction_in(
+        &self,
+        block: &PinnedBlock,
+        sender: Address,
+        nonce: u64,
+    ) -> Result<Option<B256>, CallError> {
+        #[derive(Clone, Debug, Deserialize)]
+        struct Body {
+            transactions: Vec<Sent>,
+        }
+        #[derive(Clone, Debug, Deserialize)]
+        struct Sent {
+            hash: B256,
+            from: Address,
+            nonce: U64,
+        }
+        let body: Option<Body> = self.request("eth_getBlockByHash", (block.hash, true)).await?;
+        let body =
+            body.ok_or_else(|| CallError::Unreachable("the node does not have a block that it showed".to_owned()))?;
+        let found = body.transactions.iter().find(|sent| (sent.from, sent.nonce) == (sender, U64::from(nonce)));
+        Ok(found.map(|sent| sent.hash))
     }
 
     /// The time of a block in Unix seconds. None if the node does not have the block.

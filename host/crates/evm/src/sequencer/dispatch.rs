@@ -17,12 +17,12 @@ use tokio::time::{Instant, timeout_at};
 
 use super::call::{QueuedCall, SendError, TxCall, end_all};
 use super::lane::Lane;
-use super::pending::Transaction;
 use super::shared::{BASE_GAS, MAX_BATCH_GAS, Shared};
 use super::submit::Submitter;
 use crate::abi::MULTICALL3;
 use crate::call_error::CallError;
 use crate::multicall::{self, CallOutcome};
+use crate::transaction::Transaction;
 
 /// Calls in one transaction, whatever the settings: no node takes a transaction of more than 128 KiB, and a call
 /// takes half a KiB.

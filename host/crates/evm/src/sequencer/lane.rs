@@ -4,20 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use alloy::consensus::{SignableTransaction, TxEip1559, TxEnvelope};
-use alloy::eips::eip2718::Encodable2718;
-use alloy::primitives::{Address, TxKind, U256};
+use alloy::primitives::{Address, U256};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use super::GasWallet;
 use super::call::{OpenCalls, QueuedCall, SendError};
-use super::pending::{PendingTxs, SignedTx, Transaction};
+use super::pending::PendingTxs;
 use super::shared::{Shared, USUAL_GAS};
 use crate::call_error::CallError;
 use crate::ether::Ether;
 use crate::key::Key;
+use crate::transaction::{SignedTx, Transaction};
 
 /// Settlements that a wallet should be able to pay for, unless the settings say how much it should have.
 const ENOUGH_SETTLEMENTS: u64 = 200;
@@ -175,20 +174,7 @@ impl Lane {
     }
 
     pub(super) fn sign(&self, nonce: u64, tx: &Transaction) -> Result<SignedTx, SendError> {
-        let unsigned = TxEip1559 {
-            chain_id: self.shared.chain.chain_id(),
-            nonce,
-            gas_limit: tx.gas,
-            max_fee_per_gas: tx.fees.max_fee,
-            max_priority_fee_per_gas: tx.fees.tip,
-            to: TxKind::Call(tx.to),
-            value: U256::ZERO,
-            access_list: Default::default(),
-            input: tx.data.clone(),
-        };
-        let signature =
-            self.key.sign(unsigned.signature_hash()).map_err(|error| SendError::Refused(error.to_string()))?;
-        let envelope = TxEnvelope::from(unsigned.into_signed(signature));
-        Ok(SignedTx { hash: *envelope.tx_hash(), raw: envelope.encoded_2718().into() })
+        let signed = tx.sign(&self.key, self.shared.chain.chain_id(), nonce);
+        signed.map_err(|error| SendError::Refused(error.to_string()))
     }
 }

@@ -3,38 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use alloy::primitives::{Address, B256, Bytes, U256};
+use alloy::primitives::{B256, U256};
 use tokio::time::Instant;
 
 use super::call::{CallProgress, Inclusion, QueuedCall};
-use crate::fees::TxFees;
 use crate::receipt::TxReceipt;
+use crate::transaction::{SignedTx, Transaction};
 
 /// Finished transactions that are remembered, because they have to be sent again if a reorganisation drops them.
 const MAX_FINISHED: usize = 64;
-
-/// The content of a transaction but for its nonce.
-#[derive(Clone, Debug)]
-pub(super) struct Transaction {
-    pub(super) to: Address,
-    pub(super) data: Bytes,
-    pub(super) gas: u64,
-    pub(super) fees: TxFees,
-}
-
-impl Transaction {
-    /// The most that it can cost, in wei.
-    pub(super) fn max_cost(&self) -> U256 {
-        self.fees.max_cost(self.gas)
-    }
-}
-
-/// A signed transaction. Giving it to a node again is harmless.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct SignedTx {
-    pub(super) hash: B256,
-    pub(super) raw: Bytes,
-}
 
 /// A transaction that has a nonce.
 #[derive(Debug)]

@@ -12,10 +12,11 @@ use tokio::time::Instant;
 
 use super::call::CallProgress;
 use super::lane::Lane;
-use super::pending::{PendingTx, SignedTx, Transaction, TxState};
+use super::pending::{PendingTx, TxState};
 use super::shared::EMPTY_TX_GAS;
 use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
+use crate::transaction::{SignedTx, Transaction};
 
 /// The interval at which a transaction is sent again that the node did not answer for.
 const UNANSWERED_INTERVAL: Duration = Duration::from_millis(250);

@@ -12,9 +12,10 @@ use alloy::primitives::U256;
 
 use super::call::{CallProgress, QueuedCall, SendError, end_all};
 use super::lane::Lane;
-use super::pending::{PendingTx, Transaction, TxState};
+use super::pending::{PendingTx, TxState};
 use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
+use crate::transaction::Transaction;
 
 /// Nonces that are tried for one transaction.
 const ATTEMPTS: u32 = 4;
@@ -116,19 +117,19 @@ impl Submitter {
                 let mut calls = pending.map(|pending| pending.calls).unwrap_or_default();
                 let refusal = NodeRefusal::of(&text);
                 // A gateway may say so after it has passed the transaction on, or may have passed it on twice.
-                if matches!(refusal, NodeRefusal::NonceTaken | NodeRefusal::Other) {
+                if matches!(refusal, NodeRefusal::NonceUsed | NodeRefusal::Outbid | NodeRefusal::Other) {
                     for call in &mut calls {
                         call.perhaps_sent = Some(signed.hash);
                     }
                 }
                 return Err(match refusal {
-                    NodeRefusal::NonceTaken => NotTaken::Nonce(calls, text),
+                    NodeRefusal::NonceUsed | NodeRefusal::Outbid => NotTaken::Nonce(calls, text),
                     NodeRefusal::Funds => {
                         // Readiness turns at once, and not at the next reading of the balance.
                         *self.lane.balance() = Some(U256::ZERO);
                         NotTaken::Refused(calls, SendError::Refused(text))
                     }
-                    NodeRefusal::Known | NodeRefusal::Rejected | NodeRefusal::Other => {
+                    NodeRefusal::Known | NodeRefusal::FeeTooLow | NodeRefusal::Rejected | NodeRefusal::Other => {
                         NotTaken::Refused(calls, SendError::Refused(text))
                     }
                 });

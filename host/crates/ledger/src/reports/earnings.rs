@@ -56,6 +56,17 @@ pub struct Earnings {
     pub asset: String,
     pub payments: u64,
     pub amount: Amount,
+    /// The payments of these whose money went back to their payers.
+    pub refunds: u64,
+    /// Their sum, which `amount` contains.
+    pub refunded: Amount,
+}
+
+impl Earnings {
+    /// What is left of the amount after refunds.
+    pub fn net(&self) -> Amount {
+        Amount(self.amount.0.saturating_sub(self.refunded.0))
+    }
 }
 
 /// The earnings of pruned rows on one day.
@@ -71,6 +82,9 @@ pub struct PrunedTotal {
     pub testnet: bool,
     pub payments: u64,
     pub amount: Amount,
+    /// The payments of these whose money went back to their payers, and their sum.
+    pub refunds: u64,
+    pub refunded: Amount,
 }
 
 /// See [`super::LedgerReader::earned`].
@@ -82,8 +96,8 @@ pub(super) fn earned(
 ) -> Result<Vec<Earnings>, ReportError> {
     let mut sums = Sums::default();
     let mut statement = connection.prepare(&format!(
-        "SELECT payment_id, updated_at, endpoint, plugin, payer, pay_to, network, asset, testnet, amount
-         FROM payment WHERE {RECEIVED} AND updated_at >= ?1 AND updated_at < ?2"
+        "SELECT payment_id, updated_at, endpoint, plugin, payer, pay_to, network, asset, testnet, amount,
+            state = 'refunded' FROM payment WHERE {RECEIVED} AND updated_at >= ?1 AND updated_at < ?2"
     ))?;
     let (from, to) = (since.map_or(0, |time| time.0), until.map_or(u64::MAX, |time| time.0));
     let mut rows = statement.query(params![to_sqlite(from), to_sqlite(to)])?;
@@ -104,7 +118,8 @@ pub(super) fn earned(
         };
         let amount = row::amount(&payment, &row.get::<_, String>(9)?)?;
         let network = row::network(&payment, &row.get::<_, String>(6)?)?;
-        sums.add((kind, key, network, row.get(7)?), 1, amount)?;
+        let back = if row.get(10)? { (1, amount) } else { (0, ZERO) };
+        sums.add((kind, key, network, row.get(7)?), (1, amount), back)?;
     }
     for pruned in pruned(connection)? {
         let begins = pruned.day.saturating_mul(DAY);
@@ -119,7 +134,8 @@ pub(super) fn earned(
             GroupBy::Payer => GroupKey::Pruned,
             GroupBy::Asset => GroupKey::All,
         };
-        sums.add((kind, key, pruned.network, pruned.asset), pruned.payments, pruned.amount)?;
+        let (received, back) = ((pruned.payments, pruned.amount), (pruned.refunds, pruned.refunded));
+        sums.add((kind, key, pruned.network, pruned.asset), received, back)?;
     }
     Ok(sums.into_earnings())
 }
@@ -127,7 +143,9 @@ pub(super) fn earned(
 /// See [`super::LedgerReader::pruned`].
 pub(super) fn pruned(connection: &Connection) -> Result<Vec<PrunedTotal>, ReportError> {
     let mut statement = connection.prepare(
-        "SELECT day, network, asset, pay_to, plugin, endpoint, testnet, payments, amount FROM total ORDER BY day",
+        "SELECT day, network, asset, pay_to, plugin, endpoint, total.testnet, payments, total.amount,
+            coalesce(refunds, 0), coalesce(refund_total.amount, '0')
+         FROM total LEFT JOIN refund_total USING (day, network, asset, pay_to, plugin, endpoint) ORDER BY day",
     )?;
     let rows = statement.query_and_then([], |row| {
         let day = from_sqlite(row.get(0)?);
@@ -142,6 +160,8 @@ pub(super) fn pruned(connection: &Connection) -> Result<Vec<PrunedTotal>, Report
             testnet: row.get(6)?,
             payments: from_sqlite(row.get(7)?),
             amount: row::amount(&named, &row.get::<_, String>(8)?)?,
+            refunds: from_sqlite(row.get(9)?),
+            refunded: row::amount(&named, &row.get::<_, String>(10)?)?,
         })
     })?;
     rows.collect()
@@ -150,26 +170,36 @@ pub(super) fn pruned(connection: &Connection) -> Result<Vec<PrunedTotal>, Report
 /// A group within a network and an asset.
 type EarningsKey = (MoneyKind, GroupKey, Network, String);
 
-/// Payments and their sum, by group.
+/// Payments and refunds, each with their sum.
+#[derive(Clone, Copy)]
+struct Sum {
+    received: (u64, Amount),
+    back: (u64, Amount),
+}
+
+/// The sums, by group.
 #[derive(Default)]
-struct Sums(BTreeMap<EarningsKey, (u64, Amount)>);
+struct Sums(BTreeMap<EarningsKey, Sum>);
 
 impl Sums {
-    fn add(&mut self, key: EarningsKey, payments: u64, amount: Amount) -> Result<(), ReportError> {
-        let (count, sum) = self.0.entry(key).or_insert((0, ZERO));
-        *count += payments;
-        *sum = add(*sum, amount)?;
+    fn add(&mut self, key: EarningsKey, received: (u64, Amount), back: (u64, Amount)) -> Result<(), ReportError> {
+        let sum = self.0.entry(key).or_insert(Sum { received: (0, ZERO), back: (0, ZERO) });
+        for (sum, more) in [(&mut sum.received, received), (&mut sum.back, back)] {
+            *sum = (sum.0 + more.0, add(sum.1, more.1)?);
+        }
         Ok(())
     }
 
     fn into_earnings(self) -> Vec<Earnings> {
-        let earnings = |((kind, key, network, asset), (payments, amount))| Earnings {
+        let earnings = |((kind, key, network, asset), Sum { received, back })| Earnings {
             kind,
             key,
             network,
             asset,
-            payments,
-            amount,
+            payments: received.0,
+            amount: received.1,
+            refunds: back.0,
+            refunded: back.1,
         };
         self.0.into_iter().map(earnings).collect()
     }

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
-use alloy_primitives::hex;
-use coinslot_x402::UnixTime;
+use coinslot_x402::{Network, UnixTime};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
 use super::row::{self, PaymentRow};
-use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, ReportError, earnings};
+use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, RefundRow, ReportError, earnings, refunds};
+use crate::id::keys_of;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::sqlite::{events, schema};
 use crate::{PaymentEvent, PaymentState};
@@ -72,6 +72,31 @@ impl LedgerReader {
     /// are found by a walk over all events that are kept, of which there are at most a hundred thousand.
     pub fn events_of(&self, id: &str) -> Result<Vec<PaymentEvent>, ReportError> {
         events::of_payment(&self.connection, id).map_err(|error| ReportError::Query(error.to_string()))
+    }
+
+    /// Lists the attempts to pay this payment back, the newest first.
+    pub fn refunds_of(&self, id: &str) -> Result<Vec<RefundRow>, ReportError> {
+        refunds::of_payment(&self.connection, id)
+    }
+
+    /// Lists the attempts to pay owed answers back that began at this time or later, the newest first, `limit` at most.
+    pub fn refunds(&self, since: UnixTime, limit: u32) -> Result<Vec<RefundRow>, ReportError> {
+        refunds::since(&self.connection, since, limit)
+    }
+
+    /// Lists the attempts without an end, on any network.
+    pub fn open_refunds(&self) -> Result<Vec<RefundRow>, ReportError> {
+        refunds::open(&self.connection)
+    }
+
+    /// The greatest nonce that a refund by this wallet had on a network. None: it has paid none back there.
+    pub fn last_refund_nonce(&self, network: &Network, wallet: &str) -> Result<Option<u64>, ReportError> {
+        refunds::last_nonce(&self.connection, network, wallet)
+    }
+
+    /// Lists the transactions that were signed for refunds of the other payments of a payment's payer, on any network.
+    pub fn refund_transactions_beside(&self, payment: &PaymentRow) -> Result<Vec<String>, ReportError> {
+        refunds::transactions_beside(&self.connection, &payment.payer, &payment.payment_id)
     }
 
     /// Selects the payments of the filter that this transaction settled, the newest first.
@@ -176,14 +201,6 @@ fn place(connection: &Connection, id: &str) -> Result<Option<PagePlace>, ReportE
         connection.prepare_cached("SELECT created_at, id FROM claim WHERE key >= ?1 AND key <= ?2 LIMIT 1")?;
     let mut rows = statement.query(params![first, last])?;
     Ok(rows.next()?.map(|row| Ok::<_, rusqlite::Error>((row.get(0)?, row.get(1)?))).transpose()?)
-}
-
-/// The first and the last key that a payment of this id can have: the id is the first half of the key, and so a range of
-/// the index of keys. None if it is no id.
-fn keys_of(id: &str) -> Option<[Vec<u8>; 2]> {
-    let first = hex::decode(id).ok().filter(|first| first.len() == 16)?;
-    let last = [&first[..], &[0xff; 16]].concat();
-    Some([first, last])
 }
 
 /// Rows that are read in pages.
@@ -291,6 +308,9 @@ fn open_rows(state: PaymentState) -> Option<&'static str> {
         }
         PaymentState::Unknown => Some("SELECT id FROM progress INDEXED BY progress_look WHERE next_look IS NOT NULL"),
         PaymentState::Owed => Some("SELECT id FROM progress INDEXED BY progress_owed WHERE state = 'owed'"),
-        PaymentState::Settled | PaymentState::Delivered | PaymentState::Refused => None,
+        PaymentState::Refunding => {
+            Some("SELECT id FROM progress INDEXED BY progress_refunding WHERE state = 'refunding'")
+        }
+        PaymentState::Settled | PaymentState::Delivered | PaymentState::Refunded | PaymentState::Refused => None,
     }
 }

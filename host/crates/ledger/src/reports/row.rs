@@ -45,23 +45,29 @@ pub struct PaymentRow {
     pub updated_at: UnixTime,
     /// The id of the HTTP request that claimed it. None of an older row.
     pub request_id: Option<String>,
+    /// The transaction that paid the money back, of a refunded payment.
+    pub refund_transaction: Option<String>,
 }
 
 /// [`PaymentRow::received`] as a condition on the view `payment`.
-pub(super) const RECEIVED: &str =
-    "(state IN ('settled', 'delivered', 'owed') OR (state = 'executing' AND settlement IS NOT NULL))";
+pub(super) const RECEIVED: &str = "(state IN ('settled', 'delivered', 'owed', 'refunding', 'refunded') OR (state = 'executing' AND settlement IS NOT NULL))";
 
 /// The columns of the view `payment` that [`PaymentRow::read`] expects, in its order.
 pub(super) const COLUMNS: &str =
     "payment_id, state, flow, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
      generation, payment, request, identifier, settlement IS NOT NULL, reason, tx, valid_before,
-     verify_us, run_us, settle_us, created_at, updated_at, request_id";
+     verify_us, run_us, settle_us, created_at, updated_at, request_id, refund_tx";
 
 impl PaymentRow {
-    /// True if the money is with the receiver. A payment that is settled first has it there while it executes.
+    /// True if the money came to the receiver. A payment that is settled first has it there while it executes. A refund
+    /// is paid from another wallet: see [`PaymentRow::refund_transaction`].
     pub fn received(&self) -> bool {
         match self.state {
-            PaymentState::Settled | PaymentState::Delivered | PaymentState::Owed => true,
+            PaymentState::Settled
+            | PaymentState::Delivered
+            | PaymentState::Owed
+            | PaymentState::Refunding
+            | PaymentState::Refunded => true,
             PaymentState::Executing => self.paid,
             PaymentState::Reserved | PaymentState::Settling | PaymentState::Unknown | PaymentState::Refused => false,
         }
@@ -101,6 +107,7 @@ impl PaymentRow {
             created_at: UnixTime(from_sqlite(row.get(23)?)),
             updated_at: UnixTime(from_sqlite(row.get(24)?)),
             request_id: row.get(25)?,
+            refund_transaction: row.get(26)?,
             payment_id,
         })
     }

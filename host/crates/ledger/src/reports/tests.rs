@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use alloy_primitives::{Address, B256, U256};
@@ -274,7 +274,7 @@ fn ledger_and_chain_agree_on_batched_and_single_settlements() {
     let batched = ChainPayment { transaction: B256::repeat_byte(1), ..paid(2) };
     let ledger = side(&file, 0);
     assert_eq!(ledger.unseen(&[paid(1)]).len(), 1);
-    let agreed = Comparison::of(&ledger, &[paid(1), batched], &HashMap::new()).expect("sums");
+    let agreed = Comparison::of(&ledger, &[paid(1), batched], &HashMap::new(), &HashSet::new()).expect("sums");
     assert_eq!(kinds(&agreed), []);
     let totals = agreed.totals.values().next().expect("one receiver");
     assert_eq!(totals.ledger, totals.chain);
@@ -309,7 +309,7 @@ fn every_difference_between_ledger_and_chain_is_reported() {
         (B256::repeat_byte(5), TxOutcome::Reverted),
         (B256::repeat_byte(6), TxOutcome::Other),
     ]);
-    let comparison = Comparison::of(&side(&file, 0), &chain, &outcomes).expect("sums");
+    let comparison = Comparison::of(&side(&file, 0), &chain, &outcomes, &HashSet::new()).expect("sums");
     let id = |id: &str| Some(id.to_owned());
     assert_eq!(
         kinds(&comparison),
@@ -336,7 +336,7 @@ fn rows_from_before_the_period_are_matched_and_not_counted() {
     let file = LedgerFile::create();
     file.add(&LedgerRow { at: 999_990, ..row(1, "settled") });
     let chain = [paid(1), ChainPayment { coverage: Coverage::Outside, ..paid(2) }];
-    let comparison = Comparison::of(&side(&file, 1_000_000), &chain, &HashMap::new()).expect("sums");
+    let comparison = Comparison::of(&side(&file, 1_000_000), &chain, &HashMap::new(), &HashSet::new()).expect("sums");
     assert_eq!(kinds(&comparison), []);
     assert!(comparison.totals.is_empty());
 }
@@ -354,7 +354,7 @@ fn pruned_rows_are_compared_by_their_totals() {
             pruned: BTreeMap::from([(group, totals)]),
             ..LedgerSide::empty(Network::eip155(8453), UnixTime(0), UnixTime(100_000))
         };
-        kinds(&Comparison::of(&ledger, &chain, &HashMap::new()).expect("sums"))
+        kinds(&Comparison::of(&ledger, &chain, &HashMap::new(), &HashSet::new()).expect("sums"))
     };
     assert_eq!(compared(20_000), []);
     assert_eq!(compared(30_000), [(None, DifferenceKind::PrunedTotals)]);

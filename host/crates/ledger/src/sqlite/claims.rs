@@ -4,6 +4,7 @@ use coinslot_x402::{Network, SettlementResponse, UnixTime};
 use rusqlite::{Connection, params};
 
 use super::leases::lease;
+use super::refunds;
 use crate::holder::RowHolder;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
@@ -21,6 +22,8 @@ struct ExistingRow {
     settlement: Option<String>,
     transaction: Option<String>,
     reason: Option<String>,
+    /// The transaction that paid it back.
+    refund: Option<String>,
     /// The size of the kept answer.
     answer: Option<i64>,
 }
@@ -221,9 +224,12 @@ fn row(connection: &Connection, key: &[u8; 32]) -> Result<Option<ExistingRow>, L
     let mut rows = statement.query(params![key])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let state = state(key, &row.get::<_, String>(1)?)?;
+    let id = row.get(0)?;
+    let refund = if state == PaymentState::Refunded { refunds::transaction(connection, id)? } else { None };
     Ok(Some(ExistingRow {
-        id: row.get(0)?,
+        id,
         state,
+        refund,
         holder: row_holder(row.get(8)?, row.get(9)?, row.get(11)?, state, row.get(10)?),
         payment: row.get(2)?,
         request: row.get(3)?,
@@ -270,6 +276,8 @@ fn outcome(
         PaymentState::Reserved | PaymentState::Executing => Claimed::InFlight,
         PaymentState::Settling | PaymentState::Unknown => Claimed::Settling { transaction: row.transaction },
         PaymentState::Owed => owed(settlement()?)?,
+        PaymentState::Refunding => Claimed::Refunding,
+        PaymentState::Refunded => Claimed::Refunded { transaction: row.refund.unwrap_or_default() },
         PaymentState::Settled | PaymentState::Delivered => Claimed::Settled {
             settlement: settlement()?,
             answer: row

@@ -24,7 +24,8 @@ pub(crate) fn of_payment(connection: &Connection, id: &str) -> Result<Vec<Paymen
 }
 
 const SELECT: &str = "SELECT event.id, kind, at, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint,
-        plugin, settlement.tx, reason, request_id
+        plugin, CASE kind WHEN 'refunded' THEN (SELECT tx FROM refund WHERE refund.claim = event.claim AND state = 'paid')
+            ELSE settlement.tx END, reason, request_id
     FROM event LEFT JOIN settlement ON settlement.id = event.claim";
 
 fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {

@@ -16,6 +16,8 @@ pub(super) fn lease(state: PaymentState, at: UnixTime) -> Option<i64> {
         | PaymentState::Settled
         | PaymentState::Delivered
         | PaymentState::Owed
+        | PaymentState::Refunding
+        | PaymentState::Refunded
         | PaymentState::Refused => None,
     }
 }

@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, changes, claims, free_uses};
+use super::{answers, changes, claims, free_uses, refunds};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -26,6 +26,9 @@ const SLICE_BYTES: i64 = 4 * 1024 * 1024;
 /// The difference between the clock and the time that has passed since the first pruning that is taken for a drift of
 /// the clock, in seconds.
 const CLOCK_DRIFT: u64 = 3_600;
+
+/// The days for which the row of a refund is kept at least: budgets of refunds are for one day.
+const REFUND_DAYS: i64 = 2;
 
 /// The ages and the size beyond which rows and answers are forgotten.
 #[derive(Clone, Copy, Debug)]
@@ -70,10 +73,16 @@ pub(super) const KINDS: [PruneSlice; 10] = [
 /// money.
 type TotalKey = (i64, String, String, String, String, String, bool);
 
-/// Rows that totals can stand for, with the number of payments that each total gains and the sum that it becomes.
+/// The number of rows that each total gains, and the sum that it becomes.
+type Totals = BTreeMap<TotalKey, (i64, Amount)>;
+
+/// Rows that totals can stand for.
+#[derive(Default)]
 struct PrunableRows {
     ids: Vec<i64>,
-    totals: BTreeMap<TotalKey, (i64, Amount)>,
+    received: Totals,
+    /// Those of the rows whose money went back.
+    refunded: Totals,
 }
 
 impl Cutoffs {
@@ -117,7 +126,7 @@ fn delete_answers(connection: &Connection, before: i64, bytes: i64) -> Result<Sl
     let mut oldest = connection.prepare_cached(
         "SELECT answer.id, octet_length(head) + octet_length(body) FROM answer INDEXED BY answer_by_age
             CROSS JOIN progress USING (id)
-         WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed') ORDER BY kept_at LIMIT ?2",
+         WHERE kept_at < ?1 AND state NOT IN ('settling', 'unknown', 'executing', 'owed', 'refunding') ORDER BY kept_at LIMIT ?2",
     )?;
     let found = oldest.query_map(params![before, SLICE_ROWS], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let mut ids: Vec<i64> = Vec::new();
@@ -143,7 +152,7 @@ fn forget_identifiers(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice
     let ids = ids(
         connection,
         "SELECT id FROM progress INDEXED BY progress_named
-         WHERE named = 1 AND state IN ('settled', 'delivered', 'refused') AND updated_at < ?1
+         WHERE named = 1 AND state IN ('settled', 'delivered', 'refunded', 'refused') AND updated_at < ?1
          ORDER BY updated_at LIMIT ?2",
         params![cutoffs.answers, SLICE_ROWS],
     )?;
@@ -223,25 +232,37 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
             connection.prepare_cached(sql)?.execute(params![id])?;
         }
         answers::delete(connection, *id)?;
+        refunds::delete(connection, *id)?;
     }
     Ok(())
 }
 
-/// Replaces the oldest rows by their totals: those that were settled or delivered long enough ago and whose
-/// authorisation has expired.
+/// Replaces the oldest rows by their totals: those that were settled, delivered or refunded long enough ago and whose
+/// authorisation has expired. A refund is kept for two days at least: it counts for its budget.
 ///
 /// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
 /// [`super::writer`].
 fn move_into_totals(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
-    let PrunableRows { ids, totals } = prunable(connection, cutoffs)?;
-    for ((day, network, asset, pay_to, plugin, endpoint, testnet), (payments, sum)) in totals {
-        connection
-            .prepare_cached(
-                "INSERT INTO total (day, network, asset, pay_to, plugin, endpoint, testnet, payments, amount)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT DO UPDATE SET payments = payments + excluded.payments, amount = excluded.amount",
-            )?
-            .execute(params![day, network, asset, pay_to, plugin, endpoint, testnet, payments, sum.to_string()])?;
+    let PrunableRows { ids, received, refunded } = prunable(connection, cutoffs)?;
+    for (table, count, totals) in [("total", "payments", received), ("refund_total", "refunds", refunded)] {
+        let sql = format!(
+            "INSERT INTO {table} (day, network, asset, pay_to, plugin, endpoint, testnet, {count}, amount)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+             ON CONFLICT DO UPDATE SET {count} = {count} + excluded.{count}, amount = excluded.amount"
+        );
+        for ((day, network, asset, pay_to, plugin, endpoint, testnet), (rows, sum)) in totals {
+            connection.prepare_cached(&sql)?.execute(params![
+                day,
+                network,
+                asset,
+                pay_to,
+                plugin,
+                endpoint,
+                testnet,
+                rows,
+                sum.to_string()
+            ])?;
+        }
     }
     delete(connection, &ids)?;
     Ok(Slice { deleted: ids.len() as u64, more: is_full(&ids) })
@@ -251,36 +272,53 @@ fn prunable(connection: &Connection, cutoffs: Cutoffs) -> Result<PrunableRows, L
     // A row is never older than its last change, so the condition on `created_at` excludes nothing. It lets SQLite walk
     // the index of claims by time from the old end, and CROSS JOIN keeps it there.
     let mut rows = connection.prepare_cached(
-        "SELECT claim.id, updated_at, network, asset, pay_to, plugin, endpoint, testnet, amount
+        "SELECT claim.id, updated_at, network, asset, pay_to, plugin, endpoint, testnet, amount, state = 'refunded'
          FROM claim INDEXED BY claim_by_time CROSS JOIN progress USING (id) WHERE created_at < ?1
-            AND state IN ('settled', 'delivered') AND updated_at < ?1 AND valid_before < ?2
+            AND (state IN ('settled', 'delivered') OR state = 'refunded' AND updated_at < ?4)
+            AND updated_at < ?1 AND valid_before < ?2
          ORDER BY created_at LIMIT ?3",
     )?;
-    let mut ids = Vec::new();
-    let mut totals: BTreeMap<TotalKey, (i64, Amount)> = BTreeMap::new();
-    let mut found = rows.query(params![cutoffs.payments, cutoffs.now, SLICE_ROWS])?;
+    let mut prunable = PrunableRows::default();
+    let refunds = cutoffs.now.saturating_sub(REFUND_DAYS * to_sqlite(DAY));
+    let mut found = rows.query(params![cutoffs.payments, cutoffs.now, SLICE_ROWS, refunds])?;
     while let Some(row) = found.next()? {
         let day = row.get::<_, i64>(1)? / to_sqlite(DAY);
         let key = (day, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?, row.get(7)?);
         let amount = parse(&row.get::<_, String>(8)?)?;
-        let (payments, sum) = totals.entry(key).or_insert((0, Amount::default()));
-        *payments += 1;
-        *sum = add(*sum, amount)?;
-        ids.push(row.get(0)?);
+        if row.get(9)? {
+            count(&mut prunable.refunded, key.clone(), amount)?;
+        }
+        count(&mut prunable.received, key, amount)?;
+        prunable.ids.push(row.get(0)?);
     }
-    for ((day, network, asset, pay_to, plugin, endpoint, _), (_, sum)) in &mut totals {
+    add_earlier(connection, "total", &mut prunable.received)?;
+    add_earlier(connection, "refund_total", &mut prunable.refunded)?;
+    Ok(prunable)
+}
+
+/// Counts a row for its total.
+fn count(totals: &mut Totals, key: TotalKey, amount: Amount) -> Result<(), LedgerError> {
+    let (rows, sum) = totals.entry(key).or_insert((0, Amount::default()));
+    *rows += 1;
+    *sum = add(*sum, amount)?;
+    Ok(())
+}
+
+/// Adds what the totals of this table are by now to the sums.
+fn add_earlier(connection: &Connection, table: &str, totals: &mut Totals) -> Result<(), LedgerError> {
+    let sql = format!(
+        "SELECT amount FROM {table} WHERE (day, network, asset, pay_to, plugin, endpoint) = (?1, ?2, ?3, ?4, ?5, ?6)"
+    );
+    for ((day, network, asset, pay_to, plugin, endpoint, _), (_, sum)) in totals {
         let earlier: Option<String> = connection
-            .prepare_cached(
-                "SELECT amount FROM total
-                 WHERE (day, network, asset, pay_to, plugin, endpoint) = (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
+            .prepare_cached(&sql)?
             .query_row(params![day, network, asset, pay_to, plugin, endpoint], |row| row.get(0))
             .optional()?;
         if let Some(earlier) = earlier {
             *sum = add(*sum, parse(&earlier)?)?;
         }
     }
-    Ok(PrunableRows { ids, totals })
+    Ok(())
 }
 
 fn parse(digits: &str) -> Result<Amount, LedgerError> {

@@ -68,7 +68,14 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
             settle(connection, id, state, &settlement, by, remark, at)
         }
         Step::Answered { kept, run } => answer(connection, id, kept, run, at),
-        Step::Owed { reason } => fail(connection, id, state, &reason, at),
+        Step::Owed { reason, client_left } => {
+            fail(connection, id, state, &reason, at)?;
+            if client_left {
+                let sql = "UPDATE progress SET client_left = 1 WHERE id = ?1";
+                connection.prepare_cached(sql)?.execute(params![id])?;
+            }
+            Ok(())
+        }
         Step::Refused { reason, transaction, watch } => {
             fail(connection, id, state, &reason, at)?;
             if let Some(transaction) = transaction {

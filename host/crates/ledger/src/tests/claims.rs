@@ -100,7 +100,7 @@ async fn an_owed_answer_is_claimed_by_one_request_at_a_time() {
     let (_dir, ledger) = ledger();
     let hold = paid_first(&ledger, "n").await;
     assert_eq!(ledger.claim(claim("n", 1)).await, Ok(Claimed::InFlight));
-    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
+    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned(), client_left: false }, 1_003).await;
     assert_eq!(ledger.claim(claim("n", 2)).await, Ok(Claimed::OtherRequest), "for its own request only");
     let mut holds = Vec::new();
     for claimed in claim_at_once(&ledger, 16).await {
@@ -168,7 +168,7 @@ async fn an_owed_answer_is_not_given_to_a_namesake() {
     let hold = won(&ledger, Claim { flow: Flow::Upfront, ..named("a", 1) }).await;
     take(&ledger, &hold, Step::SettlingUpfront { request: "{}".to_owned() }, 1_001).await;
     take(&ledger, &hold, settled(BY_REQUEST), 1_002).await;
-    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned() }, 1_003).await;
+    take(&ledger, &hold, Step::Owed { reason: "trap".to_owned(), client_left: false }, 1_003).await;
     let settling = Claimed::Settling { transaction: Some("0xhash".to_owned()) };
     assert_eq!(ledger.namesake(named("b", 1)).await, by("a", settling));
     let own = ledger.claim(named("a", 1)).await;

@@ -51,7 +51,7 @@ async fn each_end_of_a_payment_has_its_event_also_those_of_leases_and_of_recover
     let upfront = won(&ledger, claim("owed", 1)).await;
     take(&ledger, &upfront, Step::SettlingUpfront { request: "{}".to_owned() }, 1_005).await;
     take(&ledger, &upfront, settled_by("0xother", BY_REQUEST), 1_006).await;
-    take(&ledger, &upfront, Step::Owed { reason: "it trapped".to_owned() }, 1_007).await;
+    take(&ledger, &upfront, Step::Owed { reason: "it trapped".to_owned(), client_left: false }, 1_007).await;
     sent(&ledger, "lease").await;
     let later = UnixTime(1_000 + LEASE.as_secs() * 2);
     assert_eq!(ledger.expire(later).await, Ok(1));

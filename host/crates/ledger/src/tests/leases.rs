@@ -8,7 +8,9 @@ async fn a_step_of_another_attempt_changes_nothing() {
     let first = owed(&ledger, "n").await;
     let Ok(Claimed::Owed { hold: second, .. }) = ledger.claim(claim("n", 1)).await else { panic!("owed") };
     assert_ne!(first.attempt, second.attempt);
-    for step in [answered(), Step::Owed { reason: "late".to_owned() }, Step::Delivered { keep: false }] {
+    for step in
+        [answered(), Step::Owed { reason: "late".to_owned(), client_left: false }, Step::Delivered { keep: false }]
+    {
         let late = ledger.advance(&first, step, UnixTime(1_010)).await;
         assert!(is_out_of_order(&late), "{late:?}");
     }

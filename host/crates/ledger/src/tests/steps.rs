@@ -31,7 +31,7 @@ fn steps() -> Vec<Step> {
         settled(OF_A_BATCH),
         settled(SettledBy::Recovery { alone: false }),
         answered(),
-        Step::Owed { reason: "trap".to_owned() },
+        Step::Owed { reason: "trap".to_owned(), client_left: false },
         refused(false),
         refused(true),
         Step::Dismissed,

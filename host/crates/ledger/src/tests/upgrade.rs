@@ -85,3 +85,38 @@ async fn upgrading_a_ledger_of_the_third_version_ends_what_was_at_work() {
     let names = "claim WHERE identifier IS NOT NULL";
     assert_eq!(count(&dir, names), 3, "unknown and owed purchases keep their names, the others' are free");
 }
+
+#[tokio::test]
+async fn upgrading_a_ledger_of_the_tenth_version_keeps_rows_events_and_changes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("ledger.db");
+    sqlite::schema::tests::tenth_version(&path);
+    let text = |sql: &str| -> Vec<String> {
+        let file = file(&dir);
+        let mut statement = file.prepare(sql).expect("good SQL");
+        let rows = statement.query_map([], |row| row.get(0)).expect("rows");
+        rows.collect::<Result<_, _>>().expect("text")
+    };
+    let everything = [
+        "SELECT concat_ws(' ', id, flow, state, sent, paid, reason, updated_at, attempt, named, looks, reported)
+            FROM progress WHERE id >= 4 ORDER BY id",
+        "SELECT concat_ws(' ', id, kind, claim, payment_id, amount, reason, at) FROM event ORDER BY id",
+        "SELECT concat_ws(' ', id, at, who, kind, subject) FROM change",
+    ];
+    let before = everything.map(text);
+    assert_eq!(before.each_ref().map(Vec::len), [5, 1, 1]);
+    drop(SqliteLedger::open(&path).expect("an upgraded ledger"));
+    let after = everything.map(text);
+    let looked = |rows: &[String]| rows.iter().filter(|row| !row.contains(" unknown ")).cloned().collect::<Vec<_>>();
+    assert_eq!(looked(&after[0]), looked(&before[0]));
+    assert_eq!((&after[1][..1], &after[2]), (&before[1][..], &before[2]));
+    let ledger = SqliteLedger::open(&path).expect("and opened again");
+    assert_eq!(ledger.refunds_due(due(9_000)).await.map(|due| due.len()), Ok(1));
+    let event = ledger.last_event().await.expect("read");
+    drop(ledger);
+    // The triggers are there again, and know the new states.
+    file(&dir).execute_batch("UPDATE progress SET state = 'refunded' WHERE state = 'owed'").expect("a known state");
+    let ledger = SqliteLedger::open(&path).expect("once more");
+    let events = ledger.events(event, 9).await.expect("read");
+    assert_eq!(events.into_iter().map(|event| event.kind).collect::<Vec<_>>(), [EventKind::Refunded]);
+}

@@ -10,7 +10,7 @@ use super::{
     ChainPayment, Coverage, Difference, DifferenceKind, LedgerSide, PaymentSum, Spend, TokenReceiver, Totals, TxOutcome,
 };
 use crate::PaymentState;
-use crate::reports::{PaymentRow, ReportError};
+use crate::reports::{PaymentRow, RefundRow, ReportError};
 
 /// A row that changed this recently, in seconds, may be at work right now.
 const AT_WORK: u64 = 600;
@@ -24,11 +24,13 @@ pub struct Comparison {
 
 impl Comparison {
     /// Compares the ledger with the payments that the chain shows. `outcomes` has the transactions of
-    /// [`LedgerSide::unseen`] that do not hold their payment.
+    /// [`LedgerSide::unseen`] that do not hold their payment. `not_made` has the refunds of [`LedgerSide::refunds`], by
+    /// their payments, whose transaction does not make them.
     pub fn of(
         ledger: &LedgerSide,
         on_chain: &[ChainPayment],
         outcomes: &HashMap<B256, TxOutcome>,
+        not_made: &HashSet<String>,
     ) -> Result<Self, ReportError> {
         let mut comparison = Self::default();
         let by_spend: HashMap<Spend, &ChainPayment> =
@@ -56,6 +58,9 @@ impl Comparison {
         }
         for payment in on_chain.iter().filter(|payment| !matched.contains(&payment.spend())) {
             comparison.without_row(ledger, payment)?;
+        }
+        for refund in ledger.refunds.iter().filter(|refund| not_made.contains(&refund.payment_id)) {
+            comparison.not_paid_back(ledger, refund);
         }
         for (group, totals) in &ledger.pruned {
             comparison.pruned(ledger, *group, *totals);
@@ -130,6 +135,20 @@ impl Comparison {
             }
         }
         Ok(())
+    }
+
+    /// The ledger says that a payment was paid back, and the chain does not.
+    fn not_paid_back(&mut self, ledger: &LedgerSide, refund: &RefundRow) {
+        self.differences.push(Difference {
+            asset: refund.asset.clone(),
+            pay_to: refund.payer.clone(),
+            payer: Some(refund.sender.clone()),
+            payment_id: Some(refund.payment_id.clone()),
+            state: Some(PaymentState::Refunded),
+            ledger_amount: Some(refund.amount),
+            ledger_transaction: refund.transaction.clone(),
+            ..difference(DifferenceKind::RefundNotMade, ledger, None, None)
+        });
     }
 
     /// Compares the totals of pruned rows, after every payment without a row is counted.

@@ -25,6 +25,8 @@ pub enum DifferenceKind {
     NotBooked,
     /// The money was received for a payment that the ledger does not have, or that it knows as another host's.
     OutsideLedger,
+    /// The ledger says that the money went back, and the chain does not show that.
+    RefundNotMade,
     /// The totals of pruned rows are not those of the chain.
     PrunedTotals,
     /// The row cannot be compared: it has no EVM address or nonce.
@@ -43,6 +45,7 @@ impl DifferenceKind {
             Self::OtherTransaction => "paid by another transaction",
             Self::NotBooked => "received, not booked",
             Self::OutsideLedger => "received outside the ledger",
+            Self::RefundNotMade => "refund not on chain",
             Self::PrunedTotals => "totals of pruned rows differ",
             Self::Unreadable => "row cannot be compared",
         }

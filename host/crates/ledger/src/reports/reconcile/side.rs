@@ -7,7 +7,7 @@ use coinslot_x402::{Network, UnixTime};
 
 use super::{ChainPayment, PaymentSum, Spend, TokenReceiver};
 use crate::DAY;
-use crate::reports::{Filter, LedgerReader, PaymentRow, PrunedTotal, ReportError, row};
+use crate::reports::{Filter, LedgerReader, PaymentRow, PrunedTotal, RefundRow, RefundState, ReportError, row};
 
 /// Rows this much older than the period are read, too, in seconds: a payment can be settled until its authorisation
 /// ends, a day after the claim at most.
@@ -67,6 +67,8 @@ pub struct LedgerSide {
     pub now: UnixTime,
     /// The rows of this network, from [`LOOK_BACK`] before `since` on.
     pub rows: Vec<PaymentRow>,
+    /// The refunds that were paid, from the beginning of the period on.
+    pub refunds: Vec<RefundRow>,
     /// The earnings of pruned rows by token and receiver, if the period covers all of them.
     pub pruned: BTreeMap<TokenReceiver, PaymentSum>,
     /// The time until which rows may have been pruned, if it is later than `since`.
@@ -107,6 +109,10 @@ impl LedgerSide {
             let empty = || Self::empty(row.network.clone(), since, now);
             sides.entry(row.network.clone()).or_insert_with(empty).rows.push(row);
         }
+        for refund in reader.refunds(since, u32::MAX)?.into_iter().filter(|one| one.state == RefundState::Paid) {
+            let empty = || Self::empty(refund.network.clone(), since, now);
+            sides.entry(refund.network.clone()).or_insert_with(empty).refunds.push(refund);
+        }
         let mut totals: BTreeMap<Network, Vec<PrunedTotal>> = BTreeMap::new();
         for total in reader.pruned()? {
             totals.entry(total.network.clone()).or_default().push(total);
@@ -125,7 +131,7 @@ impl LedgerSide {
 
     /// A side without rows and totals.
     pub fn empty(network: Network, since: UnixTime, now: UnixTime) -> Self {
-        Self { network, since, now, rows: Vec::new(), pruned: BTreeMap::new(), pruned_until: None }
+        Self { network, since, now, rows: Vec::new(), refunds: Vec::new(), pruned: BTreeMap::new(), pruned_until: None }
     }
 
     /// Lists the rows whose money was received and whose payment is not among those on chain: spend, receiver, and the

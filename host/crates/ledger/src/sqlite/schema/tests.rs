@@ -73,7 +73,9 @@ pub(crate) fn third_version(path: &std::path::Path) {
     connection.execute_batch(&MIGRATIONS[..3].concat()).expect("the third layout");
     connection.pragma_update(None, "application_id", APPLICATION_ID).expect("a mark");
     connection.pragma_update(None, "user_version", 3).expect("a version");
-    for (row, state) in (1_i64..).zip(PaymentState::ALL) {
+    let known = PaymentState::ALL.into_iter();
+    let known = known.filter(|state| !matches!(state, PaymentState::Refunding | PaymentState::Refunded));
+    for (row, state) in (1_i64..).zip(known) {
         let nonce = state.as_str();
         let id = PaymentId::new(Network::eip155(84532), "0xasset".to_owned(), "0xpayer".to_owned(), nonce.to_owned());
         connection
@@ -98,7 +100,9 @@ pub(crate) fn third_version(path: &std::path::Path) {
             )
             .expect("its progress");
         let (transaction, more) = match state {
-            PaymentState::Reserved | PaymentState::Executing => continue,
+            PaymentState::Reserved | PaymentState::Executing | PaymentState::Refunding | PaymentState::Refunded => {
+                continue;
+            }
             PaymentState::Settling | PaymentState::Unknown => {
                 (None, format!("INSERT INTO outgoing VALUES ({row}, '{{}}')"))
             }
@@ -113,6 +117,25 @@ pub(crate) fn third_version(path: &std::path::Path) {
                 .expect("its transaction");
         }
     }
+}
+
+/// Writes a file of schema version 10 as a host of that version left it, with one payment in each state it knew, the
+/// events that its triggers wrote, and a line of the audit log.
+pub(crate) fn tenth_version(path: &std::path::Path) {
+    third_version(path);
+    let connection = Connection::open(path).expect("a file");
+    for migration in &MIGRATIONS[3..10] {
+        connection.execute_batch(migration).expect("the next layout");
+    }
+    connection
+        .execute_batch(
+            "UPDATE progress SET attempt = 40 + id, looks = 2, reported = 'settled' WHERE state = 'unknown';
+             UPDATE progress SET state = 'executing' WHERE state = 'owed';
+             UPDATE progress SET state = 'owed', reason = 'trap', updated_at = 1003 WHERE id = 7;
+             INSERT INTO change (at, who, kind, subject) VALUES (1004, 'start', 'plugin_loaded', 'a');
+             PRAGMA user_version = 10;",
+        )
+        .expect("rows of that version");
 }
 
 const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xDelivered","network":"eip155:84532","payer":"0xpayer"}"#;

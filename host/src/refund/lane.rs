@@ -1,0 +1,302 @@
+//! Begins the refunds of one network, one at a time, and has each followed until the chain shows its end.
+//!
+//! One task has the lane, so that the wallet has one nonce open. Nothing of it is in memory alone that matters: after a
+//! restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use alloy::primitives::U256;
+use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, TokenWallet, default_confirmations};
+use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundsDue};
+use coinslot_x402::{Network, UnixTime};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+use url::Url;
+
+use crate::config::RefundConfig;
+
+use super::error::RefundError;
+use super::follow::LATE_LOOK;
+use super::prepare::{PreparedRefund, prepare};
+use super::{POLICY_RETRY, RefundBooks, paced};
+
+/// The transfers that a wallet should have gas for, unless it is configured.
+const TRANSFERS: u64 = 20;
+
+/// The pause between two looks for debts that the policy pays back, and after a look at which one could not be.
+const POLICY_LOOK: Duration = Duration::from_secs(5);
+const POLICY_PAUSE: Duration = Duration::from_secs(60);
+
+/// The pause between two readings of the wallet's balances.
+const BALANCE_LOOK: Duration = Duration::from_secs(60);
+
+/// The debts that the policy looks at in one round, and the time for which it leaves one alone that it could not pay
+/// back.
+const POLICY_ROUND: u32 = 1_000;
+const TRIED_FOR: Duration = Duration::from_secs(3_600);
+
+/// A refund that an operator wants.
+pub(super) struct Order {
+    pub(super) payment: String,
+    pub(super) who: Author,
+    pub(super) turn: Arc<Turn>,
+    /// Dropped by a caller that waits no longer: then nothing begins.
+    pub(super) reply: oneshot::Sender<Result<Begun, RefundError>>,
+}
+
+/// The decision about an order, which the first of both takes: its caller, who waits no longer, or the lane, which begins
+/// it. So no caller hears that nothing was begun while it is.
+#[derive(Debug, Default)]
+pub(super) struct Turn(AtomicBool);
+
+impl Turn {
+    /// True for the first that takes it.
+    pub(super) fn take(&self) -> bool {
+        !self.0.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// A refund that has begun.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    pub(crate) prepared: PreparedRefund,
+    pub(crate) transaction: String,
+}
+
+/// The lane of one network.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub(super) network: Network,
+    chain_id: u64,
+    node: Url,
+    confirmations: u64,
+    key: Key,
+    max_gas_price: u128,
+    low_balance: Option<U256>,
+    pub(super) orders: mpsc::Sender<Order>,
+    wallet: tokio::sync::Mutex<Option<Arc<TokenWallet>>>,
+    pub(super) state: Mutex<LaneState>,
+}
+
+/// What is known of a lane, for operators.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LaneState {
+    /// In wei, as it was read last.
+    pub(super) native: Option<U256>,
+    /// The balance that it should have, in wei, while it has less.
+    pub(super) needed: Option<U256>,
+    /// The payment whose refund is under way.
+    pub(super) under_way: Option<String>,
+    /// The payment whose refund has had no end for long, and why.
+    pub(super) stuck: Option<(String, String)>,
+    /// The reason why the policy does not pay back what is due.
+    pub(super) waits: Option<String>,
+}
+
+impl Lane {
+    pub(super) fn new(
+        network: &Network,
+        (node, confirmations): (&Url, Option<u64>),
+        key: Key,
+        config: &RefundConfig,
+    ) -> Option<(Self, mpsc::Receiver<Order>)> {
+        let chain_id = network.chain_id()?;
+        let (orders, received) = mpsc::channel(16);
+        let lane = Self {
+            network: network.clone(),
+            chain_id,
+            node: node.clone(),
+            confirmations: confirmations.unwrap_or_else(|| default_confirmations(chain_id)),
+            key,
+            max_gas_price: config.max_gas_price.unwrap_or(GasLimits::default().max_fee_per_gas),
+            low_balance: config.low_balance,
+            orders,
+            wallet: tokio::sync::Mutex::new(None),
+            state: Mutex::default(),
+        };
+        Some((lane, received))
+    }
+
+    /// The wallet, which is connected when it is needed first: a node that is down keeps no host from starting.
+    pub(super) async fn wallet(&self) -> Result<Arc<TokenWallet>, RefundError> {
+        let mut wallet = self.wallet.lock().await;
+        if let Some(wallet) = &*wallet {
+            return Ok(Arc::clone(wallet));
+        }
+        let chain = Chain::connect(&self.node, self.chain_id, ChainSettings::default()).await;
+        let chain = Arc::new(chain.map_err(|error| RefundError::Node(error.to_string()))?);
+        let made = Arc::new(TokenWallet::new(chain, self.key.clone(), self.max_gas_price, self.confirmations));
+        *wallet = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// Begins refunds and follows them, for ever.
+    pub(super) async fn run(self: Arc<Self>, books: Arc<RefundBooks>, mut orders: mpsc::Receiver<Order>) {
+        let mut read_at: Option<Instant> = None;
+        let mut policy_at = Instant::now();
+        let mut tried = HashMap::new();
+        loop {
+            match self.open(&books).await {
+                Ok(Some(refund)) => self.follow(&books, refund).await,
+                Ok(None) => {
+                    if read_at.is_none_or(|read| read.elapsed() > paced(BALANCE_LOOK)) {
+                        self.read_balance().await;
+                        read_at = Some(Instant::now());
+                    }
+                    match tokio::time::timeout_at(policy_at, orders.recv()).await {
+                        Ok(Some(order)) => self.answer(&books, order).await,
+                        Ok(None) => return,
+                        Err(_) => {
+                            self.apply_policy(&books, &mut tried).await;
+                            let waits = self.state.lock().waits.is_some();
+                            policy_at = Instant::now() + paced(if waits { POLICY_PAUSE } else { POLICY_LOOK });
+                        }
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(network = %self.network, %error, "the refunds under way cannot be read");
+                    tokio::time::sleep(LATE_LOOK).await;
+                }
+            }
+        }
+    }
+
+    /// The refund of this network that has no end.
+    async fn open(&self, books: &RefundBooks) -> Result<Option<OpenRefund>, RefundError> {
+        let open = books.ledger().open_refunds().await?;
+        Ok(open.into_iter().find(|refund| refund.network == self.network))
+    }
+
+    async fn read_balance(&self) {
+        let Ok(wallet) = self.wallet().await else { return };
+        let (native, usual) = (wallet.native_balance().await, wallet.gas_for(TRANSFERS).await);
+        let needed = self.low_balance.or(usual.ok());
+        let mut state = self.state.lock();
+        if let Ok(native) = native {
+            state.native = Some(native);
+            state.needed = needed.filter(|needed| native < *needed);
+        }
+    }
+
+    /// Begins a refund for an operator, unless its caller waits no longer.
+    async fn answer(&self, books: &RefundBooks, Order { payment, who, turn, mut reply }: Order) {
+        let ready = tokio::select! {
+            ready = self.ready(books, &payment) => ready,
+            () = reply.closed() => return,
+        };
+        if !turn.take() {
+            return;
+        }
+        let begun = match ready {
+            Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, who).await,
+            Err(error) => Err(error),
+        };
+        // A caller that has left finds the refund in the ledger.
+        drop(reply.send(begun));
+    }
+
+    /// Prepares the refund of a payment by the wallet.
+    async fn ready(
+        &self,
+        books: &RefundBooks,
+        payment: &str,
+    ) -> Result<(Arc<TokenWallet>, PreparedRefund), RefundError> {
+        let wallet = self.wallet().await?;
+        let prepared = self.prepare(books, &wallet, payment).await?;
+        Ok((wallet, prepared))
+    }
+
+    /// Begins a refund that is prepared: writes it down. It is sent by [`Self::follow`], so that a node that is slow to
+    /// take it lets no caller wait.
+    async fn begin(
+        &self,
+        books: &RefundBooks,
+        wallet: &TokenWallet,
+        prepared: PreparedRefund,
+        who: Author,
+    ) -> Result<Begun, RefundError> {
+        let author = if who == Author::Policy { RefundAuthor::Policy } else { RefundAuthor::Operator };
+        let begun = books.ledger().begin_refund(prepared.order(wallet.address(), author), books.now()).await?;
+        let refund = match begun {
+            RefundBegun::Begun(refund) => refund,
+            RefundBegun::NotOwed(None) => return Err(RefundError::NoPayment),
+            RefundBegun::NotOwed(Some(state)) => return Err(RefundError::NotOwed { state }),
+            RefundBegun::Busy { payment_id } => return Err(RefundError::Busy { payment_id }),
+            RefundBegun::NonceUsed => return Err(RefundError::NodeBehind { network: self.network.clone() }),
+            RefundBegun::OverBudget { spent, wanted } => return Err(prepared.budget.exceeded(spent, wanted)),
+        };
+        let newest = refund.transactions.last();
+        let transaction = newest.map(|stored| stored.hash().to_owned()).unwrap_or_default();
+        tracing::info!(payment = %refund.payment_id, %transaction, network = %self.network, by = author.as_str(),
+            "the money of an owed answer is sent back");
+        let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
+        let after = format!("{amount} sent back to {} by transaction {transaction}", refund.payer);
+        books.audit.record(who, ChangeKind::Refund, &*refund.payment_id, Some("owed".to_owned()), Some(after));
+        Ok(Begun { prepared, transaction })
+    }
+
+    /// Prepares the refund of a payment, and sends nothing.
+    pub(super) async fn prepare(
+        &self,
+        books: &RefundBooks,
+        wallet: &TokenWallet,
+        payment: &str,
+    ) -> Result<PreparedRefund, RefundError> {
+        let (file, budgets) = (&books.file, &books.config.daily_budget);
+        prepare(file, books.ledger(), &books.units, budgets, wallet, payment, books.now()).await
+    }
+
+    /// Begins the refund of the longest debt that the policy pays back, if there is one. A debt of which that failed is
+    /// left alone for a while, so that those behind it come to their turn.
+    async fn apply_policy(&self, books: &RefundBooks, tried: &mut HashMap<String, (Instant, String)>) {
+        let Some(after) = books.config.after else { return };
+        let now = books.now();
+        let before = |age: Duration| UnixTime(now.0.saturating_sub(age.as_secs()));
+        let due = RefundsDue {
+            network: self.network.clone(),
+            received_by: books.receivers.clone(),
+            owed_before: before(after),
+            failed_before: before(POLICY_RETRY),
+            limit: POLICY_ROUND,
+        };
+        let due = match books.ledger().refunds_due(due).await {
+            Ok(due) => due,
+            Err(error) => return tracing::warn!(%error, "the debts that are due cannot be read"),
+        };
+        tried.retain(|payment, (at, _)| at.elapsed() < paced(TRIED_FOR) && due.contains(payment));
+        let mut waits = tried.values().next().map(|(_, reason)| reason.clone());
+        for payment in due {
+            if tried.contains_key(&payment) {
+                continue;
+            }
+            let begun = match self.ready(books, &payment).await {
+                Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, Author::Policy).await,
+                Err(error) => Err(error),
+            };
+            match begun {
+                Ok(_) => break,
+                // Its payer was faster.
+                Err(RefundError::NotOwed { .. } | RefundError::NoPayment) => {}
+                Err(error) => {
+                    let reason = format!("payment {payment}: {error}");
+                    waits.get_or_insert(reason.clone());
+                    if error.is_of_the_wallet() {
+                        break;
+                    }
+                    tried.insert(payment, (Instant::now(), reason));
+                }
+            }
+        }
+        let mut state = self.state.lock();
+        if let Some(reason) = &waits
+            && state.waits.as_ref() != Some(reason)
+        {
+            tracing::warn!(network = %self.network, %reason, "what is due is not paid back");
+        }
+        state.waits = waits;
+    }
+}
