@@ -84,8 +84,9 @@ impl Host {
         let seller = Seller { tag, shares_receiver: config.payment.receiver_shared };
         // The history is opened before the first scan, which keeps in it the builds that it loads.
         let policies = policies::read(&config.plugins)?;
-        let facilitators = facilitators::connect(&config, options.chains, seller).await?;
         let operation = Operation::new(&config)?;
+        let calls = operation.call_observer(&config);
+        let facilitators = facilitators::connect(&config, options.chains, seller, calls).await?;
         let refunds = keys::refunds(&config, &facilitators)?.map(Arc::new);
         let mut loaded = load(&config, &options, policies, facilitators, operation.paused(), operation.output())?;
         let history = config.state.history();

@@ -76,6 +76,7 @@ mod exposure;
 mod failed_settlements;
 mod fair_slots;
 mod free;
+mod free_use;
 mod held_buffer;
 mod hold_guard;
 mod identity;
@@ -111,7 +112,7 @@ use std::sync::Arc;
 use coinslot_ledger::Holder;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::{HeaderError, PaymentPayload};
-use http::Request;
+use http::{HeaderValue, Request};
 use http_body::Body as _;
 
 use accepted::RefusedPayment;
@@ -121,7 +122,7 @@ use exchange::{Exchanged, PaymentWork, exchange};
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
-pub use allowed::{AllowedRequest, FreeRemainder, FreeUse, KeyRefusal};
+pub use allowed::{AllowedRequest, KeyRefusal};
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub(crate) use budget::least_budget;
@@ -130,6 +131,7 @@ pub(crate) use client::prefix_of as client_network;
 pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use free::FreeRequest;
+pub use free_use::{FreeRemainder, FreeUse, ServedUse};
 pub use input::check_free;
 pub use limits::RateLimits;
 pub use paid::Paid;
@@ -164,12 +166,13 @@ pub enum Served {
 pub async fn serve(
     payments: &Arc<Payments>,
     purchase: Purchase,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
     let client = purchase.client.ip;
+    let proof = allowed::take_proof(payments, &purchase, request.headers_mut());
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
-        Ok(None) => serve_unpaid(payments, purchase, request).await,
+        Ok(None) => serve_unpaid(payments, purchase, proof, request).await,
         Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
@@ -186,9 +189,10 @@ pub async fn serve(
 async fn serve_unpaid(
     payments: &Arc<Payments>,
     purchase: Purchase,
+    proof: Option<HeaderValue>,
     request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
-    match allowed::allow(payments, &purchase, request).await? {
+    match allowed::allow(payments, &purchase, proof, request).await? {
         AllowedOutcome::Allowed(allowed) => Ok(Served::Allowed(allowed)),
         AllowedOutcome::Free(free) => Ok(Served::Free(free)),
         AllowedOutcome::Unallowed(request) => {

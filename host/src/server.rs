@@ -52,6 +52,8 @@ pub use tls::{Identity, Tls, TlsError};
 const MAX_HEADER_BYTES: usize = 64 * 1024;
 /// The greatest number of header fields of one request.
 const MAX_HEADER_FIELDS: usize = 128;
+/// The longest time in which a host that ends gives back what it interrupts.
+const INTERRUPT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The longest time of a TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The greatest number of streams of one HTTP/2 connection at once: the least that RFC 9113 (6.5.2) recommends.
@@ -169,6 +171,8 @@ pub async fn run(
         handler.drain().await;
     });
     if drained.await.is_err() {
+        // A disk that hangs keeps no host from its end: the next start gives back what is without an end.
+        let _ = tokio::time::timeout(INTERRUPT_TIMEOUT, handler.interrupt()).await;
         let payments = handler.at_work();
         tracing::warn!(payments, "stopped before everything was finished; recovery goes on at the next start");
     }

@@ -60,7 +60,7 @@ async fn wait_for_outcomes(host: &ServeHost, expected: &[&str]) {
 #[tokio::test]
 async fn an_address_has_so_many_free_requests_and_pays_for_the_next() {
     let chain = TestChain::start().await;
-    let host = chain.serve(&["echo", "aurora"], &format!("{ADMIN}{}", allow("address", 2))).await;
+    let host = chain.serve(&["echo", "status"], &format!("{ADMIN}{}", allow("address", 2))).await;
     for left in [1, 0] {
         let free = post(&host, "/echo").await;
         assert_eq!(free.status(), 200, "{}", host.log());
@@ -72,6 +72,7 @@ async fn an_address_has_so_many_free_requests_and_pays_for_the_next() {
         assert_eq!(said["receipt"], Value::Null, "nothing was paid");
     }
     // One allowance for all plugins: the host counts its clients, not the plugins.
+    assert_eq!(post(&host, "/status").await.status(), 402, "{}", host.log());
     let challenge = post(&host, "/echo").await;
     assert_eq!(challenge.status(), 402, "{}", host.log());
     let payment = chain.payer(0).pay(&challenge).header();
@@ -371,4 +372,133 @@ async fn a_client_that_leaves_has_used_its_request() {
     wait_for_outcomes(&host, &["hung_up"]).await;
     let challenge = post(&host, "/crowd").await;
     assert_eq!(challenge.status(), 402, "{:?}\n{}", challenge.text().await, host.log());
+}
+
+/// The row of a request whose client left during the count stayed `running` until the next start, and none of these rows
+/// was ever deleted.
+#[tokio::test]
+async fn a_client_that_leaves_while_its_request_is_counted_has_used_it_and_the_books_say_so() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], &format!("{ADMIN}{}", allow("everyone", 2))).await;
+    assert_eq!(post(&host, "/echo").await.status(), 200, "{}", host.log());
+    let backlog = async |expected: f64| {
+        while (sample(&metrics(&host).await, "coinslot_ledger_backlog", &[]) - expected).abs() > 1e-9 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    backlog(0.0).await;
+    let other = rusqlite::Connection::open(host.path(".coinslot/ledger.db")).expect("the ledger");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the only writer");
+    let url = host.url("/echo");
+    let asked = tokio::spawn(async move { Client::new().post(url).send().await });
+    backlog(1.0).await;
+    asked.abort();
+    assert!(asked.await.expect_err("given up").is_cancelled());
+    // The host sees that the connection is closed before the count is written.
+    while open_connections(&host) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    other.execute_batch("ROLLBACK").expect("unlocked");
+    wait_for_outcomes(&host, &["served", "hung_up"]).await;
+    assert_eq!(host.runs_of("echo"), 1);
+    assert_eq!(post(&host, "/echo").await.status(), 402);
+}
+
+/// The open connections of clients with the host's public port, by the kernel's table.
+fn open_connections(host: &ServeHost) -> usize {
+    let port: u16 = host.url("").rsplit(':').next().and_then(|port| port.parse().ok()).expect("a port");
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+    let local = format!(":{port:04X}");
+    let ours = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    // 01 is ESTABLISHED, and 08 CLOSE_WAIT: the host has not closed its side yet.
+    ours.filter(|row| row[1].ends_with(&local) && matches!(row[3], "01" | "08")).count()
+}
+
+/// Such a request counted as served: its client had paid with it for a part of an answer.
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_given_back_and_no_request_of_the_books_is_served() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["ticker"], &format!("{ADMIN}{}", allow("everyone", 1))).await;
+    let ask = async |order: &str| {
+        let request = Client::new().post(host.url("/ticker")).header("x-do", order);
+        request.send().await.expect("an answer")
+    };
+    let broken = ask("event wait trap").await;
+    assert_eq!(broken.status(), 200, "{}", host.log());
+    assert!(broken.text().await.is_err(), "the answer has no end");
+    wait_for_outcomes(&host, &["failed"]).await;
+    let totals = ask_totals(&host).await;
+    assert_eq!(totals, [("failed".to_owned(), 1)], "and none is served");
+    let whole = ask("event wait event").await;
+    assert_eq!(whole.status(), 200, "{}", host.log());
+    assert_eq!(whole.text().await.expect("a whole answer").matches("data:").count(), 2);
+    assert_eq!(outcomes(&host).await, ["failed", "served"]);
+    assert_eq!(ask("event").await.status(), 402);
+}
+
+/// The numbers of free requests by outcome, without those of none.
+async fn ask_totals(host: &ServeHost) -> Vec<(String, u64)> {
+    let totals = ask(host, "/api/v1/free/totals").await;
+    let rows = totals.as_array().expect("rows").iter();
+    rows.map(|row| (row["outcome"].as_str().expect("text").to_owned(), row["requests"].as_u64().expect("a number")))
+        .filter(|(_, requests)| *requests > 0)
+        .collect()
+}
+
+/// An orderly stop counted what it interrupted, as if the clients had left; a crash gave it back.
+#[tokio::test]
+async fn a_host_that_stops_gives_back_what_it_interrupts() {
+    let chain = TestChain::start().await;
+    let config = format!("{ADMIN}[server]\ndrain_timeout = \"300ms\"\n{}", allow("everyone", 2));
+    let mut host = chain.serve(&["crowd", "ticker"], &config).await;
+    let url = host.url("/crowd?sleep");
+    let at_work = tokio::spawn(async move { Client::new().post(url).send().await });
+    wait_for_outcomes(&host, &["running"]).await;
+    let streaming = Client::new().post(host.url("/ticker")).header("x-do", "event sleep").send().await;
+    assert_eq!(streaming.as_ref().expect("a head").status(), 200, "{}", host.log());
+    assert_eq!(post(&host, "/ticker").await.status(), 402, "both are used");
+    host.signal("TERM");
+    host.wait_for_exit().await;
+    assert!(at_work.await.expect("no panic").is_err(), "there was no answer");
+    drop(streaming);
+    host.restart(&[]).await;
+    assert_eq!(outcomes(&host).await, ["interrupted", "interrupted"]);
+    for status in [200, 200, 402] {
+        assert_eq!(post(&host, "/ticker").await.status(), status, "{}", host.log());
+    }
+}
+
+/// With a payment in the same request the proof reached the plugin, which could use it at another host of this name.
+#[tokio::test]
+async fn a_plugin_gets_no_proof_from_a_request_that_pays_or_has_a_key() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], &format!("{ADMIN}{}", allow("payer", 1))).await;
+    let challenge = post(&host, "/echo").await;
+    let (payment, proof) = (chain.payer(0).pay(&challenge).header(), chain.payer(0).sign_in(&challenge));
+    let ask = Client::new().post(host.url("/echo")).header("SIGN-IN-WITH-X", proof);
+    let paid = ask.header("PAYMENT-SIGNATURE", payment).send().await.expect("an answer");
+    assert_eq!(paid.status(), 200, "{}", host.log());
+    let said: Value = paid.json().await.expect("JSON");
+    assert_ne!(said["receipt"], Value::Null, "it is paid");
+    assert!(!said["headers"].to_string().contains("sign-in-with-x"), "{said}");
+}
+
+/// The ledger compares nonces as texts, and a nonce in capitals was another one: one challenge was good several times.
+#[tokio::test]
+async fn a_nonce_in_other_letters_is_no_other_nonce() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], &allow("payer", 5)).await;
+    let wallet = Wallet::poor();
+    let challenge = post(&host, "/echo").await;
+    let header = challenge.headers()["payment-required"].to_str().expect("ASCII").to_owned();
+    let nonce = &decode(&header)["extensions"]["sign-in-with-x"]["info"]["nonce"];
+    let capitals = nonce.as_str().expect("a nonce").to_ascii_uppercase();
+    assert_ne!(nonce, &capitals, "one in three million nonces has no letter: try again");
+    let (proof, other) =
+        (wallet.sign_in(&challenge), wallet.sign_in_with(&challenge, |proof| proof["nonce"] = capitals.into()));
+    assert_eq!(signed_in(&host, "/echo", &proof).await.status(), 200, "{}", host.log());
+    let replayed = signed_in(&host, "/echo", &other).await;
+    assert_eq!(replayed.status(), 402);
+    let reason: Value = replayed.json().await.expect("JSON");
+    assert_eq!(reason["error"], "invalid_siwx_nonce");
 }

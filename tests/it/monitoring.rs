@@ -52,6 +52,71 @@ async fn shown() -> BTreeSet<String> {
     panic!("no payment is counted");
 }
 
+/// The value of the sample of a scrape that has this name and these labels.
+fn sample(text: &str, name: &str, labels: &[&str]) -> Option<f64> {
+    let line = text.lines().find(|line| {
+        let rest = line.strip_prefix(name);
+        rest.is_some_and(|rest| rest.starts_with(['{', ' '])) && labels.iter().all(|label| line.contains(label))
+    });
+    line?.rsplit(' ').next()?.parse().ok()
+}
+
+/// The amounts of tokens that only the configuration describes were missing: their decimals were looked for in the
+/// table of well-known tokens.
+#[tokio::test]
+async fn amounts_of_a_token_of_the_configuration_are_counted_in_its_units() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["echo"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
+    let token = "asset = \"0x036CbD53842c5426634e7929541eC2318f3dCF7e\"\ndecimals = 3\n\
+                 eip712_name = \"USDC\"\neip712_version = \"2\"\nsymbol = \"MILLI\"\n";
+    let network = "network = \"eip155:84532\"\n";
+    assert!(host.configuration().contains(network), "{}", host.configuration());
+    host.write_configuration(&host.configuration().replacen(network, &format!("{network}{token}"), 1));
+    host.restart(&[]).await;
+    host.buy(chain.payer(0), "/echo", Duration::from_secs(60)).await;
+    let deadline = std::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let answer = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer");
+        let text = answer.text().await.expect("text");
+        let labels = ["coinslot_state=\"paid\"", "coinslot_asset=\"MILLI\""];
+        if let Some(amount) = sample(&text, "coinslot_payments_amount_total", &labels) {
+            assert!((amount - 0.01).abs() < 1e-9, "{amount}");
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{text}\n{}", host.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_ledger_and_the_pool_are_measured_as_they_work() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo", "ticker"], "[admin]\nlisten = \"127.0.0.1:0\"\n").await;
+    let scrape = async || {
+        let answer = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer");
+        answer.text().await.expect("text")
+    };
+    let commits = |text: &str| {
+        sample(text, "coinslot_ledger_commit_duration_seconds_count", &["coinslot_result=\"ok\""]).unwrap_or_default()
+    };
+    let before = commits(&scrape().await);
+    host.buy(chain.payer(0), "/echo", Duration::from_secs(60)).await;
+    let text = scrape().await;
+    assert!(commits(&text) >= before + 2.0, "a claim and a settlement wait for the disk: {text}");
+    let jobs = sample(&text, "coinslot_ledger_commit_jobs_sum", &[]).expect("a sum");
+    assert!(jobs >= commits(&text), "each commit has a job: {text}");
+    assert!(sample(&text, "coinslot_ledger_backlog", &[]).is_some_and(|jobs| jobs < 100.0), "{text}");
+    assert_eq!(sample(&text, "coinslot_permits_limit", &[]), Some(256.0), "the default of max_instances");
+    assert_eq!(sample(&text, "coinslot_plugin_instance_permits", &["coinslot_plugin=\"echo\""]), Some(1.0));
+    assert_eq!(sample(&text, "coinslot_permits", &[]), Some(0.0), "nothing runs");
+    let open = reqwest::Client::new().get(host.url("/ticker")).header("x-do", "event sleep").send().await;
+    assert_eq!(open.as_ref().expect("an answer").status(), 200);
+    let text = scrape().await;
+    assert_eq!(sample(&text, "coinslot_permits", &[]), Some(1.0), "one is held while it streams");
+    assert_eq!(sample(&text, "coinslot_plugin_permits", &["coinslot_plugin=\"ticker\""]), Some(1.0));
+    drop(open);
+}
+
 /// The expressions of the rules and of the dashboard, each with the place that it is from.
 fn expressions() -> Vec<(String, String)> {
     let rules = std::fs::read_to_string(deploy().join("prometheus/rules/coinslot.yml")).expect("the rules");

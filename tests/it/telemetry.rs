@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_tests::{CollectedSpan, Collector, Receiver, ReceiverMode, ServeHost, TestChain};
+use coinslot_tests::{CollectedSpan, Collector, FacilitatorMode, Receiver, ReceiverMode, ServeHost, TestChain, guest};
 use http_body_util::Full;
 use hyper::Response;
 use reqwest::RequestBuilder;
@@ -156,6 +156,62 @@ async fn the_trace_of_a_paid_request_continues_that_of_a_named_proxy() {
     let payer = chain.payer(0).address().to_string().to_ascii_lowercase();
     let all = format!("{:?}", collector.spans()).to_ascii_lowercase();
     assert!(!all.contains(&payer) && !all.contains("mine"), "{all}");
+}
+
+/// The number of calls with these labels that a host has counted.
+async fn calls(host: &ServeHost, labels: &[&str]) -> f64 {
+    let text = reqwest::get(format!("{}/metrics", host.admin())).await.expect("an answer").text().await.expect("text");
+    let counts = text.lines().filter(|line| line.starts_with("coinslot_facilitator_call_duration_seconds_count{"));
+    let ours = counts.filter(|line| labels.iter().all(|label| line.contains(label)));
+    ours.map(|line| line.rsplit(' ').next().expect("a number").parse::<f64>().expect("a number")).sum()
+}
+
+#[tokio::test]
+async fn each_facilitator_of_a_pool_has_its_own_calls_in_the_metrics_and_its_own_spans() {
+    let (chain, collector) = (TestChain::start().await, Collector::start().await);
+    let (first, second) = (chain.facilitator(0).await, chain.facilitator(1).await);
+    let mut host = chain.serve_through(&guest("echo"), &[&first, &second]).await;
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+    host.write_configuration(&format!("{}{admin}{}", host.configuration(), exporting(&collector, 1.0)));
+    host.restart(&[]).await;
+    first.next_verify(FacilitatorMode::DropBefore);
+    buy(&chain, &host, &[]).await;
+    let server = collector.span(|span| span.attribute("coinslot.outcome") == "paid").await;
+    let verify = child(&collector, &server, "verify").await;
+    let tried = |name: &'static str, parent: &CollectedSpan| {
+        let parent = parent.id.clone();
+        move |span: &CollectedSpan| span.parent == parent && span.attribute("coinslot.facilitator") == name
+    };
+    let failed = collector.span(tried("f0", &verify)).await;
+    assert_eq!((failed.name.as_str(), failed.kind), ("facilitator.verify", 3));
+    assert_eq!(
+        (failed.attribute("coinslot.result"), failed.attribute("error.type")),
+        ("unreachable".into(), "unreachable".into())
+    );
+    let answered = collector.span(tried("f1", &verify)).await;
+    assert_eq!((answered.attribute("coinslot.result"), answered.attribute("error.type")), ("ok".into(), String::new()));
+    let settle = child(&collector, &server, "settle").await;
+    let settled = collector.span(|span| span.parent == settle.id).await;
+    assert_eq!(
+        (settled.name.as_str(), settled.attribute("coinslot.facilitator").as_str()),
+        ("facilitator.settle", "f1")
+    );
+
+    let result = async |name: &str, operation: &str, result: &str| {
+        let labels = [("facilitator", name), ("operation", operation), ("result", result)];
+        let labels = labels.map(|(label, value)| format!("coinslot_{label}=\"{value}\""));
+        calls(&host, &[&labels[0], &labels[1], &labels[2]]).await
+    };
+    assert_eq!(result("f0", "verify", "unreachable").await, 1.0);
+    assert_eq!((result("f1", "verify", "ok").await, result("f1", "settle", "ok").await), (1.0, 1.0));
+    assert!(result("f0", "supported", "ok").await >= 1.0, "it was asked at the start");
+    second.next_verify(FacilitatorMode::Refuse);
+    first.next_verify(FacilitatorMode::Hang);
+    let challenge = reqwest::Client::new().post(host.url("/echo")).send().await.expect("a challenge");
+    let payment = chain.payer(1).pay(&challenge).header();
+    let refused = reqwest::Client::new().post(host.url("/echo")).header("PAYMENT-SIGNATURE", payment).send();
+    assert_eq!(refused.await.expect("an answer").status(), 402);
+    assert_eq!((result("f0", "verify", "timeout").await, result("f1", "verify", "refused").await), (1.0, 1.0));
 }
 
 #[tokio::test]

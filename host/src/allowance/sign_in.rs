@@ -85,7 +85,12 @@ impl SignIns {
         // The whole of the second half: a shorter one would be easier to guess.
         let known =
             mac.len() == HALF && self.hmac(*random, &domain, proof.issued_at).verify_truncated_left(mac).is_ok();
-        if known { Ok(proof) } else { Err(SignInError::Nonce) }
+        // The ledger compares the text, so each nonce has one: that of its challenge.
+        if known && proof.nonce() == hex::encode([&random[..], mac].concat()) {
+            Ok(proof)
+        } else {
+            Err(SignInError::Nonce)
+        }
     }
 
     fn mac(&self, random: [u8; HALF], domain: &str, issued_at: UnixTime) -> [u8; HALF] {

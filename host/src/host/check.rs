@@ -85,7 +85,7 @@ impl Host {
             None
         });
         // The ledger has the tag. A check sends nothing, and needs none.
-        let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host)).await;
+        let attempt = facilitators::try_connect(config, options.chains, Seller::random(SenderKind::Host), None).await;
         problems.extend(attempt.problems);
         let refunds = keys::refunds(config, &attempt.facilitators).unwrap_or_else(|problem| {
             problems.push(problem);

@@ -11,7 +11,7 @@ use alloy::primitives::Address;
 use coinslot_facilitator::local::Local;
 use coinslot_facilitator::pool::{FacilitatorPool, Member};
 use coinslot_facilitator::remote::RemoteError;
-use coinslot_facilitator::{Facilitator, Seller, SettlementProbe};
+use coinslot_facilitator::{CallObserver, Calls, Facilitator, Seller, SettlementProbe};
 use coinslot_x402::exact::Domain;
 use coinslot_x402::price::Accept;
 use coinslot_x402::{Network, Versions};
@@ -65,15 +65,25 @@ pub(super) struct Attempt {
 }
 
 /// Connects all facilitators. A facilitator over HTTP may be down if another one settles the same assets.
-pub(super) async fn connect(config: &Config, chains: Chains, seller: Seller) -> Result<Facilitators, HostError> {
-    let Attempt { facilitators, problems } = try_connect(config, chains, seller).await;
+pub(super) async fn connect(
+    config: &Config,
+    chains: Chains,
+    seller: Seller,
+    observer: Option<Arc<dyn CallObserver>>,
+) -> Result<Facilitators, HostError> {
+    let Attempt { facilitators, problems } = try_connect(config, chains, seller, observer).await;
     HostError::joined(problems).map_or(Ok(facilitators), Err)
 }
 
 /// Connects the facilitators that can be connected. An asset that no connected facilitator settles is offered as it is
 /// configured, and has no payment method: with a problem, the result serves for checks alone.
-pub(super) async fn try_connect(config: &Config, chains: Chains, seller: Seller) -> Attempt {
-    let (connections, mut problems) = connections(config, chains, seller).await;
+pub(super) async fn try_connect(
+    config: &Config,
+    chains: Chains,
+    seller: Seller,
+    observer: Option<Arc<dyn CallObserver>>,
+) -> Attempt {
+    let (connections, mut problems) = connections(config, chains, seller, observer).await;
     let mut pools: BTreeMap<&[String], Arc<dyn Facilitator>> = BTreeMap::new();
     let (mut payment_methods, mut accepts) = (Vec::new(), Vec::new());
     for AcceptConfig { accept, facilitators } in &config.payment.accepts {
@@ -123,7 +133,12 @@ fn settling<'c>(
 }
 
 /// Connects each facilitator. Those with a problem are not among the connections.
-async fn connections(config: &Config, chains: Chains, seller: Seller) -> (BTreeMap<&str, Connection>, Vec<HostError>) {
+async fn connections(
+    config: &Config,
+    chains: Chains,
+    seller: Seller,
+    observer: Option<Arc<dyn CallObserver>>,
+) -> (BTreeMap<&str, Connection>, Vec<HostError>) {
     let (mut connections, mut problems) = (BTreeMap::new(), Vec::new());
     for (name, facilitator) in &config.payment.facilitators {
         let of_it = config.payment.accepts.iter().filter(|entry| entry.facilitators.contains(name));
@@ -133,11 +148,14 @@ async fn connections(config: &Config, chains: Chains, seller: Seller) -> (BTreeM
             problems.push(HostError::Config(problem));
             continue;
         }
+        let calls = Calls::of(name, observer.clone());
         let connection = match facilitator {
             FacilitatorConfig::Local(local) => {
-                local::connect(name, local, &accepts, &config.state, SettlingFor { chains, seller }).await
+                local::connect(name, local, &accepts, &config.state, SettlingFor { chains, seller, calls }).await
             }
-            FacilitatorConfig::Remote(remote) => remote::connect(name, remote, &accepts, seller).await,
+            FacilitatorConfig::Remote(remote) => {
+                remote::connect(name, remote, &accepts, SettlingFor { chains, seller, calls }).await
+            }
         };
         match connection {
             Ok(connection) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coinslot_facilitator::CallObserver;
 use coinslot_plugin::{GuestOutput, PausedPlugins};
 use tokio::task::JoinSet;
 
@@ -34,7 +35,7 @@ impl Operation {
         let telemetry = config.telemetry.as_ref().map(Telemetry::new).transpose().map_err(unready)?;
         let exported = config.telemetry.as_ref().filter(|telemetry| telemetry.metrics);
         let reader = exported.map(Telemetry::metric_reader).transpose().map_err(unready)?;
-        let metrics = Metrics::new(reader).map_err(|error| HostError::Runtime(error.to_string()))?;
+        let metrics = Metrics::new(config, reader).map_err(|error| HostError::Runtime(error.to_string()))?;
         let file = config.state.paused();
         let pauses = Pauses::open(file.clone()).map_err(|source| HostError::File { path: file, source })?;
         let output = Arc::new(GuestOutput::default());
@@ -54,8 +55,17 @@ impl Operation {
 
     /// The observer of requests: that of the metrics before this one, unless nobody reads them.
     pub(super) fn observer(&self, config: &Config, other: Option<RequestObserver>) -> Option<RequestObserver> {
-        let is_read = config.admin.is_some() || self.telemetry.is_some();
-        if is_read { Some(self.metrics.observer(other)) } else { other }
+        if self.is_read(config) { Some(self.metrics.observer(other)) } else { other }
+    }
+
+    /// The observer of the calls of facilitators, unless nobody reads the metrics.
+    pub(super) fn call_observer(&self, config: &Config) -> Option<Arc<dyn CallObserver>> {
+        self.is_read(config).then(|| Arc::clone(&self.metrics) as _)
+    }
+
+    /// True if the metrics are scraped or exported.
+    fn is_read(&self, config: &Config) -> bool {
+        config.admin.is_some() || self.telemetry.is_some()
     }
 
     /// The exporter of traces, if there is one.
@@ -90,6 +100,7 @@ impl Operation {
         if admin.is_some() || telemetry.is_some() {
             view.metrics.watch(&view);
             telemetry.iter().for_each(|telemetry| view.metrics.watch_telemetry(telemetry));
+            ledger.observe_commits(Arc::clone(&view.metrics) as _);
             tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
         }
         if let Some(admin) = admin {

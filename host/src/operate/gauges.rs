@@ -5,6 +5,7 @@ mod facilitators;
 use std::sync::{Arc, Weak};
 
 use coinslot_facilitator::Readiness;
+use coinslot_plugin::PoolUsage;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 
@@ -56,6 +57,10 @@ fn of_plugins(meter: &Meter, host: &Arc<HostView>) {
     each_plugin(meter, host, waiting, |one| one.plugin.usage().waiting as f64);
     let memory = ("coinslot.plugin.memory", "By", "Memory of all instances of a plugin");
     each_plugin(meter, host, memory, |one| one.plugin.usage().memory as f64);
+    let permits = ("coinslot.plugin.permits", "", "Permits of the host that the instances of a plugin hold");
+    each_plugin(meter, host, permits, |one| one.plugin.usage().permits as f64);
+    let shape = ("coinslot.plugin.instance.permits", "", "Permits of one instance, by the shape of its component");
+    each_plugin(meter, host, shape, |one| one.plugin.usage().permits_of_instance as f64);
     let circuit = ("coinslot.plugin.circuit.open", "", "1 after failures in a row, until a call succeeds");
     each_plugin(meter, host, circuit, |one| f64::from(one.plugin.circuits_closed() != (true, true)));
     let cpu = with(host, |host, counter| {
@@ -74,12 +79,30 @@ fn of_plugins(meter: &Meter, host: &Arc<HostView>) {
         .build();
     let bound = ("coinslot.plugin.instances.limit", "", "Instances of a plugin at once, at most");
     each_plugin(meter, host, bound, |one| one.plugin.limits().instances as f64);
+    of_pool(meter, host);
     let generation = with(host, |host, gauge| gauge.observe(host.catalog.load().generation as f64, &[]));
     meter
         .f64_observable_gauge("coinslot.catalog.generation")
         .with_description("Grows by one with each change of what is served")
         .with_callback(generation)
         .build();
+}
+
+/// The permits of all plugins together. A host without plugins has none of these gauges.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn of_pool(meter: &Meter, host: &Arc<HostView>) {
+    let gauge = |name: &'static str, description: &'static str, value: fn(PoolUsage) -> usize| {
+        let observe = with(host, move |host, gauge| {
+            // The plugins of a host share one pool.
+            if let Some(installed) = host.catalog.load().installed().first() {
+                gauge.observe(value(installed.plugin.pool()) as f64, &[]);
+            }
+        });
+        meter.f64_observable_gauge(name).with_description(description).with_callback(observe).build();
+    };
+    gauge("coinslot.permits", "Permits that running instances hold", |pool| pool.held);
+    gauge("coinslot.permits.limit", "All permits of the host", |pool| pool.total);
+    gauge("coinslot.permits.waiting", "Requests that wait for permits", |pool| pool.waiting);
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
@@ -109,6 +132,12 @@ fn of_settlement(meter: &Meter, host: &Arc<HostView>) {
         .f64_observable_gauge("coinslot.ledger.writable")
         .with_description("1 if the ledger can be written: while it is 0, nothing is sold")
         .with_callback(writable)
+        .build();
+    let backlog = with(host, |host, gauge| gauge.observe(host.payments.ledger().backlog() as f64, &[]));
+    meter
+        .f64_observable_gauge("coinslot.ledger.backlog")
+        .with_description("Jobs that wait for their commit")
+        .with_callback(backlog)
         .build();
     let bytes = with(host, |host, gauge| {
         let file = host.config.state.ledger();

@@ -5,33 +5,34 @@
 //! Attributes come from routes, states and names of the configuration, never from a client; an instrument has at most
 //! [`MAX_SERIES`] combinations of them, and what exceeds that is one series marked `otel_metric_overflow`.
 
+mod machinery;
+mod series;
+
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use coinslot_ledger::{Ledger, LedgerError, PaymentEvent};
-use coinslot_x402::price::Asset;
-use http::StatusCode;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{BoundHistogram, Counter, Histogram, Meter, MeterProvider as _};
+use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, Stream};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::Mutex;
 
+use self::machinery::Machinery;
+use self::series::{EndpointSeries, RequestEnd, names};
 use super::admin::HostView;
 use super::gauges;
 use super::telemetry::Telemetry;
-use crate::endpoint::Endpoint;
-use crate::payment::{OutgoingCounts, Stage};
+use super::units::Units;
+use crate::config::Config;
+use crate::payment::OutgoingCounts;
 use crate::server::{RequestObserver, RequestOutcome, RequestReport};
 
 /// The most combinations of attributes of one instrument.
 const MAX_SERIES: usize = 10_000;
-
-/// The most series of one endpoint that are found without their attributes.
-const MAX_BOUND: usize = 32;
 
 /// The longest code of an error, and the most codes that are told apart.
 const MAX_CODE: usize = 64;
@@ -58,6 +59,9 @@ pub struct Metrics {
     payments: Counter<u64>,
     amounts: Counter<f64>,
     free: Counter<u64>,
+    machinery: Machinery,
+    /// The assets in whose units amounts are counted.
+    units: Units,
     /// The number of the last event that is counted.
     counted: tokio::sync::Mutex<Option<u64>>,
     /// Events that could not be read.
@@ -71,7 +75,7 @@ pub struct MetricsError(String);
 
 impl Metrics {
     /// Makes the instruments, without a value yet.
-    pub fn new(otlp: Option<PeriodicReader<MetricExporter>>) -> Result<Arc<Self>, MetricsError> {
+    pub fn new(config: &Config, otlp: Option<PeriodicReader<MetricExporter>>) -> Result<Arc<Self>, MetricsError> {
         let registry = prometheus::Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -111,6 +115,8 @@ impl Metrics {
                     "Requests to paid endpoints that were answered without a payment, by what allowed them",
                 )
                 .build(),
+            machinery: Machinery::new(&meter),
+            units: Units::of(Some(config)),
             counted: tokio::sync::Mutex::new(None),
             missed: AtomicU64::new(0),
             provider,
@@ -221,7 +227,7 @@ impl Metrics {
     }
 
     fn count(&self, event: &PaymentEvent) {
-        let asset = Asset::at(&event.network, &event.asset);
+        let asset = self.units.asset(&event.network, &event.asset);
         let attributes = [
             KeyValue::new("coinslot.state", event.kind.as_str()),
             KeyValue::new("coinslot.plugin", event.plugin.clone()),
@@ -267,79 +273,4 @@ pub(super) fn resource() -> Resource {
 fn seconds(meter: &Meter, name: &'static str, description: &'static str) -> Histogram<f64> {
     let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
     histogram.with_boundaries(SECONDS.to_vec()).build()
-}
-
-/// The plugin and the path template of an endpoint.
-fn names(endpoint: &Endpoint) -> [KeyValue; 2] {
-    [
-        KeyValue::new("coinslot.plugin", endpoint.plugin.info().name.clone()),
-        KeyValue::new("http.route", endpoint.path.to_string()),
-    ]
-}
-
-/// The labels that distinguish two series of requests to one endpoint.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct RequestEnd {
-    method: &'static str,
-    /// None if the client left before it had an answer.
-    status: Option<u16>,
-    outcome: RequestOutcome,
-}
-
-impl RequestEnd {
-    fn attributes(self) -> Vec<KeyValue> {
-        let status = self.status.map(|status| KeyValue::new("http.response.status_code", known_status(status)));
-        let known = [
-            KeyValue::new("http.request.method", self.method),
-            KeyValue::new("coinslot.outcome", self.outcome.as_str()),
-        ];
-        known.into_iter().chain(status).collect()
-    }
-}
-
-/// A status that is registered, or the first of its class: a plugin may answer with a number of its client's choice, and
-/// each number is a series.
-fn known_status(status: u16) -> i64 {
-    let is_registered = StatusCode::from_u16(status).is_ok_and(|status| status.canonical_reason().is_some());
-    i64::from(if is_registered { status } else { status / 100 * 100 })
-}
-
-/// The instruments of one endpoint with their attributes, which most requests find here.
-struct EndpointSeries {
-    /// The plugin and the path template.
-    names: [KeyValue; 2],
-    requests: RwLock<Vec<(RequestEnd, BoundHistogram<f64>)>>,
-    stages: [OnceLock<BoundHistogram<f64>>; Stage::ALL.len()],
-}
-
-impl EndpointSeries {
-    fn of(endpoint: &Endpoint) -> Self {
-        Self { names: names(endpoint), requests: RwLock::default(), stages: Default::default() }
-    }
-
-    fn requests(&self, end: RequestEnd, all: &Histogram<f64>) -> BoundHistogram<f64> {
-        let find = |known: &[(RequestEnd, BoundHistogram<f64>)]| {
-            known.iter().find(|(other, _)| *other == end).map(|(_, series)| series.clone())
-        };
-        if let Some(series) = find(&self.requests.read()) {
-            return series;
-        }
-        let mut known = self.requests.write();
-        find(&known).unwrap_or_else(|| {
-            let attributes: Vec<KeyValue> = self.names.iter().cloned().chain(end.attributes()).collect();
-            let series = all.bind(&attributes);
-            // A plugin chooses its statuses: a few are kept here, and the others are looked up each time.
-            if known.len() < MAX_BOUND {
-                known.push((end, series.clone()));
-            }
-            series
-        })
-    }
-
-    fn stage(&self, stage: Stage, all: &Histogram<f64>) -> &BoundHistogram<f64> {
-        self.stages[stage as usize].get_or_init(|| {
-            let stage = KeyValue::new("coinslot.stage", stage.as_str());
-            all.bind(&self.names.iter().cloned().chain([stage]).collect::<Vec<_>>())
-        })
-    }
 }

@@ -5,18 +5,15 @@
 //! that carries a payment never comes here: its money decides, and what it bought before.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use coinslot_ledger::{
-    FreeClaim, FreeCounted, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup, LedgerError,
-};
-use coinslot_plugin::{Fault, RequestBody};
-use coinslot_x402::UnixTime;
+use coinslot_ledger::{FreeClaim, FreeGrant, FreeKind, FreeLeft, KeyLookup, LedgerError};
+use coinslot_plugin::RequestBody;
 use coinslot_x402::sign_in::SignInError;
-use http::Request;
+use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 
 use super::free::FreeRequest;
+use super::free_use::{Counted, FreeRemainder, FreeUse, count};
 use super::pricing::{self, RequestPrice};
 use super::problem::check_plugin;
 use super::sign_in::{bad_proof, check_contract, check_proof};
@@ -40,33 +37,6 @@ pub struct AllowedRequest {
     free: FreeUse,
 }
 
-/// The use of an allowance by a request that is at work. If it is dropped without an end, the client has left.
-#[derive(Debug)]
-pub struct FreeUse {
-    payments: Arc<Payments>,
-    /// None once its end is written.
-    hold: Option<FreeHold>,
-    remainder: Option<FreeRemainder>,
-}
-
-/// The remainder of an allowance or of the quota of a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FreeRemainder {
-    pub kind: FreeKind,
-    pub quota: FreeQuota,
-    pub left: u64,
-    /// The time until it begins anew. None: never.
-    pub resets_in: Option<Duration>,
-}
-
-impl FreeRemainder {
-    fn of(kind: FreeKind, left: FreeLeft, now: UnixTime) -> Self {
-        let FreeLeft { quota, left, resets_at } = left;
-        let resets_in = resets_at.map(|end| Duration::from_secs(end.0.saturating_sub(now.0)));
-        Self { kind, quota, left, resets_in }
-    }
-}
-
 impl AllowedRequest {
     /// The request for the guest, and its use.
     pub fn into_parts(self) -> (Request<RequestBody>, FreeUse) {
@@ -74,50 +44,27 @@ impl AllowedRequest {
     }
 }
 
-impl FreeUse {
-    /// The remainder after this request. None: a key without a quota.
-    pub fn remainder(&self) -> Option<FreeRemainder> {
-        self.remainder
+/// Takes the proof of an account out of a request to an endpoint where accounts have something free: no plugin gets a
+/// proof that is for the host, whatever else its request carries.
+pub(super) fn take_proof(payments: &Payments, purchase: &Purchase, headers: &mut HeaderMap) -> Option<HeaderValue> {
+    if !headers.contains_key(SIGN_IN_WITH_X) {
+        return None;
     }
-
-    /// Writes down that the guest has answered, before its answer leaves: after a crash the request counts.
-    pub async fn served(mut self) {
-        let Some(hold) = self.hold.take() else { return };
-        let now = self.payments.now();
-        if let Err(error) = self.payments.ledger.end_free(hold, FreeEnd::Served, now).await {
-            // It is counted all the same, until the ledger is opened again.
-            tracing::warn!(%error, "the end of a free request could not be written");
-        }
-    }
-
-    /// Gives the request back: its guest has failed, or has not run at all.
-    pub fn failed(mut self, fault: Option<&Fault>) {
-        let has_run = !matches!(fault, Some(Fault::Busy | Fault::Paused | Fault::CircuitOpen { .. }));
-        self.end(if has_run { FreeEnd::Failed } else { FreeEnd::NotRun });
-    }
-
-    fn end(&mut self, end: FreeEnd) {
-        if let Some(hold) = self.hold.take() {
-            self.payments.ledger.note_free(hold, end, self.payments.now());
-        }
-    }
-}
-
-impl Drop for FreeUse {
-    fn drop(&mut self) {
-        self.end(FreeEnd::HungUp);
-    }
+    let policy = payments.allowances.policy();
+    let takes_sign_in = policy.has_rules() && policy.of(&purchase.endpoint).any(|rule| rule.per == AllowancePer::Payer);
+    takes_sign_in.then(|| headers.remove(SIGN_IN_WITH_X)).flatten()
 }
 
 /// Serves a request without a payment if it may be, or says why it is refused.
 pub(super) async fn allow(
     payments: &Arc<Payments>,
     purchase: &Purchase,
-    mut request: Request<RequestBody>,
+    proof: Option<HeaderValue>,
+    request: Request<RequestBody>,
 ) -> Result<AllowedOutcome, Unserved> {
     let claims = match &purchase.key {
         Some(key) => vec![claim_of_key(payments, purchase, *key).await.map_err(Unserved::unclaimed)?],
-        None => claims_of_rules(payments, purchase, &mut request).await.map_err(Unserved::unclaimed)?,
+        None => claims_of_rules(payments, purchase, proof).await.map_err(Unserved::unclaimed)?,
     };
     if claims.is_empty() {
         return Ok(AllowedOutcome::Unallowed(request));
@@ -128,23 +75,21 @@ pub(super) async fn allow(
     };
     for claim in claims {
         let kind = claim.kind;
-        match payments.ledger.count_free(claim, payments.now()).await {
-            Ok(FreeCounted::Counted(hold, left)) => {
+        match count(payments, claim).await {
+            Ok(Counted::Yes(free)) => {
                 purchase.trace.is_free_by(kind);
-                let remainder = left.map(|left| FreeRemainder::of(kind, left, payments.now()));
-                let free = FreeUse { payments: Arc::clone(payments), hold: Some(hold), remainder };
                 return Ok(AllowedOutcome::Allowed(AllowedRequest { request, free }));
             }
             // Another request has taken the last one meanwhile.
-            Ok(FreeCounted::Exhausted(left)) if kind == FreeKind::Key => {
+            Ok(Counted::Exhausted(left)) if kind == FreeKind::Key => {
                 return Err(Unserved::unclaimed(exhausted(payments, purchase, left)));
             }
-            Ok(FreeCounted::Exhausted(_)) => {}
-            Ok(FreeCounted::NonceUsed) => {
+            Ok(Counted::Exhausted(_)) => {}
+            Ok(Counted::NonceUsed) => {
                 return Err(Unserved::unclaimed(bad_proof(payments, purchase, SignInError::NonceUsed)));
             }
-            Ok(FreeCounted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
-            Ok(FreeCounted::Full) => payments.warn_of_full_counts(),
+            Ok(Counted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
+            Ok(Counted::Full) => payments.warn_of_full_counts(),
             Err(error) => return Err(Unserved::unclaimed(unwritten(&error))),
         }
     }
@@ -201,7 +146,7 @@ fn exhausted(payments: &Payments, purchase: &Purchase, left: FreeLeft) -> Proble
 async fn claims_of_rules(
     payments: &Payments,
     purchase: &Purchase,
-    request: &mut Request<RequestBody>,
+    proof: Option<HeaderValue>,
 ) -> Result<Vec<FreeClaim>, Problem> {
     let allowances = &payments.allowances;
     let policy = allowances.policy();
@@ -209,10 +154,7 @@ async fn claims_of_rules(
         return Ok(Vec::new());
     }
     let rules: Vec<_> = policy.of(&purchase.endpoint).collect();
-    let takes_sign_in = rules.iter().any(|rule| rule.per == AllowancePer::Payer);
-    // A plugin gets no proof that the host has looked at.
-    let header = takes_sign_in.then(|| request.headers_mut().remove(SIGN_IN_WITH_X)).flatten();
-    let proof = header.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
+    let proof = proof.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
     let mut who = FreeRequester { signed_in: None, address: purchase.client.network().to_string() };
     if let Some(proof) = &proof {
         let account = proof.address().to_string().to_ascii_lowercase();

@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use alloy::primitives::{Address, B256, Signature};
 use coinslot_facilitator::Facilitator;
-use coinslot_ledger::{Hold, Ledger, LedgerError, PaymentId, Retention, Step};
+use coinslot_ledger::{FreeHold, Hold, Ledger, LedgerError, PaymentId, Retention, Step};
 use coinslot_x402::price::{Amount, Offer, Price};
 use coinslot_x402::{Flow, UnixTime};
 use parking_lot::Mutex;
@@ -102,6 +102,8 @@ pub struct Payments {
     /// Set when something was claimed since the ledger was pruned.
     pub(super) has_new_claims: AtomicBool,
     pub(super) work: TaskTracker,
+    /// The free requests whose answers have not left whole. None once the host no longer waits for them.
+    pub(super) free_at_work: Mutex<Option<HashSet<FreeHold>>>,
     /// The releases of claims whose work panicked, while they run.
     pub(super) interrupted: Mutex<HashMap<PaymentId, JoinHandle<()>>>,
 }
@@ -134,6 +136,7 @@ impl Payments {
             first_claim: Notify::new(),
             has_new_claims: AtomicBool::new(false),
             work: TaskTracker::new(),
+            free_at_work: Mutex::new(Some(HashSet::new())),
             interrupted: Mutex::default(),
         })
     }

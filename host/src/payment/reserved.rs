@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use coinslot_facilitator::{PayerKind, Verification, with_trace_headers};
+use coinslot_facilitator::{PayerKind, Verification, with_call_trace};
 use coinslot_ledger::{Hold, PaymentId, Step};
 use coinslot_plugin::{CircuitPermit, Fault, PaymentReceipt, Permit, Verdict};
 use coinslot_x402::exact::SETTLE_MARGIN_SECONDS;
@@ -121,7 +121,7 @@ pub(super) async fn confirm(
 ) -> Result<PayerKind, Problem> {
     let asking = accepted.trace.stage(Stage::Verify);
     let verifying = accepted.payment_method.facilitator.verify(&accepted.request);
-    let verification = with_trace_headers(asking.headers(), verifying).await;
+    let verification = with_call_trace(asking.calls(), verifying).await;
     drop(asking);
     match verification {
         Verification::Valid { payer, kind } if same_address(&payer, id.payer()) => Ok(kind),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use coinslot_facilitator::with_trace_headers;
+use coinslot_facilitator::with_call_trace;
 use coinslot_ledger::{Hold, LedgerError, PaymentId, Reported, SettledBy, Step};
 use coinslot_x402::{Reason, SettlementResponse};
 
@@ -62,7 +62,7 @@ impl SettlementAttempt<'_> {
         let method = &self.accepted.payment_method;
         let asking = self.accepted.trace.stage(Stage::Settle);
         let settling = method.facilitator.settle(&self.accepted.request);
-        let answered = with_trace_headers(asking.headers(), settling).await;
+        let answered = with_call_trace(asking.calls(), settling).await;
         drop(asking);
         let situation = self.situation(payments);
         let mut conclusion = conclude(Evidence::Facilitator(answered), situation);

@@ -3,8 +3,9 @@
 //! A request that is not sampled has none, and costs nothing here. Names of spans and attributes are those of the
 //! semantic conventions for HTTP where there are some. Nothing of a body, a payment or a query is an attribute.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use coinslot_facilitator::{CallResult, CallTrace, Operation, TracedCall};
 use coinslot_plugin::OutgoingEnd;
 use http::{HeaderMap, Method, Uri};
 use opentelemetry::propagation::TextMapPropagator as _;
@@ -47,8 +48,13 @@ impl RequestSpans {
         headers(&self.context)
     }
 
-    pub(super) fn stage(&self, name: &'static str, kind: SpanKind) -> StageSpan {
-        self.child(&self.context, SpanBuilder::from_name(name).with_kind(kind))
+    pub(super) fn stage(&self, name: &'static str) -> StageSpan {
+        self.child(&self.context, SpanBuilder::from_name(name).with_kind(SpanKind::Internal))
+    }
+
+    /// The trace of the calls of facilitators that are a part of this stage.
+    pub(super) fn calls(&self, stage: &StageSpan) -> Arc<dyn CallTrace> {
+        Arc::new(StageCalls { tracer: self.tracer.clone(), parent: stage.0.span_context().clone() })
     }
 
     /// Notes the span of the run: what the guest sends is a part of it.
@@ -69,23 +75,54 @@ impl RequestSpans {
         let span = self.child(self.run.get().unwrap_or(&self.context), span);
         if !fields.contains_key("traceparent") {
             fields.remove("tracestate");
-            fields.extend(span.headers());
+            fields.extend(headers(span.0.span_context()));
         }
         span
     }
 
     fn child(&self, parent: &SpanContext, span: SpanBuilder) -> StageSpan {
-        let parent = Context::new().with_remote_span_context(parent.clone());
-        StageSpan(self.tracer.build_with_context(span, &parent))
+        child(&self.tracer, parent, span)
+    }
+}
+
+fn child(tracer: &SdkTracer, parent: &SpanContext, span: SpanBuilder) -> StageSpan {
+    let parent = Context::new().with_remote_span_context(parent.clone());
+    StageSpan(tracer.build_with_context(span, &parent))
+}
+
+/// The calls of facilitators in one stage. A pool makes several, each of which is a span.
+struct StageCalls {
+    tracer: SdkTracer,
+    parent: SpanContext,
+}
+
+impl CallTrace for StageCalls {
+    fn begin(&self, facilitator: &str, operation: Operation) -> Box<dyn TracedCall> {
+        let attributes = vec![KeyValue::new("coinslot.facilitator", facilitator.to_owned())];
+        let span = SpanBuilder::from_name(format!("facilitator.{}", operation.as_str()));
+        Box::new(child(&self.tracer, &self.parent, span.with_kind(SpanKind::Client).with_attributes(attributes)))
+    }
+}
+
+impl TracedCall for StageSpan {
+    fn headers(&self) -> HeaderMap {
+        headers(self.0.span_context())
+    }
+
+    fn ended(mut self: Box<Self>, result: CallResult) {
+        self.0.set_attribute(KeyValue::new("coinslot.result", result.as_str()));
+        match result {
+            CallResult::Ok | CallResult::Refused => {}
+            CallResult::Unknown
+            | CallResult::NotSent
+            | CallResult::Unreachable
+            | CallResult::Timeout
+            | CallResult::Abandoned => self.fail(result.as_str()),
+        }
     }
 }
 
 impl StageSpan {
-    /// The fields by which another server continues the trace.
-    pub(super) fn headers(&self) -> HeaderMap {
-        headers(self.0.span_context())
-    }
-
     /// Ends the span of an outgoing request.
     pub(super) fn ended(mut self, end: &OutgoingEnd) {
         match end {

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::{Duration, Instant};
 
+use coinslot_facilitator::CallTrace;
 use coinslot_ledger::FreeKind;
 use coinslot_plugin::{OutgoingCall, OutgoingEnd, OutgoingObserver};
 use http::{HeaderMap, Method, Uri};
-use opentelemetry::trace::SpanKind;
 
 use super::spans::{RequestSpans, StageSpan};
 use crate::endpoint::Endpoint;
@@ -108,8 +108,8 @@ pub struct TracedPayment {
 #[must_use]
 pub struct TracedSpan<'t> {
     time: Option<(Instant, &'t AtomicU64)>,
-    /// Ends when it is dropped.
-    span: Option<StageSpan>,
+    /// Ends when it is dropped. With it are the spans of its request.
+    span: Option<(StageSpan, &'t RequestSpans)>,
 }
 
 impl RequestTrace {
@@ -147,12 +147,8 @@ impl RequestTrace {
     /// Begins a stage other than [`Stage::Run`].
     pub(super) fn stage(&self, stage: Stage) -> TracedSpan<'_> {
         let Some(facts) = &self.0 else { return TracedSpan { time: None, span: None } };
-        let kind = match stage {
-            Stage::Verify | Stage::Settle => SpanKind::Client,
-            Stage::Quote | Stage::Claim | Stage::Run => SpanKind::Internal,
-        };
-        let span = facts.spans.as_ref().map(|spans| spans.stage(stage.as_str(), kind));
-        if let (Stage::Run, Some(spans), Some(span)) = (stage, &facts.spans, &span) {
+        let span = facts.spans.as_ref().map(|spans| (spans.stage(stage.as_str()), spans));
+        if let (Stage::Run, Some((span, spans))) = (stage, &span) {
             spans.runs(span);
         }
         TracedSpan { time: Some((Instant::now(), &facts.spent[stage as usize])), span }
@@ -207,9 +203,9 @@ impl RequestTrace {
 }
 
 impl TracedSpan<'_> {
-    /// The fields by which the server that is asked continues the trace.
-    pub(super) fn headers(&self) -> HeaderMap {
-        self.span.as_ref().map(StageSpan::headers).unwrap_or_default()
+    /// The trace of the calls of facilitators that are a part of this stage, if the request is sampled.
+    pub(super) fn calls(&self) -> Option<Arc<dyn CallTrace>> {
+        self.span.as_ref().map(|(span, spans)| spans.calls(span))
     }
 }
 

@@ -134,6 +134,11 @@ impl RequestHandler {
         self.payments.drain().await;
     }
 
+    /// Gives back what the end of the host interrupts.
+    pub(super) async fn interrupt(&self) {
+        self.payments.interrupt().await;
+    }
+
     /// True if the peer is a client, and not a proxy that forwards requests of several clients.
     pub(super) fn is_client(&self, peer: IpAddr) -> bool {
         forwarded::is_client(self.proxies.as_deref(), peer)

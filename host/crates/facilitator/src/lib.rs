@@ -13,6 +13,7 @@
     )
 )]
 
+mod calls;
 pub mod cdp;
 mod facilitator;
 pub mod http;
@@ -23,12 +24,11 @@ pub mod remote;
 mod seller;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod trace_headers;
 
+pub use calls::{CallObserver, CallResult, CallTrace, Calls, Operation, TracedCall, with_call_trace};
 pub use facilitator::{
     AccountSignature, Facilitator, FacilitatorStatus, Finality, PayerKind, Proof, Readiness, Settlement,
     SignatureVerdict, Unavailable, Verification,
 };
 pub use probe::{OnChain, SettlementProbe};
 pub use seller::{PaidBy, Seller};
-pub use trace_headers::with_trace_headers;

@@ -31,6 +31,7 @@ use coinslot_evm::{Chain, PaymentReader, Sequencer, SequencerSettings, Unready};
 use coinslot_x402::facilitator::{PaymentRequest, SHARED_TRANSACTIONS, Supported, SupportedKind};
 use coinslot_x402::{Network, Object, Reason};
 
+use crate::calls::{Calls, Operation};
 use crate::facilitator::{
     AccountSignature, Facilitator, FacilitatorStatus, Readiness, Settlement, SignatureVerdict, Unavailable,
     Verification,
@@ -48,6 +49,7 @@ pub use token::check_token;
 #[derive(Debug)]
 pub struct Local {
     state: LocalState,
+    calls: Calls,
 }
 
 /// The state of the wallet that pays for gas.
@@ -94,7 +96,7 @@ impl Local {
             wallets: Wallets::new(config.wallet_gas),
             seller: config.seller,
         };
-        Ok(Self { state })
+        Ok(Self { state, calls: config.calls })
     }
 
     /// Spends gas for these receivers too, from now on. The receivers before them stay: offers to them are still
@@ -109,7 +111,8 @@ impl Local {
 
     /// A probe of the same chain, which asks for as many confirmations as settlements do.
     pub fn probe(&self) -> SettlementProbe {
-        SettlementProbe::new(self.state.chain.clone(), self.state.confirmations, self.state.seller)
+        let probe = SettlementProbe::new(self.state.chain.clone(), self.state.confirmations, self.state.seller);
+        probe.observed(self.calls.clone())
     }
 
     /// Reads the fullest of the wallets that pay for gas. If it is empty, every settlement fails.
@@ -184,9 +187,8 @@ impl Local {
     }
 }
 
-#[async_trait]
-impl Facilitator for Local {
-    async fn verify(&self, request: &PaymentRequest) -> Verification {
+impl Local {
+    async fn judge(&self, request: &PaymentRequest) -> Verification {
         let payment = match parsed::parse(&self.state, request) {
             Ok(payment) => payment,
             Err(rejection) => return self.explain(rejection, request).await.into(),
@@ -201,11 +203,34 @@ impl Facilitator for Local {
         }
     }
 
-    async fn settle(&self, request: &PaymentRequest) -> Settlement {
+    async fn send(&self, request: &PaymentRequest) -> Settlement {
         match parsed::parse(&self.state, request) {
             Ok(payment) => settle::settle(&self.state, payment).await,
             Err(rejection) => self.explain(rejection, request).await.before_sending(),
         }
+    }
+
+    async fn judge_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
+        match parsed::parse(&self.state, request) {
+            Ok(payment) => verify::check_contract_signature(&self.state, &payment).await,
+            Err(rejection) => {
+                let message = rejection.message.unwrap_or_else(|| rejection.reason.to_string());
+                SignatureVerdict::Invalid { message: Some(message) }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Facilitator for Local {
+    async fn verify(&self, request: &PaymentRequest) -> Verification {
+        let call = self.calls.begin(Operation::Verify);
+        call.ended_with(self.judge(request).await)
+    }
+
+    async fn settle(&self, request: &PaymentRequest) -> Settlement {
+        let call = self.calls.begin(Operation::Settle);
+        call.ended_with(self.send(request).await)
     }
 
     fn readiness(&self) -> Readiness {
@@ -229,17 +254,13 @@ impl Facilitator for Local {
     }
 
     async fn check_contract_signature(&self, request: &PaymentRequest) -> SignatureVerdict {
-        match parsed::parse(&self.state, request) {
-            Ok(payment) => verify::check_contract_signature(&self.state, &payment).await,
-            Err(rejection) => {
-                let message = rejection.message.unwrap_or_else(|| rejection.reason.to_string());
-                SignatureVerdict::Invalid { message: Some(message) }
-            }
-        }
+        let call = self.calls.begin(Operation::Signature);
+        call.ended_with(self.judge_contract_signature(request).await)
     }
 
     async fn check_account_signature(&self, signed: &AccountSignature) -> SignatureVerdict {
-        account::check(&self.state, signed).await
+        let call = self.calls.begin(Operation::Signature);
+        call.ended_with(account::check(&self.state, signed).await)
     }
 
     async fn watch(&self) {

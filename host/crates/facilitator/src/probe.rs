@@ -14,6 +14,7 @@ use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{SettlementResponse, UnixTime};
 
+use crate::calls::{Calls, Operation};
 use crate::facilitator::Unavailable;
 use crate::seller::{PaidBy, Seller, Senders};
 
@@ -47,6 +48,7 @@ pub struct SettlementProbe {
     confirmations: u64,
     seller: Seller,
     senders: Senders,
+    calls: Calls,
 }
 
 /// A payment that is looked for.
@@ -101,7 +103,12 @@ impl SettlementProbe {
     /// A probe on this chain, for a seller whose payments are sent by itself. `confirmations`: 1 means that the
     /// payment's own block is enough.
     pub fn new(chain: Arc<Chain>, confirmations: u64, seller: Seller) -> Self {
-        Self { chain, confirmations: confirmations.max(1), seller, senders: Senders::Own }
+        Self { chain, confirmations: confirmations.max(1), seller, senders: Senders::Own, calls: Calls::default() }
+    }
+
+    /// The same, whose lookups are calls of this facilitator.
+    pub fn observed(self, calls: Calls) -> Self {
+        Self { calls, ..self }
     }
 
     /// The same, for a seller whose payments are sent by facilitators, too: their tags tell nothing.
@@ -148,7 +155,8 @@ impl SettlementProbe {
             earliest: sought.earliest(),
             blocks: u64::MAX,
         };
-        match self.chain.payment_state(&sought.payment, known, bounds).await {
+        let call = self.calls.begin(Operation::Lookup);
+        call.ended_with(match self.chain.payment_state(&sought.payment, known, bounds).await {
             Ok(AuthorizationState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
             Ok(AuthorizationState::Shallow { .. }) => OnChain::Shallow,
             Ok(AuthorizationState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
@@ -157,6 +165,6 @@ impl SettlementProbe {
                 OnChain::Used { at: UnixTime(at) }
             }
             Err(error) => OnChain::Unavailable(error.to_string()),
-        }
+        })
     }
 }

@@ -23,9 +23,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use coinslot_x402::facilitator::{PaymentRequest, Supported};
+use reqwest::header::HeaderMap;
 use tokio::time::Instant;
 use url::{Host, Url};
 
+use crate::calls::{CallResult, Calls, Operation};
 use crate::facilitator::{Facilitator, Finality, Proof, Readiness, Settlement, Unavailable, Verification};
 use answer::SettleAnswer;
 use connection::{Exchange, HttpConnection, RequestFailure, UnsendableCredential};
@@ -53,6 +55,7 @@ pub struct Remote {
     settle_timeout: Duration,
     seen: SeenTransactions,
     sharing: Sharing,
+    calls: Calls,
 }
 
 impl Remote {
@@ -97,39 +100,54 @@ impl Remote {
             settle_timeout: config.settle_timeout,
             seen: SeenTransactions::default(),
             sharing: Sharing::default(),
+            calls: config.calls,
         })
     }
 
-    async fn post(&self, url: &Url, payment: &PaymentRequest, at_most: Duration) -> Exchange {
+    async fn post(&self, url: &Url, payment: &PaymentRequest, at_most: Duration, trace: HeaderMap) -> Exchange {
         let body = request::body(payment, self.strip_query);
         let body = body.map_err(|error| RequestFailure::NotSent(error.to_string()))?;
-        self.connection.post(url, body, at_most, MAX_VERDICT).await
+        self.connection.post(url, body, at_most, MAX_VERDICT, trace).await
+    }
+
+    /// Sends the payment to be settled, once.
+    async fn send(&self, payment: &PaymentRequest, at_most: Duration) -> SettleAnswer {
+        let call = self.calls.begin(Operation::Settle);
+        let exchange = self.post(&self.settle, payment, at_most, call.headers()).await;
+        let failed = exchange.as_ref().err().map(CallResult::from);
+        let answer = answer::settlement(payment, exchange);
+        call.ended(failed.unwrap_or_else(|| CallResult::from(&answer)));
+        answer
     }
 
     /// Verifies, and tells a verdict from an objection to this payment and from a failure of the facilitator.
     pub(crate) async fn judge(&self, payment: &PaymentRequest) -> VerifyEnd {
-        answer::verification(payment, self.post(&self.verify, payment, self.verify_timeout).await)
+        let call = self.calls.begin(Operation::Verify);
+        let exchange = self.post(&self.verify, payment, self.verify_timeout, call.headers()).await;
+        let failed = exchange.as_ref().err().map(CallResult::from);
+        let end = answer::verification(payment, exchange);
+        call.ended(failed.unwrap_or_else(|| CallResult::from(&end)));
+        end
     }
 
     /// Tries to settle, and asks once more for the end of a transaction that is under way. Both together take at most
     /// the time-out of a settlement.
     pub(crate) async fn attempt(&self, payment: &PaymentRequest) -> SettleEnd {
         let deadline = Instant::now() + self.settle_timeout;
-        let exchange = self.post(&self.settle, payment, self.settle_timeout).await;
-        let (transaction, message) = match answer::settlement(payment, exchange) {
+        let (transaction, message) = match self.send(payment, self.settle_timeout).await {
             SettleAnswer::End(end) => return self.believed(payment, end).await,
             SettleAnswer::Pending { transaction, message } => (transaction, message),
         };
         let left = deadline.saturating_duration_since(Instant::now());
         tokio::time::sleep(PENDING_PAUSE.min(left / 2)).await;
         let left = deadline.saturating_duration_since(Instant::now());
-        let exchange = self.post(&self.settle, payment, left).await;
+        let answer = self.send(payment, left).await;
         let pending = |named: Option<String>, message| Settlement::Unknown {
             transaction: named.or_else(|| transaction.clone()),
             message,
             unanswered: false,
         };
-        match answer::settlement(payment, exchange) {
+        match answer {
             SettleAnswer::Pending { transaction, message } => SettleEnd::Answered(pending(transaction, message)),
             SettleAnswer::End(SettleEnd::NotSent(_)) => SettleEnd::Answered(pending(None, message)),
             SettleAnswer::End(SettleEnd::Unclear(Settlement::Unknown { transaction, message, .. })) => {

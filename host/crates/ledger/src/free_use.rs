@@ -97,7 +97,7 @@ pub enum FreeCounted {
 }
 
 /// A free request that is counted and whose guest may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FreeHold(pub(crate) i64);
 
 /// The remainder of an allowance.
@@ -114,13 +114,16 @@ pub struct FreeLeft {
 pub enum FreeEnd {
     /// It is answered.
     Served,
-    /// The guest ran and did not answer, or answered with a status of 400 or above. It is given back, but not oftener
-    /// in a window than there are requests in it: a client could have guests run for ever otherwise.
+    /// The guest ran and did not answer, or answered with a status of 400 or above, or its answer broke off, also after
+    /// [`Self::Served`]. It is given back, but not oftener in a window than there are requests in it: a client could
+    /// have guests run for ever otherwise.
     Failed,
     /// The guest did not run. It is given back.
     NotRun,
     /// The client left before its answer.
     HungUp,
+    /// The host has ended before the whole answer, also after [`Self::Served`]. It is given back.
+    Interrupted,
 }
 
 impl FreeEnd {
@@ -131,6 +134,7 @@ impl FreeEnd {
             Self::Failed => "failed",
             Self::NotRun => "not_run",
             Self::HungUp => "hung_up",
+            Self::Interrupted => "interrupted",
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The interface of a ledger.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,9 +9,10 @@ use coinslot_x402::price::Amount;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Change, Claim, Claimed, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
-    Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState, Presented, RefundBegun,
-    RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, SignedRefund, Step, StoredAnswer, StoredTransaction,
+    Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState,
+    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, SignedRefund, Step,
+    StoredAnswer, StoredTransaction,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -131,7 +133,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// before an answer leaves, so that no crash makes a request free twice.
     async fn end_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError>;
 
-    /// Queues what [`Ledger::end_free`] does, for ends that leave no answer; a failure is logged.
+    /// Queues what [`Ledger::end_free`] does, for ends that leave no answer, and for answers that break off after they
+    /// were served; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
 
     /// Begins to pay an owed answer back, atomically: its row is refunding, which no client can claim, its amount counts
@@ -174,6 +177,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Returns when [`Ledger::writable`] has become false since the last call returned. For one caller at a time.
     async fn write_failed(&self);
+
+    /// The jobs that wait for their commit, with those of a commit that is under way.
+    fn backlog(&self) -> usize;
+
+    /// Tells this observer of each commit from now on. There is one observer, the first.
+    fn observe_commits(&self, observer: Arc<dyn CommitObserver>);
 
     /// Writes one small row, so that [`Ledger::writable`] is right again after a failure.
     async fn probe(&self, at: UnixTime) -> Result<(), LedgerError>;

@@ -29,6 +29,7 @@ mod api_key;
 pub mod backup;
 mod change;
 mod claim;
+mod commit;
 mod event;
 mod free_use;
 mod hold;
@@ -49,6 +50,7 @@ mod tests;
 pub use api_key::{ApiKey, ApiKeyUse, ApiKeys, NewApiKey};
 pub use change::{Admitted, Author, Change, ChangeKind, RecordedChange};
 pub use claim::{Claim, Claimed, KeptAnswer, Namesake, Presented, StoredAnswer};
+pub use commit::{Commit, CommitObserver};
 pub use event::{EventKind, PaymentEvent};
 pub use free_use::{
     FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup,

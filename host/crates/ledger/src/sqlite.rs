@@ -32,8 +32,8 @@ pub(crate) use open::{lock, open_beside};
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
@@ -42,9 +42,9 @@ use coinslot_x402::price::Amount;
 use rusqlite::Connection;
 
 use crate::{
-    Change, Claim, Claimed, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold, FreeLeft, Hold,
-    Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId, Pending,
-    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
+    Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
     StoredAnswer, StoredTransaction,
 };
 use prune::Cutoffs;
@@ -92,6 +92,19 @@ impl SqliteLedger {
         let (reader, thread) = LookupThread::start(path)?;
         let writer = Writer::start(connection, lock, thread)?;
         Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), last_take: AtomicU64::new(u64::MAX) })
+    }
+
+    /// Has these windows, which begin later than now, begin now: the clock was ahead when they were opened.
+    fn begin_now(&self, ahead: Vec<FreeCounter>, at: UnixTime) {
+        if ahead.is_empty() {
+            return;
+        }
+        let work = move |connection: &Connection| {
+            ahead.iter().try_for_each(|counter| free_uses::begin_now(connection, counter, at))
+        };
+        self.writer.note(0, work, |error| {
+            tracing::warn!(%error, "a window of free requests that begins in the future could not be set right");
+        });
     }
 }
 
@@ -221,13 +234,30 @@ impl Ledger for SqliteLedger {
 
     async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {
         let left = move |connection: &Connection| {
-            counters.iter().map(|counter| free_uses::left(connection, counter, at)).collect::<Result<_, _>>()
+            let mut ahead = Vec::new();
+            for counter in &counters {
+                if free_uses::is_ahead(connection, counter, at)? {
+                    ahead.push(*counter);
+                }
+            }
+            let left = counters.iter().map(|counter| free_uses::left(connection, counter, at));
+            Ok((left.collect::<Result<_, _>>()?, ahead))
         };
-        self.reader.ask(left).await
+        let (left, ahead) = self.reader.ask(left).await?;
+        self.begin_now(ahead, at);
+        Ok(left)
     }
 
     async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError> {
-        self.reader.ask(move |connection| api_keys::look_up(connection, hash, at)).await
+        let look_up = move |connection: &Connection| {
+            let found = api_keys::look_up(connection, hash, at)?;
+            let counter = found.as_ref().and_then(|found| api_keys::counter(&found.key, hash));
+            let is_ahead = counter.map(|counter| free_uses::is_ahead(connection, &counter, at)).transpose()?;
+            Ok((found, counter.filter(|_| is_ahead == Some(true))))
+        };
+        let (found, ahead) = self.reader.ask(look_up).await?;
+        self.begin_now(ahead.into_iter().collect(), at);
+        Ok(found)
     }
 
     async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {
@@ -290,6 +320,14 @@ impl Ledger for SqliteLedger {
 
     fn writable(&self) -> bool {
         self.writer.is_writable()
+    }
+
+    fn backlog(&self) -> usize {
+        self.writer.backlog()
+    }
+
+    fn observe_commits(&self, observer: Arc<dyn CommitObserver>) {
+        self.writer.observe(observer);
     }
 
     async fn write_failed(&self) {

@@ -12,7 +12,7 @@ use crate::breaker::{CircuitPermit, Circuits};
 use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::Wasi;
-use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, MemoryTerms, PermitRequest};
+use crate::instance::permits::{Demand, InstanceLimit, LimitTerms, LimitUsage, MemoryTerms, PermitRequest, PoolUsage};
 use crate::instance::resources::SharedResources;
 use crate::instance::{InstanceReuse, Instances};
 use crate::invoke;
@@ -43,6 +43,10 @@ pub struct PluginUsage {
     pub instances: usize,
     /// Requests that wait for an instance.
     pub waiting: usize,
+    /// Permits that the instances hold of those of all plugins.
+    pub permits: usize,
+    /// Permits of one instance, by the tables, memories and core instances of the component.
+    pub permits_of_instance: usize,
     /// Memory of all instances, in bytes.
     pub memory: usize,
     /// Processor time of guests that have ended.
@@ -168,9 +172,14 @@ impl Plugin {
     /// Reads the use of the plugin now, of all its builds together, and the processor time that this build has used.
     pub fn usage(&self) -> PluginUsage {
         let spec = &self.loaded.instances.spec;
-        let (instances, waiting, memory) = spec.permits.usage();
+        let LimitUsage { instances, waiting, permits, memory } = spec.permits.usage();
         let cpu = Duration::from_nanos(spec.plugin_cpu.ended.load(Relaxed));
-        PluginUsage { instances, waiting, memory, cpu }
+        PluginUsage { instances, waiting, permits, permits_of_instance: spec.permits.weight(), memory, cpu }
+    }
+
+    /// Reads the use of the permits by all plugins together.
+    pub fn pool(&self) -> PoolUsage {
+        self.loaded.resources.instances.all()
     }
 
     /// True if it exports `quote`.

@@ -61,6 +61,7 @@ pub use self::handle::{Plugin, PluginUsage};
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
+pub use self::instance::permits::PoolUsage;
 pub use self::limits::{Limits, OutgoingTimeouts, PluginPolicies, PluginPolicy, Reuse};
 pub use self::load::{
     Ask, Capability, CompilePriority, Import, Inspection, Tool, compile_main, description_problem, inspect, is_name,

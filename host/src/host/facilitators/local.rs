@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use alloy::providers::ProviderBuilder;
 use coinslot_evm::Key;
-use coinslot_facilitator::Seller;
 use coinslot_facilitator::local::{Local, LocalConfig, SettledMemory};
 use coinslot_facilitator::pool::Member;
+use coinslot_facilitator::{Calls, Seller};
 use coinslot_x402::Versions;
 use coinslot_x402::price::{Accept, Asset};
 use url::Url;
@@ -31,11 +31,12 @@ pub enum Chains {
 /// The longest wait for a node to name itself.
 const DEVNET_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The chains that are settled on, and the seller for whom.
-#[derive(Clone, Copy, Debug)]
+/// The chains that are settled on, the seller for whom, and what hears of the calls.
+#[derive(Clone, Debug)]
 pub(super) struct SettlingFor {
     pub(super) chains: Chains,
     pub(super) seller: Seller,
+    pub(super) calls: Calls,
 }
 
 /// Connects a facilitator to its chain. Fails if its assets are on several chains, if its chain is the embedded one and
@@ -45,7 +46,7 @@ pub(super) async fn connect(
     config: &LocalFacilitator,
     accepts: &[&Accept],
     state: &StateConfig,
-    SettlingFor { chains, seller }: SettlingFor,
+    SettlingFor { chains, seller, calls }: SettlingFor,
 ) -> Result<Connection, HostError> {
     let rpc = &config.rpc;
     let mut networks = accepts.iter().map(|accept| &accept.asset.network);
@@ -68,6 +69,7 @@ pub(super) async fn connect(
     // The ledger remembers what is settled.
     local.memory = SettledMemory::Brief;
     local.seller = seller;
+    local.calls = calls;
     local.chain.poll_interval = config.poll_interval;
     configure_settlement(&config.settlement, &mut local);
     // The keys of a facilitator share one budget, whose file the first of them names.

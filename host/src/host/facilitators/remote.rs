@@ -4,15 +4,16 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use coinslot_evm::{Chain, ChainSettings, default_confirmations};
+use coinslot_facilitator::SettlementProbe;
 use coinslot_facilitator::cdp::CdpKey;
 use coinslot_facilitator::pool::{FacilitatorPool, MEMBER_BREAKER, Member};
 use coinslot_facilitator::remote::{Credential, Remote, RemoteConfig, RemoteError};
-use coinslot_facilitator::{Seller, SettlementProbe};
 use coinslot_x402::price::Accept;
 use coinslot_x402::{Network, Version, Versions};
 use url::Url;
 
 use super::Connection;
+use super::local::SettlingFor;
 use crate::config::{CredentialSource, KeySource, RemoteFacilitator};
 use crate::host::error::HostError;
 use crate::host::keys;
@@ -23,12 +24,13 @@ pub(super) async fn connect(
     name: &str,
     config: &RemoteFacilitator,
     accepts: &[&Accept],
-    seller: Seller,
+    settling: SettlingFor,
 ) -> Result<Connection, HostError> {
     let mut settings = RemoteConfig::new(config.url.clone());
     settings.strip_query = config.strip_query;
     settings.verify_timeout = config.verify_timeout;
     settings.settle_timeout = config.settle_timeout;
+    settings.calls = settling.calls.clone();
     settings.credential = credential(name, &config.credential)?;
     let remote = Remote::new(settings).map_err(|error| HostError::misconfigured(name, error))?;
     let mut networks: Vec<Network> = accepts.iter().map(|accept| accept.asset.network.clone()).collect();
@@ -41,7 +43,7 @@ pub(super) async fn connect(
     };
     warn_of_missing_versions(name, &versions);
     let probe = match &config.rpc {
-        Some(rpc) => Some(Arc::new(probe(name, config, rpc, accepts, &networks, seller).await?)),
+        Some(rpc) => Some(Arc::new(probe(name, config, rpc, accepts, &networks, settling).await?)),
         None => None,
     };
     let member = Member::remote(name, Arc::new(remote), MEMBER_BREAKER);
@@ -84,7 +86,7 @@ async fn probe(
     rpc: &Url,
     accepts: &[&Accept],
     networks: &[Network],
-    seller: Seller,
+    SettlingFor { seller, calls, .. }: SettlingFor,
 ) -> Result<SettlementProbe, HostError> {
     let [network] = networks else {
         let problem = "`rpc` reads one chain, and it settles on several: write one facilitator for each";
@@ -102,5 +104,5 @@ async fn probe(
             .map_err(|error| HostError::misconfigured(name, error))?;
     }
     let confirmations = config.confirmations.unwrap_or_else(|| default_confirmations(chain_id));
-    Ok(SettlementProbe::new(Arc::new(chain), confirmations, seller))
+    Ok(SettlementProbe::new(Arc::new(chain), confirmations, seller).observed(calls))
 }

@@ -205,7 +205,7 @@ fn endpoints(build: &KeptBuild) -> Vec<EndpointRecord> {
 
 impl UsageRecord {
     fn of(usage: PluginUsage) -> Self {
-        let PluginUsage { instances, waiting, memory, cpu } = usage;
+        let PluginUsage { instances, waiting, memory, cpu, .. } = usage;
         Self { instances, waiting, memory: memory as u64, cpu_milliseconds: milliseconds(cpu) }
     }
 }

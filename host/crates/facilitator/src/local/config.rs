@@ -8,6 +8,7 @@ use coinslot_x402::Network;
 use coinslot_x402::price::Asset;
 use url::Url;
 
+use crate::calls::Calls;
 use crate::seller::Seller;
 
 /// The configuration of one local facilitator.
@@ -38,6 +39,8 @@ pub struct LocalConfig {
     pub memory: SettledMemory,
     /// The seller for whom it settles, whose tag its transactions get.
     pub seller: Seller,
+    /// Hears of each call.
+    pub calls: Calls,
 }
 
 /// The time for which a payment that was settled is remembered here.
@@ -71,6 +74,7 @@ impl LocalConfig {
             wallet_gas: 350_000,
             memory: SettledMemory::WhileValid,
             seller: Seller::random(SenderKind::Facilitator),
+            calls: Calls::default(),
         }
     }
 }

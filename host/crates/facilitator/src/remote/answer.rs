@@ -16,6 +16,7 @@ use serde_json::Value;
 use super::connection::{Exchange, HttpAnswer, RequestFailure, unexpected};
 use super::expected::{Expected, MAX_MESSAGE, MAX_REASON, check_success, known_fields};
 use super::status::{is_about_the_facilitator, is_answer, is_gateway_time_out, objects_to_the_payment};
+use crate::calls::CallResult;
 use crate::facilitator::{Finality, PayerKind, Proof, Settlement, Unavailable, Verification};
 
 /// Reasons of the specification (version 2, section 9) that no shipped facilitator for EVM writes, and that are found
@@ -63,6 +64,27 @@ pub(super) enum SettleAnswer {
         transaction: Option<String>,
         message: String,
     },
+}
+
+impl From<&VerifyEnd> for CallResult {
+    fn from(end: &VerifyEnd) -> Self {
+        match end {
+            VerifyEnd::Answered(verification) => verification.into(),
+            VerifyEnd::Objected(_) | VerifyEnd::Ambiguous(_) | VerifyEnd::Failed(_) => Self::Unknown,
+        }
+    }
+}
+
+impl From<&SettleAnswer> for CallResult {
+    fn from(answer: &SettleAnswer) -> Self {
+        match answer {
+            SettleAnswer::Pending { .. } => Self::Unknown,
+            SettleAnswer::End(SettleEnd::NotSent(_)) => Self::Unreachable,
+            SettleAnswer::End(
+                SettleEnd::Answered(settlement) | SettleEnd::Unclear(settlement) | SettleEnd::Objected(settlement),
+            ) => settlement.into(),
+        }
+    }
 }
 
 /// Reads an object. Serde would read an array too, field by field; and a field that is there twice is an
@@ -139,7 +161,7 @@ pub(super) fn settlement(request: &PaymentRequest, exchange: Exchange) -> Settle
     let HttpAnswer { status, location, body } = match exchange {
         Ok(reply) => reply,
         Err(RequestFailure::NotSent(message)) => return SettleAnswer::End(SettleEnd::NotSent(message)),
-        Err(RequestFailure::Lost(message)) => return unanswered(&message),
+        Err(RequestFailure::Lost(message) | RequestFailure::Late(message)) => return unanswered(&message),
     };
     if is_gateway_time_out(status) {
         return unanswered(&unexpected(status, None));

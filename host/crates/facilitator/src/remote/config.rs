@@ -5,6 +5,7 @@ use std::time::Duration;
 use coinslot_x402::Network;
 use url::Url;
 
+use crate::calls::Calls;
 use crate::cdp::CdpKey;
 use crate::facilitator::Unavailable;
 
@@ -21,6 +22,8 @@ pub struct RemoteConfig {
     /// The time-out of `/verify` and `/supported`.
     pub verify_timeout: Duration,
     pub settle_timeout: Duration,
+    /// Hears of each call.
+    pub calls: Calls,
 }
 
 /// The credential that we show to a facilitator: sent as `Authorization: Bearer ...`.
@@ -43,6 +46,7 @@ impl RemoteConfig {
             connect_timeout: Duration::from_secs(5),
             verify_timeout: Duration::from_secs(10),
             settle_timeout: Duration::from_secs(60),
+            calls: Calls::default(),
         }
     }
 }

@@ -13,8 +13,8 @@ use reqwest::{Method, StatusCode};
 use url::Url;
 
 use super::config::Credential;
+use crate::calls::CallResult;
 use crate::cdp::CdpKey;
-use crate::trace_headers::trace_headers;
 
 /// An answer, or the reason for which there is none.
 pub(super) type Exchange = Result<HttpAnswer, RequestFailure>;
@@ -42,12 +42,14 @@ pub(super) enum RequestFailure {
     NotSent(String),
     /// The request may have arrived, all of it or a part.
     Lost(String),
+    /// The same, and there was no answer in time.
+    Late(String),
 }
 
 impl RequestFailure {
     pub(super) fn into_message(self) -> String {
         match self {
-            Self::NotSent(message) | Self::Lost(message) => message,
+            Self::NotSent(message) | Self::Lost(message) | Self::Late(message) => message,
         }
     }
 
@@ -56,7 +58,22 @@ impl RequestFailure {
         if error.is_connect() || error.is_builder() {
             Self::NotSent(describe(error))
         } else {
-            Self::Lost(describe(error))
+            Self::after_sending(error)
+        }
+    }
+
+    /// Reads an error of the client after the request was sent.
+    fn after_sending(error: &reqwest::Error) -> Self {
+        let end = if error.is_timeout() { Self::Late } else { Self::Lost };
+        end(describe(error))
+    }
+}
+
+impl From<&RequestFailure> for CallResult {
+    fn from(failure: &RequestFailure) -> Self {
+        match failure {
+            RequestFailure::NotSent(_) | RequestFailure::Lost(_) => Self::Unreachable,
+            RequestFailure::Late(_) => Self::Timeout,
         }
     }
 }
@@ -88,16 +105,29 @@ impl HttpConnection {
         Ok(Self { client, authorization })
     }
 
-    pub(super) async fn get(&self, url: &Url, at_most: Duration) -> Result<reqwest::Response, RequestFailure> {
-        self.send(Method::GET, url, |request| request.timeout(at_most)).await
+    /// `trace`: the fields that continue the trace of the call.
+    pub(super) async fn get(
+        &self,
+        url: &Url,
+        at_most: Duration,
+        trace: HeaderMap,
+    ) -> Result<reqwest::Response, RequestFailure> {
+        self.send(Method::GET, url, |request| request.headers(trace).timeout(at_most)).await
     }
 
-    /// Sends JSON, and reads an answer of up to `limit` bytes.
-    pub(super) async fn post(&self, url: &Url, json: Vec<u8>, at_most: Duration, limit: usize) -> Exchange {
+    /// Sends JSON, and reads an answer of up to `limit` bytes. `trace`: the fields that continue the trace of the call.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        json: Vec<u8>,
+        at_most: Duration,
+        limit: usize,
+        trace: HeaderMap,
+    ) -> Exchange {
         let response = self
             .send(Method::POST, url, |request| {
                 let json_type = HeaderValue::from_static("application/json");
-                request.timeout(at_most).header(CONTENT_TYPE, json_type).body(json)
+                request.headers(trace).timeout(at_most).header(CONTENT_TYPE, json_type).body(json)
             })
             .await?;
         let (status, location) = (response.status(), location(&response));
@@ -114,7 +144,7 @@ impl HttpConnection {
         build: impl FnOnce(reqwest::RequestBuilder) -> reqwest::RequestBuilder,
     ) -> Result<reqwest::Response, RequestFailure> {
         let authorization = self.authorization(&method, url.as_str())?;
-        let mut request = self.client.request(method, url.clone()).headers(trace_headers());
+        let mut request = self.client.request(method, url.clone());
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
@@ -165,7 +195,7 @@ pub(super) fn unexpected(status: StatusCode, location: Option<&str>) -> String {
 /// Reads a body of up to `limit` bytes.
 pub(super) async fn read(mut response: reqwest::Response, limit: usize) -> Result<Vec<u8>, RequestFailure> {
     let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await.map_err(|error| RequestFailure::Lost(describe(&error)))? {
+    while let Some(chunk) = response.chunk().await.map_err(|error| RequestFailure::after_sending(&error))? {
         if body.len() + chunk.len() > limit {
             return Err(RequestFailure::Lost(format!("the answer has more than {limit} bytes")));
         }

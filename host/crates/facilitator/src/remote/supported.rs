@@ -9,8 +9,9 @@ use coinslot_x402::{Network, Versions};
 use reqwest::StatusCode;
 use reqwest::header::RETRY_AFTER;
 
-use super::connection::{location, read, unexpected};
+use super::connection::{RequestFailure, location, read, unexpected};
 use super::{Remote, RemoteError};
+use crate::calls::{CallResult, Operation};
 use crate::facilitator::{Facilitator as _, Unavailable};
 
 /// The largest answer to `/supported` that is read, in bytes. That of a facilitator with many networks has some ten
@@ -45,12 +46,19 @@ impl Remote {
 
     /// Asks once, to learn whether the facilitator answers. A 429 is an answer.
     pub(crate) async fn look(&self) -> Result<(), Unavailable> {
-        let response = self.connection.get(&self.supported, self.verify_timeout).await;
-        let response = response.map_err(|failure| unavailable(failure.into_message()))?;
+        let response = self.get_supported().await?;
         if response.status() == StatusCode::TOO_MANY_REQUESTS {
             return Ok(());
         }
         self.read_supported(response).await.map(drop)
+    }
+
+    /// Sends the request, and reads the head of the answer.
+    async fn get_supported(&self) -> Result<reqwest::Response, Unavailable> {
+        let call = self.calls.begin(Operation::Supported);
+        let response = self.connection.get(&self.supported, self.verify_timeout, call.headers()).await;
+        call.ended(result(&response));
+        response.map_err(|failure| unavailable(failure.into_message()))
     }
 
     /// Reads the answer, and remembers on which networks transactions are shared.
@@ -68,8 +76,7 @@ impl Remote {
     /// Asks what is supported, again while the answer is 429.
     pub(super) async fn ask_supported(&self) -> Result<Supported, Unavailable> {
         for attempt in 0..TRIES {
-            let response = self.connection.get(&self.supported, self.verify_timeout).await;
-            let response = response.map_err(|failure| unavailable(failure.into_message()))?;
+            let response = self.get_supported().await?;
             if response.status() == StatusCode::TOO_MANY_REQUESTS && attempt + 1 < TRIES {
                 let asked = response
                     .headers()
@@ -83,6 +90,16 @@ impl Remote {
             return self.read_supported(response).await;
         }
         Err(unavailable("it keeps answering 429".to_owned()))
+    }
+}
+
+/// The result of a call, by the head of its answer.
+fn result(response: &Result<reqwest::Response, RequestFailure>) -> CallResult {
+    match response {
+        Ok(response) if response.status() == StatusCode::OK => CallResult::Ok,
+        Ok(response) if response.status().is_client_error() => CallResult::Refused,
+        Ok(_) => CallResult::Unknown,
+        Err(failure) => failure.into(),
     }
 }
 

@@ -96,6 +96,23 @@ pub(super) fn left(connection: &Connection, counter: &FreeCounter, at: UnixTime)
     Ok(left_of(counter.quota, window(connection, counter, at)?))
 }
 
+/// True if the window of a count begins later than now: its first request came while the clock was ahead.
+pub(super) fn is_ahead(connection: &Connection, counter: &FreeCounter, at: UnixTime) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT 1 FROM free_counter WHERE key = ?1 AND window_begin > ?2")?
+        .exists(params![counter.id.0, to_sqlite(at.0)])
+}
+
+/// Has a window that begins later than now begin now. [`window`] shows it so at each look, and nothing else is written
+/// to one that is used up: without this it would end no sooner than the clock comes to where it was.
+pub(super) fn begin_now(connection: &Connection, counter: &FreeCounter, at: UnixTime) -> Result<(), LedgerError> {
+    if is_ahead(connection, counter, at)? {
+        let window = window(connection, counter, at)?;
+        save(connection, counter, window)?;
+    }
+    Ok(())
+}
+
 fn left_of(quota: FreeQuota, window: Window) -> FreeLeft {
     let resets_at = (window.ends != NEVER).then_some(UnixTime(window.ends));
     FreeLeft { quota, left: quota.requests.saturating_sub(window.used), resets_at }
@@ -173,16 +190,24 @@ pub(super) fn delete_ended(connection: &Connection, at: UnixTime, most: u32) -> 
         .execute(params![to_sqlite(at.0), most])
 }
 
-/// See [`crate::Ledger::end_free`]. A row that has an end already keeps it.
+/// See [`crate::Ledger::end_free`]. A row that has an end already keeps it, unless an answer that was served breaks off.
 pub(super) fn end(connection: &Connection, hold: FreeHold, end: FreeEnd, at: UnixTime) -> Result<(), LedgerError> {
-    let ended = connection
-        .prepare_cached("UPDATE free_use SET outcome = ?2, ended_at = ?3 WHERE id = ?1 AND outcome = 'running'")?
-        .execute(params![hold.0, end.as_str(), to_sqlite(at.0)])?;
-    if ended == 0 {
-        return Ok(());
+    let mut outcome = connection.prepare_cached("SELECT outcome FROM free_use WHERE id = ?1")?;
+    let was_served = match outcome.query_row([hold.0], |row| row.get::<_, String>(0)).optional()?.as_deref() {
+        Some("running") => false,
+        Some("served") if matches!(end, FreeEnd::Failed | FreeEnd::Interrupted) => true,
+        Some(_) | None => return Ok(()),
+    };
+    if was_served {
+        not_served(connection, hold.0)?;
     }
+    connection.prepare_cached("UPDATE free_use SET outcome = ?2, ended_at = ?3 WHERE id = ?1")?.execute(params![
+        hold.0,
+        end.as_str(),
+        to_sqlite(at.0)
+    ])?;
     match end {
-        FreeEnd::NotRun => give_back(connection, hold.0, false)?,
+        FreeEnd::NotRun | FreeEnd::Interrupted => give_back(connection, hold.0, false)?,
         FreeEnd::Failed => give_back(connection, hold.0, true)?,
         FreeEnd::Served | FreeEnd::HungUp => {}
     }
@@ -204,6 +229,23 @@ pub(super) fn end(connection: &Connection, hold: FreeHold, end: FreeEnd, at: Uni
     Ok(())
 }
 
+/// Takes a row that was served off the sums.
+fn not_served(connection: &Connection, row: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE api_key SET served = served - 1
+             WHERE id = (SELECT key_id FROM free_use WHERE id = ?1) AND served > 0",
+        )?
+        .execute([row])?;
+    connection
+        .prepare_cached(
+            "UPDATE free_total SET uses = uses - 1 WHERE (day, kind, plugin, endpoint, outcome) IN
+                (SELECT at / ?2, kind, plugin, endpoint, outcome FROM free_use WHERE id = ?1) AND uses > 0",
+        )?
+        .execute(params![row, to_sqlite(DAY)])?;
+    Ok(())
+}
+
 /// Takes one use off the counts of a row, where the window of the use is still open.
 fn give_back(connection: &Connection, row: i64, is_failure: bool) -> rusqlite::Result<()> {
     connection
@@ -219,13 +261,22 @@ fn give_back(connection: &Connection, row: i64, is_failure: bool) -> rusqlite::R
 
 /// Gives back what was counted and has no end, when the file is opened: the process before is gone.
 pub(super) fn give_back_all(connection: &Connection) -> Result<(), LedgerError> {
-    let mut running = connection.prepare_cached("SELECT id FROM free_use WHERE outcome = 'running'")?;
-    let ids: Vec<i64> = running.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
-    for id in ids {
-        give_back(connection, id, false)?;
+    while give_back_before(connection, i64::MAX, SWEEP)? > 0 {}
+    Ok(())
+}
+
+/// Gives back the oldest requests that were counted before this time and have no end, so many at most: no request is at
+/// work for so long, and its end could not be written. Returns their number.
+pub(super) fn give_back_before(connection: &Connection, before: i64, most: u32) -> Result<usize, LedgerError> {
+    let mut running = connection.prepare_cached(
+        "SELECT id FROM free_use INDEXED BY free_use_running WHERE outcome = 'running' AND at < ?1 ORDER BY id LIMIT ?2",
+    )?;
+    let ids: Vec<i64> = running.query_map(params![before, most], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for id in &ids {
+        give_back(connection, *id, false)?;
         connection
             .prepare_cached("UPDATE free_use SET outcome = 'interrupted', ended_at = at WHERE id = ?1")?
             .execute([id])?;
     }
-    Ok(())
+    Ok(ids.len())
 }

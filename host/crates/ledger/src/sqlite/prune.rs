@@ -56,13 +56,14 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 9] = [
+pub(super) const KINDS: [PruneSlice; 10] = [
     delete_old_answers,
     delete_excess_answers,
     forget_identifiers,
     delete_refused,
     delete_ended_counters,
     delete_nonces,
+    end_free_uses,
     delete_free_uses,
     changes::prune,
     move_into_totals,
@@ -188,6 +189,12 @@ fn delete_nonces(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, Led
     let sql = "DELETE FROM free_nonce WHERE nonce IN (SELECT nonce FROM free_nonce INDEXED BY free_nonce_by_end
         WHERE expires_at <= ?1 LIMIT ?2)";
     deleted(connection.prepare_cached(sql)?.execute(params![until, SLICE_ROWS])?)
+}
+
+/// Ends free requests of which no end could be written for a day.
+fn end_free_uses(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let before = cutoffs.now.saturating_sub(to_sqlite(DAY));
+    deleted(free_uses::give_back_before(connection, before, SLICE_ROWS)?)
 }
 
 /// Deletes rows of free requests that are as old as payments may be. Their numbers stay.

@@ -23,16 +23,16 @@
 mod job;
 
 use std::fs::File;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::{Notify, oneshot};
 
-use crate::LedgerError;
+use crate::{Commit, CommitObserver, LedgerError};
 use job::{Batch, MAX_BATCH, Queued, Urgency, WorkResult, awaited_job, job};
 
 /// A commit that was shared by this many jobs shows that more are on their way.
@@ -50,6 +50,15 @@ const LAZY_WRITE_DELAY: Duration = Duration::from_millis(50);
 pub(super) struct Writer {
     jobs: mpsc::Sender<Queued>,
     disk: Arc<DiskState>,
+    watched: Arc<WatchedQueue>,
+}
+
+/// The state of the queue, for operators.
+#[derive(Debug, Default)]
+struct WatchedQueue {
+    /// Jobs whose callers have no answer yet.
+    waiting: AtomicUsize,
+    observer: OnceLock<Arc<dyn CommitObserver>>,
 }
 
 /// The state of the disk, as the last write met it.
@@ -58,6 +67,14 @@ struct DiskState {
     is_writable: AtomicBool,
     /// Notified when a write fails.
     failed: Notify,
+}
+
+impl WatchedQueue {
+    fn committed(&self, commit: Commit) {
+        if let Some(observer) = self.observer.get() {
+            observer.committed(commit);
+        }
+    }
 }
 
 impl DiskState {
@@ -90,25 +107,37 @@ impl Writer {
         let (jobs, queue) = mpsc::channel();
         let disk = Arc::new(DiskState { is_writable: AtomicBool::new(true), failed: Notify::new() });
         let state = Arc::clone(&disk);
+        let watched = Arc::<WatchedQueue>::default();
+        let seen = Arc::clone(&watched);
         std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || {
                 let end = WritableUntilEnd(&state);
                 // Dropped before `end`, by a panic too: once the flag is cleared, jobs are refused.
                 let queue = queue;
-                write(&mut connection, &queue, end.0);
+                write(&mut connection, &queue, end.0, &seen);
                 // A panic of the reader was reported when it happened.
                 let _ = reader.join();
                 drop(connection);
                 drop(lock);
             })
             .map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-        Ok(Self { jobs, disk })
+        Ok(Self { jobs, disk, watched })
     }
 
     /// True if the last write became durable and no job has met a broken disk since.
     pub(super) fn is_writable(&self) -> bool {
         self.disk.is_writable.load(Ordering::Acquire)
+    }
+
+    /// The jobs whose callers have no answer yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.watched.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Tells this observer of each commit from now on, unless there is one already.
+    pub(super) fn observe(&self, observer: Arc<dyn CommitObserver>) {
+        drop(self.watched.observer.set(observer));
     }
 
     /// Returns when a write has failed since this returned last.
@@ -155,7 +184,7 @@ impl Writer {
                 failed(error);
             }
         });
-        if let Err(mpsc::SendError(queued)) = self.jobs.send(Queued { job, urgency: Urgency::Lazy, bytes }) {
+        if let Err(queued) = self.queue(Queued { job, urgency: Urgency::Lazy, bytes }) {
             let (_, reply) = (queued.job)(Err(stopped()));
             reply(Ok(()));
         }
@@ -166,8 +195,18 @@ impl Writer {
         queued: Queued,
         answer: oneshot::Receiver<Result<T, LedgerError>>,
     ) -> Result<T, LedgerError> {
-        self.jobs.send(queued).map_err(|_| stopped())?;
+        self.queue(queued).map_err(|_| stopped())?;
         answer.await.map_err(|_| stopped())?
+    }
+
+    /// Queues a job, or returns it if the thread has ended.
+    fn queue(&self, queued: Queued) -> Result<(), Queued> {
+        // Before it is sent: the thread counts it down.
+        self.watched.waiting.fetch_add(1, Ordering::Relaxed);
+        self.jobs.send(queued).map_err(|mpsc::SendError(queued)| {
+            self.watched.waiting.fetch_sub(1, Ordering::Relaxed);
+            queued
+        })
     }
 }
 
@@ -182,7 +221,7 @@ impl Drop for WritableUntilEnd<'_> {
 }
 
 /// Writes batches until the queue is closed and empty.
-fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, disk: &DiskState) {
+fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, disk: &DiskState, watched: &WatchedQueue) {
     let mut shared: Option<SharedCommit> = None;
     while let Some(mut batch) = wait(queue) {
         if let Some(last) = shared
@@ -214,10 +253,14 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, disk: &Dis
         let changed = connection.total_changes() != at_begin;
         let committing = Instant::now();
         let committed = open.and_then(|()| control(connection, "COMMIT"));
+        let took = committing.elapsed();
         // After a full batch there is no need to wait: the next one is in the queue.
         shared = (BATCH_THRESHOLD..MAX_BATCH)
             .contains(&size)
-            .then(|| SharedCommit { took: committing.elapsed().min(MAX_COMMIT_DELAY), ended: Instant::now() });
+            .then(|| SharedCommit { took: took.min(MAX_COMMIT_DELAY), ended: Instant::now() });
+        if changed || committed.is_err() {
+            watched.committed(Commit { took, jobs: size, is_durable: committed.is_ok() });
+        }
         if let Err(error) = &committed {
             tracing::error!(%error, "the ledger could not commit");
             if !connection.is_autocommit() {
@@ -230,6 +273,7 @@ fn write(connection: &mut Connection, queue: &mpsc::Receiver<Queued>, disk: &Dis
         } else if changed {
             disk.works();
         }
+        watched.waiting.fetch_sub(size, Ordering::Relaxed);
         for reply in replies {
             reply(committed.clone());
         }

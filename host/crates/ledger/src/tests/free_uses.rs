@@ -98,6 +98,58 @@ async fn a_clock_that_goes_back_neither_frees_nor_locks_a_window_for_long() {
     assert_eq!(left(&ledger, one, 1_000 + DAY).await, 2, "a window after the clock was set right");
 }
 
+/// A window that is used up is written to no more, so that each look found it begin at the time of the look: it was
+/// locked for as long as the clock had been ahead.
+#[tokio::test]
+async fn a_window_that_is_used_up_while_the_clock_is_ahead_ends_one_length_after_the_clock_is_right() {
+    let (_dir, ledger) = ledger();
+    let one = counter(1, 1, DAY_LONG);
+    hold(&ledger, &asks(&[one]), 1_000 + 365 * DAY).await;
+    assert_eq!(left(&ledger, one, 1_000).await, 0, "what was used counts on");
+    // The look has the window begin now; a write comes after it.
+    hold(&ledger, &asks(&[counter(2, 1, DAY_LONG)]), 1_000).await;
+    assert_eq!(left(&ledger, one, 999 + DAY).await, 0);
+    assert_eq!(left(&ledger, one, 1_000 + DAY).await, 1);
+    assert!(matches!(counted(&ledger, &asks(&[one]), 1_000 + DAY).await, FreeCounted::Counted(..)));
+}
+
+#[tokio::test]
+async fn an_answer_that_was_served_and_breaks_off_is_given_back_once_and_is_no_served_one() {
+    let (dir, ledger) = ledger();
+    let one = counter(1, 2, DAY_LONG);
+    let held = hold(&ledger, &asks(&[one]), 1_000).await;
+    for end in [FreeEnd::Served, FreeEnd::Failed, FreeEnd::Failed, FreeEnd::Interrupted, FreeEnd::Served] {
+        ledger.end_free(held, end, UnixTime(1_001)).await.expect("written");
+    }
+    assert_eq!(left(&ledger, one, 1_001).await, 2);
+    let sums =
+        "SELECT group_concat(outcome || ' ' || uses) FROM (SELECT * FROM free_total WHERE uses > 0 ORDER BY outcome)";
+    let sums: String = file(&dir).query_row(sums, [], |row| row.get(0)).expect("sums");
+    assert_eq!(sums, "failed 1");
+    let interrupted = hold(&ledger, &asks(&[one]), 1_002).await;
+    for end in [FreeEnd::Served, FreeEnd::Interrupted] {
+        ledger.end_free(interrupted, end, UnixTime(1_003)).await.expect("written");
+    }
+    assert_eq!(left(&ledger, one, 1_003).await, 2, "a host that ends gives everything back");
+}
+
+/// Rows whose end could not be written stayed `running`, and were deleted by no bound.
+#[tokio::test]
+async fn a_request_without_an_end_is_given_back_after_a_day() {
+    let (dir, ledger) = ledger();
+    let trial = counter(1, 1, None);
+    hold(&ledger, &asks(&[trial]), 1_000).await;
+    let kept = Retention { answers: Duration::MAX, payments: Duration::MAX, answer_bytes: u64::MAX };
+    ledger.prune(UnixTime(1_000 + DAY), kept).await.expect("pruned");
+    assert_eq!(left(&ledger, trial, 1_000 + DAY).await, 0, "it may be at work");
+    drop(ledger);
+    // Opened anew, a ledger gives everything back: the time passes while it is open.
+    let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger");
+    hold(&ledger, &asks(&[trial]), 1_000).await;
+    ledger.prune(UnixTime(1_001 + DAY), kept).await.expect("pruned");
+    assert_eq!(left(&ledger, trial, 1_001 + DAY).await, 1);
+}
+
 /// Each look found the window one length away from its end, so that a client whose last request was used in a longer one
 /// had nothing free ever again.
 #[tokio::test]

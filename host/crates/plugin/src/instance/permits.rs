@@ -83,6 +83,30 @@ pub(crate) enum Room {
     TakenByOthers(Instant),
 }
 
+/// The permits of all plugins together, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolUsage {
+    /// Permits that running instances hold.
+    pub held: usize,
+    /// All permits of the host.
+    pub total: usize,
+    /// Requests that wait for some.
+    pub waiting: usize,
+}
+
+/// What a plugin has of the permits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitUsage {
+    /// Instances that run.
+    pub(crate) instances: usize,
+    /// Requests that wait for an instance.
+    pub(crate) waiting: usize,
+    /// Permits that the instances hold.
+    pub(crate) permits: usize,
+    /// Memory of all instances, in bytes.
+    pub(crate) memory: usize,
+}
+
 /// The permits of a running instance, and its memory, returned when the last clone is dropped.
 #[derive(Clone, Debug)]
 pub(crate) struct InstancePermits {
@@ -150,8 +174,8 @@ impl InstanceLimit {
         self.0.terms.sells != Sells::Nothing
     }
 
-    /// The instances of the plugin that run, the requests that wait for one, and the memory of all its instances.
-    pub(crate) fn usage(&self) -> (usize, usize, usize) {
+    /// What the plugin has now, of all its builds.
+    pub(crate) fn usage(&self) -> LimitUsage {
         self.0.pool.usage(&self.0.terms)
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::memory::{MemoryInUse, MemoryTerms};
 use super::state::{LimitState, PoolState, Waiting};
-use super::{InstanceLimit, InstancePermits, PermitRequest, Room, Sells, Ticket};
+use super::{InstanceLimit, InstancePermits, LimitUsage, PermitRequest, PoolUsage, Room, Sells, Ticket};
 
 /// The permits of running instances.
 #[derive(Debug)]
@@ -69,15 +69,20 @@ impl PermitPool {
         drop(limit);
     }
 
-    /// The instances of this plugin that run, the requests that wait for one, and the memory of all its instances, in
-    /// bytes.
-    pub(super) fn usage(&self, terms: &LimitTerms) -> (usize, usize, usize) {
+    /// What this plugin has.
+    pub(super) fn usage(&self, terms: &LimitTerms) -> LimitUsage {
         let state = self.state.lock();
-        let Some(share) = state.plugins.get(&terms.plugin) else { return (0, 0, 0) };
+        let Some(share) = state.plugins.get(&terms.plugin) else { return LimitUsage::default() };
         let limits = share.limits.iter().filter_map(|key| state.limits.get(key));
-        let (running, waiting) =
+        let (instances, waiting) =
             limits.fold((0, 0), |(running, waiting), limit| (running + limit.running(), waiting + limit.waiting()));
-        (running, waiting, share.memory.total())
+        LimitUsage { instances, waiting, permits: share.held(), memory: share.memory.total() }
+    }
+
+    /// What all plugins have together.
+    pub(crate) fn all(&self) -> PoolUsage {
+        let state = self.state.lock();
+        PoolUsage { held: self.total - state.free, total: self.total, waiting: state.waiting }
     }
 
     /// Tells whether an instance could run now, without a wait.

@@ -244,6 +244,13 @@ impl PoolState {
     }
 }
 
+impl PluginShare {
+    /// The permits that its instances hold.
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+}
+
 impl LimitState {
     /// A bound under which nothing runs.
     pub(super) fn new(terms: LimitTerms) -> Self {
