@@ -97,7 +97,7 @@ async fn every_record_of_a_refund_says_the_same() {
         assert_eq!(told, expected, "{command:?}: {sum}");
     }
     let csv = ledger(&seller, &["export", "--format", "csv"]).await.1;
-    assert!(csv.lines().next().is_some_and(|head| head.contains("refund_transaction")), "{csv}");
+    assert!(csv.lines().next().is_some_and(|head| head.contains("refundTransaction")), "{csv}");
     let row = csv.lines().nth(1).expect("a row");
     assert!(row.contains("refunded") && row.contains(&transaction), "{csv}");
 
