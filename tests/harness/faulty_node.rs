@@ -33,6 +33,8 @@ pub enum NodeFault {
     Status(u16),
     /// The call is not passed on; the answer is not JSON.
     Garbage,
+    /// The call is not passed on; the answer has more bytes than any question needs.
+    Huge,
     /// The call is not passed on; the result is `null`, as for a receipt or a transaction that a node does not have.
     Null,
 }
@@ -194,6 +196,10 @@ impl Shared {
             Some(NodeFault::Refuse(text)) => return Some(reply(200, refused(text).to_string())),
             Some(NodeFault::Status(status)) => return Some(reply(status, "busy")),
             Some(NodeFault::Garbage) => return Some(reply(200, "{\"jsonrpc\": <!doctype html>")),
+            Some(NodeFault::Huge) => {
+                let result = format!("0x{}", "0".repeat(20 << 20));
+                return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string()));
+            }
             Some(NodeFault::Null) => {
                 return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string()));
             }

@@ -23,6 +23,7 @@ use crate::health::{NodeHealth, makes_blocks_on_demand, max_head_age};
 use crate::receipt::TxReceipt;
 use crate::refusal::NodeRefusal;
 use crate::span::LogSpan;
+use crate::transport::node_client;
 
 pub use block::PinnedBlock;
 
@@ -90,7 +91,7 @@ impl Chain {
             .map_err(|error| ChainError::Client(error.to_string()))?;
         let node = url.host_str().unwrap_or("the node").to_owned();
         let mut chain = Self {
-            client: RpcClient::new_http_with_client(http, url.clone()),
+            client: node_client(http, url.clone()),
             url: url.to_string(),
             node: node.clone(),
             chain_id,

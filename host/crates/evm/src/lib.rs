@@ -32,6 +32,7 @@ pub mod scan;
 mod sender_tag;
 mod sequencer;
 mod span;
+mod transport;
 
 pub use call_error::CallError;
 pub use chain::{Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
@@ -47,3 +48,4 @@ pub use sender_tag::{SenderKind, SenderTag};
 pub use sequencer::{
     GasWallet, Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready,
 };
+pub use transport::node_client;
