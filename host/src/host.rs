@@ -179,7 +179,7 @@ impl Host {
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
-        let exports = operation.exports();
+        let (exports, webhooks) = (operation.exports(), operation.webhooks());
         operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
@@ -187,7 +187,7 @@ impl Host {
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).follow());
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).telling(webhooks).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

@@ -22,7 +22,7 @@ use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
-use crate::operate::Audit;
+use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
 
@@ -78,6 +78,8 @@ pub(super) struct Reload {
     facilitators: Facilitators,
     /// The audit log.
     audit: Option<Arc<Audit>>,
+    /// The addresses that are told what happens: their secrets are read anew.
+    webhooks: Vec<Arc<Webhook>>,
     /// The output of plugins: the configuration says which of it gets into the log.
     output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
@@ -104,6 +106,7 @@ impl Reload {
             origin,
             facilitators,
             audit: None,
+            webhooks: Vec::new(),
             output: Arc::default(),
             reconfigure,
             payments,
@@ -114,6 +117,11 @@ impl Reload {
     pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
         audit.started_with(&self.file);
         Self { audit: Some(audit), output, ..self }
+    }
+
+    /// Reads the secrets of these addresses anew with the file.
+    pub(super) fn telling(self, webhooks: Vec<Arc<Webhook>>) -> Self {
+        Self { webhooks, ..self }
     }
 
     /// Follows the file for ever.
@@ -182,6 +190,7 @@ impl Reload {
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
         let allowances = allowances::read(&config.allowances)?;
+        let secrets = NewSecrets::read(&self.webhooks, &config.webhooks)?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
         self.facilitators.settle_for(&policies::receivers(&config.plugins, &accepts));
@@ -195,6 +204,7 @@ impl Reload {
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
         self.payments.allowances().replace(allowances);
+        secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {
             tracing::warn!(%problem, "the level of the log stays as it was");

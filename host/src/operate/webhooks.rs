@@ -62,9 +62,14 @@ fn read_told(file: &Path) -> BTreeMap<String, Vec<Alert>> {
 /// One address that is told, and how that goes.
 #[derive(Debug)]
 pub struct Webhook {
+    /// Its name, which tells no secret of its receiver.
+    name: String,
     config: WebhookConfig,
     delivery: Delivery,
     log: Mutex<WebhookLog>,
+    /// Held while the place is written to the ledger and to memory. Otherwise a place that an operator has set could be
+    /// followed in the ledger by that of a message which was on its way, and a crash would lose what was asked for.
+    place: tokio::sync::Mutex<()>,
     /// Set off when the place of the address has changed.
     moved: Notify,
 }
@@ -97,6 +102,7 @@ pub(crate) struct AttemptRecord {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct WebhookRecord {
+    /// Its origin and the beginning of its digest: the rest may be a secret of the receiver.
     pub url: String,
     pub events: Vec<String>,
     /// The last event of the ledger that it is done with.
@@ -111,6 +117,39 @@ pub(crate) struct WebhookRecord {
     pub attempts: Vec<AttemptRecord>,
 }
 
+/// The secrets of webhooks, read anew and not used yet.
+pub(crate) struct NewSecrets(Vec<(Arc<Webhook>, WebhookSecret)>);
+
+impl NewSecrets {
+    /// Reads the secrets of these addresses from where the configuration names them now.
+    ///
+    /// # Errors
+    ///
+    /// One of them is missing or too short.
+    pub(crate) fn read(webhooks: &[Arc<Webhook>], configs: &[WebhookConfig]) -> Result<Self, HostError> {
+        let named = webhooks.iter().filter_map(|webhook| {
+            let config = configs.iter().find(|config| config.url == webhook.config.url)?;
+            Some(read_secret(config).map(|secret| (Arc::clone(webhook), secret)))
+        });
+        named.collect::<Result<_, _>>().map(Self)
+    }
+
+    /// Signs with them from now on.
+    pub(crate) fn apply(self) {
+        for (webhook, secret) in self.0 {
+            if webhook.delivery.renew(secret) {
+                tracing::info!(url = webhook.name(), "the messages of a webhook are signed with another secret");
+            }
+        }
+    }
+}
+
+fn read_secret(config: &WebhookConfig) -> Result<WebhookSecret, HostError> {
+    let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.name()));
+    let text = crate::host::secret_text(&config.secret).map_err(failed)?;
+    WebhookSecret::parse(text.trim()).map_err(failed)
+}
+
 impl Webhook {
     /// An address with the secret that its configuration names.
     ///
@@ -118,24 +157,30 @@ impl Webhook {
     ///
     /// The secret is missing or too short.
     pub fn new(config: WebhookConfig) -> Result<Self, HostError> {
-        let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.url));
-        let text = crate::host::secret_text(&config.secret).map_err(failed)?;
-        let secret = WebhookSecret::parse(text.trim()).map_err(failed)?;
+        let secret = read_secret(&config)?;
+        let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.name()));
         let delivery = Delivery::new(config.url.clone(), secret).map_err(failed)?;
-        Ok(Self { config, delivery, log: Mutex::default(), moved: Notify::new() })
+        let (log, place) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { name: config.name(), config, delivery, log, place, moved: Notify::new() })
     }
 
     /// The name of its place among the readers of events.
     fn reader(&self) -> String {
-        format!("webhook {}", self.config.url)
+        format!("webhook {}", self.name)
     }
 
     fn is_told(&self, event: WebhookEvent) -> bool {
         self.config.events.contains(&event)
     }
 
-    pub(super) fn url(&self) -> &str {
-        self.config.url.as_str()
+    /// The name of the address, which tells no secret of its receiver.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// True if the address is called so: by its name, or by the whole of itself.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name || self.config.url.as_str() == name
     }
 
     /// Its record in the API.
@@ -143,7 +188,7 @@ impl Webhook {
         let last = host.payments.ledger().last_event().await.unwrap_or_default();
         let log = self.log.lock();
         WebhookRecord {
-            url: self.config.url.to_string(),
+            url: self.name.clone(),
             events: self.config.events.iter().map(|event| event.as_str().to_owned()).collect(),
             place: log.place,
             waiting: last.saturating_sub(log.place),
@@ -155,6 +200,7 @@ impl Webhook {
 
     /// Tells it again what happened after this event.
     pub(super) async fn resend(&self, host: &HostView, after: u64) -> Result<(), coinslot_ledger::LedgerError> {
+        let _place = self.place.lock().await;
         host.payments.ledger().set_place(&self.reader(), after).await?;
         self.log.lock().place = after;
         self.moved.notify_one();
@@ -201,14 +247,14 @@ impl Webhook {
         let told = TOLD_FILE.lock();
         let mut all = read_told(file);
         drop(told);
-        all.remove(self.url()).unwrap_or_default().into_iter().map(|alert| (alert.key(), alert)).collect()
+        all.remove(self.name()).unwrap_or_default().into_iter().map(|alert| (alert.key(), alert)).collect()
     }
 
     /// Keeps them for the next process. If the disk fails, that one tells them again.
     fn keep_told(&self, file: &Path, told: &BTreeMap<(AlertKind, String), Alert>) {
         let _all = TOLD_FILE.lock();
         let mut all = read_told(file);
-        all.insert(self.url().to_owned(), told.values().cloned().collect());
+        all.insert(self.name().to_owned(), told.values().cloned().collect());
         let written = serde_json::to_vec_pretty(&all).map_err(std::io::Error::other);
         if let Err(error) = written.and_then(|text| replace(file, 0o600, &text)) {
             tracing::warn!(file = %file.display(), %error, "the alerts that webhooks were told cannot be kept");
@@ -230,7 +276,7 @@ impl Webhook {
             };
             match place.await {
                 Ok(place) => return self.log.lock().place = place,
-                Err(error) => tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be read"),
+                Err(error) => tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be read"),
             }
             tokio::time::sleep(LONGEST_PAUSE).await;
         }
@@ -244,7 +290,7 @@ impl Webhook {
             let events = match ledger.events(place, EVENTS).await {
                 Ok(events) if events.is_empty() => return,
                 Ok(events) => events,
-                Err(error) => return tracing::warn!(url = self.url(), %error, "events for a webhook cannot be read"),
+                Err(error) => return tracing::warn!(url = self.name(), %error, "events for a webhook cannot be read"),
             };
             if let Some(first) = events.first()
                 && place > 0
@@ -252,7 +298,7 @@ impl Webhook {
             {
                 let lost = first.number - place - 1;
                 tracing::error!(
-                    url = self.url(),
+                    url = self.name(),
                     lost,
                     "events are gone before a webhook was told: it was away too long"
                 );
@@ -265,20 +311,25 @@ impl Webhook {
                         return;
                     }
                 }
-                {
-                    let mut log = self.log.lock();
-                    if log.place != done {
-                        // The operator has moved it meanwhile: that place counts.
-                        break;
-                    }
-                    log.place = event.number;
+                if !self.move_on(host, done, event.number).await {
+                    break;
                 }
                 done = event.number;
-                if let Err(error) = ledger.set_place(&self.reader(), event.number).await {
-                    tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be written: it is told again");
-                }
             }
         }
+    }
+
+    /// Moves the place on, in the ledger and in memory. False if the operator has moved it meanwhile: that place counts.
+    async fn move_on(&self, host: &HostView, from: u64, to: u64) -> bool {
+        let _place = self.place.lock().await;
+        if self.log.lock().place != from {
+            return false;
+        }
+        if let Err(error) = host.payments.ledger().set_place(&self.reader(), to).await {
+            tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be written: it is told again");
+        }
+        self.log.lock().place = to;
+        true
     }
 
     /// Tells the alerts that have begun or ended since the last look.
@@ -314,7 +365,7 @@ impl Webhook {
             }
             if message.now().0.saturating_sub(at.0) > GIVE_UP {
                 tracing::error!(
-                    url = self.url(),
+                    url = self.name(),
                     id = message.id(),
                     "a message was not accepted for three days: it is given up"
                 );
@@ -344,7 +395,7 @@ impl Webhook {
             // The first of a row: a log does not grow with the time for which an address is away.
             if log.failures == 1 {
                 tracing::warn!(
-                    url = self.url(),
+                    url = self.name(),
                     id = message.id(),
                     error,
                     "a webhook was not delivered: it is tried again"
