@@ -1,6 +1,7 @@
 //! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
 mod admin;
+mod admin_room;
 mod admin_tls;
 mod allowances;
 mod audit;

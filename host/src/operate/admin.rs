@@ -15,6 +15,7 @@ use coinslot_x402::UnixTime;
 use super::access::{AdminAccess, with_scheme};
 use super::api;
 use super::audit::Audit;
+use super::listener::Standing;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
@@ -170,6 +171,7 @@ async fn admit(
 ) -> Response {
     match access.admit(&request, client.ip(), Instant::now()) {
         Ok(visitor) => {
+            request.extensions().get::<Standing>().inspect(|standing| standing.admit());
             request.extensions_mut().insert(visitor);
             next.run(request).await
         }
