@@ -3,8 +3,9 @@
 //! Three dangers. Another machine: a listener that others reach asks for a token. A page in the operator's own browser,
 //! whose requests come from the operator's machine: it can send some without leave, and by DNS rebinding (a name of its
 //! own that resolves to 127.0.0.1) read the answers. So the request must name a host that is an address, `localhost` or
-//! configured, and one that changes something must not come from another origin, and a form must carry what only a page
-//! of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and an address
+//! configured, and must not come from a page of another origin: not even a question, whose answer that page cannot read,
+//! because a report costs the host work. A link that leads to a page of the dashboard is followed. A form must carry what
+//! only a page of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and an address
 //! has few tries.
 
 use std::net::IpAddr;
@@ -12,13 +13,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use coinslot_ledger::{Admitted, Author};
 use sha2::{Digest, Sha256};
 
 use super::api::ApiError;
+use super::pages::is_of_api;
 use super::sessions::{Sessions, session_id};
 use crate::config::{AdminConfig, AdminTls};
 use crate::host::HostError;
@@ -30,6 +32,9 @@ const SHORTEST_TOKEN: usize = 16;
 
 /// The field in which a browser tells the page behind a request (W3C Fetch Metadata).
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// The way in which it fetches, and what for.
+const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
+const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Wrong tokens of one address: a few at once, and then one in five seconds.
 const WRONG_PER_SECOND: f64 = 0.2;
@@ -95,8 +100,8 @@ impl AdminAccess {
             );
             return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message));
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) && is_of_another_page(headers, &host) {
-            let message = "a page of another origin may change nothing here";
+        if is_of_another_page(headers, &host) && !is_link(request) {
+            let message = "a page of another origin may neither ask nor change anything here";
             return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message));
         }
         Ok(())
@@ -226,13 +231,31 @@ pub(super) fn authority(headers: &HeaderMap) -> Option<Authority> {
     headers.get(HOST)?.to_str().ok()?.parse().ok()
 }
 
+/// True if a browser sends the request for a page of another origin. Browsers tell the origin of a question without
+/// `Sec-Fetch-Site` by `Referer` alone.
 fn is_of_another_page(headers: &HeaderMap, host: &Authority) -> bool {
     let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
     if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
         return true;
     }
-    let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host.as_str())))
+    let page = headers.get(ORIGIN).or_else(|| headers.get(REFERER).filter(|_| site.is_none()));
+    let page = page.map(|page| page.to_str().unwrap_or_default());
+    page.is_some_and(|page| {
+        let of = page.split_once("://").and_then(|(_, rest)| rest.split('/').next());
+        of.is_none_or(|of| !of.eq_ignore_ascii_case(host.as_str()))
+    })
+}
+
+/// True if a person follows a link to a page of the dashboard, as a document of its own.
+fn is_link<B>(request: &Request<B>) -> bool {
+    let field = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    // A browser that does not tell what it fetches for asks for a document, and shows it to no other page.
+    let is_document =
+        matches!((field(&FETCH_MODE), field(&FETCH_DEST)), (Some(b"navigate"), Some(b"document")) | (None, None));
+    let is_question =
+        matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(ORIGIN);
+    let path = request.uri().path();
+    is_document && is_question && !is_of_api(path) && !path.starts_with("/assets/")
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -254,9 +277,18 @@ mod tests {
     use super::*;
 
     fn asked(access: &AdminAccess, method: &Method, fields: &[(&str, &str)]) -> Result<(), &'static str> {
+        asked_at(access, "/api/v1/status", method, fields)
+    }
+
+    fn asked_at(
+        access: &AdminAccess,
+        path: &str,
+        method: &Method,
+        fields: &[(&str, &str)],
+    ) -> Result<(), &'static str> {
         let request = fields
             .iter()
-            .fold(Request::builder().method(method), |request, (name, value)| request.header(*name, *value));
+            .fold(Request::builder().uri(path).method(method), |request, (name, value)| request.header(*name, *value));
         let request = request.body(Body::empty()).expect("a request");
         access.check_source(&request).map_err(|error| error.code)?;
         let client = IpAddr::from([192, 0, 2, 1]);
@@ -277,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_of_another_origin_changes_nothing() {
+    fn a_page_of_another_origin_neither_asks_nor_changes_anything() {
         let access = AdminAccess::new(&AdminConfig::default(), None);
         let host = ("host", "127.0.0.1:8405");
         for fields in [
@@ -295,7 +327,28 @@ mod tests {
             &[host, ("sec-fetch-site", "same-site")],
         ] {
             assert_eq!(asked(&access, &Method::POST, fields), Err("cross_origin"), "{fields:?}");
-            assert_eq!(asked(&access, &Method::GET, fields), Ok(()), "a page cannot read the answer: {fields:?}");
+            assert_eq!(asked(&access, &Method::GET, fields), Err("cross_origin"), "{fields:?}");
+        }
+        let referer = |page| [host, ("referer", page)];
+        assert_eq!(asked(&access, &Method::GET, &referer("http://127.0.0.1:8405/money")), Ok(()));
+        assert_eq!(asked(&access, &Method::GET, &referer("https://evil.example/x")), Err("cross_origin"));
+    }
+
+    #[test]
+    fn a_link_of_another_page_leads_to_the_dashboard_and_to_nothing_else() {
+        let access = AdminAccess::new(&AdminConfig::default(), None);
+        let fields = |mode, dest| {
+            let host = ("host", "localhost:8405");
+            [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)]
+        };
+        let link = fields("navigate", "document");
+        assert_eq!(asked_at(&access, "/money", &Method::GET, &link), Ok(()));
+        for path in ["/api/v1/revenue", "/metrics", "/assets/icon.svg"] {
+            assert_eq!(asked_at(&access, path, &Method::GET, &link), Err("cross_origin"), "{path}");
+        }
+        assert_eq!(asked_at(&access, "/money", &Method::POST, &link), Err("cross_origin"));
+        for [mode, dest] in [["no-cors", "image"], ["cors", "empty"], ["navigate", "iframe"]] {
+            assert_eq!(asked_at(&access, "/money", &Method::GET, &fields(mode, dest)), Err("cross_origin"), "{dest}");
         }
     }
 
