@@ -48,6 +48,7 @@ mod languages;
 mod libraries;
 mod limits;
 mod lingering;
+mod lists;
 mod misconfigured;
 mod money;
 mod monitoring;

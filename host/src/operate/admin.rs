@@ -14,6 +14,7 @@ use coinslot_x402::UnixTime;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
+use super::api::read::ReportRoom;
 use super::audit::Audit;
 use super::listener::Standing;
 use super::metrics::Metrics;
@@ -60,6 +61,7 @@ pub struct HostView {
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
+    pub(super) reports: ReportRoom,
 }
 
 impl HostView {
@@ -89,6 +91,7 @@ impl HostView {
             differences,
             samples,
             money,
+            reports: ReportRoom::default(),
         })
     }
 
@@ -134,6 +137,7 @@ fn router(access: Arc<AdminAccess>, host: Arc<HostView>) -> Router {
         async move { axum::Json((*document).clone()) }
     });
     api.route("/api/v1/openapi.json", described)
+        .layer(middleware::from_fn(api::page::link))
         .merge(pages::routes())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&access), admit))

@@ -8,8 +8,10 @@ mod error;
 pub(super) mod free;
 pub(super) mod logs;
 mod metrics;
+pub(super) mod page;
 pub(super) mod payments;
 pub(super) mod plugins;
+pub(super) mod read;
 pub(super) mod status;
 mod webhooks;
 

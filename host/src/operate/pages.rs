@@ -10,6 +10,7 @@ mod changes;
 mod chart;
 mod config;
 mod explorer;
+mod failed;
 pub(super) mod frame;
 pub(super) mod login;
 mod money;
@@ -51,6 +52,7 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/payments", get(payments::page))
         .route("/payments/{id}", get(payment::page))
         .route("/money", get(money::page))
+        .route("/failed", get(failed::page))
         .route("/plugins", get(plugins::page))
         .route("/plugins/{file}/rollback", post(plugin_changes::roll_back))
         .route("/plugins/{file}/pause", post(plugin_changes::pause_it))

@@ -14,6 +14,7 @@ mod free_uses;
 mod reader;
 pub mod reconcile;
 mod row;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -23,4 +24,5 @@ pub use error::ReportError;
 pub use failures::FailedPayment;
 pub use free_uses::{FreeTotal, FreeUse};
 pub use reader::{LedgerReader, Selection};
-pub use row::{ClaimOrder, Filter, PaymentRow};
+pub use row::{ClaimOrder, Filter, ListPlace, ListStart, PaymentRow};
+pub use stop::ReportStop;
