@@ -1,8 +1,8 @@
 //! A host in this process: built from a [`Config`], and served on a listener until a shutdown.
 //!
 //! [`Host::build`] does all that can fail: it reads keys and certificates, asks chains and facilitators, loads the
-//! plugins and opens the ledger. It binds no port and starts no task of its own. [`Host::serve`] runs the tasks of the
-//! host, and ends them before it returns.
+//! plugins and opens the ledger. It binds no port, and starts no task but the exporter of traces, which begins with the
+//! configuration that names one. [`Host::serve`] runs the tasks of the host, and ends them before it returns.
 
 mod allowances;
 mod check;

@@ -115,7 +115,7 @@ impl Reload {
 
     /// Writes what the configuration changes into this audit log, and sets the levels of this output.
     pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
-        audit.started_with(&self.file);
+        audit.started_with(&self.file, &self.config.state.ledger());
         Self { audit: Some(audit), output, ..self }
     }
 
