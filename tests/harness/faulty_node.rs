@@ -35,6 +35,8 @@ pub enum NodeFault {
     Garbage,
     /// The call is not passed on; the answer has more bytes than any question needs.
     Huge,
+    /// The call is passed on; the block in the answer was made this much earlier.
+    Aged(Duration),
     /// The call is not passed on; the result is `null`, as for a receipt or a transaction that a node does not have.
     Null,
 }
@@ -203,12 +205,16 @@ impl Shared {
             Some(NodeFault::Null) => {
                 return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string()));
             }
-            Some(NodeFault::LoseReply | NodeFault::RefuseAfter(_)) | None => {}
+            Some(NodeFault::LoseReply | NodeFault::RefuseAfter(_) | NodeFault::Aged(_)) | None => {}
         }
         let mut answer = self.upstream_answer(&method, call["params"].clone()).await;
         match fault {
             Some(NodeFault::LoseReply) => return None,
             Some(NodeFault::RefuseAfter(text)) => answer = refused(text),
+            Some(NodeFault::Aged(age)) => {
+                let made: U256 = serde_json::from_value(answer["result"]["timestamp"].clone()).expect("a time");
+                answer["result"]["timestamp"] = json!(format!("{:#x}", made - U256::from(age.as_secs())));
+            }
             _ => {}
         }
         answer["id"] = id;
