@@ -326,7 +326,7 @@ async fn money_that_is_not_in_the_ledger_is_an_alert() {
         (&"reconcile_difference".into(), &"eip155:84532".into()),
         "{status}"
     );
-    assert!(alert["message"].as_str().expect("a text").contains("1 times \"received outside the ledger\""), "{status}");
+    assert!(alert["message"].as_str().expect("a text").contains("once \"received outside the ledger\""), "{status}");
     let shown = run(&host.path(""), &["ledger", "reconcile"]);
     assert_eq!(shown.status.code(), Some(3), "the command finds the same: {shown:?}");
 }

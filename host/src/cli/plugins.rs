@@ -137,11 +137,12 @@ fn listener(args: &PluginsArgs) -> Result<Option<AdminClient>, Failure> {
         if dev_hosts::is_meant(&connection.config, &dev, StateConfig::history) {
             return Ok(None);
         }
-        // A configuration with a mistake elsewhere shows its state all the same.
-        let Ok(config) = Config::read(&connection.config) else { return Ok(None) };
+        // A configuration with a mistake elsewhere names its listener and its state all the same.
+        let (admin, state) = (Config::read_admin(&connection.config), Config::read_state(&connection.config));
+        let (Ok(admin), Ok(state)) = (admin, state) else { return Ok(None) };
         // Of port 0 nobody knows which one it became.
-        let has_listener = config.admin.as_ref().is_some_and(|admin| admin.listen.port() != 0);
-        if !has_listener || !is_running(&config.state) {
+        let has_listener = admin.is_some_and(|admin| admin.listen.port() != 0);
+        if !has_listener || !is_running(&state) {
             return Ok(None);
         }
     }

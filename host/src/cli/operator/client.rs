@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -79,11 +79,11 @@ pub(in crate::cli) struct AdminClient {
 impl AdminClient {
     /// The client of the listener that the arguments name.
     pub(in crate::cli) fn of(connection: &Connection) -> Result<Self, Failure> {
-        let config = match &connection.url {
+        let configured = match &connection.url {
             Some(_) => None,
-            None => Some(Config::read(&connection.config)?),
+            None => configured(&connection.config)?,
         };
-        let admin = config.as_ref().and_then(|config| config.admin.as_ref());
+        let admin = configured.as_ref();
         let client = http_client(connection, admin)?;
         if let Some(url) = &connection.url {
             return Ok(Self { base: url.clone(), token: connection.token.clone(), client });
@@ -222,6 +222,22 @@ impl AdminClient {
         } else {
             Failure::new(message)
         })
+    }
+}
+
+/// The listener of a configuration. A mistake elsewhere in the file is said and keeps nobody from asking: the running host
+/// may have read the file when it was right.
+fn configured(file: &Path) -> Result<Option<AdminConfig>, Failure> {
+    let problems = match Config::read(file) {
+        Ok(config) => return Ok(config.admin),
+        Err(problems) => problems,
+    };
+    match Config::read_admin(file) {
+        Ok(Some(admin)) => {
+            crate::logging::say(&format!("warning: the configuration, as it is now, is wrong: {problems}"));
+            Ok(Some(admin))
+        }
+        Ok(None) | Err(_) => Err(problems.into()),
     }
 }
 
