@@ -24,7 +24,7 @@ mod wallet;
 mod wire;
 mod zig;
 
-pub use browser::{BrowserPage, SeenPage, look_at, pictures};
+pub use browser::{BrowserPage, SeenPage, look_at, look_at_opened, pictures};
 pub use chain_client::ChainClient;
 pub use collector::{CollectedSpan, Collector};
 pub use command::{RunningCommand, binary, run};

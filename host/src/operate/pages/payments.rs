@@ -17,7 +17,6 @@ use crate::operate::admin::HostView;
 use crate::operate::api::page::Page;
 use crate::operate::api::payments::{PaymentQuery, Query, payments};
 use crate::operate::records::PaymentRecord;
-use crate::operate::units::network_label;
 
 /// The payments of one page.
 const ROWS: u32 = 50;
@@ -169,11 +168,13 @@ pub(super) fn rows(label: &str, payments: &[PaymentRecord], now: UnixTime) -> Ma
     table(label, &columns, body)
 }
 
-/// A network, and whether its money is worth something.
+/// A network by the name that x402 has for it, with its CAIP-2 id as the title, and whether its money is worth something.
 pub(super) fn network(text: &str, testnet: bool) -> Markup {
-    match coinslot_x402::Network::parse(text) {
-        Ok(network) => html! { (name(&network_label(&network, testnet))) },
-        Err(_) => html! { (name(text)) },
+    let known = coinslot_x402::Network::parse(text).ok();
+    let shown = known.as_ref().and_then(coinslot_x402::Network::v1_name).unwrap_or(text);
+    html! {
+        span.network title=[(shown != text).then(|| name(text))] { (name(shown)) }
+        @if testnet { " " span.quiet { "(test)" } }
     }
 }
 

@@ -79,14 +79,14 @@ fn given_back(part: &Page<FailureRecord>, now: UnixTime) -> Markup {
 
 /// A table of payments that were given back.
 pub(in crate::operate::pages) fn failures(records: &[FailureRecord], now: UnixTime) -> Markup {
-    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "")];
+    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "long")];
     let body = html! {
         @for one in records {
             tr {
                 th scope="row" { (link(&one.payment_id, &one.at, now)) }
                 td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
                 td.text { (name(&one.endpoint)) }
-                td.text { (sentence(&one.reason)) }
+                td.text.long { (sentence(&one.reason)) }
             }
         }
     };
