@@ -5,36 +5,35 @@
 //! own that resolves to 127.0.0.1) read the answers. So the request must name a host that is an address, `localhost` or
 //! configured, and must not come from a page of another origin: not even a question, whose answer that page cannot read,
 //! because a report costs the host work. A link that leads to a page of the dashboard is followed. A form must carry what
-//! only a page of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and an address
-//! has few tries.
+//! only a page of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and
+//! an address has few tries.
+
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, REFERER, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use coinslot_ledger::{Admitted, Author};
 use sha2::{Digest, Sha256};
 
+use self::source::{is_link, is_of_another_page};
 use super::api::ApiError;
-use super::pages::is_of_api;
 use super::sessions::{Sessions, session_id};
 use crate::config::{AdminConfig, AdminTls};
 use crate::host::HostError;
 use crate::payment::{RateLimiter, client_network};
 use crate::server::{Identity, Tls};
 
+pub(super) use self::source::authority;
+
 /// The shortest token.
 const SHORTEST_TOKEN: usize = 16;
-
-/// The field in which a browser tells the page behind a request (W3C Fetch Metadata).
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// The way in which it fetches, and what for.
-const FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
-const FETCH_DEST: HeaderName = HeaderName::from_static("sec-fetch-dest");
 
 /// Wrong tokens of one address: a few at once, and then one in five seconds.
 const WRONG_PER_SECOND: f64 = 0.2;
@@ -148,7 +147,9 @@ impl AdminAccess {
         let Some(expected) = self.token else { return Ok(()) };
         let client = client_network(client);
         if let Some(wait) = self.wrong.as_ref().and_then(|wrong| wrong.look(&client, now).err()) {
-            let message = format!("too many wrong tokens: wait {} seconds", wait.as_secs() + 1);
+            let seconds = wait.as_secs() + 1;
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            let message = format!("too many wrong tokens: wait {seconds} {unit}");
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tokens", message));
         }
         if is_same(&digest(token), &expected) {
@@ -227,37 +228,6 @@ fn missing() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", message)
 }
 
-pub(super) fn authority(headers: &HeaderMap) -> Option<Authority> {
-    headers.get(HOST)?.to_str().ok()?.parse().ok()
-}
-
-/// True if a browser sends the request for a page of another origin. Browsers tell the origin of a question without
-/// `Sec-Fetch-Site` by `Referer` alone.
-fn is_of_another_page(headers: &HeaderMap, host: &Authority) -> bool {
-    let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
-        return true;
-    }
-    let page = headers.get(ORIGIN).or_else(|| headers.get(REFERER).filter(|_| site.is_none()));
-    let page = page.map(|page| page.to_str().unwrap_or_default());
-    page.is_some_and(|page| {
-        let of = page.split_once("://").and_then(|(_, rest)| rest.split('/').next());
-        of.is_none_or(|of| !of.eq_ignore_ascii_case(host.as_str()))
-    })
-}
-
-/// True if a person follows a link to a page of the dashboard, as a document of its own.
-fn is_link<B>(request: &Request<B>) -> bool {
-    let field = |name: &HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
-    // A browser that does not tell what it fetches for asks for a document, and shows it to no other page.
-    let is_document =
-        matches!((field(&FETCH_MODE), field(&FETCH_DEST)), (Some(b"navigate"), Some(b"document")) | (None, None));
-    let is_question =
-        matches!(*request.method(), Method::GET | Method::HEAD) && !request.headers().contains_key(ORIGIN);
-    let path = request.uri().path();
-    is_document && is_question && !is_of_api(path) && !path.starts_with("/assets/")
-}
-
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -270,117 +240,4 @@ pub(super) fn digest(token: &str) -> [u8; 32] {
 /// Compares in constant time.
 pub(super) fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(access: &AdminAccess, method: &Method, fields: &[(&str, &str)]) -> Result<(), &'static str> {
-        asked_at(access, "/api/v1/status", method, fields)
-    }
-
-    fn asked_at(
-        access: &AdminAccess,
-        path: &str,
-        method: &Method,
-        fields: &[(&str, &str)],
-    ) -> Result<(), &'static str> {
-        let request = fields
-            .iter()
-            .fold(Request::builder().uri(path).method(method), |request, (name, value)| request.header(*name, *value));
-        let request = request.body(Body::empty()).expect("a request");
-        access.check_source(&request).map_err(|error| error.code)?;
-        let client = IpAddr::from([192, 0, 2, 1]);
-        access.admit(&request, client, Instant::now()).map(|_| ()).map_err(|error| error.code)
-    }
-
-    #[test]
-    fn a_name_that_a_page_may_own_is_refused() {
-        let config = AdminConfig { hosts: vec!["ops.example".to_owned()], ..AdminConfig::default() };
-        let access = AdminAccess::new(&config, None);
-        for host in ["127.0.0.1:8405", "localhost", "LOCALHOST:1", "[::1]:8405", "10.1.2.3", "ops.example:8405"] {
-            assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Ok(()), "{host}");
-        }
-        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8405"] {
-            assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Err("unknown_host"), "{host}");
-        }
-        assert_eq!(asked(&access, &Method::GET, &[]), Err("no_host"));
-    }
-
-    #[test]
-    fn a_page_of_another_origin_neither_asks_nor_changes_anything() {
-        let access = AdminAccess::new(&AdminConfig::default(), None);
-        let host = ("host", "127.0.0.1:8405");
-        for fields in [
-            &[host][..],
-            &[host, ("origin", "http://127.0.0.1:8405")],
-            &[host, ("origin", "http://127.0.0.1:8405"), ("sec-fetch-site", "same-origin")],
-        ] {
-            assert_eq!(asked(&access, &Method::POST, fields), Ok(()), "{fields:?}");
-        }
-        for fields in [
-            &[host, ("origin", "http://127.0.0.1:8402")][..],
-            &[host, ("origin", "null")],
-            &[host, ("origin", "https://evil.example")],
-            &[host, ("sec-fetch-site", "cross-site")],
-            &[host, ("sec-fetch-site", "same-site")],
-        ] {
-            assert_eq!(asked(&access, &Method::POST, fields), Err("cross_origin"), "{fields:?}");
-            assert_eq!(asked(&access, &Method::GET, fields), Err("cross_origin"), "{fields:?}");
-        }
-        let referer = |page| [host, ("referer", page)];
-        assert_eq!(asked(&access, &Method::GET, &referer("http://127.0.0.1:8405/money")), Ok(()));
-        assert_eq!(asked(&access, &Method::GET, &referer("https://evil.example/x")), Err("cross_origin"));
-    }
-
-    #[test]
-    fn a_link_of_another_page_leads_to_the_dashboard_and_to_nothing_else() {
-        let access = AdminAccess::new(&AdminConfig::default(), None);
-        let fields = |mode, dest| {
-            let host = ("host", "localhost:8405");
-            [host, ("sec-fetch-site", "cross-site"), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)]
-        };
-        let link = fields("navigate", "document");
-        assert_eq!(asked_at(&access, "/money", &Method::GET, &link), Ok(()));
-        for path in ["/api/v1/revenue", "/metrics", "/assets/icon.svg"] {
-            assert_eq!(asked_at(&access, path, &Method::GET, &link), Err("cross_origin"), "{path}");
-        }
-        assert_eq!(asked_at(&access, "/money", &Method::POST, &link), Err("cross_origin"));
-        for [mode, dest] in [["no-cors", "image"], ["cors", "empty"], ["navigate", "iframe"]] {
-            assert_eq!(asked_at(&access, "/money", &Method::GET, &fields(mode, dest)), Err("cross_origin"), "{dest}");
-        }
-    }
-
-    #[test]
-    fn a_request_carries_the_token_where_there_is_one() {
-        let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
-        let host = ("host", "127.0.0.1:8405");
-        for token in ["Bearer correct horse battery", "bearer  correct horse battery"] {
-            assert_eq!(asked(&access, &Method::GET, &[host, ("authorization", token)]), Ok(()), "{token}");
-        }
-        for token in ["Bearer wrong", "Bearer ", "Basic correct horse battery", "correct"] {
-            let given = asked(&access, &Method::GET, &[host, ("authorization", token)]);
-            assert_eq!(given, Err("token_missing"), "{token}");
-        }
-        assert_eq!(asked(&access, &Method::GET, &[host]), Err("token_missing"));
-    }
-
-    #[test]
-    fn an_address_has_few_tries_and_others_have_their_own() {
-        let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
-        let now = Instant::now();
-        let (guesser, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let tried = |token: &str, client, now| access.sign_in(token, client, now).map_err(|error| error.code);
-        for _ in 0..10 {
-            assert_eq!(tried("a guess", guesser, now), Err("token_missing"));
-        }
-        assert_eq!(tried("correct horse battery", guesser, now), Err("too_many_tokens"), "not even the right one");
-        let session = tried("correct horse battery", other, now).expect("a session");
-        assert!(access.sessions.has(&session, now));
-        assert!(tried("correct horse battery", guesser, now + std::time::Duration::from_secs(60)).is_ok());
-        let [one, neighbour]: [IpAddr; 2] =
-            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
-        assert_eq!(client_network(one), client_network(neighbour));
-    }
 }

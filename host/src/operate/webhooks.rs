@@ -10,22 +10,23 @@
 mod delivery;
 mod event;
 mod message;
+mod record;
+mod secrets;
 mod signature;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_base::file::{read_regular, replace};
 use coinslot_x402::UnixTime;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use utoipa::ToSchema;
 
 use self::delivery::Delivery;
 use self::message::Message;
+use self::secrets::read_secret;
+use self::told::TOLD;
 use super::admin::HostView;
 use super::alerts::{Alert, AlertKind, alerts};
 use super::time;
@@ -33,7 +34,8 @@ use crate::config::WebhookConfig;
 use crate::host::HostError;
 
 pub use event::WebhookEvent;
-use signature::WebhookSecret;
+pub(crate) use record::{AttemptRecord, WebhookRecord};
+pub(crate) use secrets::NewSecrets;
 
 /// The pause between two looks for something new.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -48,16 +50,6 @@ const GIVE_UP: u64 = 3 * 24 * 60 * 60;
 const EVENTS: u32 = 100;
 /// The attempts that are remembered for the operator.
 const REMEMBERED: usize = 50;
-
-/// The file in the state folder with the alerts that each address was told to have begun.
-const TOLD: &str = "alerts.json";
-/// Held while the file is read and written: the addresses share it.
-static TOLD_FILE: Mutex<()> = Mutex::new(());
-
-/// The alerts of each address. A file that cannot be read has none: they are told again.
-fn read_told(file: &Path) -> BTreeMap<String, Vec<Alert>> {
-    read_regular(file, 1 << 20).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
-}
 
 /// One address that is told, and how that goes.
 #[derive(Debug)]
@@ -81,73 +73,6 @@ struct WebhookLog {
     failures: u32,
     next_try: Option<UnixTime>,
     attempts: VecDeque<AttemptRecord>,
-}
-
-/// One attempt to deliver a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct AttemptRecord {
-    pub at: String,
-    /// The id of the message.
-    pub id: String,
-    /// The type of the message: `payment.paid`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The status of the answer. None if there was none.
-    pub status: Option<u16>,
-    /// The reason why it counts as not delivered.
-    pub error: Option<String>,
-}
-
-/// An address that is told, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct WebhookRecord {
-    /// Its origin and the beginning of its digest: the rest may be a secret of the receiver.
-    pub url: String,
-    pub events: Vec<String>,
-    /// The last event of the ledger that it is done with.
-    pub place: u64,
-    /// Events of the ledger after that.
-    pub waiting: u64,
-    /// Attempts in a row that failed.
-    pub failures: u32,
-    /// The time of the next attempt, after one that failed.
-    pub next_try: Option<String>,
-    /// The last attempts, the newest first.
-    pub attempts: Vec<AttemptRecord>,
-}
-
-/// The secrets of webhooks, read anew and not used yet.
-pub(crate) struct NewSecrets(Vec<(Arc<Webhook>, WebhookSecret)>);
-
-impl NewSecrets {
-    /// Reads the secrets of these addresses from where the configuration names them now.
-    ///
-    /// # Errors
-    ///
-    /// One of them is missing or too short.
-    pub(crate) fn read(webhooks: &[Arc<Webhook>], configs: &[WebhookConfig]) -> Result<Self, HostError> {
-        let named = webhooks.iter().filter_map(|webhook| {
-            let config = configs.iter().find(|config| config.url == webhook.config.url)?;
-            Some(read_secret(config).map(|secret| (Arc::clone(webhook), secret)))
-        });
-        named.collect::<Result<_, _>>().map(Self)
-    }
-
-    /// Signs with them from now on.
-    pub(crate) fn apply(self) {
-        for (webhook, secret) in self.0 {
-            if webhook.delivery.renew(secret) {
-                tracing::info!(url = webhook.name(), "the messages of a webhook are signed with another secret");
-            }
-        }
-    }
-}
-
-fn read_secret(config: &WebhookConfig) -> Result<WebhookSecret, HostError> {
-    let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.name()));
-    let text = crate::host::secret_text(&config.secret).map_err(failed)?;
-    WebhookSecret::parse(text.trim()).map_err(failed)
 }
 
 impl Webhook {
@@ -181,21 +106,6 @@ impl Webhook {
     /// True if the address is called so: by its name, or by the whole of itself.
     pub(super) fn is(&self, name: &str) -> bool {
         self.name == name || self.config.url.as_str() == name
-    }
-
-    /// Its record in the API.
-    pub(super) async fn record(&self, host: &HostView) -> WebhookRecord {
-        let last = host.payments.ledger().last_event().await.unwrap_or_default();
-        let log = self.log.lock();
-        WebhookRecord {
-            url: self.name.clone(),
-            events: self.config.events.iter().map(|event| event.as_str().to_owned()).collect(),
-            place: log.place,
-            waiting: last.saturating_sub(log.place),
-            failures: log.failures,
-            next_try: log.next_try.map(time::shown),
-            attempts: log.attempts.iter().rev().cloned().collect(),
-        }
     }
 
     /// Tells it again what happened after this event.
@@ -239,25 +149,6 @@ impl Webhook {
                 self.keep_told(&file, &told);
             }
             tokio::time::sleep(ALERT_INTERVAL).await;
-        }
-    }
-
-    /// The alerts that the address was told to have begun, and not to have ended, also by an earlier process.
-    fn told_before(&self, file: &Path) -> BTreeMap<(AlertKind, String), Alert> {
-        let told = TOLD_FILE.lock();
-        let mut all = read_told(file);
-        drop(told);
-        all.remove(self.name()).unwrap_or_default().into_iter().map(|alert| (alert.key(), alert)).collect()
-    }
-
-    /// Keeps them for the next process. If the disk fails, that one tells them again.
-    fn keep_told(&self, file: &Path, told: &BTreeMap<(AlertKind, String), Alert>) {
-        let _all = TOLD_FILE.lock();
-        let mut all = read_told(file);
-        all.insert(self.name().to_owned(), told.values().cloned().collect());
-        let written = serde_json::to_vec_pretty(&all).map_err(std::io::Error::other);
-        if let Err(error) = written.and_then(|text| replace(file, 0o600, &text)) {
-            tracing::warn!(file = %file.display(), %error, "the alerts that webhooks were told cannot be kept");
         }
     }
 
