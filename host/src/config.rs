@@ -114,6 +114,15 @@ impl Config {
         })
     }
 
+    /// Reads only the listener for operators. The rest of the file is not looked at, and may be missing or wrong.
+    pub(crate) fn read_admin(file: &Path) -> Result<Option<AdminConfig>, Problems> {
+        read(file, |root, base| {
+            let admin = admin::read(root, base);
+            root.ignore_the_rest();
+            admin
+        })
+    }
+
     /// Reads only where the compiled components are. The rest of the file is not looked at, and may be missing or wrong.
     pub(crate) fn read_artifacts(file: &Path) -> Result<PathBuf, Problems> {
         Self::read_state(file).map(|state| state.artifacts())

@@ -104,6 +104,19 @@ impl Endpoint {
     }
 }
 
+impl Access {
+    /// The prices in all assets, with their networks and receivers.
+    pub fn terms(&self) -> String {
+        let Self::Paid(paid) = self else { return self.to_string() };
+        let quoted = if paid.quoted { "quoted, at most " } else { "" };
+        let prices = paid.offer.prices().iter().map(|price| {
+            let amount = price.amount.decimal(price.asset.decimals);
+            format!("{quoted}{amount} {} on {} to {}", price.asset.symbol, price.asset.network, price.pay_to)
+        });
+        prices.collect::<Vec<_>>().join("; ")
+    }
+}
+
 impl fmt::Display for Access {
     /// `0.01 USDC`, `free`, `quoted, at most 0.50 USDC`: in the preferred asset.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,8 +1,8 @@
 //! A host in this process: built from a [`Config`], and served on a listener until a shutdown.
 //!
 //! [`Host::build`] does all that can fail: it reads keys and certificates, asks chains and facilitators, loads the
-//! plugins and opens the ledger. It binds no port and starts no task of its own. [`Host::serve`] runs the tasks of the
-//! host, and ends them before it returns.
+//! plugins and opens the ledger. It binds no port, and starts no task but the exporter of traces, which begins with the
+//! configuration that names one. [`Host::serve`] runs the tasks of the host, and ends them before it returns.
 
 mod allowances;
 mod check;
@@ -183,7 +183,7 @@ impl Host {
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
-        let exports = operation.exports();
+        let (exports, webhooks) = (operation.exports(), operation.webhooks());
         operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, refunds.clone(), options.admin);
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
@@ -191,7 +191,7 @@ impl Host {
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).beside(refunds).follow());
+            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).telling(webhooks).beside(refunds).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

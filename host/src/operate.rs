@@ -34,4 +34,5 @@ pub(crate) use audit::Audit;
 pub use metrics::{Metrics, MetricsError};
 pub(crate) use pauses::Pauses;
 pub use telemetry::{SpanCounts, Telemetry, TelemetryError};
+pub(crate) use webhooks::NewSecrets;
 pub use webhooks::{Webhook, WebhookEvent};

@@ -1,6 +1,7 @@
 // Opens pages in Chromium as the job on standard input says, and prints what is wrong with them, as JSON.
 //
 //   { "folder": where the pictures go, "executable": Chromium, "cookie": "NAME=VALUE" or null,
+//     "open": the selector of what is opened first, or null,
 //     "pages": [{ "name": of the picture, "url", "width", "scheme": "light" or "dark" }] }
 //
 // Of each page it prints the text, whether it overflows its window, the serious violations that axe finds, and what the
@@ -28,6 +29,11 @@ const look = async ({ name, url, width, scheme }) => {
   page.on("console", (message) => message.type() === "error" && errors.push(message.text()));
   page.on("pageerror", (error) => errors.push(String(error)));
   const answer = await page.goto(url, { waitUntil: "load" });
+  if (job.open) {
+    await page.evaluate((open) => {
+      for (const details of document.querySelectorAll(open)) details.open = true;
+    }, job.open);
+  }
   await page.screenshot({ path: `${job.folder}/${name}.png`, fullPage: true });
   const [text, overflows] = await page.evaluate(() => [
     document.body.innerText,

@@ -32,6 +32,18 @@ pub fn pictures() -> PathBuf {
 /// # Panics
 /// Without Node.js, npm and Chromium, which is at `/usr/bin/chromium` or where the variable `CHROMIUM` says.
 pub fn look_at(pages: &[(String, String)], cookie: Option<&str>) -> Vec<SeenPage> {
+    look(pages, cookie, None)
+}
+
+/// Looks at pages as [`look_at`] does, after what this selector finds was opened.
+///
+/// # Panics
+/// As [`look_at`].
+pub fn look_at_opened(pages: &[(String, String)], selector: &str) -> Vec<SeenPage> {
+    look(pages, None, Some(selector))
+}
+
+fn look(pages: &[(String, String)], cookie: Option<&str>, open: Option<&str>) -> Vec<SeenPage> {
     let executable = chromium();
     let variants = [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")];
     let jobs: Vec<Value> = pages
@@ -42,7 +54,7 @@ pub fn look_at(pages: &[(String, String)], cookie: Option<&str>) -> Vec<SeenPage
             })
         })
         .collect();
-    let job = json!({ "folder": pictures(), "executable": executable, "cookie": cookie, "pages": jobs });
+    let job = json!({ "folder": pictures(), "executable": executable, "cookie": cookie, "open": open, "pages": jobs });
     let mut node = Command::new("node");
     node.arg("look.mjs").current_dir(browser_scripts()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut looking = node.spawn().expect("node: install Node.js 20 or newer");

@@ -33,6 +33,10 @@ pub enum NodeFault {
     Status(u16),
     /// The call is not passed on; the answer is not JSON.
     Garbage,
+    /// The call is not passed on; the answer has more bytes than any question needs.
+    Huge,
+    /// The call is passed on; the block in the answer was made this much earlier.
+    Aged(Duration),
     /// The call is not passed on; the result is `null`, as for a receipt or a transaction that a node does not have.
     Null,
 }
@@ -194,15 +198,23 @@ impl Shared {
             Some(NodeFault::Refuse(text)) => return Some(reply(200, refused(text).to_string())),
             Some(NodeFault::Status(status)) => return Some(reply(status, "busy")),
             Some(NodeFault::Garbage) => return Some(reply(200, "{\"jsonrpc\": <!doctype html>")),
+            Some(NodeFault::Huge) => {
+                let result = format!("0x{}", "0".repeat(20 << 20));
+                return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": result}).to_string()));
+            }
             Some(NodeFault::Null) => {
                 return Some(reply(200, json!({"jsonrpc": "2.0", "id": id, "result": null}).to_string()));
             }
-            Some(NodeFault::LoseReply | NodeFault::RefuseAfter(_)) | None => {}
+            Some(NodeFault::LoseReply | NodeFault::RefuseAfter(_) | NodeFault::Aged(_)) | None => {}
         }
         let mut answer = self.upstream_answer(&method, call["params"].clone()).await;
         match fault {
             Some(NodeFault::LoseReply) => return None,
             Some(NodeFault::RefuseAfter(text)) => answer = refused(text),
+            Some(NodeFault::Aged(age)) => {
+                let made: U256 = serde_json::from_value(answer["result"]["timestamp"].clone()).expect("a time");
+                answer["result"]["timestamp"] = json!(format!("{:#x}", made - U256::from(age.as_secs())));
+            }
             _ => {}
         }
         answer["id"] = id;

@@ -24,7 +24,7 @@ mod wallet;
 mod wire;
 mod zig;
 
-pub use browser::{BrowserPage, SeenPage, look_at, pictures};
+pub use browser::{BrowserPage, SeenPage, look_at, look_at_opened, pictures};
 pub use chain_client::ChainClient;
 pub use collector::{CollectedSpan, Collector};
 pub use command::{RunningCommand, binary, run};
@@ -34,7 +34,7 @@ pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};
 pub use guests::{altered, component, declaring, guest, target};
 pub use packages::node_modules;
-pub use receiver::{Receiver, ReceiverMode};
+pub use receiver::{Accepted, Receiver, ReceiverMode};
 pub use serve_host::{LedgerRow, PurchaseOutcome, ServeHost};
 pub use small_disk::SmallDisk;
 pub use test_chain::{SELLER, TestChain};

@@ -91,7 +91,7 @@ async fn a_price_and_a_receiver_that_take_effect_are_in_the_audit_log_with_those
         after.starts_with("0.05 USDC on eip155:") && after.to_lowercase().ends_with(&other.to_lowercase()),
         "{route}"
     );
-    let active = changes(&host, "configuration", 1).await[0].clone();
+    let active = changes(&host, "configuration", 2).await[0].clone();
     assert!(text(&active, "before").starts_with("SHA-256 ") && active["before"] != active["after"], "{active}");
 
     // What waits for a restart is said once, and what is not used is said with its reason.
@@ -102,7 +102,7 @@ async fn a_price_and_a_receiver_that_take_effect_are_in_the_audit_log_with_those
     assert!(text(&rejected, "after").contains("colour"), "{rejected}");
     host.write_configuration(&format!("{config}[server]\nkeep_alive = \"7s\"\n"));
     host.signal("HUP");
-    changes(&host, "configuration", 3).await;
+    changes(&host, "configuration", 4).await;
     assert_eq!(changes(&host, "restart_needed", 1).await.len(), 1);
 
     // Commands are told from operators, and the listing pages backwards.
@@ -121,6 +121,56 @@ async fn a_price_and_a_receiver_that_take_effect_are_in_the_audit_log_with_those
     assert!(page.status() == 200 && page.text().await.expect("a page").contains("saved.tar"));
     let wrong = run(&host.path("."), &["audit", "--url", &url, "--kind", "colour"]);
     assert!(wrong.status.code() == Some(2) && String::from_utf8_lossy(&wrong.stderr).contains("plugin_replaced"));
+}
+
+/// A receiver, a price and an asset that were changed while no host ran left no line at the next start.
+#[tokio::test]
+async fn what_is_changed_while_no_host_runs_is_in_the_audit_log_at_the_next_start() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["status"], ADMIN).await;
+    let config = host.configuration();
+    let first = changes(&host, "configuration", 1).await;
+    assert_eq!((first.len(), text(&first[0], "who"), &first[0]["before"]), (1, "start", &Value::Null));
+    host.signal("TERM");
+    host.wait_for_exit().await;
+    let other = "0x00000000000000000000000000000000000000AA";
+    host.write_configuration(&format!("{config}[plugin.status]\npay_to = \"{other}\"\n"));
+    host.restart(&[]).await;
+    let route = changes(&host, "route", 1).await[0].clone();
+    assert_eq!((text(&route, "who"), text(&route, "subject")), ("start", "status: POST /status"));
+    let [before, after] = ["before", "after"].map(|side| text(&route, side).to_lowercase());
+    assert!(after.ends_with(&other.to_lowercase()) && !before.ends_with(&other.to_lowercase()), "{route}");
+    let configured = changes(&host, "configuration", 2).await;
+    assert_eq!((text(&configured[0], "who"), &configured[0]["before"]), ("start", &first[0]["after"]));
+    // A restart that finds all as it was has changed nothing.
+    let all = ask(&host, "/api/v1/audit?limit=1000").await;
+    host.restart(&[]).await;
+    assert_eq!(ask(&host, "/api/v1/audit?limit=1000").await, all);
+}
+
+/// A refused content was written down again with each reload of the configuration, and another content that was refused for
+/// the same reason was not.
+#[tokio::test]
+async fn each_content_that_is_refused_is_in_the_audit_log_once() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["status"], ADMIN).await;
+    host.install("status.wasm", b"no component");
+    let refused = changes(&host, "plugin_rejected", 1).await[0].clone();
+    host.install("status.wasm", b"no component either");
+    let second = changes(&host, "plugin_rejected", 2).await[0].clone();
+    assert_ne!(text(&refused, "after"), text(&second, "after"));
+    let reason = |change: &Value| text(change, "after").split_once(": ").expect("a digest").1.to_owned();
+    assert_eq!(reason(&refused), reason(&second), "the same reason for another content");
+    for reload in 1..3 {
+        host.signal("HUP");
+        changes(&host, "configuration", 1 + reload).await;
+        std::fs::File::open(host.plugin_dir().join("status.wasm"))
+            .expect("it")
+            .set_modified(std::time::SystemTime::now())
+            .expect("touched");
+        host.wait_for_log("not active", 2 + reload).await;
+    }
+    assert_eq!(changes(&host, "plugin_rejected", 2).await.len(), 2);
 }
 
 /// The paid, failed, broken and refused requests of one payer. Returns every secret text that the host has seen.

@@ -243,3 +243,52 @@ async fn what_root_restores_belongs_to_the_owner_of_the_state_folder() {
         assert_eq!((meta.uid(), meta.gid()), (1_234, 2_345), "{path}");
     }
 }
+
+/// The drafts of a backup that was killed stayed for ever: copies of the ledger, beside the backups.
+#[tokio::test]
+async fn what_killed_backups_and_restores_have_left_is_removed_by_the_next() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["echo"], "").await;
+    std::fs::create_dir(host.path("nightly")).expect("a folder");
+    let drafts = |name: &str| {
+        let folder = host.path(&format!("nightly/.backup-{name}"));
+        std::fs::create_dir(&folder).expect("a folder");
+        std::fs::write(folder.join(".draft-ledger"), "a part of a ledger").expect("a file");
+        (std::fs::File::create(folder.join("lock")).expect("a file"), folder)
+    };
+    let ((_, killed), (at_work, running)) = (drafts("killed"), drafts("running"));
+    at_work.lock().expect("the lock of a backup that runs");
+    good(&host, &["backup", "nightly/night.tar"]);
+    assert!(!killed.exists() && running.exists());
+    stop(&mut host).await;
+    lose_state(&host);
+    let unpacked = host.path(".coinslot/.restore-killed");
+    std::fs::create_dir_all(&unpacked).expect("a folder");
+    std::fs::write(unpacked.join("ledger.db"), "a part of a ledger").expect("a file");
+    good(&host, &["restore", "nightly/night.tar"]);
+    assert!(!unpacked.exists());
+    let mut left: Vec<_> = std::fs::read_dir(host.path("nightly")).expect("a folder").flatten().collect();
+    left.retain(|entry| entry.path() != running);
+    assert_eq!(left.len(), 1, "the backup alone: {left:?}");
+}
+
+/// A file that is no plugin's store was backed up, and every restore of the archive was refused for it.
+#[tokio::test]
+async fn whatever_is_backed_up_is_restored_whatever_its_name() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["keeper"], "[plugin.keeper]\nkeyvalue = true\n").await;
+    keeper(&host, "set a 1").await;
+    stop(&mut host).await;
+    // The format of tar has room for a hundred characters.
+    let long = format!("keyvalue/{}.db", "a".repeat(200));
+    let stores = |name: &str| host.path(&format!(".coinslot/{name}"));
+    for name in ["keyvalue/.odd.db", &long] {
+        std::fs::copy(stores("keyvalue/keeper.db"), stores(name)).expect("a copy");
+    }
+    std::fs::create_dir(stores("keyvalue/folder.db")).expect("a folder");
+    let wrote = good(&host, &["backup", "night.tar"]);
+    assert!(!wrote.contains(".odd"), "{wrote}");
+    lose_state(&host);
+    good(&host, &["restore", "night.tar"]);
+    assert!(stores(&long).exists() && stores("keyvalue/keeper.db").exists() && !stores("keyvalue/.odd.db").exists());
+}

@@ -1,6 +1,7 @@
 //! Integration tests: each starts a host, does one thing, and checks what client, ledger and chain see.
 
 mod admin;
+mod admin_room;
 mod admin_tls;
 mod allowances;
 mod audit;
@@ -21,6 +22,7 @@ mod configured;
 mod contract;
 mod crash;
 mod dashboard;
+mod dashboard_looks;
 mod deploying;
 mod developing;
 mod documented;
@@ -47,11 +49,13 @@ mod languages;
 mod libraries;
 mod limits;
 mod lingering;
+mod lists;
 mod misconfigured;
 mod money;
 mod monitoring;
 mod newcomers;
 mod operating;
+mod operator_commands;
 mod operators_day;
 mod overrides;
 mod packing;

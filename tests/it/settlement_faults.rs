@@ -424,7 +424,16 @@ served_despite! {
     a_payment_that_cannot_be_verified_at_the_node_runs_nothing: [("eth_call", NodeFault::Status(429), 2), ("eth_getCode", NodeFault::Garbage, 1)];
     a_late_receipt_is_awaited: [("eth_getTransactionReceipt", NodeFault::Null, 4)];
     receipts_that_fail_for_a_while_are_read_later: [("eth_getTransactionReceipt", NodeFault::Status(500), 3)];
+    an_answer_without_an_end_decides_nothing: [(SEND, NodeFault::Huge, 1), ("eth_getTransactionReceipt", NodeFault::Huge, 2)];
     a_node_without_a_history_of_fees_settles_by_its_gas_price: [("eth_feeHistory", NodeFault::Refuse("the method eth_feeHistory does not exist"), usize::MAX)];
+}
+
+/// Whoever answers in the place of a node could fill the memory of the host: an answer was read to its end.
+#[tokio::test]
+async fn no_more_of_an_answer_of_a_node_is_read_than_any_question_needs() {
+    let (_chain, node, mut host) = node().await;
+    node.always("eth_chainId", NodeFault::Huge);
+    host.fails_to_start("the answer has more than 16777216 bytes").await;
 }
 
 #[tokio::test]

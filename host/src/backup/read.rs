@@ -22,6 +22,9 @@ use crate::config::StateConfig;
 use crate::host::is_running;
 use crate::operate::Pauses;
 
+/// The beginning of the names of folders that archives are unpacked into.
+const UNPACKED: &str = ".restore-";
+
 /// The most bytes of a manifest.
 const LARGEST_MANIFEST: u64 = 64 << 20;
 
@@ -38,7 +41,8 @@ pub fn restore(state: &StateConfig, archive: &Path) -> Result<Contents, Trouble>
     // From here on no host starts on this state.
     let _lock = backup::lock(&ledger)?;
     refuse_ledger(&ledger)?;
-    let unpacked = tempfile::Builder::new().prefix(".restore-").tempdir_in(folder).map_err(Trouble::at(folder))?;
+    remove_unpacked(folder);
+    let unpacked = tempfile::Builder::new().prefix(UNPACKED).tempdir_in(folder).map_err(Trouble::at(folder))?;
     let size = source.metadata().map_err(Trouble::at(archive))?.len();
     let manifest = Unpacking { archive, folder: unpacked.path() }.unpack(source)?;
     let copy = unpacked.path().join(LEDGER);
@@ -58,6 +62,16 @@ pub fn restore(state: &StateConfig, archive: &Path) -> Result<Contents, Trouble>
         kept,
         unfinished,
     })
+}
+
+/// Removes what restores have unpacked that were killed. No other one runs: this one holds the lock of the ledger.
+fn remove_unpacked(folder: &Path) {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(UNPACKED))) {
+        if let Err(error) = fs::remove_dir_all(entry.path()) {
+            tracing::warn!(folder = %entry.path().display(), %error, "what a killed restore has left cannot be removed");
+        }
+    }
 }
 
 /// Fails if there is a ledger, or a part of one.
@@ -140,7 +154,7 @@ impl Unpacking<'_> {
 }
 
 /// True for the paths that a backup has. Nothing else is written, wherever it would lead.
-fn is_known(path: &Path) -> bool {
+pub(super) fn is_known(path: &Path) -> bool {
     let parts = path.components().map(|part| match part {
         Component::Normal(name) => name.to_str().filter(|name| !name.starts_with('.')),
         Component::Prefix(_) | Component::RootDir | Component::CurDir | Component::ParentDir => None,

@@ -3,8 +3,9 @@
 #![expect(clippy::disallowed_methods, reason = "a backup says when it was made")]
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
 use std::io::{self, ErrorKind, Read, Seek as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -12,9 +13,10 @@ use coinslot_base::file;
 use coinslot_ledger::backup;
 use coinslot_x402::UnixTime;
 use sha2::{Digest, Sha256};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, TempDir};
 
 use super::manifest::{Entry, FORMAT, Manifest};
+use super::read::is_known;
 use super::{Contents, LEDGER, MANIFEST, SERVED, STORES, Trouble};
 use crate::catalog::{HistoryFile, KeptBuild};
 use crate::config::StateConfig;
@@ -42,8 +44,9 @@ pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Con
     }
     let made = UnixTime::from(SystemTime::now());
     let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let draft = file::draft(folder, MODE).map_err(Trouble::at(folder))?;
-    let mut archive = Archive::new(&draft, folder, made);
+    let drafts = Drafts::new(folder).map_err(Trouble::at(folder))?;
+    let draft = file::draft(drafts.path(), MODE).map_err(Trouble::at(folder))?;
+    let mut archive = Archive::new(&draft, drafts.path(), made);
     let copy = archive.add_database(LEDGER, &state.ledger())?;
     let ledger = backup::content(copy.path())?;
     drop(copy);
@@ -65,7 +68,46 @@ pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Con
     Ok(Contents { made, ledger, stores, builds, size, kept: Vec::new(), unfinished: 0 })
 }
 
-/// The stores of plugins, by the names of the plugins.
+/// The folder for the drafts of one backup, beside its target. A process that is killed leaves it behind, and the next
+/// backup finds that nobody holds its lock.
+struct Drafts {
+    folder: TempDir,
+    _lock: File,
+}
+
+/// The beginning of the names of such folders, and the name of the lock in them.
+const DRAFTS: &str = ".backup-";
+const LOCK: &str = "lock";
+
+impl Drafts {
+    fn new(beside: &Path) -> io::Result<Self> {
+        remove_abandoned(beside);
+        let mode = Permissions::from_mode(0o700);
+        let folder = tempfile::Builder::new().prefix(DRAFTS).permissions(mode).tempdir_in(beside)?;
+        let lock = File::create_new(folder.path().join(LOCK))?;
+        lock.lock()?;
+        Ok(Self { folder, _lock: lock })
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// Removes the drafts of backups that were killed. One that cannot be removed costs room, and no backup fails for it.
+fn remove_abandoned(beside: &Path) {
+    let entries = fs::read_dir(beside).into_iter().flatten().flatten();
+    let drafts = entries.filter(|entry| entry.file_name().to_str().is_some_and(|name| name.starts_with(DRAFTS)));
+    for folder in drafts.map(|entry| entry.path()) {
+        // A backup that has just begun may not hold its lock yet: then there is no file of it.
+        let is_abandoned = File::open(folder.join(LOCK)).is_ok_and(|lock| lock.try_lock().is_ok());
+        if is_abandoned && let Err(error) = fs::remove_dir_all(&folder) {
+            tracing::warn!(folder = %folder.display(), %error, "what a killed backup has left cannot be removed");
+        }
+    }
+}
+
+/// The stores of plugins, by the names of the plugins. Other files are no plugin's, and a restore would refuse them.
 fn store_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Trouble> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -76,6 +118,7 @@ fn store_files(folder: &Path) -> Result<BTreeMap<String, PathBuf>, Trouble> {
     for entry in entries {
         let path = entry.map_err(Trouble::at(folder))?.path();
         let name = path.file_stem().and_then(|name| name.to_str());
+        let name = name.filter(|name| path.is_file() && is_known(Path::new(&format!("{STORES}/{name}.db"))));
         if let Some(name) = name.filter(|_| path.extension().is_some_and(|extension| extension == "db")) {
             stores.insert(name.to_owned(), path.clone());
         }

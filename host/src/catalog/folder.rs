@@ -135,10 +135,19 @@ impl Folder {
         &self.dir
     }
 
-    /// The names of plugins that are configured and not active.
+    /// The names of plugins that are configured and not active, but for those of files that are not loaded: the reason
+    /// for that is reported. Their names are those by which they served, or those of the files.
     pub fn unknown_plugins(&self) -> Vec<String> {
         let live = self.live.load();
-        self.loader.policies.plugins.keys().filter(|name| !live.has_plugin(name)).cloned().collect()
+        let failed = |name: &str| {
+            self.files.iter().filter(|(_, file)| file.failure.is_some() && file.active.is_none()).any(|(file, _)| {
+                let kept = self.history.as_ref().and_then(|history| history.entry(file));
+                let served = kept.and_then(|entry| entry.active.as_ref().or(entry.previous.as_ref()));
+                served.is_some_and(|build| build.plugin == name) || file.strip_suffix(".wasm") == Some(name)
+            })
+        };
+        let names = self.loader.policies.plugins.keys().filter(|name| !live.has_plugin(name) && !failed(name));
+        names.cloned().collect()
     }
 
     /// True if a build of this file serves.

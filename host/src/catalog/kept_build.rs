@@ -42,6 +42,9 @@ pub struct KeptEndpoint {
     pub path: String,
     /// As in `0.01 USDC`, `free` and `quoted, at most 0.50 USDC`.
     pub price: String,
+    /// The prices in all assets, with their networks and receivers. None: an older host wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terms: Option<String>,
 }
 
 /// An endpoint as hosts of this version and of older ones wrote it.
@@ -52,6 +55,8 @@ enum StoredEndpoint {
         method: String,
         path: String,
         price: String,
+        #[serde(default)]
+        terms: Option<String>,
     },
     /// A line such as `GET /path 0.01 USDC`.
     Line(String),
@@ -60,11 +65,11 @@ enum StoredEndpoint {
 impl From<StoredEndpoint> for KeptEndpoint {
     fn from(stored: StoredEndpoint) -> Self {
         match stored {
-            StoredEndpoint::Fields { method, path, price } => Self { method, path, price },
+            StoredEndpoint::Fields { method, path, price, terms } => Self { method, path, price, terms },
             StoredEndpoint::Line(line) => {
                 let mut words = line.splitn(3, ' ').map(str::to_owned);
                 let mut next = || words.next().unwrap_or_default();
-                Self { method: next(), path: next(), price: next() }
+                Self { method: next(), path: next(), price: next(), terms: None }
             }
         }
     }
@@ -78,6 +83,7 @@ impl KeptBuild {
             method: endpoint.method.to_string(),
             path: endpoint.path.to_string(),
             price: endpoint.access.to_string(),
+            terms: Some(endpoint.access.terms()),
         });
         Self {
             plugin: info.name.clone(),
@@ -160,7 +166,7 @@ mod tests {
         let line = r#"["POST /items/{id} quoted, at most 0.50 USDC"]"#;
         let endpoints: Vec<KeptEndpoint> = serde_json::from_str(line).expect("a line");
         let [method, path, price] = ["POST", "/items/{id}", "quoted, at most 0.50 USDC"].map(str::to_owned);
-        assert_eq!(endpoints, [KeptEndpoint { method, path, price }]);
+        assert_eq!(endpoints, [KeptEndpoint { method, path, price, terms: None }]);
         let written = serde_json::to_string(&endpoints).expect("JSON");
         assert_eq!(serde_json::from_str::<Vec<KeptEndpoint>>(&written).expect("its own"), endpoints);
     }

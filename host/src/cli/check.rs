@@ -1,6 +1,7 @@
 //! `coinslot check`: does everything that `serve` does before it listens, except opening the ledger.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use coinslot_evm::Ether;
 use comfy_table::Table;
@@ -12,6 +13,7 @@ use crate::catalog::off_without_effect;
 use crate::config::Config;
 use crate::endpoint::Access;
 use crate::host::{Host, HostCheck, HostOptions, LocalCheck, unknown_plugin, warnings};
+use crate::operate::time;
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -24,6 +26,9 @@ pub struct CheckArgs {
     #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
     pub config: PathBuf,
 }
+
+/// The age of the newest block from which on a chain that is not known is doubted.
+const OLD_BLOCK: Duration = Duration::from_secs(600);
 
 /// The findings about a configuration whose text is right.
 pub(super) struct Findings {
@@ -123,7 +128,30 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
         is_off.then(|| off_without_effect(&info.name, &info.endpoints))?
     });
     let unused = unused_allowances(config, check);
-    problem.into_iter().chain(unknown).chain(unused).chain(warnings(config)).chain(unenforced).chain(off).collect()
+    let old = check.locals.iter().filter_map(old_block);
+    problem
+        .into_iter()
+        .chain(unknown)
+        .chain(unused)
+        .chain(old)
+        .chain(warnings(config))
+        .chain(unenforced)
+        .chain(off)
+        .collect()
+}
+
+/// The warning for a chain whose newest block is old. Of chains that are known to make blocks the facilitator says so
+/// itself, and then is not ready.
+fn old_block(local: &LocalCheck) -> Option<String> {
+    let age = time::now().0.saturating_sub(local.newest_block?);
+    let LocalCheck { name, network, .. } = local;
+    (age > OLD_BLOCK.as_secs()).then(|| {
+        let age = coinslot_base::units::shown_duration(Duration::from_secs(age / 60 * 60));
+        format!(
+            "facilitator.{name}: the newest block of {network} is {age} old: its node is stuck or behind, unless the chain \
+             makes blocks only for transactions"
+        )
+    })
 }
 
 /// Says where a facilitator settles, and which wallets pay for it.

@@ -1,5 +1,5 @@
-//! `coinslot status`, `audit`, `payments`, `revenue`, `owed`, `webhooks` and `config`: questions to a running host, through its
-//! admin listener.
+//! `coinslot status`, `audit`, `payments`, `revenue`, `owed`, `failed`, `webhooks` and `config`: questions to a running host,
+//! through its admin listener.
 
 pub(super) mod client;
 pub(super) mod records;
@@ -16,7 +16,9 @@ use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
 use super::refunds::RefundCommand;
-use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord};
+use crate::operate::records::{
+    ChangeRecord, EarningsRecord, FailureRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord,
+};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
 ///
@@ -54,8 +56,11 @@ pub struct PaymentsArgs {
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
     /// At most so many.
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
+    /// Only what follows this payment in the list, by its id.
+    #[arg(long, value_name = "ID")]
+    after: Option<String>,
 }
 
 /// Sum up what a running host has earned. `coinslot ledger revenue` needs no host.
@@ -89,6 +94,21 @@ pub struct OwedArgs {
     connection: Connection,
 }
 
+/// List the payments of a running host that were given back because their plugin failed, the newest first. `coinslot
+/// ledger failed` needs no host.
+///
+/// Nothing was charged, and each can be used again. The ledger keeps the newest ten thousand.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct FailedArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
 /// Show the webhooks of a running host: where each is, and its last attempts.
 ///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
@@ -96,7 +116,7 @@ pub struct OwedArgs {
 pub struct WebhooksArgs {
     #[command(flatten)]
     connection: Connection,
-    /// Tell this address again what the ledger still has.
+    /// Tell this address again what the ledger still has: the whole address, or its name in the list.
     #[arg(long, value_name = "URL")]
     resend: Option<String>,
     /// With `--resend`: only what came after this event.
@@ -123,8 +143,8 @@ pub struct AuditArgs {
     /// Only older than the change of this number.
     #[arg(long, value_name = "NUMBER")]
     before: Option<u64>,
-    /// At most so many, up to 1000.
-    #[arg(long, default_value_t = 100)]
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
     /// The same as `--format json`.
     #[arg(long, conflicts_with = "format")]
@@ -179,22 +199,26 @@ pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
         })
         .await;
     }
-    let limit = args.limit.to_string();
     let query = [
         ("state", args.state.as_deref()),
         ("endpoint", args.endpoint.as_deref()),
         ("payer", args.payer.as_deref()),
         ("transaction", args.transaction.as_deref()),
         ("since", args.since.as_deref()),
-        ("limit", Some(&*limit)),
+        ("after", args.after.as_deref()),
     ];
-    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, "no payments").await
+    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, Some(args.limit), "no payments").await
 }
 
 /// Prints sums.
 pub async fn revenue(args: RevenueArgs) -> Result<(), Failure> {
     let query = [("by", Some(&*args.by)), ("since", args.since.as_deref()), ("until", args.until.as_deref())];
-    list::<EarningsRecord>(&args.connection, "/api/v1/revenue", &query, "no money received").await
+    let client = AdminClient::of(&args.connection)?;
+    watch(&args.connection, async |out| {
+        let found: Vec<EarningsRecord> = client.get("/api/v1/revenue", &query).await?;
+        records::write(out, args.connection.format(), &found, "no money received")
+    })
+    .await
 }
 
 /// Prints debts, or pays one back.
@@ -202,7 +226,13 @@ pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
     if let Some(command) = &args.command {
         return super::refunds::run(&args.connection, command).await;
     }
-    list::<OwedRecord>(&args.connection, "/api/v1/owed", &[], "nothing is owed").await
+    list::<OwedRecord>(&args.connection, "/api/v1/owed", &[], None, "nothing is owed").await
+}
+
+/// Prints payments that were given back.
+pub async fn failed(args: FailedArgs) -> Result<(), Failure> {
+    let nothing = "no payment was given back";
+    list::<FailureRecord>(&args.connection, "/api/v1/failed", &[], Some(args.limit), nothing).await
 }
 
 /// Prints webhooks, or has one told again.
@@ -225,14 +255,9 @@ pub async fn audit(mut args: AuditArgs) -> Result<(), Failure> {
     if args.json {
         args.connection.set_format(OutputFormat::Json);
     }
-    let (before, limit) = (args.before.map(|number| number.to_string()), args.limit.to_string());
-    let query = [
-        ("since", args.since.as_deref()),
-        ("kind", args.kind.as_deref()),
-        ("before", before.as_deref()),
-        ("limit", Some(&*limit)),
-    ];
-    list::<ChangeRecord>(&args.connection, "/api/v1/audit", &query, "nothing was changed").await
+    let before = args.before.map(|number| number.to_string());
+    let query = [("since", args.since.as_deref()), ("kind", args.kind.as_deref()), ("before", before.as_deref())];
+    list::<ChangeRecord>(&args.connection, "/api/v1/audit", &query, Some(args.limit), "nothing was changed").await
 }
 
 /// Sets the level of a plugin.
@@ -257,16 +282,27 @@ pub async fn config(args: ConfigArgs) -> Result<(), Failure> {
     .await
 }
 
+/// Prints a list, up to so many records, and says if there are more.
 async fn list<T: DeserializeOwned + serde::Serialize + Default + Table>(
     connection: &Connection,
     path: &str,
     query: &[(&str, Option<&str>)],
+    most: Option<u32>,
     nothing: &str,
 ) -> Result<(), Failure> {
     let client = AdminClient::of(connection)?;
     watch(connection, async |out| {
-        let found: Vec<T> = client.get(path, query).await?;
-        records::write(out, connection.format(), &found, nothing)
+        let (found, has_more) = client.list::<T>(path, query, most).await?;
+        records::write(out, connection.format(), &found, nothing)?;
+        if has_more {
+            let note = format!("these are the first {}: there are more, and --limit shows them", found.len());
+            match connection.format() {
+                OutputFormat::Table => out.note(OutputFormat::Table, &note)?,
+                // Programs read stdout.
+                OutputFormat::Json | OutputFormat::Csv => crate::logging::say(&note),
+            }
+        }
+        Ok(())
     })
     .await
 }

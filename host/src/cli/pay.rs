@@ -41,7 +41,7 @@ const UNKNOWN: u8 = 5;
 /// Sends the request, pays if the answer is 402, and prints the result.
 pub async fn run(args: PayArgs) -> Result<(), Failure> {
     let output = PayOutput { json: args.json };
-    let client = PayClient::new(Duration::from_secs(args.timeout.max(1)))?;
+    let client = PayClient::new(Duration::from_secs(args.timeout.max(1)), args.ca.as_deref())?;
     if let Some(path) = &args.resume {
         return resume(&client, output, &args, path).await;
     }

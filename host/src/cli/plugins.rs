@@ -1,8 +1,9 @@
 //! `coinslot plugins`: shows the active plugins and the reasons why others are not active; pauses, resumes and rolls
 //! back a plugin.
 
+mod logs;
+
 use std::path::Path;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use coinslot_ledger::ChangeKind;
@@ -17,11 +18,8 @@ use crate::catalog::HistoryFile;
 use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 use crate::operate::pauses;
-use crate::operate::records::{BuildRecord, LineRecord, PauseReport, PluginChange, PluginRecord, RollbackReport};
+use crate::operate::records::{BuildRecord, PauseReport, PluginChange, PluginRecord, RollbackReport};
 use crate::operate::rollback::{RollbackError, RollbackPlan, RolledBack, plan, roll_back};
-
-/// The pause between two looks at the lines of a plugin that is followed.
-const FOLLOW_PAUSE: Duration = Duration::from_millis(500);
 
 /// The state of `coinslot dev`, unless it keeps that in another directory.
 const DEV_STATE: &str = ".coinslot/dev";
@@ -62,7 +60,7 @@ enum PluginsCommand {
     /// Show the last lines that a plugin of a running host has printed.
     ///
     /// Ends with 0 if they are printed, 1 if the admin listener cannot be asked, 2 for wrong usage or an unknown name.
-    Logs(LogsArgs),
+    Logs(logs::LogsArgs),
     /// Stop asking a plugin, of a running host, until it is resumed; restarts of the host included.
     ///
     /// Its requests are answered with 503 and a Retry-After, and nothing is charged. Requests at work end. Answers that
@@ -87,15 +85,6 @@ struct ChangeArgs {
     dry_run: bool,
 }
 
-#[derive(Args, Clone, Debug)]
-struct LogsArgs {
-    /// The file's name, with or without `.wasm`, or the name of the plugin that it serves.
-    name: String,
-    /// Go on with what it prints, until it is interrupted.
-    #[arg(long)]
-    follow: bool,
-}
-
 impl PluginsArgs {
     fn format(&self) -> OutputFormat {
         if self.json { OutputFormat::Json } else { self.connection.format() }
@@ -112,7 +101,7 @@ pub async fn run(args: PluginsArgs) -> Result<(), Failure> {
     match &args.command {
         None => list(&args).await,
         Some(PluginsCommand::Rollback(change)) => rollback(&args, change).await,
-        Some(PluginsCommand::Logs(logs)) => show_logs(&args, logs).await,
+        Some(PluginsCommand::Logs(logs)) => logs::show(&args, logs).await,
         Some(PluginsCommand::Pause(change)) => set_paused(&args, change, "pause").await,
         Some(PluginsCommand::Resume(change)) => set_paused(&args, change, "resume").await,
     }
@@ -137,11 +126,12 @@ fn listener(args: &PluginsArgs) -> Result<Option<AdminClient>, Failure> {
         if dev_hosts::is_meant(&connection.config, &dev, StateConfig::history) {
             return Ok(None);
         }
-        // A configuration with a mistake elsewhere shows its state all the same.
-        let Ok(config) = Config::read(&connection.config) else { return Ok(None) };
+        // A configuration with a mistake elsewhere names its listener and its state all the same.
+        let (admin, state) = (Config::read_admin(&connection.config), Config::read_state(&connection.config));
+        let (Ok(admin), Ok(state)) = (admin, state) else { return Ok(None) };
         // Of port 0 nobody knows which one it became.
-        let has_listener = config.admin.as_ref().is_some_and(|admin| admin.listen.port() != 0);
-        if !has_listener || !is_running(&config.state) {
+        let has_listener = admin.is_some_and(|admin| admin.listen.port() != 0);
+        if !has_listener || !is_running(&state) {
             return Ok(None);
         }
     }
@@ -283,32 +273,6 @@ async fn set_paused(args: &PluginsArgs, change: &ChangeArgs, verb: &str) -> Resu
         (false, true) => format!("{plugin} would be {state}: nothing is changed"),
         (_, false) => format!("{plugin} is {state} already"),
     })
-}
-
-/// Prints the lines of a plugin, and goes on if that is asked for. A host that was restarted begins to count anew.
-async fn show_logs(args: &PluginsArgs, logs: &LogsArgs) -> Result<(), Failure> {
-    let client = AdminClient::of(&args.connection)?;
-    let name: String = url::form_urlencoded::byte_serialize(logs.name.as_bytes()).collect();
-    let path = format!("/api/v1/plugins/{}/logs", name.replace('+', "%20"));
-    let format = if args.json { OutputFormat::Json } else { args.connection.format() };
-    let mut last = 0;
-    loop {
-        let after = last.to_string();
-        let lines: Vec<LineRecord> = client.get(&path, &[("after", Some(&*after))]).await?;
-        let mut out = Output::stdout();
-        for line in &lines {
-            match format {
-                OutputFormat::Table => out.line(&format!("{} {} | {}", line.at, line.stream, line.text))?,
-                OutputFormat::Json | OutputFormat::Csv => out.json(&json!(line))?,
-            }
-        }
-        out.flush()?;
-        if !logs.follow || out.is_closed() {
-            return Ok(());
-        }
-        last = lines.last().map_or(last, |line| line.number);
-        tokio::time::sleep(FOLLOW_PAUSE).await;
-    }
 }
 
 async fn change_by_listener<T: serde::de::DeserializeOwned>(

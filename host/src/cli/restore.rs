@@ -36,7 +36,7 @@ pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
     }
     if *unfinished > 0 {
         print::line(format_args!(
-            "{unfinished} payments were being worked on, and had sent nothing: the chain decides what they are worth now"
+            "payments that were being worked on, and had sent nothing: {unfinished}. The chain decides what they are worth now"
         ))?;
     }
     print::line(format_args!(

@@ -6,7 +6,8 @@
 use coinslot_x402::price::{Accept, Amount};
 
 use super::settlement::AcceptConfig;
-use super::types::{Config, PaymentConfig, PluginsConfig, ServerConfig, StateConfig};
+use super::types::{Config, PaymentConfig, PluginsConfig, ServerConfig, StateConfig, WebhookConfig};
+use crate::operate::WebhookEvent;
 
 /// A key, and whether its value has changed.
 type Change = (&'static str, bool);
@@ -16,10 +17,18 @@ pub fn needs_restart(now: &Config, next: &Config) -> Vec<&'static str> {
     let Config { server, plugins, payment, state, admin, webhooks, allowances: _, refunds, log: _, telemetry } = now;
     let changes = server_changes(server, &next.server).into_iter().chain(plugin_changes(plugins, &next.plugins));
     let changes = changes.chain(payment_changes(payment, &next.payment)).chain(state_changes(state, &next.state));
-    let changes = changes.chain([("[admin]", *admin != next.admin), ("[[webhook]]", *webhooks != next.webhooks)]);
-    let changes = changes.chain([("[refunds]", *refunds != next.refunds)]);
+    let changes = changes.chain([
+        ("[admin]", *admin != next.admin),
+        ("[[webhook]]: an address or its events", told(webhooks) != told(&next.webhooks)),
+        ("[refunds]", *refunds != next.refunds),
+    ]);
     let changes = changes.chain([("[telemetry]", *telemetry != next.telemetry)]);
     changes.filter_map(|(key, differs)| differs.then_some(key)).collect()
+}
+
+/// What webhooks are told. A reload reads their secrets.
+fn told(webhooks: &[WebhookConfig]) -> Vec<(&str, &[WebhookEvent])> {
+    webhooks.iter().map(|WebhookConfig { url, events, secret: _ }| (url.as_str(), &**events)).collect()
 }
 
 fn server_changes(now: &ServerConfig, next: &ServerConfig) -> Vec<Change> {

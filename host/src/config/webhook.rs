@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::reader::Section;
@@ -14,10 +15,23 @@ pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> Vec<WebhookConfig
     let hooks: Vec<_> = root.sections("webhook").into_iter().filter_map(|section| hook(section, base)).collect();
     for (index, hook) in hooks.iter().enumerate() {
         if hooks[..index].iter().any(|other| other.url == hook.url) {
-            root.key_problem("webhook", format!("{} is named twice: name all its events in one table", hook.url));
+            root.key_problem("webhook", format!("{} is named twice: name all its events in one table", hook.name()));
         }
     }
     hooks
+}
+
+impl WebhookConfig {
+    /// The name of the address in logs, in the API and in the ledger: its origin and the beginning of its digest. Path
+    /// and query may be what admits a sender to the receiver.
+    pub fn name(&self) -> String {
+        let origin = self.url.origin().ascii_serialization();
+        if self.url.path() == "/" && self.url.query().is_none() {
+            return format!("{origin}/");
+        }
+        let digest = hex::encode(&Sha256::digest(self.url.as_str())[..4]);
+        format!("{origin}/..{digest}")
+    }
 }
 
 fn hook(mut section: Section<'_, '_>, base: &Path) -> Option<WebhookConfig> {

@@ -41,14 +41,20 @@ pub struct LocalCheck {
     pub wallets: Vec<Gas>,
     /// The reason why it could not settle now.
     pub unready: Option<String>,
+    /// The time in Unix seconds at which the newest block of its chain was made. None if it says nothing: the chain cannot
+    /// be used, or makes blocks on demand.
+    pub newest_block: Option<u64>,
 }
 
 impl LocalCheck {
     /// Reads the wallets of a facilitator that has just been connected.
     async fn of(name: &str, local: &Local) -> Result<Self, HostError> {
         let wallets = local.wallets().await.map_err(|error| HostError::unavailable(name, error.message))?;
+        let head = local.newest_block_time().await;
         let unready = local.ready().err().map(|unready| unready.to_string());
-        Ok(Self { name: name.to_owned(), network: local.network().clone(), wallets, unready })
+        let unready = unready.or_else(|| head.as_ref().err().map(|unavailable| unavailable.message.clone()));
+        let newest_block = head.ok().flatten();
+        Ok(Self { name: name.to_owned(), network: local.network().clone(), wallets, unready, newest_block })
     }
 }
 

@@ -48,6 +48,11 @@ impl Operation {
         self.pauses.plugins()
     }
 
+    /// The addresses that are told what happens.
+    pub(super) fn webhooks(&self) -> Vec<Arc<Webhook>> {
+        self.webhooks.clone()
+    }
+
     /// The output of plugins.
     pub(super) fn output(&self) -> &Arc<GuestOutput> {
         &self.output

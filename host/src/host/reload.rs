@@ -22,7 +22,7 @@ use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
 use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
-use crate::operate::Audit;
+use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
 use crate::refund::Refunds;
@@ -79,6 +79,8 @@ pub(super) struct Reload {
     facilitators: Facilitators,
     /// The audit log.
     audit: Option<Arc<Audit>>,
+    /// The addresses that are told what happens: their secrets are read anew.
+    webhooks: Vec<Arc<Webhook>>,
     /// The output of plugins: the configuration says which of it gets into the log.
     output: Arc<GuestOutput>,
     reconfigure: mpsc::Sender<Reconfigure>,
@@ -106,6 +108,7 @@ impl Reload {
             origin,
             facilitators,
             audit: None,
+            webhooks: Vec::new(),
             output: Arc::default(),
             reconfigure,
             payments,
@@ -120,8 +123,13 @@ impl Reload {
 
     /// Writes what the configuration changes into this audit log, and sets the levels of this output.
     pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
-        audit.started_with(&self.file);
+        audit.started_with(&self.file, &self.config.state.ledger());
         Self { audit: Some(audit), output, ..self }
+    }
+
+    /// Reads the secrets of these addresses anew with the file.
+    pub(super) fn telling(self, webhooks: Vec<Arc<Webhook>>) -> Self {
+        Self { webhooks, ..self }
     }
 
     /// Follows the file for ever.
@@ -193,6 +201,7 @@ impl Reload {
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
+        let secrets = NewSecrets::read(&self.webhooks, &config.webhooks)?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
         self.facilitators.settle_for(&receivers);
@@ -206,6 +215,7 @@ impl Reload {
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
         self.payments.allowances().replace(allowances);
+        secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {
             tracing::warn!(%problem, "the level of the log stays as it was");

@@ -3,21 +3,26 @@
 //! Three dangers. Another machine: a listener that others reach asks for a token. A page in the operator's own browser,
 //! whose requests come from the operator's machine: it can send some without leave, and by DNS rebinding (a name of its
 //! own that resolves to 127.0.0.1) read the answers. So the request must name a host that is an address, `localhost` or
-//! configured, and one that changes something must not come from another origin, and a form must carry what only a page
-//! of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and an address
-//! has few tries.
+//! configured, and must not come from a page of another origin: not even a question, whose answer that page cannot read,
+//! because a report costs the host work. A link that leads to a page of the dashboard is followed. A form must carry what
+//! only a page of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and
+//! an address has few tries.
+
+mod source;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
-use axum::http::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN, RETRY_AFTER, WWW_AUTHENTICATE};
-use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use coinslot_ledger::{Admitted, Author};
 use sha2::{Digest, Sha256};
 
+use self::source::{is_link, is_of_another_page};
 use super::api::ApiError;
 use super::sessions::{Sessions, session_id};
 use crate::config::{AdminConfig, AdminTls};
@@ -25,11 +30,10 @@ use crate::host::HostError;
 use crate::payment::{RateLimiter, client_network};
 use crate::server::{Identity, Tls};
 
+pub(super) use self::source::authority;
+
 /// The shortest token.
 const SHORTEST_TOKEN: usize = 16;
-
-/// The field in which a browser tells the page behind a request (W3C Fetch Metadata).
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Wrong tokens of one address: a few at once, and then one in five seconds.
 const WRONG_PER_SECOND: f64 = 0.2;
@@ -95,8 +99,8 @@ impl AdminAccess {
             );
             return Err(ApiError::new(StatusCode::MISDIRECTED_REQUEST, "unknown_host", message));
         }
-        if !matches!(*request.method(), Method::GET | Method::HEAD) && is_of_another_page(headers, &host) {
-            let message = "a page of another origin may change nothing here";
+        if is_of_another_page(headers, &host) && !is_link(request) {
+            let message = "a page of another origin may neither ask nor change anything here";
             return Err(ApiError::new(StatusCode::FORBIDDEN, "cross_origin", message));
         }
         Ok(())
@@ -143,7 +147,9 @@ impl AdminAccess {
         let Some(expected) = self.token else { return Ok(()) };
         let client = client_network(client);
         if let Some(wait) = self.wrong.as_ref().and_then(|wrong| wrong.look(&client, now).err()) {
-            let message = format!("too many wrong tokens: wait {} seconds", wait.as_secs() + 1);
+            let seconds = wait.as_secs() + 1;
+            let unit = if seconds == 1 { "second" } else { "seconds" };
+            let message = format!("too many wrong tokens: wait {seconds} {unit}");
             return Err(ApiError::new(StatusCode::TOO_MANY_REQUESTS, "too_many_tokens", message));
         }
         if is_same(&digest(token), &expected) {
@@ -222,19 +228,6 @@ fn missing() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", message)
 }
 
-pub(super) fn authority(headers: &HeaderMap) -> Option<Authority> {
-    headers.get(HOST)?.to_str().ok()?.parse().ok()
-}
-
-fn is_of_another_page(headers: &HeaderMap, host: &Authority) -> bool {
-    let site = headers.get(FETCH_SITE).map(HeaderValue::as_bytes);
-    if site.is_some_and(|site| !matches!(site, b"same-origin" | b"none")) {
-        return true;
-    }
-    let origin = headers.get(ORIGIN).map(|origin| origin.to_str().unwrap_or_default());
-    origin.is_some_and(|origin| origin.split_once("://").is_none_or(|(_, of)| !of.eq_ignore_ascii_case(host.as_str())))
-}
-
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -247,87 +240,4 @@ pub(super) fn digest(token: &str) -> [u8; 32] {
 /// Compares in constant time.
 pub(super) fn is_same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.iter().zip(other).fold(0, |differs, (one, other)| differs | (one ^ other)) == 0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn asked(access: &AdminAccess, method: &Method, fields: &[(&str, &str)]) -> Result<(), &'static str> {
-        let request = fields
-            .iter()
-            .fold(Request::builder().method(method), |request, (name, value)| request.header(*name, *value));
-        let request = request.body(Body::empty()).expect("a request");
-        access.check_source(&request).map_err(|error| error.code)?;
-        let client = IpAddr::from([192, 0, 2, 1]);
-        access.admit(&request, client, Instant::now()).map(|_| ()).map_err(|error| error.code)
-    }
-
-    #[test]
-    fn a_name_that_a_page_may_own_is_refused() {
-        let config = AdminConfig { hosts: vec!["ops.example".to_owned()], ..AdminConfig::default() };
-        let access = AdminAccess::new(&config, None);
-        for host in ["127.0.0.1:8405", "localhost", "LOCALHOST:1", "[::1]:8405", "10.1.2.3", "ops.example:8405"] {
-            assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Ok(()), "{host}");
-        }
-        for host in ["evil.example", "127.0.0.1.evil.example", "localhost.evil.example:8405"] {
-            assert_eq!(asked(&access, &Method::GET, &[("host", host)]), Err("unknown_host"), "{host}");
-        }
-        assert_eq!(asked(&access, &Method::GET, &[]), Err("no_host"));
-    }
-
-    #[test]
-    fn a_page_of_another_origin_changes_nothing() {
-        let access = AdminAccess::new(&AdminConfig::default(), None);
-        let host = ("host", "127.0.0.1:8405");
-        for fields in [
-            &[host][..],
-            &[host, ("origin", "http://127.0.0.1:8405")],
-            &[host, ("origin", "http://127.0.0.1:8405"), ("sec-fetch-site", "same-origin")],
-        ] {
-            assert_eq!(asked(&access, &Method::POST, fields), Ok(()), "{fields:?}");
-        }
-        for fields in [
-            &[host, ("origin", "http://127.0.0.1:8402")][..],
-            &[host, ("origin", "null")],
-            &[host, ("origin", "https://evil.example")],
-            &[host, ("sec-fetch-site", "cross-site")],
-            &[host, ("sec-fetch-site", "same-site")],
-        ] {
-            assert_eq!(asked(&access, &Method::POST, fields), Err("cross_origin"), "{fields:?}");
-            assert_eq!(asked(&access, &Method::GET, fields), Ok(()), "a page cannot read the answer: {fields:?}");
-        }
-    }
-
-    #[test]
-    fn a_request_carries_the_token_where_there_is_one() {
-        let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
-        let host = ("host", "127.0.0.1:8405");
-        for token in ["Bearer correct horse battery", "bearer  correct horse battery"] {
-            assert_eq!(asked(&access, &Method::GET, &[host, ("authorization", token)]), Ok(()), "{token}");
-        }
-        for token in ["Bearer wrong", "Bearer ", "Basic correct horse battery", "correct"] {
-            let given = asked(&access, &Method::GET, &[host, ("authorization", token)]);
-            assert_eq!(given, Err("token_missing"), "{token}");
-        }
-        assert_eq!(asked(&access, &Method::GET, &[host]), Err("token_missing"));
-    }
-
-    #[test]
-    fn an_address_has_few_tries_and_others_have_their_own() {
-        let access = AdminAccess::new(&AdminConfig::default(), Some("correct horse battery"));
-        let now = Instant::now();
-        let (guesser, other) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
-        let tried = |token: &str, client, now| access.sign_in(token, client, now).map_err(|error| error.code);
-        for _ in 0..10 {
-            assert_eq!(tried("a guess", guesser, now), Err("token_missing"));
-        }
-        assert_eq!(tried("correct horse battery", guesser, now), Err("too_many_tokens"), "not even the right one");
-        let session = tried("correct horse battery", other, now).expect("a session");
-        assert!(access.sessions.has(&session, now));
-        assert!(tried("correct horse battery", guesser, now + std::time::Duration::from_secs(60)).is_ok());
-        let [one, neighbour]: [IpAddr; 2] =
-            ["2001:db8::1", "2001:db8::2"].map(|text| text.parse().expect("an address"));
-        assert_eq!(client_network(one), client_network(neighbour));
-    }
 }

@@ -14,7 +14,9 @@ use coinslot_x402::UnixTime;
 
 use super::access::{AdminAccess, with_scheme};
 use super::api;
+use super::api::read::ReportRoom;
 use super::audit::Audit;
+use super::listener::Standing;
 use super::metrics::Metrics;
 use super::pages::{self, MoneyCache, login};
 use super::pauses::Pauses;
@@ -63,6 +65,7 @@ pub struct HostView {
     /// The counters of the last hour.
     pub(super) samples: Arc<Samples>,
     pub(super) money: MoneyCache,
+    pub(super) reports: ReportRoom,
 }
 
 impl HostView {
@@ -93,6 +96,7 @@ impl HostView {
             differences,
             samples,
             money,
+            reports: ReportRoom::default(),
         })
     }
 
@@ -138,6 +142,7 @@ fn router(access: Arc<AdminAccess>, host: Arc<HostView>) -> Router {
         async move { axum::Json((*document).clone()) }
     });
     api.route("/api/v1/openapi.json", described)
+        .layer(middleware::from_fn(api::page::link))
         .merge(pages::routes())
         .fallback(not_found)
         .layer(middleware::from_fn_with_state(Arc::clone(&access), admit))
@@ -175,6 +180,7 @@ async fn admit(
 ) -> Response {
     match access.admit(&request, client.ip(), Instant::now()) {
         Ok(visitor) => {
+            request.extensions().get::<Standing>().inspect(|standing| standing.admit());
             request.extensions_mut().insert(visitor);
             next.run(request).await
         }

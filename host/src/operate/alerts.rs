@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, LedgerReader, RefundRow, ReportError};
+use coinslot_ledger::reports::{LedgerReader, RefundRow, ReportError};
 use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -231,8 +231,8 @@ fn of_ledger(host: &HostView) -> Vec<Alert> {
 fn read_ledger(host: &HostView) -> Result<Vec<Alert>, ReportError> {
     let reader = LedgerReader::open(&host.config.state.ledger())?;
     let before = UnixTime(host.payments.now().0.saturating_sub(UNKNOWN_FOR));
-    let unknown = count(&reader, PaymentState::Unknown, before)?;
-    let owed = count(&reader, PaymentState::Owed, UnixTime(u64::MAX))?;
+    let unknown = reader.count(PaymentState::Unknown, before)?;
+    let owed = reader.count(PaymentState::Owed, UnixTime(u64::MAX))?;
     let mut alerts = Vec::new();
     if unknown > 0 {
         let payments = if unknown == 1 { "one payment".to_owned() } else { format!("{unknown} payments") };
@@ -270,13 +270,6 @@ fn of_abandoned_refunds(host: &HostView, reader: &LedgerReader) -> Result<Vec<Al
         Alert::new(AlertKind::RefundTrouble, network.to_string(), message, advice)
     };
     Ok(open.map(alert).collect())
-}
-
-/// The payments that have been in this state since before this time.
-fn count(reader: &LedgerReader, state: PaymentState, before: UnixTime) -> Result<usize, ReportError> {
-    let filter = Filter { states: vec![state], order: ClaimOrder::OldestFirst, ..Filter::default() };
-    let mut selection = reader.select(&filter)?;
-    Ok(selection.rows()?.filter_map(Result::ok).filter(|row| row.updated_at < before).count())
 }
 
 /// A text from elsewhere, cut and without what drives a terminal.

@@ -9,12 +9,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coinslot_ledger::reports::{ChangeFilter, LedgerReader};
 use coinslot_ledger::{Author, Change, ChangeKind};
 use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, HistoryEntry, HistoryFile, Installed, KeptBuild, ScanReport};
-use crate::endpoint::Access;
 use crate::payment::Payments;
 
 /// Writes down what changes in a host.
@@ -30,7 +30,8 @@ pub(crate) struct Audit {
 struct Known {
     /// The builds that serve, by file.
     builds: BTreeMap<String, Build>,
-    /// The reasons why files are not active.
+    /// The contents of files that are not active, by their SHA-256 and the reason. A content is written down once,
+    /// although the host may try it again and again.
     failures: BTreeMap<String, String>,
     /// The settings that wait for a restart.
     waiting: BTreeSet<&'static str>,
@@ -61,7 +62,10 @@ impl Audit {
     pub(crate) fn new(payments: Arc<Payments>, catalog: Arc<ArcSwap<Catalog>>, before: &HistoryFile) -> Self {
         let builds =
             before.files.iter().filter_map(|(file, entry)| Some((file.clone(), Build::kept(entry.active.as_ref()?))));
-        let failures = before.files.iter().filter_map(|(file, entry)| Some((file.clone(), entry.failure.clone()?)));
+        let failures = before.files.iter().filter_map(|(file, entry)| {
+            let reason = entry.failure.as_ref()?;
+            Some((file.clone(), refused(Some(entry), reason)))
+        });
         let known = Known { builds: builds.collect(), failures: failures.collect(), ..Known::default() };
         Self { payments, catalog, known: Mutex::new(known) }
     }
@@ -91,6 +95,9 @@ impl Audit {
                 self.record(who.clone(), ChangeKind::PluginRemoved, file, before, None);
             }
         }
+        for file in &report.loaded {
+            self.known.lock().failures.remove(file);
+        }
         self.compare(who);
         if report.failed.is_empty() {
             return;
@@ -98,13 +105,13 @@ impl Audit {
         // The history names the digest of what was refused.
         let history = HistoryFile::read(history).unwrap_or_default();
         for (file, reason) in &report.failed {
+            let after = refused(history.files.get(file), reason);
             let (active, is_new) = {
                 let mut known = self.known.lock();
-                let is_new = known.failures.insert(file.clone(), reason.clone()).as_ref() != Some(reason);
+                let is_new = known.failures.insert(file.clone(), after.clone()).as_ref() != Some(&after);
                 (known.builds.get(file).map(Build::shown), is_new)
             };
             if is_new {
-                let after = refused(history.files.get(file), reason);
                 self.record(who.clone(), ChangeKind::PluginRejected, file, active, Some(after));
             }
         }
@@ -117,7 +124,6 @@ impl Audit {
             let (file, build) = (&installed.file, Build::active(installed));
             let former = {
                 let mut known = self.known.lock();
-                known.failures.remove(file);
                 known.builds.insert(file.clone(), build.clone())
             };
             let Some(former) = former else {
@@ -152,9 +158,22 @@ impl Audit {
         }
     }
 
-    /// Notes the file of the configuration that the host was built with.
-    pub(crate) fn started_with(&self, file: &Path) {
-        self.known.lock().configuration = digest(file);
+    /// Writes down that the host was built with this configuration, unless it is the one that took effect last: `ledger`
+    /// has the lines of earlier processes.
+    pub(crate) fn started_with(&self, file: &Path, ledger: &Path) {
+        let digest = digest(file);
+        self.known.lock().configuration.clone_from(&digest);
+        let filter = ChangeFilter { kind: Some(ChangeKind::Configuration), limit: 1, ..ChangeFilter::default() };
+        match LedgerReader::open(ledger).and_then(|reader| reader.changes(&filter)) {
+            Ok(found) => {
+                let before = found.into_iter().next().and_then(|last| last.after);
+                if before != digest {
+                    let subject = file.display().to_string();
+                    self.record(Author::Start, ChangeKind::Configuration, subject, before, digest);
+                }
+            }
+            Err(error) => tracing::warn!(%error, "the audit log cannot say whether the configuration was changed"),
+        }
     }
 }
 
@@ -162,7 +181,7 @@ impl Build {
     fn active(installed: &Installed) -> Self {
         let info = installed.plugin.info();
         let routes = installed.endpoints.iter().map(|endpoint| {
-            let terms = Terms { price: endpoint.access.to_string(), assets: Some(assets(&endpoint.access)) };
+            let terms = Terms { price: endpoint.access.to_string(), assets: Some(endpoint.access.terms()) };
             (format!("{} {}", endpoint.method, endpoint.path), terms)
         });
         Self {
@@ -175,7 +194,7 @@ impl Build {
     /// The build that an earlier process wrote into the history.
     fn kept(build: &KeptBuild) -> Self {
         let routes = build.endpoints.iter().map(|endpoint| {
-            let terms = Terms { price: endpoint.price.clone(), assets: None };
+            let terms = Terms { price: endpoint.price.clone(), assets: endpoint.terms.clone() };
             (format!("{} {}", endpoint.method, endpoint.path), terms)
         });
         Self {
@@ -221,17 +240,6 @@ impl Terms {
     fn shown(&self) -> String {
         self.assets.clone().unwrap_or_else(|| self.price.clone())
     }
-}
-
-/// The prices of a route in all assets, with their networks and receivers.
-fn assets(access: &Access) -> String {
-    let Access::Paid(paid) = access else { return access.to_string() };
-    let quoted = if paid.quoted { "quoted, at most " } else { "" };
-    let prices = paid.offer.prices().iter().map(|price| {
-        let amount = price.amount.decimal(price.asset.decimals);
-        format!("{quoted}{amount} {} on {} to {}", price.asset.symbol, price.asset.network, price.pay_to)
-    });
-    prices.collect::<Vec<_>>().join("; ")
 }
 
 fn refused(entry: Option<&HistoryEntry>, reason: &str) -> String {

@@ -10,6 +10,7 @@ mod changes;
 mod chart;
 mod config;
 mod explorer;
+mod failed;
 pub(super) mod frame;
 pub(super) mod login;
 mod money;
@@ -53,6 +54,7 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/payments/{id}", get(payment::page))
         .route("/payments/{id}/refund", post(refund::pay))
         .route("/money", get(money::page))
+        .route("/failed", get(failed::page))
         .route("/plugins", get(plugins::page))
         .route("/plugins/{file}/rollback", post(plugin_changes::roll_back))
         .route("/plugins/{file}/pause", post(plugin_changes::pause_it))

@@ -81,7 +81,12 @@ fn in_words(compared: &NetworkComparison, is_shared: bool) -> Option<(String, St
     kinds.sort_unstable();
     kinds.dedup();
     kinds.retain(|kind| !is_shared || *kind != DifferenceKind::OutsideLedger);
-    let words: Vec<String> =
-        kinds.iter().map(|kind| format!("{} times \"{}\"", counts(*kind), kind.as_str())).collect();
+    let words: Vec<String> = kinds
+        .iter()
+        .map(|kind| match counts(*kind) {
+            1 => format!("once \"{}\"", kind.as_str()),
+            count => format!("{count} times \"{}\"", kind.as_str()),
+        })
+        .collect();
     (!words.is_empty()).then(|| (compared.network.to_string(), words.join(", ")))
 }

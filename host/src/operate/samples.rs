@@ -24,6 +24,8 @@ pub(super) struct Counters {
     pub(super) requests: BTreeMap<(String, String), u64>,
     /// Payments, by what became of them.
     pub(super) payments: BTreeMap<String, u64>,
+    /// Answers with an error, by its code.
+    pub(super) errors: BTreeMap<String, u64>,
     /// Durations, by stage.
     pub(super) stages: BTreeMap<String, Durations>,
 }
@@ -91,6 +93,10 @@ impl Counters {
                     "coinslot_stage_duration_seconds" => {
                         let stage = counters.stages.entry(label(metric, "coinslot_stage")).or_default();
                         stage.add(metric.get_histogram());
+                    }
+                    "coinslot_errors_total" => {
+                        let code = counters.errors.entry(label(metric, "error_type")).or_default();
+                        *code += whole(metric.get_counter().get_value());
                     }
                     "coinslot_payments_total" => {
                         let state = counters.payments.entry(label(metric, "coinslot_state")).or_default();

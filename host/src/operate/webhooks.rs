@@ -10,22 +10,23 @@
 mod delivery;
 mod event;
 mod message;
+mod record;
+mod secrets;
 mod signature;
+mod told;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use coinslot_base::file::{read_regular, replace};
 use coinslot_x402::UnixTime;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use utoipa::ToSchema;
 
 use self::delivery::Delivery;
 use self::message::Message;
+use self::secrets::read_secret;
+use self::told::TOLD;
 use super::admin::HostView;
 use super::alerts::{Alert, AlertKind, alerts};
 use super::time;
@@ -33,7 +34,8 @@ use crate::config::WebhookConfig;
 use crate::host::HostError;
 
 pub use event::WebhookEvent;
-use signature::WebhookSecret;
+pub(crate) use record::{AttemptRecord, WebhookRecord};
+pub(crate) use secrets::NewSecrets;
 
 /// The pause between two looks for something new.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -49,22 +51,17 @@ const EVENTS: u32 = 100;
 /// The attempts that are remembered for the operator.
 const REMEMBERED: usize = 50;
 
-/// The file in the state folder with the alerts that each address was told to have begun.
-const TOLD: &str = "alerts.json";
-/// Held while the file is read and written: the addresses share it.
-static TOLD_FILE: Mutex<()> = Mutex::new(());
-
-/// The alerts of each address. A file that cannot be read has none: they are told again.
-fn read_told(file: &Path) -> BTreeMap<String, Vec<Alert>> {
-    read_regular(file, 1 << 20).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
-}
-
 /// One address that is told, and how that goes.
 #[derive(Debug)]
 pub struct Webhook {
+    /// Its name, which tells no secret of its receiver.
+    name: String,
     config: WebhookConfig,
     delivery: Delivery,
     log: Mutex<WebhookLog>,
+    /// Held while the place is written to the ledger and to memory. Otherwise a place that an operator has set could be
+    /// followed in the ledger by that of a message which was on its way, and a crash would lose what was asked for.
+    place: tokio::sync::Mutex<()>,
     /// Set off when the place of the address has changed.
     moved: Notify,
 }
@@ -78,39 +75,6 @@ struct WebhookLog {
     attempts: VecDeque<AttemptRecord>,
 }
 
-/// One attempt to deliver a message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub(crate) struct AttemptRecord {
-    pub at: String,
-    /// The id of the message.
-    pub id: String,
-    /// The type of the message: `payment.paid`.
-    #[serde(rename = "type")]
-    pub kind: String,
-    /// The status of the answer. None if there was none.
-    pub status: Option<u16>,
-    /// The reason why it counts as not delivered.
-    pub error: Option<String>,
-}
-
-/// An address that is told, as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct WebhookRecord {
-    pub url: String,
-    pub events: Vec<String>,
-    /// The last event of the ledger that it is done with.
-    pub place: u64,
-    /// Events of the ledger after that.
-    pub waiting: u64,
-    /// Attempts in a row that failed.
-    pub failures: u32,
-    /// The time of the next attempt, after one that failed.
-    pub next_try: Option<String>,
-    /// The last attempts, the newest first.
-    pub attempts: Vec<AttemptRecord>,
-}
-
 impl Webhook {
     /// An address with the secret that its configuration names.
     ///
@@ -118,43 +82,35 @@ impl Webhook {
     ///
     /// The secret is missing or too short.
     pub fn new(config: WebhookConfig) -> Result<Self, HostError> {
-        let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.url));
-        let text = crate::host::secret_text(&config.secret).map_err(failed)?;
-        let secret = WebhookSecret::parse(text.trim()).map_err(failed)?;
+        let secret = read_secret(&config)?;
+        let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.name()));
         let delivery = Delivery::new(config.url.clone(), secret).map_err(failed)?;
-        Ok(Self { config, delivery, log: Mutex::default(), moved: Notify::new() })
+        let (log, place) = (Mutex::default(), tokio::sync::Mutex::default());
+        Ok(Self { name: config.name(), config, delivery, log, place, moved: Notify::new() })
     }
 
     /// The name of its place among the readers of events.
     fn reader(&self) -> String {
-        format!("webhook {}", self.config.url)
+        format!("webhook {}", self.name)
     }
 
     fn is_told(&self, event: WebhookEvent) -> bool {
         self.config.events.contains(&event)
     }
 
-    pub(super) fn url(&self) -> &str {
-        self.config.url.as_str()
+    /// The name of the address, which tells no secret of its receiver.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
-    /// Its record in the API.
-    pub(super) async fn record(&self, host: &HostView) -> WebhookRecord {
-        let last = host.payments.ledger().last_event().await.unwrap_or_default();
-        let log = self.log.lock();
-        WebhookRecord {
-            url: self.config.url.to_string(),
-            events: self.config.events.iter().map(|event| event.as_str().to_owned()).collect(),
-            place: log.place,
-            waiting: last.saturating_sub(log.place),
-            failures: log.failures,
-            next_try: log.next_try.map(time::shown),
-            attempts: log.attempts.iter().rev().cloned().collect(),
-        }
+    /// True if the address is called so: by its name, or by the whole of itself.
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name == name || self.config.url.as_str() == name
     }
 
     /// Tells it again what happened after this event.
     pub(super) async fn resend(&self, host: &HostView, after: u64) -> Result<(), coinslot_ledger::LedgerError> {
+        let _place = self.place.lock().await;
         host.payments.ledger().set_place(&self.reader(), after).await?;
         self.log.lock().place = after;
         self.moved.notify_one();
@@ -196,25 +152,6 @@ impl Webhook {
         }
     }
 
-    /// The alerts that the address was told to have begun, and not to have ended, also by an earlier process.
-    fn told_before(&self, file: &Path) -> BTreeMap<(AlertKind, String), Alert> {
-        let told = TOLD_FILE.lock();
-        let mut all = read_told(file);
-        drop(told);
-        all.remove(self.url()).unwrap_or_default().into_iter().map(|alert| (alert.key(), alert)).collect()
-    }
-
-    /// Keeps them for the next process. If the disk fails, that one tells them again.
-    fn keep_told(&self, file: &Path, told: &BTreeMap<(AlertKind, String), Alert>) {
-        let _all = TOLD_FILE.lock();
-        let mut all = read_told(file);
-        all.insert(self.url().to_owned(), told.values().cloned().collect());
-        let written = serde_json::to_vec_pretty(&all).map_err(std::io::Error::other);
-        if let Err(error) = written.and_then(|text| replace(file, 0o600, &text)) {
-            tracing::warn!(file = %file.display(), %error, "the alerts that webhooks were told cannot be kept");
-        }
-    }
-
     /// Finds the place of the address. A new one is told what happens from now on.
     async fn begin(&self, host: &HostView) {
         let ledger = host.payments.ledger();
@@ -230,7 +167,7 @@ impl Webhook {
             };
             match place.await {
                 Ok(place) => return self.log.lock().place = place,
-                Err(error) => tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be read"),
+                Err(error) => tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be read"),
             }
             tokio::time::sleep(LONGEST_PAUSE).await;
         }
@@ -244,7 +181,7 @@ impl Webhook {
             let events = match ledger.events(place, EVENTS).await {
                 Ok(events) if events.is_empty() => return,
                 Ok(events) => events,
-                Err(error) => return tracing::warn!(url = self.url(), %error, "events for a webhook cannot be read"),
+                Err(error) => return tracing::warn!(url = self.name(), %error, "events for a webhook cannot be read"),
             };
             if let Some(first) = events.first()
                 && place > 0
@@ -252,7 +189,7 @@ impl Webhook {
             {
                 let lost = first.number - place - 1;
                 tracing::error!(
-                    url = self.url(),
+                    url = self.name(),
                     lost,
                     "events are gone before a webhook was told: it was away too long"
                 );
@@ -265,20 +202,25 @@ impl Webhook {
                         return;
                     }
                 }
-                {
-                    let mut log = self.log.lock();
-                    if log.place != done {
-                        // The operator has moved it meanwhile: that place counts.
-                        break;
-                    }
-                    log.place = event.number;
+                if !self.move_on(host, done, event.number).await {
+                    break;
                 }
                 done = event.number;
-                if let Err(error) = ledger.set_place(&self.reader(), event.number).await {
-                    tracing::warn!(url = self.url(), %error, "the place of a webhook cannot be written: it is told again");
-                }
             }
         }
+    }
+
+    /// Moves the place on, in the ledger and in memory. False if the operator has moved it meanwhile: that place counts.
+    async fn move_on(&self, host: &HostView, from: u64, to: u64) -> bool {
+        let _place = self.place.lock().await;
+        if self.log.lock().place != from {
+            return false;
+        }
+        if let Err(error) = host.payments.ledger().set_place(&self.reader(), to).await {
+            tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be written: it is told again");
+        }
+        self.log.lock().place = to;
+        true
     }
 
     /// Tells the alerts that have begun or ended since the last look.
@@ -314,7 +256,7 @@ impl Webhook {
             }
             if message.now().0.saturating_sub(at.0) > GIVE_UP {
                 tracing::error!(
-                    url = self.url(),
+                    url = self.name(),
                     id = message.id(),
                     "a message was not accepted for three days: it is given up"
                 );
@@ -344,7 +286,7 @@ impl Webhook {
             // The first of a row: a log does not grow with the time for which an address is away.
             if log.failures == 1 {
                 tracing::warn!(
-                    url = self.url(),
+                    url = self.name(),
                     id = message.id(),
                     error,
                     "a webhook was not delivered: it is tried again"

@@ -8,8 +8,9 @@ use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
 use coinslot_x402::{Network, SettlementResponse, Version};
 
-use super::allowed::{FreeRemainder, KeyRefusal};
+use super::allowed::KeyRefusal;
 use super::answer::UnreadAnswer;
+use super::free_use::FreeRemainder;
 use super::{GuestAnswer, SettledPayment};
 use crate::allowance::PayerRefusal;
 use crate::schema::InputRefusal;

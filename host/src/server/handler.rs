@@ -152,10 +152,11 @@ impl RequestHandler {
     /// Answers one request of a connection, whose activity it marks.
     pub(super) fn call(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: Peer,
         activity: &Arc<Activity>,
     ) -> ResponseFuture {
+        trace_context::bound_state(request.headers_mut());
         let strict_transport = self.strict_transport.as_ref().filter(|_| peer.tls).cloned();
         let is_trusted = forwarded::is_named(self.proxies.as_deref(), peer.ip);
         let said = if is_trusted { trace_context::request_id(request.headers()) } else { None };
@@ -304,7 +305,8 @@ impl RequestHandler {
         obstacles.extend(self.payments.obstacles());
         let loading = self.catalog.load().loading();
         let plugins = loading.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let plugins = format!("{} plugins are still being loaded: {plugins}", loading.len());
+        let are = if loading.len() == 1 { "plugin is" } else { "plugins are" };
+        let plugins = format!("{} {are} still being loaded: {plugins}", loading.len());
         if !loading.is_empty() {
             obstacles.push(&plugins);
         }

@@ -25,6 +25,15 @@ pub(super) fn request_id(headers: &HeaderMap) -> Option<RequestId> {
     if said.next().is_some() { None } else { RequestId::parse(first.as_bytes()) }
 }
 
+/// Removes a state of a trace that is longer than any that is passed on: a span that waits for its collector keeps it, and
+/// there are thousands of these.
+pub(super) fn bound_state(headers: &mut HeaderMap) {
+    let length = headers.get_all(&TRACESTATE).iter().map(|state| state.len() + 1).sum::<usize>();
+    if length > MAX_STATE {
+        headers.remove(&TRACESTATE);
+    }
+}
+
 /// Writes the id and the trace into the request of a guest: those of a sampled request are the host's own.
 pub(super) fn prepare(headers: &mut HeaderMap, is_trusted: bool, trace: &RequestTrace) {
     if let Some(id) = RequestId::current()
@@ -46,10 +55,7 @@ pub(super) fn prepare(headers: &mut HeaderMap, is_trusted: bool, trace: &Request
     match passed {
         Some(parent) => {
             headers.insert(&TRACEPARENT, parent);
-            let states = headers.get_all(&TRACESTATE).iter().map(|state| state.len() + 1).sum::<usize>();
-            if states > MAX_STATE {
-                headers.remove(&TRACESTATE);
-            }
+            bound_state(headers);
         }
         None => {
             headers.remove(&TRACEPARENT);

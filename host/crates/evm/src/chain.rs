@@ -19,10 +19,11 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use url::Url;
 
-use crate::health::{NodeHealth, makes_blocks_on_demand, max_head_age};
+use crate::health::{NodeHealth, max_head_age};
 use crate::receipt::TxReceipt;
 use crate::refusal::NodeRefusal;
 use crate::span::LogSpan;
+use crate::transport::node_client;
 
 pub use block::PinnedBlock;
 
@@ -90,7 +91,7 @@ impl Chain {
             .map_err(|error| ChainError::Client(error.to_string()))?;
         let node = url.host_str().unwrap_or("the node").to_owned();
         let mut chain = Self {
-            client: RpcClient::new_http_with_client(http, url.clone()),
+            client: node_client(http, url.clone()),
             url: url.to_string(),
             node: node.clone(),
             chain_id,
@@ -106,8 +107,7 @@ impl Chain {
                     && let Some(usual) = max_head_age(chain_id)
                 {
                     // A node that does not name itself is no development chain.
-                    let client: Result<String, _> = chain.request("web3_clientVersion", ()).await;
-                    let on_demand = client.is_ok_and(|client| makes_blocks_on_demand(&client));
+                    let on_demand = chain.makes_blocks_on_demand().await;
                     chain.health = NodeHealth::new((!on_demand).then_some(usual));
                 }
                 Ok(chain)

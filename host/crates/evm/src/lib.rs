@@ -34,6 +34,7 @@ mod sequencer;
 mod span;
 mod token_wallet;
 mod transaction;
+mod transport;
 
 pub use call_error::CallError;
 pub use chain::{Chain, ChainError, ChainSettings, PinnedBlock, is_devnet};
@@ -52,3 +53,4 @@ pub use sequencer::{
 pub use token_wallet::{
     BroadcastError, SignedTransfer, TokenTransfer, TokenWallet, TransferError, TransferOutcome, WalletBalances,
 };
+pub use transport::node_client;

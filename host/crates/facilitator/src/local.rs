@@ -155,6 +155,14 @@ impl Local {
         }
     }
 
+    /// Asks as [`Self::look`] does, and returns the time in Unix seconds at which the newest block was made. None of a
+    /// chain that makes blocks on demand, whose newest one may be of any age.
+    pub async fn newest_block_time(&self) -> Result<Option<u64>, Unavailable> {
+        self.look().await?;
+        let block = self.state.chain.newest_block().await?;
+        Ok(if self.state.chain.makes_blocks_on_demand().await { None } else { Some(block.time) })
+    }
+
     /// The network that is settled.
     pub fn network(&self) -> &Network {
         &self.state.network

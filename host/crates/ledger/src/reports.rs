@@ -15,6 +15,7 @@ mod reader;
 pub mod reconcile;
 mod refunds;
 mod row;
+mod stop;
 #[cfg(test)]
 mod tests;
 
@@ -25,4 +26,5 @@ pub use failures::FailedPayment;
 pub use free_uses::{FreeTotal, FreeUse};
 pub use reader::{LedgerReader, Selection};
 pub use refunds::{RefundRow, RefundState};
-pub use row::{ClaimOrder, Filter, PaymentRow};
+pub use row::{ClaimOrder, Filter, ListPlace, ListStart, PaymentRow};
+pub use stop::ReportStop;

@@ -117,7 +117,9 @@ impl GuestOutput {
         }
         let Some(output) = by_name.get_mut(plugin) else { return true };
         output.last += 1;
-        let text = coinslot_base::text::bounded(text.to_owned(), LINE);
+        let mut text = coinslot_base::text::bounded(text.to_owned(), LINE);
+        // What is cut off would be kept all the same.
+        text.shrink_to_fit();
         output.bytes += text.len();
         let at = u64::try_from(at).unwrap_or(u64::MAX);
         output.lines.push_back(OutputLine { number: output.last, at, is_warning, text });

@@ -2,10 +2,11 @@
 
 use std::io::IsTerminal;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use reqwest::header::LINK;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -18,6 +19,9 @@ use crate::operate::read_token;
 
 /// The longest wait for an answer: a report may read a large ledger.
 const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The most records of one part of a list: as many as the listener gives.
+const MOST_AT_ONCE: usize = 1_000;
 
 /// The listener that is asked, and how the answer is printed.
 #[derive(Args, Clone, Debug)]
@@ -75,11 +79,11 @@ pub(in crate::cli) struct AdminClient {
 impl AdminClient {
     /// The client of the listener that the arguments name.
     pub(in crate::cli) fn of(connection: &Connection) -> Result<Self, Failure> {
-        let config = match &connection.url {
+        let configured = match &connection.url {
             Some(_) => None,
-            None => Some(Config::read(&connection.config)?),
+            None => configured(&connection.config)?,
         };
-        let admin = config.as_ref().and_then(|config| config.admin.as_ref());
+        let admin = configured.as_ref();
         let client = http_client(connection, admin)?;
         if let Some(url) = &connection.url {
             return Ok(Self { base: url.clone(), token: connection.token.clone(), client });
@@ -119,8 +123,49 @@ impl AdminClient {
         for (name, value) in given {
             url.query_pairs_mut().append_pair(name, value);
         }
-        let body = self.send(self.client.get(url)).await?;
+        let Answer { body, .. } = self.send(self.client.get(url)).await?;
         self.read(&body)
+    }
+
+    /// Asks for a list, part by part, up to so many records. Says whether there are more.
+    pub(in crate::cli) async fn list<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, Option<&str>)],
+        most: Option<u32>,
+    ) -> Result<(Vec<T>, bool), Failure> {
+        let mut url = self.url(path)?;
+        for (name, value) in query.iter().filter_map(|(name, value)| Some((*name, (*value)?))) {
+            url.query_pairs_mut().append_pair(name, value);
+        }
+        let most = most.map_or(usize::MAX, |most| most as usize);
+        let mut found = Vec::new();
+        loop {
+            let asked = most.saturating_sub(found.len()).min(MOST_AT_ONCE);
+            let mut part = url.clone();
+            part.query_pairs_mut().append_pair("limit", &asked.to_string());
+            let Answer { body, next } = self.send(self.client.get(part)).await?;
+            let records: Vec<T> = self.read(&body)?;
+            found.extend(records);
+            let Some(next) = next else { return Ok((found, false)) };
+            if found.len() >= most {
+                return Ok((found, true));
+            }
+            url = self.part(&next)?;
+        }
+    }
+
+    /// The address of the part of a list that follows, without the size that was asked for. It is on the same listener.
+    fn part(&self, next: &str) -> Result<Url, Failure> {
+        let wrong =
+            || Failure::new(format!("{} is no admin listener of this version: its `Link` is {next}", self.base));
+        let mut url = self.base.join(next).map_err(|_| wrong())?;
+        if url.origin() != self.base.origin() {
+            return Err(wrong());
+        }
+        let asked: Vec<(String, String)> = url.query_pairs().into_owned().filter(|(name, _)| name != "limit").collect();
+        url.query_pairs_mut().clear().extend_pairs(asked);
+        Ok(url)
     }
 
     /// Asks for a change.
@@ -134,7 +179,7 @@ impl AdminClient {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let body = self.send(self.client.post(self.url(path)?).json(body)).await?;
+        let Answer { body, .. } = self.send(self.client.post(self.url(path)?).json(body)).await?;
         self.read(&body)
     }
 
@@ -147,7 +192,7 @@ impl AdminClient {
         self.base.join(path).map_err(|error| Failure::usage(format!("{}: {error}", self.base)))
     }
 
-    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Vec<u8>, Failure> {
+    async fn send(&self, mut request: reqwest::RequestBuilder) -> Result<Answer, Failure> {
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }
@@ -163,9 +208,10 @@ impl AdminClient {
         };
         let answer = request.send().await.map_err(unreachable)?;
         let status = answer.status();
+        let next = answer.headers().get(LINK).and_then(|field| next_of(field.to_str().ok()?));
         let body = answer.bytes().await.map_err(unreachable)?.to_vec();
         if status.is_success() {
-            return Ok(body);
+            return Ok(Answer { body, next });
         }
         let document: Value = serde_json::from_slice(&body).unwrap_or_default();
         let message = document["message"].as_str().map_or_else(|| format!("it answered {status}"), ToOwned::to_owned);
@@ -177,6 +223,36 @@ impl AdminClient {
             Failure::new(message)
         })
     }
+}
+
+/// The listener of a configuration. A mistake elsewhere in the file is said and keeps nobody from asking: the running host
+/// may have read the file when it was right.
+fn configured(file: &Path) -> Result<Option<AdminConfig>, Failure> {
+    let problems = match Config::read(file) {
+        Ok(config) => return Ok(config.admin),
+        Err(problems) => problems,
+    };
+    match Config::read_admin(file) {
+        Ok(Some(admin)) => {
+            crate::logging::say(&format!("warning: the configuration, as it is now, is wrong: {problems}"));
+            Ok(Some(admin))
+        }
+        Ok(None) | Err(_) => Err(problems.into()),
+    }
+}
+
+/// An answer of the listener.
+#[derive(Debug)]
+struct Answer {
+    body: Vec<u8>,
+    /// The address of the part of a list that follows.
+    next: Option<String>,
+}
+
+/// The address of a `Link` with `rel="next"`, as the listener writes it.
+fn next_of(link: &str) -> Option<String> {
+    let (address, parameters) = link.strip_prefix('<')?.split_once('>')?;
+    parameters.contains("rel=\"next\"").then(|| address.to_owned())
 }
 
 /// A client that trusts the listener's own certificate, and shows that of the operator.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
-use crate::operate::records::{self, ChangeRecord, EarningsRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{self, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
 
 /// A record as a row of a table.
 pub(in crate::cli) trait Table {
@@ -60,6 +60,22 @@ impl Table for OwedRecord {
             self.payer.clone(),
             self.endpoint.clone(),
             self.reason.clone().unwrap_or_else(|| "-".to_owned()),
+            self.payment_id.clone(),
+        ]
+    }
+}
+
+impl Table for FailureRecord {
+    const HEADINGS: &'static [&'static str] = &["TIME", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.at.clone(),
+            amount(self.amount.as_ref(), self.symbol.as_ref(), &self.atomic_amount),
+            network(&self.network, self.testnet),
+            self.payer.clone(),
+            self.endpoint.clone(),
+            self.reason.clone(),
             self.payment_id.clone(),
         ]
     }

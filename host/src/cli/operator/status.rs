@@ -39,11 +39,11 @@ fn people(out: &mut Output<'_>, report: &Value, alerts: &[Value], ready: bool) -
     ))?;
     out.line(if ready { "payments are taken" } else { "NO PAYMENT CAN BE TAKEN" })?;
     out.line(&format!(
-        "{} plugins with {} endpoints, {} being loaded, {} payments at work, a ledger of {} MB",
-        number("/plugins/active"),
-        number("/plugins/endpoints"),
+        "{} with {}, {} being loaded, {} at work, a ledger of {} MB",
+        counted(number("/plugins/active"), "plugin"),
+        counted(number("/plugins/endpoints"), "endpoint"),
         number("/plugins/loading"),
-        number("/atWork"),
+        counted(number("/atWork"), "payment"),
         number("/ledger/bytes") / 1_000_000
     ))?;
     out.line("")?;
@@ -61,6 +61,11 @@ fn people(out: &mut Output<'_>, report: &Value, alerts: &[Value], ready: bool) -
     Ok(())
 }
 
+/// A number of things.
+fn counted(number: u64, thing: &str) -> String {
+    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+}
+
 /// Writes webhooks.
 pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: &[Value]) -> Result<(), Failure> {
     if format != OutputFormat::Table {
@@ -73,11 +78,12 @@ pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: 
     for webhook in found {
         let count = |name: &str| webhook[name].as_u64().unwrap_or_default();
         out.line(&format!(
-            "{}  done up to event {}, {} wait, {} failures in a row",
+            "{}  done up to event {}, {} {}, {} in a row",
             text(webhook, "url"),
             count("place"),
             count("waiting"),
-            count("failures")
+            if count("waiting") == 1 { "waits" } else { "wait" },
+            counted(count("failures"), "failure")
         ))?;
         let attempts = webhook["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let shown = attempts.iter().take(10);

@@ -52,6 +52,9 @@ pub struct PayArgs {
     /// The dev.json of the `coinslot dev` that serves the URL: its first payer pays.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "key_env"])]
     pub dev_json: Option<PathBuf>,
+    /// The authority that has signed the server's certificate, in PEM, beside those that the machine trusts.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
     /// Pay only on this network: a CAIP-2 identifier, or a name such as `base`.
     #[arg(long)]
     pub network: Option<String>,

@@ -1,6 +1,7 @@
 //! Sends the requests of `coinslot pay`. A redirect is an answer and is not followed: a payment is for one server.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine;
@@ -52,8 +53,20 @@ pub(super) struct SellerAnswer {
 }
 
 impl PayClient {
-    pub(super) fn new(timeout: Duration) -> Result<Self, Failure> {
-        reqwest::Client::builder()
+    /// A client that trusts the authorities of this file beside those of the machine.
+    pub(super) fn new(timeout: Duration, authorities: Option<&Path>) -> Result<Self, Failure> {
+        let mut client = reqwest::Client::builder();
+        if let Some(file) = authorities {
+            let wrong = |reason: String| Failure::usage(format!("--ca {}: {reason}", file.display()));
+            let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+            let authorities = reqwest::Certificate::from_pem_bundle(&pem)
+                .map_err(|error| wrong(format!("{error}: it is to be PEM")))?;
+            if authorities.is_empty() {
+                return Err(wrong("there is no certificate in it: it is to be PEM".to_owned()));
+            }
+            client = client.tls_certs_merge(authorities);
+        }
+        client
             .connect_timeout(timeout.min(Duration::from_secs(10)))
             .timeout(timeout)
             .redirect(reqwest::redirect::Policy::none())
@@ -110,8 +123,15 @@ fn describe(error: &reqwest::Error) -> String {
 fn advice(text: &str) -> Option<&'static str> {
     if text.contains("InvalidContentType") {
         Some("the server does not speak TLS there: write http://")
-    } else if text.contains("CaUsedAsEndEntity") || text.contains("UnknownIssuer") || text.contains("BadSignature") {
-        Some("its certificate is not signed by an authority that this machine trusts")
+    } else if text.contains("CaUsedAsEndEntity") {
+        Some(
+            "its certificate is that of an authority (CA:TRUE), as `openssl req -x509` makes it: a server needs one of its \
+             own, which `-addext basicConstraints=critical,CA:FALSE` makes; trust that with --ca FILE",
+        )
+    } else if text.contains("UnknownIssuer") || text.contains("BadSignature") {
+        Some(
+            "its certificate is not signed by an authority that this machine trusts: name the authority with --ca FILE",
+        )
     } else if text.contains("certificate expired") || text.contains("Expired") {
         Some("its certificate has expired, or this machine's clock is wrong")
     } else {

@@ -104,7 +104,8 @@ pub fn configure_settlement(config: &SettlementConfig, local: &mut LocalConfig) 
 /// True if the embedded chain answers there. False for a node that does not answer: the connection that follows says
 /// what is wrong with it.
 async fn is_devnet(rpc: &Url) -> bool {
-    let provider = ProviderBuilder::new().connect_http(rpc.clone());
+    let client = coinslot_evm::node_client(reqwest::Client::new(), rpc.clone());
+    let provider = ProviderBuilder::new().connect_client(client);
     let asked = tokio::time::timeout(DEVNET_TIMEOUT, coinslot_evm::is_devnet(&provider));
     matches!(asked.await, Ok(Ok(true)))
 }

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::State;
 use coinslot_ledger::ChangeKind;
 use coinslot_ledger::reports::ChangeFilter;
@@ -10,7 +9,9 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::ApiError;
-use super::payments::{MOST, PAGE, Query, point, read};
+use super::page::Page;
+use super::payments::{PAGE, Query, limited, point};
+use super::read::read;
 use crate::operate::admin::HostView;
 use crate::operate::records::ChangeRecord;
 
@@ -31,23 +32,23 @@ pub(crate) struct AuditQuery {
 
 /// The changes of the host, the newest first.
 #[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery),
-    responses((status = 200, body = Vec<ChangeRecord>), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<ChangeRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 400, body = ApiError)))]
 pub(crate) async fn audit(
     State(host): State<Arc<HostView>>,
     Query(query): Query<AuditQuery>,
-) -> Result<Json<Vec<ChangeRecord>>, ApiError> {
+) -> Result<Page<ChangeRecord>, ApiError> {
     let kind = query.kind.as_deref().map(|name| {
         ChangeKind::parse(name).ok_or_else(|| {
             let known = ChangeKind::ALL.map(ChangeKind::as_str).join(", ");
             ApiError::invalid(format!("`{}` is no kind of change: {known}", coinslot_base::text::printable(name)))
         })
     });
-    let limit = query.limit.unwrap_or(PAGE);
-    if !(1..=MOST).contains(&limit) {
-        return Err(ApiError::invalid(format!("`limit` is from 1 to {MOST}")));
-    }
+    let limit = limited(query.limit.unwrap_or(PAGE))?;
     let since = point(query.since.as_deref())?;
-    let filter = ChangeFilter { since, kind: kind.transpose()?, before: query.before, limit };
-    let found = read(&host, move |reader, _| Ok(reader.changes(&filter)?.iter().map(ChangeRecord::of).collect()));
-    found.await.map(Json)
+    let filter = ChangeFilter { since, kind: kind.transpose()?, before: query.before, limit: limit + 1 };
+    let found = read(&host, move |reader, _| {
+        let rows = reader.changes(&filter)?;
+        Ok(Page::of(&rows, limit, "before", |row| row.number.to_string(), ChangeRecord::of))
+    });
+    found.await
 }

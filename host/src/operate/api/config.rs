@@ -74,7 +74,7 @@ pub(crate) async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigRepo
         waiting_for_restart: active.waiting.clone(),
         refused: active.refused.clone(),
         warnings: active.warnings.iter().cloned().chain(unknown).collect(),
-        webhooks: started.webhooks.iter().map(|webhook| webhook.url.to_string()).collect(),
+        webhooks: started.webhooks.iter().map(|webhook| webhook.name()).collect(),
         plugin_tables: tables,
         allowances: AllowanceReport::of(&host),
     })

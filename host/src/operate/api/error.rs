@@ -31,7 +31,10 @@ impl ApiError {
 
 impl From<ReportError> for ApiError {
     fn from(error: ReportError) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", error.to_string())
+        match error {
+            ReportError::Gone { .. } | ReportError::TooMany(_) => Self::invalid(error.to_string()),
+            error => Self::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", error.to_string()),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::error::ApiError;
-use super::payments::{PAGE, Query, limited, point, read};
+use super::page::Page;
+use super::payments::{PAGE, Query, limited, numbered, point};
+use super::read::read;
 use crate::operate::admin::HostView;
 use crate::operate::records::{FreeTotalRecord, FreeUseRecord, KeyRecord};
 use crate::operate::time;
@@ -22,6 +24,8 @@ pub(crate) struct FreeQuery {
     pub since: Option<String>,
     /// At most so many, up to 1000. 100 without it.
     pub limit: Option<u32>,
+    /// Only what follows in the list: the value of the `next` of `Link` in the answer before.
+    pub after: Option<String>,
 }
 
 /// A period.
@@ -89,15 +93,18 @@ impl AllowanceReport {
 
 /// Requests that were served free of charge, the newest first. They are no revenue.
 #[utoipa::path(get, path = "/api/v1/free", params(FreeQuery),
-    responses((status = 200, body = Vec<FreeUseRecord>), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<FreeUseRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 400, body = ApiError)))]
 pub(crate) async fn uses(
     State(host): State<Arc<HostView>>,
     Query(query): Query<FreeQuery>,
-) -> Result<Json<Vec<FreeUseRecord>>, ApiError> {
+) -> Result<Page<FreeUseRecord>, ApiError> {
     let (since, limit) = (point(query.since.as_deref())?, limited(query.limit.unwrap_or(PAGE))?);
-    let found =
-        read(&host, move |reader, _| Ok(reader.free_uses(since, limit)?.iter().map(FreeUseRecord::of).collect()));
-    found.await.map(Json)
+    let before = numbered(query.after.as_deref())?;
+    let found = read(&host, move |reader, _| {
+        let rows = reader.free_uses_before(before, since, limit + 1)?;
+        Ok(Page::of(&rows, limit, "after", |row| row.id.to_string(), FreeUseRecord::of))
+    });
+    found.await
 }
 
 /// The numbers of free requests by day, endpoint, kind and outcome, the newest day first.

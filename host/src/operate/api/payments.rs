@@ -7,16 +7,17 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, Filter, GroupBy, LedgerReader, ReportError};
+use coinslot_ledger::reports::{ClaimOrder, FailedPayment, Filter, GroupBy, ListStart, PaymentRow};
 use coinslot_x402::UnixTime;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::error::ApiError;
+use super::page::Page;
+use super::read::{MOST_GROUPS, read};
 use crate::operate::admin::HostView;
 use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
 use crate::operate::time;
-use crate::operate::units::Units;
 
 /// The query of a request. One that makes no sense is answered like every other mistake.
 #[derive(Debug, FromRequestParts)]
@@ -52,7 +53,18 @@ pub(crate) struct PaymentQuery {
     pub until: Option<String>,
     /// At most so many, up to 1000. 100 without it.
     pub limit: Option<u32>,
-    /// Only what follows this payment in the list, by its id: the last of the page before.
+    /// Only what follows in the list: the value of the `next` of `Link` in the answer before, or the id of a payment.
+    pub after: Option<String>,
+}
+
+/// A part of a list.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PartQuery {
+    /// At most so many, up to 1000. 100 without it.
+    pub limit: Option<u32>,
+    /// Only what follows in the list: the value of the `next` of `Link` in the answer before.
     pub after: Option<String>,
 }
 
@@ -71,21 +83,28 @@ pub(crate) struct RevenueQuery {
 
 /// Payments, the newest first.
 #[utoipa::path(get, path = "/api/v1/payments", params(PaymentQuery),
-    responses((status = 200, body = Vec<PaymentRecord>), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<PaymentRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
+        (status = 400, body = ApiError)))]
 pub(crate) async fn payments(
     State(host): State<Arc<HostView>>,
     Query(query): Query<PaymentQuery>,
-) -> Result<Json<Vec<PaymentRecord>>, ApiError> {
-    let filter = filter(&query)?;
+) -> Result<Page<PaymentRecord>, ApiError> {
+    let limit = limited(query.limit.unwrap_or(PAGE))?;
+    let filter = filter(&query, limit)?;
     let transaction = query.transaction;
     let found = read(&host, move |reader, units| {
         let rows = match transaction {
             Some(transaction) => reader.settled_by(&transaction, &filter)?,
             None => reader.select(&filter)?.rows()?.collect::<Result<_, _>>()?,
         };
-        Ok(rows.iter().map(|row| PaymentRecord::of(row, units)).collect())
+        Ok(part_of(&rows, limit, |row| PaymentRecord::of(row, units)))
     });
-    found.await.map(Json)
+    found.await
+}
+
+/// A part of a list of payments.
+fn part_of<T>(rows: &[PaymentRow], limit: u32, record: impl Fn(&PaymentRow) -> T) -> Page<T> {
+    Page::of(rows, limit, "after", |row| row.place().to_string(), record)
 }
 
 /// One payment, by its id as headers and logs have it.
@@ -104,7 +123,7 @@ pub(crate) async fn payment(
 }
 
 /// The money received, by group, asset and network. Payments that are settled, delivered or owed count, on the day (UTC)
-/// of their last change.
+/// of their last change. At most ten thousand groups.
 #[utoipa::path(get, path = "/api/v1/revenue", params(RevenueQuery),
     responses((status = 200, body = Vec<EarningsRecord>), (status = 400, body = ApiError)))]
 pub(crate) async fn revenue(
@@ -122,39 +141,53 @@ pub(crate) async fn revenue(
     };
     let (since, until) = (point(query.since.as_deref())?, point(query.until.as_deref())?);
     let found = read(&host, move |reader, units| {
-        let earned = reader.earned(group, since, until)?;
+        let earned = reader.earned_within(MOST_GROUPS, group, since, until)?;
         Ok(earned.iter().map(|earnings| EarningsRecord::of(earnings, &by, units)).collect())
     });
     found.await.map(Json)
 }
 
 /// Payments that were received and bought nothing yet, the oldest first.
-#[utoipa::path(get, path = "/api/v1/owed", responses((status = 200, body = Vec<OwedRecord>)))]
-pub(crate) async fn owed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<OwedRecord>>, ApiError> {
+#[utoipa::path(get, path = "/api/v1/owed", params(PartQuery),
+    responses((status = 200, body = Vec<OwedRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
+        (status = 400, body = ApiError)))]
+pub(crate) async fn owed(
+    State(host): State<Arc<HostView>>,
+    Query(PartQuery { limit, after }): Query<PartQuery>,
+) -> Result<Page<OwedRecord>, ApiError> {
+    let limit = limited(limit.unwrap_or(PAGE))?;
     let filter = Filter {
         states: vec![PaymentState::Owed],
         order: ClaimOrder::OldestFirst,
-        limit: Some(MOST),
+        after: start(after.as_deref())?,
+        limit: Some(limit + 1),
         ..Filter::default()
     };
     let found = read(&host, move |reader, units| {
         let rows: Vec<_> = reader.select(&filter)?.rows()?.collect::<Result<_, _>>()?;
-        Ok(rows.iter().map(|row| OwedRecord::of(row, units)).collect())
+        Ok(part_of(&rows, limit, |row| OwedRecord::of(row, units)))
     });
-    found.await.map(Json)
+    found.await
 }
 
-/// Payments that were given back because their plugin failed, the newest first: nothing was charged.
-#[utoipa::path(get, path = "/api/v1/failed", responses((status = 200, body = Vec<FailureRecord>)))]
-pub(crate) async fn failed(State(host): State<Arc<HostView>>) -> Result<Json<Vec<FailureRecord>>, ApiError> {
+/// Payments that were given back because their plugin failed, the newest first: nothing was charged. The ledger keeps the
+/// newest ten thousand.
+#[utoipa::path(get, path = "/api/v1/failed", params(PartQuery),
+    responses((status = 200, body = Vec<FailureRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
+        (status = 400, body = ApiError)))]
+pub(crate) async fn failed(
+    State(host): State<Arc<HostView>>,
+    Query(PartQuery { limit, after }): Query<PartQuery>,
+) -> Result<Page<FailureRecord>, ApiError> {
+    let (limit, before) = (limited(limit.unwrap_or(PAGE))?, numbered(after.as_deref())?);
     let found = read(&host, move |reader, units| {
-        let rows: Vec<_> = reader.failures(PAGE).collect::<Result<_, _>>()?;
-        Ok(rows.iter().map(|row| FailureRecord::of(row, units)).collect())
+        let rows: Vec<FailedPayment> = reader.failures_before(before, limit + 1).collect::<Result<_, _>>()?;
+        Ok(Page::of(&rows, limit, "after", |row| row.number.to_string(), |row| FailureRecord::of(row, units)))
     });
-    found.await.map(Json)
+    found.await
 }
 
-fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
+fn filter(query: &PaymentQuery, limit: u32) -> Result<Filter, ApiError> {
     let states = query.state.iter().flat_map(|states| states.split(','));
     let state = |name: &str| {
         PaymentState::parse(name).ok_or_else(|| {
@@ -162,7 +195,6 @@ fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
             ApiError::invalid(format!("`{}` is no state: {known}", coinslot_base::text::printable(name)))
         })
     };
-    let limit = limited(query.limit.unwrap_or(PAGE))?;
     Ok(Filter {
         states: states.map(state).collect::<Result<_, _>>()?,
         endpoint: query.endpoint.clone(),
@@ -170,9 +202,23 @@ fn filter(query: &PaymentQuery) -> Result<Filter, ApiError> {
         since: point(query.since.as_deref())?,
         until: point(query.until.as_deref())?,
         order: ClaimOrder::NewestFirst,
-        after: query.after.clone(),
-        limit: Some(limit),
+        after: start(query.after.as_deref())?,
+        // One more than is shown tells whether the list goes on.
+        limit: Some(limit + 1),
     })
+}
+
+/// The beginning of a list of payments that goes on.
+fn start(after: Option<&str>) -> Result<Option<ListStart>, ApiError> {
+    let wrong =
+        || ApiError::invalid("`after` is the value of the `next` of an answer's `Link`, or the id of a payment");
+    after.map(|text| ListStart::parse(text).ok_or_else(wrong)).transpose()
+}
+
+/// The number after which a list of numbered rows goes on, towards older ones.
+pub(super) fn numbered(after: Option<&str>) -> Result<u64, ApiError> {
+    let wrong = |_| ApiError::invalid("`after` is the value of the `next` of an answer's `Link`");
+    after.map_or(Ok(u64::MAX), |text| text.parse().map_err(wrong))
 }
 
 /// The number of records that is asked for.
@@ -182,15 +228,4 @@ pub(super) fn limited(limit: u32) -> Result<u32, ApiError> {
 
 pub(super) fn point(text: Option<&str>) -> Result<Option<UnixTime>, ApiError> {
     text.map(time::parse).transpose().map_err(ApiError::invalid)
-}
-
-/// Reads the ledger on a thread that may wait for the disk.
-pub(in crate::operate) async fn read<T: Send + 'static>(
-    host: &HostView,
-    report: impl FnOnce(&LedgerReader, &Units) -> Result<T, ReportError> + Send + 'static,
-) -> Result<T, ApiError> {
-    let (file, units) = (host.config.state.ledger(), host.units());
-    let reading = tokio::task::spawn_blocking(move || report(&LedgerReader::open(&file)?, &units));
-    let stopped = |_| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "ledger_unreadable", "the host is ending");
-    reading.await.map_err(stopped)?.map_err(ApiError::from)
 }

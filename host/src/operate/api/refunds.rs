@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::error::ApiError;
-use super::payments::{PAGE, read};
+use super::payments::PAGE;
+use super::read::read;
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::time;

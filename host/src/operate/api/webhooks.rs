@@ -19,7 +19,7 @@ use crate::operate::webhooks::WebhookRecord;
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Resend {
-    /// The address.
+    /// The address: whole, or as the list of webhooks names it.
     pub url: String,
     /// The events after this one are told again. 0 tells all that the ledger still has.
     pub after: u64,
@@ -44,7 +44,7 @@ pub(crate) async fn resend(
     asked: Result<Json<Resend>, JsonRejection>,
 ) -> Result<StatusCode, ApiError> {
     let Json(Resend { url, after }) = asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
-    let Some(webhook) = host.webhooks.iter().find(|webhook| webhook.url() == url) else {
+    let Some(webhook) = host.webhooks.iter().find(|webhook| webhook.is(&url)) else {
         return Err(ApiError::new(StatusCode::NOT_FOUND, "not_found", "no [[webhook]] has this address"));
     };
     let unwritable = |error: coinslot_ledger::LedgerError| {
@@ -55,9 +55,13 @@ pub(crate) async fn resend(
         return Err(ApiError::invalid(format!("`after` is at most {last}, the newest event")));
     }
     webhook.resend(&host, after).await.map_err(unwritable)?;
-    // The path of an address may be a secret of its receiver.
-    let place = url.parse::<url::Url>().map_or_else(|_| "webhook".to_owned(), |url| url.origin().ascii_serialization());
-    host.audit.record(visitor.author, ChangeKind::WebhookResent, place, None, Some(format!("after event {after}")));
-    tracing::info!(url, after, "a webhook is told again");
+    host.audit.record(
+        visitor.author,
+        ChangeKind::WebhookResent,
+        webhook.name(),
+        None,
+        Some(format!("after event {after}")),
+    );
+    tracing::info!(url = webhook.name(), after, "a webhook is told again");
     Ok(StatusCode::ACCEPTED)
 }

@@ -55,7 +55,7 @@ fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
         section.card aria-labelledby=(id) {
             header {
                 h3 id=(id) { (name(&record.name)) }
-                p.quiet { (name(&record.network)) " · " (names(&record.assets)) }
+                p.quiet { (network(&record.network, false)) " · " (names(&record.assets)) }
                 p.badges {
                     (state(&record.settlement))
                     @if let Some(seconds) = record.circuit_open_seconds {

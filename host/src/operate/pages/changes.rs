@@ -11,7 +11,8 @@ use super::write::{ago, name, sentence};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::audit::{AuditQuery, audit};
-use crate::operate::api::payments::{PAGE, Query};
+use crate::operate::api::page::Page;
+use crate::operate::api::payments::Query;
 use crate::operate::records::ChangeRecord;
 
 pub(super) async fn page(
@@ -23,7 +24,7 @@ pub(super) async fn page(
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     let (kind, since) = (given(&query.kind), given(&query.since));
     let asked = AuditQuery { kind: kind.clone(), since: since.clone(), ..query };
-    let records = audit(State(Arc::clone(&host)), Query(asked)).await.map_err(PageError)?.0;
+    let found = audit(State(Arc::clone(&host)), Query(asked)).await.map_err(PageError)?;
     let frame = Frame::of(&host, visitor).await;
     let fixed = html! {
         form.filter method="get" action="/changes" {
@@ -41,20 +42,20 @@ pub(super) async fn page(
             button.plain type="submit" { "Show" }
         }
     };
-    Ok(frame.page("/changes", "Changes", fixed, rows(&records, &frame, kind.as_deref(), since.as_deref())))
+    Ok(frame.page("/changes", "Changes", fixed, rows(&found, &frame, kind.as_deref(), since.as_deref())))
 }
 
-fn rows(records: &[ChangeRecord], frame: &Frame, kind: Option<&str>, since: Option<&str>) -> Markup {
+fn rows(Page { records, next }: &Page<ChangeRecord>, frame: &Frame, kind: Option<&str>, since: Option<&str>) -> Markup {
     if records.is_empty() {
         return html! { p.quiet { "Nothing of this kind was changed in this time." } };
     }
     let columns = [("Time", ""), ("Change", ""), ("Of", ""), ("Before", "wide"), ("After", "wide"), ("By", "")];
     let text = |text: &Option<String>| text.as_deref().map(sentence);
-    let is_full = records.len() >= PAGE as usize;
-    let last = records.last().map_or(0, |record| record.number);
-    let mut older = url::form_urlencoded::Serializer::new(String::new());
-    older.append_pair("kind", kind.unwrap_or_default()).append_pair("since", since.unwrap_or_default());
-    let older = older.append_pair("before", &last.to_string()).finish();
+    let older = next.as_ref().map(|next| {
+        let mut older = url::form_urlencoded::Serializer::new(String::new());
+        older.append_pair("kind", kind.unwrap_or_default()).append_pair("since", since.unwrap_or_default());
+        older.append_pair(next.parameter, &next.value).finish()
+    });
     html! {
         (table("Changes", &columns, html! {
             @for record in records {
@@ -68,6 +69,6 @@ fn rows(records: &[ChangeRecord], frame: &Frame, kind: Option<&str>, since: Opti
                 }
             }
         }))
-        @if is_full { p { a href={ "/changes?" (older) } { "Older changes" } } }
+        @if let Some(older) = older { p { a href={ "/changes?" (older) } rel="next" { "Older changes" } } }
     }
 }

@@ -153,7 +153,7 @@ impl IntoResponse for PageError {
             StatusCode::NOT_FOUND => "There is no such page",
             StatusCode::BAD_REQUEST => "That cannot be asked",
             StatusCode::TOO_MANY_REQUESTS => "Too many wrong tokens",
-            StatusCode::FORBIDDEN => "Nothing was changed",
+            StatusCode::FORBIDDEN => "That is not allowed",
             StatusCode::SERVICE_UNAVAILABLE => "This cannot be shown now",
             _ => "That did not work",
         };

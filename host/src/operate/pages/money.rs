@@ -1,10 +1,10 @@
 //! `/money`: what was earned, what became of the requests that could have earned, and what is not settled.
 
 mod free;
-mod funnel;
+pub(super) mod funnel;
 mod gas;
 mod refunds;
-mod unsettled;
+pub(super) mod unsettled;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +24,8 @@ use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
 use crate::operate::api::chain::chain;
 use crate::operate::api::free::{FreeTotalQuery, keys, totals};
-use crate::operate::api::payments::{PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
+use crate::operate::api::page::Page;
+use crate::operate::api::payments::{PartQuery, PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
 use crate::operate::api::refunds::refunds;
 use crate::operate::records::{
     EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord, RefundsReport,
@@ -69,10 +70,10 @@ struct MoneyReport {
     by_day: Vec<EarningsRecord>,
     by_endpoint: Vec<EarningsRecord>,
     by_plugin: Vec<EarningsRecord>,
-    owed: Vec<OwedRecord>,
+    owed: Page<OwedRecord>,
     unknown: Vec<PaymentRecord>,
     refused: Vec<PaymentRecord>,
-    failed: Vec<FailureRecord>,
+    failed: Page<FailureRecord>,
     free: Vec<FreeTotalRecord>,
     keys: Vec<KeyRecord>,
     refunds: RefundsReport,
@@ -153,8 +154,9 @@ impl MoneyReport {
         };
         let in_state = async |state: &str| {
             let query = PaymentQuery { state: Some(state.to_owned()), limit: Some(ROWS), ..PaymentQuery::default() };
-            Ok::<_, ApiError>(payments(State(Arc::clone(host)), Query(query)).await?.0)
+            Ok::<_, ApiError>(payments(State(Arc::clone(host)), Query(query)).await?.records)
         };
+        let part = || Query(PartQuery { limit: Some(ROWS), after: None });
         Ok(Self {
             by_asset: earned("asset", since.clone()).await?,
             by_day: earned("day", since.clone()).await?,
@@ -162,11 +164,11 @@ impl MoneyReport {
             by_plugin: earned("plugin", since.clone()).await?,
             free: totals(State(Arc::clone(host)), Query(FreeTotalQuery { since })).await?.0,
             keys: keys(State(Arc::clone(host))).await?.0,
-            owed: owed(State(Arc::clone(host))).await?.0,
+            owed: owed(State(Arc::clone(host)), part()).await?,
             unknown: in_state("unknown").await?,
             refused: in_state("refused").await?,
             refunds: refunds(State(Arc::clone(host))).await?.0,
-            failed: failed(State(Arc::clone(host))).await?.0,
+            failed: failed(State(Arc::clone(host)), part()).await?,
         })
     }
 }

@@ -16,18 +16,26 @@ use crate::operate::samples::{CounterSample, Counters, KEPT_FOR};
 /// The points of a chart: one for each minute.
 const POINTS: u32 = 60;
 
-/// A name, a description and the counter of a chart.
-type Series = (&'static str, &'static str, fn(&Counters) -> u64);
+/// A name, a description, the counter of a chart, and the page that lists what it counts.
+type Series = (&'static str, &'static str, fn(&Counters) -> u64, Option<&'static str>);
 
 /// The series of the page: their titles, what they mean, and their counters.
 const SERIES: [Series; 5] = [
-    ("Requests", "All requests", Counters::all_requests),
-    ("Challenges", "Requests that were told the price", |counters| counters.ended(&["challenged"])),
-    ("Payments", "Payments whose money moved", |counters| counters.payments("paid")),
-    ("Refusals", "Requests refused before anything was paid", |counters| counters.ended(&["refused"])),
-    ("Errors", "Requests that failed after work began", |counters| {
-        counters.ended(&["failed", "owed", "unknown", "broken_off"])
-    }),
+    ("Requests", "All requests", Counters::all_requests, None),
+    ("Challenges", "Requests that were told the price", |counters| counters.ended(&["challenged"]), None),
+    ("Payments", "Payments whose money moved", |counters| counters.payments("paid"), Some("/payments")),
+    (
+        "Refusals",
+        "Requests refused before anything was paid",
+        |counters| counters.ended(&["refused"]),
+        Some("/money#why-not"),
+    ),
+    (
+        "Errors",
+        "Requests that failed after work began",
+        |counters| counters.ended(&["failed", "owed", "unknown", "broken_off"]),
+        Some("/failed"),
+    ),
 ];
 
 /// The outcomes of requests, and what each one means.
@@ -124,14 +132,14 @@ impl<'s> Hour<'s> {
         }
     }
 
-    fn panel(&self, (title, meaning, of): (&str, &str, fn(&Counters) -> u64)) -> Markup {
+    fn panel(&self, (title, meaning, of, page): Series) -> Markup {
         let points: Vec<Option<f64>> =
             self.minutes.iter().map(|minute| minute.map(|one| per_second(one, of))).collect();
         let top = chart::top(points.iter().copied().flatten());
         let (now, total) = (points.last().copied().flatten().unwrap_or_default(), of(self.last) - of(self.first));
         html! {
             article.panel {
-                h3 { (title) }
+                h3 { @if let Some(page) = page { a href=(page) { (title) } } @else { (title) } }
                 p.figure { b { (rate(now)) } " " abbr title="per second" { "/s" } }
                 p.quiet { (meaning) }
                 div.plot {
@@ -161,7 +169,7 @@ impl<'s> Hour<'s> {
                 @let ends: Vec<_> = minutes.iter().flatten().collect();
                 tr {
                     th scope="row" { (60 - 5 * (index + 1)) " to " (60 - 5 * index) }
-                    @for (_, _, of) in SERIES {
+                    @for (_, _, of, _) in SERIES {
                         td.number {
                             @match (ends.first(), ends.last()) {
                                 (Some((begin, ..)), Some((_, end, _))) => (count(of(end) - of(begin))),

@@ -14,9 +14,9 @@ use super::frame::{Frame, PageError, table};
 use super::write::{ago, digest, money, name, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
+use crate::operate::api::page::Page;
 use crate::operate::api::payments::{PaymentQuery, Query, payments};
 use crate::operate::records::PaymentRecord;
-use crate::operate::units::network_label;
 
 /// The payments of one page.
 const ROWS: u32 = 50;
@@ -45,7 +45,7 @@ pub(super) async fn page(
         return Ok(Redirect::to(&format!("/payments/{}", search.q.to_ascii_lowercase())).into_response());
     }
     let found = match payments(State(Arc::clone(&host)), Query(query(&search))).await {
-        Ok(found) => Ok(found.0),
+        Ok(found) => Ok(found),
         // A search that makes no sense is answered in its form.
         Err(error) if error.status == axum::http::StatusCode::BAD_REQUEST => Err(error.message),
         Err(error) => return Err(error.into()),
@@ -67,8 +67,7 @@ fn query(search: &Search) -> PaymentQuery {
         state: given(&search.state),
         since: given(search.since.trim()),
         after: given(&search.after),
-        // One more than is shown, to see whether there are more.
-        limit: Some(ROWS + 1),
+        limit: Some(ROWS),
         ..PaymentQuery::default()
     };
     let q = &search.q;
@@ -116,13 +115,11 @@ fn form(search: &Search) -> Markup {
     }
 }
 
-fn list(found: &[PaymentRecord], search: &Search, now: UnixTime) -> Markup {
+fn list(Page { records: shown, next }: &Page<PaymentRecord>, search: &Search, now: UnixTime) -> Markup {
     let is_search = !(search.q.is_empty() && search.state.is_empty() && search.since.is_empty());
-    let shown = &found[..found.len().min(ROWS as usize)];
-    let more = (found.len() > shown.len()).then(|| shown.last()).flatten();
     html! {
         @if shown.is_empty() && !search.after.is_empty() {
-            p.empty { "Nothing follows: this is the end, or the payment before it is no longer kept." }
+            p.empty { "Nothing follows: this is the end." }
         } @else if shown.is_empty() && is_search {
             p.empty { "No payment fits. " a href="/payments" { "Show all payments" } }
         } @else if shown.is_empty() {
@@ -132,7 +129,7 @@ fn list(found: &[PaymentRecord], search: &Search, now: UnixTime) -> Markup {
         }
         nav.pages aria-label="More payments" {
             @if !search.after.is_empty() { a href=(address(search, "")) { "To the newest" } }
-            @if let Some(last) = more { a href=(address(search, &last.payment_id)) rel="next" { "Older payments" } }
+            @if let Some(next) = next { a href=(address(search, &next.value)) rel="next" { "Older payments" } }
         }
     }
 }
@@ -171,11 +168,13 @@ pub(super) fn rows(label: &str, payments: &[PaymentRecord], now: UnixTime) -> Ma
     table(label, &columns, body)
 }
 
-/// A network, and whether its money is worth something.
+/// A network by the name that x402 has for it, with its CAIP-2 id as the title, and whether its money is worth something.
 pub(super) fn network(text: &str, testnet: bool) -> Markup {
-    match coinslot_x402::Network::parse(text) {
-        Ok(network) => html! { (name(&network_label(&network, testnet))) },
-        Err(_) => html! { (name(text)) },
+    let known = coinslot_x402::Network::parse(text).ok();
+    let shown = known.as_ref().and_then(coinslot_x402::Network::v1_name).unwrap_or(text);
+    html! {
+        span.network title=[(shown != text).then(|| name(text))] { (name(shown)) }
+        @if testnet { " " span.quiet { "(test)" } }
     }
 }
 

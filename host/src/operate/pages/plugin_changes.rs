@@ -22,21 +22,23 @@ use crate::operate::rollback::plan;
 
 /// The button that pauses a plugin, or resumes it.
 pub(super) fn pause(record: &PluginRecord, frame: &Frame) -> Markup {
-    let (verb, word, tone) = if record.paused { ("resume", "Resume", "plain") } else { ("pause", "Pause", "danger") };
+    let (verb, word, tone) = if record.paused { ("resume", "Resume", "main") } else { ("pause", "Pause", "danger") };
     html! {
-        details.confirm id={ "pause-" (encoded(&record.file)) } {
+        details.confirm name={ "change-" (encoded(&record.file)) } id={ "pause-" (encoded(&record.file)) } {
             summary { (word) "…" span.unseen { " " (name(&record.file)) } }
-            @if record.paused {
-                p { "It gets requests again, and answers that are owed are tried again." }
-            } @else {
-                p {
-                    "Its requests are answered with 503, and nothing is charged, until you resume it: after a restart of \
-                     the host, too. Requests at work end. Answers that were bought before can be fetched."
+            div.sheet {
+                @if record.paused {
+                    p { "It gets requests again, and answers that are owed are tried again." }
+                } @else {
+                    p {
+                        "Its requests are answered with 503, and nothing is charged, until you resume it: after a restart of \
+                         the host, too. Requests at work end. Answers that were bought before can be fetched."
+                    }
                 }
-            }
-            form method="post" action={ "/plugins/" (encoded(&record.file)) "/" (verb) } {
-                input type="hidden" name="proof" value=(frame.visitor.form_proof);
-                button class=(tone) type="submit" { (word) " it" }
+                form method="post" action={ "/plugins/" (encoded(&record.file)) "/" (verb) } {
+                    input type="hidden" name="proof" value=(frame.visitor.form_proof);
+                    button class=(tone) type="submit" { (word) " it" }
+                }
             }
         }
     }
@@ -90,17 +92,24 @@ fn changed(
 pub(super) fn rollback(record: &PluginRecord, previous: &BuildRecord, frame: &Frame) -> Markup {
     let target = format!("{} {}", name(&previous.name), name(&previous.version));
     html! {
-        details.confirm id={ "rollback-" (encoded(&record.file)) } {
+        details.confirm name={ "change-" (encoded(&record.file)) } id={ "rollback-" (encoded(&record.file)) } {
             summary { "Roll back…" span.unseen { " " (name(&record.file)) } }
-            p {
-                (name(&record.file)) " gets the component of " b { (target) } " (" (digest(&previous.sha256))
-                ") again. Requests at work end with the present one. What was offered before is honoured for as long as it said."
-            }
-            form method="post" action={ "/plugins/" (encoded(&record.file)) "/rollback" } {
-                input type="hidden" name="proof" value=(frame.visitor.form_proof);
-                // A page that was open for long must not roll a newer build back.
-                input type="hidden" name="to" value=(previous.sha256);
-                button.danger type="submit" { "Roll back to " (name(&previous.version)) }
+            div.sheet {
+                p {
+                    (name(&record.file)) " gets the component of " b { (target) } " (" (digest(&previous.sha256))
+                    ") again. Requests at work end with the present one. What was offered before is honoured for as long as \
+                     it said."
+                }
+                form method="post" action={ "/plugins/" (encoded(&record.file)) "/rollback" } {
+                    input type="hidden" name="proof" value=(frame.visitor.form_proof);
+                    // A page that was open for long must not roll a newer build back.
+                    input type="hidden" name="to" value=(previous.sha256);
+                    // Two builds may have one version.
+                    button.danger type="submit" {
+                        "Roll back to " (name(&previous.version)) " ("
+                        (previous.sha256.chars().take(8).collect::<String>()) ")"
+                    }
+                }
             }
         }
     }

@@ -47,6 +47,10 @@ fn plugin(record: &PluginRecord, host: &HostView, frame: &Frame) -> Markup {
                 h2 id=(id) { (name(title)) }
                 @if *title != record.file { p.quiet { code { (name(&record.file)) } } }
                 (badges(record))
+                div.actions {
+                    @if record.paused || record.active.is_some() { (pause(record, frame)) }
+                    @if let Some(previous) = &record.previous { (rollback(record, previous, frame)) }
+                }
             }
             @if let Some(failure) = &record.failure {
                 p.note.bad { strong { "The file is not loaded: " } (sentence(failure)) }
@@ -59,8 +63,6 @@ fn plugin(record: &PluginRecord, host: &HostView, frame: &Frame) -> Markup {
                 (grants(record, &id))
             }
             (lines(record, host, &id))
-            @if record.paused || record.active.is_some() { (pause(record, frame)) }
-            @if let Some(previous) = &record.previous { (rollback(record, previous, frame)) }
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Sends a message to its address, within a time and without following where it is sent on.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect;
 use url::Url;
@@ -16,7 +18,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Delivery {
     url: Url,
-    secret: WebhookSecret,
+    secret: ArcSwap<WebhookSecret>,
     client: reqwest::Client,
 }
 
@@ -35,7 +37,15 @@ impl Delivery {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("coinslot/", env!("CARGO_PKG_VERSION")))
             .build();
-        Ok(Self { url, secret, client: client.map_err(|error| error.to_string())? })
+        let client = client.map_err(|error| error.to_string())?;
+        Ok(Self { url, secret: ArcSwap::from_pointee(secret), client })
+    }
+
+    /// Signs with this secret from now on. True if it is another one.
+    pub(super) fn renew(&self, secret: WebhookSecret) -> bool {
+        let is_new = **self.secret.load() != secret;
+        self.secret.store(Arc::new(secret));
+        is_new
     }
 
     /// Sends a message once. The status of an answer below 300 says that it was accepted; its body is not read.
@@ -47,7 +57,7 @@ impl Delivery {
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", message.id())
             .header("webhook-timestamp", at)
-            .header("webhook-signature", self.secret.sign(message.id(), at, message.body()))
+            .header("webhook-signature", self.secret.load().sign(message.id(), at, message.body()))
             .body(message.body().to_owned());
         match request.send().await {
             Ok(answer) if answer.status().is_success() => Ok(answer.status().as_u16()),
@@ -56,6 +66,8 @@ impl Delivery {
                 Err(DeliveryFailure { status: Some(status.as_u16()), reason: format!("it answered {status}") })
             }
             Err(error) => {
+                // Its path may be a secret of the receiver.
+                let error = error.without_url();
                 let reason = if error.is_timeout() {
                     format!("no answer within {} s", TIMEOUT.as_secs())
                 } else {

@@ -10,7 +10,7 @@ use sha2_mac::Sha256;
 const SHORTEST: usize = 16;
 
 /// The secret that an address and the host share.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct WebhookSecret(Vec<u8>);
 
 impl std::fmt::Debug for WebhookSecret {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::{CallError, Chain};
-use crate::health::ChainTrouble;
+use crate::health::{ChainTrouble, makes_blocks_on_demand};
 use crate::span::LogSpan;
 
 /// The code of an error about the form of a request (JSON-RPC 2.0, section 5.1).
@@ -169,6 +169,12 @@ impl Chain {
     /// The time of a block in Unix seconds. None if the node does not have the block.
     pub async fn block_time(&self, number: u64) -> Result<Option<u64>, CallError> {
         Ok(self.block(number).await?.map(|block| block.time))
+    }
+
+    /// True if the node says that it is a development chain, which makes a block only when there is a transaction.
+    pub async fn makes_blocks_on_demand(&self) -> bool {
+        let client: Result<String, _> = self.request("web3_clientVersion", ()).await;
+        client.is_ok_and(|client| makes_blocks_on_demand(&client))
     }
 
     /// The reason for which the chain cannot be used at the moment, as far as earlier requests showed it. It asks

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use alloy_primitives::U256;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::ReportError;
 use super::row::{self, RECEIVED};
@@ -90,11 +90,12 @@ pub struct PrunedTotal {
 /// See [`super::LedgerReader::earned`].
 pub(super) fn earned(
     connection: &Connection,
+    most: usize,
     by: GroupBy,
     since: Option<UnixTime>,
     until: Option<UnixTime>,
 ) -> Result<Vec<Earnings>, ReportError> {
-    let mut sums = Sums::default();
+    let mut sums = Sums { most, groups: BTreeMap::new() };
     let mut statement = connection.prepare(&format!(
         "SELECT payment_id, updated_at, endpoint, plugin, payer, pay_to, network, asset, testnet, amount,
             state = 'refunded' FROM payment WHERE {RECEIVED} AND updated_at >= ?1 AND updated_at < ?2"
@@ -121,11 +122,11 @@ pub(super) fn earned(
         let back = if row.get(10)? { (1, amount) } else { (0, ZERO) };
         sums.add((kind, key, network, row.get(7)?), (1, amount), back)?;
     }
-    for pruned in pruned(connection)? {
-        let begins = pruned.day.saturating_mul(DAY);
-        if begins < from || begins >= to {
-            continue;
-        }
+    // Days that begin in the period.
+    let mut statement = connection.prepare(&format!("{PRUNED} WHERE day >= ?1 AND day < ?2 ORDER BY day"))?;
+    let mut rows = statement.query(params![to_sqlite(from.div_ceil(DAY)), to_sqlite(to.div_ceil(DAY))])?;
+    while let Some(row) = rows.next()? {
+        let pruned = read_pruned(row)?;
         let kind = if pruned.testnet { MoneyKind::Testnet } else { MoneyKind::Revenue };
         let key = match by {
             GroupBy::Day => GroupKey::Day(pruned.day),
@@ -142,29 +143,32 @@ pub(super) fn earned(
 
 /// See [`super::LedgerReader::pruned`].
 pub(super) fn pruned(connection: &Connection) -> Result<Vec<PrunedTotal>, ReportError> {
-    let mut statement = connection.prepare(
-        "SELECT day, network, asset, pay_to, plugin, endpoint, total.testnet, payments, total.amount,
-            coalesce(refunds, 0), coalesce(refund_total.amount, '0')
-         FROM total LEFT JOIN refund_total USING (day, network, asset, pay_to, plugin, endpoint) ORDER BY day",
-    )?;
-    let rows = statement.query_and_then([], |row| {
-        let day = from_sqlite(row.get(0)?);
-        let named = format!("of the totals of day {day}");
-        Ok(PrunedTotal {
-            day,
-            network: row::network(&named, &row.get::<_, String>(1)?)?,
-            asset: row.get(2)?,
-            pay_to: row.get(3)?,
-            plugin: row.get(4)?,
-            endpoint: row.get(5)?,
-            testnet: row.get(6)?,
-            payments: from_sqlite(row.get(7)?),
-            amount: row::amount(&named, &row.get::<_, String>(8)?)?,
-            refunds: from_sqlite(row.get(9)?),
-            refunded: row::amount(&named, &row.get::<_, String>(10)?)?,
-        })
-    })?;
+    let mut statement = connection.prepare(&format!("{PRUNED} ORDER BY day"))?;
+    let rows = statement.query_and_then([], read_pruned)?;
     rows.collect()
+}
+
+/// The columns that [`read_pruned`] reads.
+const PRUNED: &str = "SELECT day, network, asset, pay_to, plugin, endpoint, total.testnet, payments, total.amount,
+        coalesce(refunds, 0), coalesce(refund_total.amount, '0')
+    FROM total LEFT JOIN refund_total USING (day, network, asset, pay_to, plugin, endpoint)";
+
+fn read_pruned(row: &Row<'_>) -> Result<PrunedTotal, ReportError> {
+    let day = from_sqlite(row.get(0)?);
+    let named = format!("of the totals of day {day}");
+    Ok(PrunedTotal {
+        day,
+        network: row::network(&named, &row.get::<_, String>(1)?)?,
+        asset: row.get(2)?,
+        pay_to: row.get(3)?,
+        plugin: row.get(4)?,
+        endpoint: row.get(5)?,
+        testnet: row.get(6)?,
+        payments: from_sqlite(row.get(7)?),
+        amount: row::amount(&named, &row.get::<_, String>(8)?)?,
+        refunds: from_sqlite(row.get(9)?),
+        refunded: row::amount(&named, &row.get::<_, String>(10)?)?,
+    })
 }
 
 /// A group within a network and an asset.
@@ -178,16 +182,19 @@ struct Sum {
 }
 
 /// The sums, by group.
-#[derive(Default)]
-struct Sums(BTreeMap<EarningsKey, Sum>);
+struct Sums {
+    /// The most groups.
+    most: usize,
+    groups: BTreeMap<EarningsKey, Sum>,
+}
 
 impl Sums {
     fn add(&mut self, key: EarningsKey, received: (u64, Amount), back: (u64, Amount)) -> Result<(), ReportError> {
-        let sum = self.0.entry(key).or_insert(Sum { received: (0, ZERO), back: (0, ZERO) });
+        let sum = self.groups.entry(key).or_insert(Sum { received: (0, ZERO), back: (0, ZERO) });
         for (sum, more) in [(&mut sum.received, received), (&mut sum.back, back)] {
             *sum = (sum.0 + more.0, add(sum.1, more.1)?);
         }
-        Ok(())
+        if self.groups.len() > self.most { Err(ReportError::TooMany(self.most)) } else { Ok(()) }
     }
 
     fn into_earnings(self) -> Vec<Earnings> {
@@ -201,7 +208,7 @@ impl Sums {
             refunds: back.0,
             refunded: back.1,
         };
-        self.0.into_iter().map(earnings).collect()
+        self.groups.into_iter().map(earnings).collect()
     }
 }
 

@@ -23,12 +23,23 @@ pub enum ReportError {
     Malformed { payment: String, column: &'static str, value: String },
     #[error("payments in {asset} to {pay_to} on {network} cannot be compared: it is no EVM network")]
     NotEvm { network: String, asset: String, pay_to: String },
+    #[error(
+        "the ledger has no payment {payment} after which a list could go on: it was given back or pruned. Begin the list anew, or go on with the `next` of an answer, which stays valid"
+    )]
+    Gone { payment: String },
+    #[error("the sums have more than {0} groups: choose a shorter period, or another property to group by")]
+    TooMany(usize),
+    #[error("the report was stopped")]
+    Stopped,
     #[error("a sum exceeds 256 bits")]
     Overflow,
 }
 
 impl From<rusqlite::Error> for ReportError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Query(error.to_string())
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::OperationInterrupted) => Self::Stopped,
+            _ => Self::Query(error.to_string()),
+        }
     }
 }

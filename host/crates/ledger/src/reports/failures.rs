@@ -6,11 +6,13 @@ use rusqlite::Row;
 
 use super::row::{amount, network};
 use super::{LedgerReader, ReportError};
-use crate::number::from_sqlite;
+use crate::number::{from_sqlite, to_sqlite};
 
 /// A payment that was given back: nothing was charged, and it can be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailedPayment {
+    /// The number of the row. It grows with each failure.
+    pub number: u64,
     pub payment_id: String,
     pub network: Network,
     pub asset: String,
@@ -32,19 +34,28 @@ impl LedgerReader {
     /// Reads the payments that were given back because their plugin failed, the newest first, at most so many. The
     /// ledger keeps the newest ten thousand. They are read page by page, and no transaction is open between two pages.
     pub fn failures(&self, limit: u32) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
-        FailurePages { reader: self, before: i64::MAX, left: limit, page: Vec::new().into_iter() }
+        self.failures_before(u64::MAX, limit)
     }
 
-    /// Reads the failures before this row, at most so many, each with the number of its row.
-    fn page(&self, before: i64, size: u32) -> Result<Vec<(i64, FailedPayment)>, ReportError> {
+    /// Reads those that came before the one of this number, the newest first, at most so many.
+    pub fn failures_before(
+        &self,
+        number: u64,
+        limit: u32,
+    ) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
+        FailurePages { reader: self, before: number, left: limit, page: Vec::new().into_iter() }
+    }
+
+    /// Reads the failures before this number, at most so many.
+    fn page(&self, before: u64, size: u32) -> Result<Vec<FailedPayment>, ReportError> {
         let mut statement = self.connection().prepare_cached(
             "SELECT id, payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at FROM failure
              WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
         )?;
-        let mut rows = statement.query((before, size))?;
+        let mut rows = statement.query((to_sqlite(before), size))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
-            page.push((row.get("id")?, read(row)?));
+            page.push(read(row)?);
         }
         Ok(page)
     }
@@ -53,6 +64,7 @@ impl LedgerReader {
 fn read(row: &Row<'_>) -> Result<FailedPayment, ReportError> {
     let payment_id: String = row.get("payment_id")?;
     Ok(FailedPayment {
+        number: from_sqlite(row.get("id")?),
         network: network(&payment_id, &row.get::<_, String>("network")?)?,
         asset: row.get("asset")?,
         payer: row.get("payer")?,
@@ -70,10 +82,10 @@ fn read(row: &Row<'_>) -> Result<FailedPayment, ReportError> {
 struct FailurePages<'r> {
     reader: &'r LedgerReader,
     /// The number of the last row that was read.
-    before: i64,
+    before: u64,
     /// The rows that may follow.
     left: u32,
-    page: std::vec::IntoIter<(i64, FailedPayment)>,
+    page: std::vec::IntoIter<FailedPayment>,
 }
 
 impl Iterator for FailurePages<'_> {
@@ -89,11 +101,11 @@ impl Iterator for FailurePages<'_> {
                 }
             }
         }
-        let Some((id, failure)) = self.page.next() else {
+        let Some(failure) = self.page.next() else {
             self.left = 0;
             return None;
         };
-        (self.before, self.left) = (id, self.left - 1);
+        (self.before, self.left) = (failure.number, self.left - 1);
         Some(Ok(failure))
     }
 }

@@ -40,11 +40,17 @@ impl LedgerReader {
     /// Reads free requests, the newest first, at most so many, and only those from a time on. The ledger keeps the newest
     /// hundred thousand.
     pub fn free_uses(&self, since: Option<UnixTime>, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
+        self.free_uses_before(u64::MAX, since, limit)
+    }
+
+    /// Reads those that came before the one of this id, the newest first, at most so many.
+    pub fn free_uses_before(&self, id: u64, since: Option<UnixTime>, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
         let mut statement = self.connection().prepare_cached(
-            "SELECT id, kind, who, plugin, endpoint, outcome, at FROM free_use WHERE at >= ?1 ORDER BY id DESC LIMIT ?2",
+            "SELECT id, kind, who, plugin, endpoint, outcome, at FROM free_use WHERE id < ?1 AND at >= ?2
+             ORDER BY id DESC LIMIT ?3",
         )?;
         let since = to_sqlite(since.map_or(0, |time| time.0));
-        let rows = statement.query_map(params![since, limit], |row| {
+        let rows = statement.query_map(params![to_sqlite(id), since, limit], |row| {
             Ok(FreeUse {
                 id: from_sqlite(row.get("id")?),
                 kind: row.get("kind")?,

@@ -8,8 +8,10 @@ use coinslot_x402::{Network, UnixTime};
 use rusqlite::types::Value;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params, params_from_iter};
 
-use super::row::{self, PaymentRow};
-use super::{ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, RefundRow, ReportError, earnings, refunds};
+use super::row::{self, ListPlace, ListStart, PaymentRow};
+use super::{
+    ClaimOrder, Earnings, Filter, GroupBy, PrunedTotal, RefundRow, ReportError, ReportStop, earnings, refunds,
+};
 use crate::id::keys_of;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::sqlite::{events, schema};
@@ -52,6 +54,12 @@ impl LedgerReader {
             std::cmp::Ordering::Equal => {}
         }
         Ok(Self { connection })
+    }
+
+    /// Opens a ledger for a report that can be stopped.
+    pub fn open_until(path: &Path, stop: &ReportStop) -> Result<Self, ReportError> {
+        let reader = Self::open(path)?;
+        if stop.begin(reader.connection.get_interrupt_handle()) { Ok(reader) } else { Err(ReportError::Stopped) }
     }
 
     /// Selects the payments that the filter describes.
@@ -110,10 +118,12 @@ impl LedgerReader {
         let written =
             if transaction.starts_with("0x") { transaction.to_ascii_lowercase() } else { transaction.to_owned() };
         let mut rows = statement.query(params![written])?;
+        let begin = begin(&self.connection, filter)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
             let row = PaymentRow::read(row)?;
-            if filter.selects(&row) {
+            let follows = begin.is_none_or(|begin| (to_sqlite(row.created_at.0), to_sqlite(row.number)) < begin);
+            if follows && filter.selects(&row) {
                 found.push(row);
             }
         }
@@ -143,7 +153,31 @@ impl LedgerReader {
         since: Option<UnixTime>,
         until: Option<UnixTime>,
     ) -> Result<Vec<Earnings>, ReportError> {
-        self.in_one_state(|| earnings::earned(&self.connection, by, since, until))
+        self.earned_within(usize::MAX, by, since, until)
+    }
+
+    /// Sums up as [`Self::earned`] does, in at most so many groups.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::TooMany`]: there are more.
+    pub fn earned_within(
+        &self,
+        most: usize,
+        by: GroupBy,
+        since: Option<UnixTime>,
+        until: Option<UnixTime>,
+    ) -> Result<Vec<Earnings>, ReportError> {
+        self.in_one_state(|| earnings::earned(&self.connection, most, by, since, until))
+    }
+
+    /// Counts the payments that have been in this state since before this time.
+    pub fn count(&self, state: PaymentState, before: UnixTime) -> Result<u64, ReportError> {
+        let open = open_rows(state).map_or_else(String::new, |open| format!("id IN ({open}) AND"));
+        let sql = format!("SELECT count(*) FROM progress WHERE {open} state = ?1 AND +updated_at < ?2");
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let counted: i64 = statement.query_row(params![state.as_str(), to_sqlite(before.0)], |row| row.get(0))?;
+        Ok(from_sqlite(counted))
     }
 
     /// Lists what pruned rows earned, by day.
@@ -174,17 +208,17 @@ pub struct Selection<'b> {
 impl Selection<'_> {
     /// Reads the payments page by page. Between two pages nothing of the file is held. A payment that is claimed or
     /// pruned meanwhile may be missing; none is read twice.
+    ///
+    /// # Errors
+    ///
+    /// [`ReportError::Gone`]: the list is to follow a payment that has no row.
     pub fn rows(&mut self) -> Result<impl Iterator<Item = Result<PaymentRow, ReportError>> + '_, ReportError> {
-        let last = match &self.filter.after {
-            Some(id) => place(self.connection, id)?,
-            None => None,
-        };
+        let last = begin(self.connection, &self.filter)?;
         Ok(Pages {
             connection: self.connection,
             sql: sql(&self.filter),
             filter: &self.filter,
-            // After a payment that is given back or pruned nothing can be found.
-            left: if self.filter.after.is_some() && last.is_none() { Some(0) } else { self.filter.limit },
+            left: self.filter.limit,
             last,
             page: Vec::new().into_iter(),
         })
@@ -193,6 +227,20 @@ impl Selection<'_> {
 
 /// The place of a row in the order of claims: its time, and its number.
 type PagePlace = (i64, i64);
+
+/// The place after which the list of a filter goes on. None: it begins anew.
+fn begin(connection: &Connection, filter: &Filter) -> Result<Option<PagePlace>, ReportError> {
+    match &filter.after {
+        Some(ListStart::Place(ListPlace { created_at, number })) => {
+            Ok(Some((to_sqlite(created_at.0), to_sqlite(*number))))
+        }
+        Some(ListStart::Payment(id)) => {
+            let found = place(connection, id)?;
+            found.map(Some).ok_or_else(|| ReportError::Gone { payment: id.clone() })
+        }
+        None => Ok(None),
+    }
+}
 
 /// The place of a payment in the order of claims. None if it has no row.
 fn place(connection: &Connection, id: &str) -> Result<Option<PagePlace>, ReportError> {
@@ -239,8 +287,9 @@ impl Pages<'_> {
         let mut rows = statement.query(params_from_iter(values))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
-            self.last = Some((row.get("created_at")?, row.get("id")?));
-            page.push(PaymentRow::read(row)?);
+            let row = PaymentRow::read(row)?;
+            self.last = Some((to_sqlite(row.created_at.0), to_sqlite(row.number)));
+            page.push(row);
         }
         Ok(page)
     }
@@ -291,7 +340,7 @@ pub(super) fn sql(filter: &Filter) -> String {
         ClaimOrder::OldestFirst => (">", "ASC"),
     };
     format!(
-        "SELECT {}, id FROM payment WHERE {rows} {time} >= ?1 AND {time} < ?2
+        "SELECT {} FROM payment WHERE {rows} {time} >= ?1 AND {time} < ?2
             AND (?3 IS NULL OR endpoint = ?3 OR substr(endpoint, instr(endpoint, ' ') + 1) = ?3)
             AND (?4 IS NULL OR lower(payer) = lower(?4)) AND state IN ({}) AND ({time}, id) {after} (?5, ?6)
          ORDER BY {time} {order}, id {order} LIMIT ?7",

@@ -11,6 +11,8 @@ use crate::number::from_sqlite;
 /// One payment with everything that the file says of it, except its signed payment and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PaymentRow {
+    /// The number of the row: with the time of the claim, its place in a list.
+    pub number: u64,
     pub payment_id: String,
     pub state: PaymentState,
     pub flow: String,
@@ -56,7 +58,7 @@ pub(super) const RECEIVED: &str = "(state IN ('settled', 'delivered', 'owed', 'r
 pub(super) const COLUMNS: &str =
     "payment_id, state, flow, network, asset, payer, nonce, amount, pay_to, testnet, endpoint, plugin,
      generation, payment, request, identifier, settlement IS NOT NULL, reason, tx, valid_before,
-     verify_us, run_us, settle_us, created_at, updated_at, request_id, refund_tx";
+     verify_us, run_us, settle_us, created_at, updated_at, request_id, refund_tx, id";
 
 impl PaymentRow {
     /// True if the money came to the receiver. A payment that is settled first has it there while it executes. A refund
@@ -71,6 +73,11 @@ impl PaymentRow {
             PaymentState::Executing => self.paid,
             PaymentState::Reserved | PaymentState::Settling | PaymentState::Unknown | PaymentState::Refused => false,
         }
+    }
+
+    /// The place of the payment in a list.
+    pub fn place(&self) -> ListPlace {
+        ListPlace { created_at: self.created_at, number: self.number }
     }
 
     /// Reads a row of [`COLUMNS`].
@@ -108,6 +115,7 @@ impl PaymentRow {
             updated_at: UnixTime(from_sqlite(row.get(24)?)),
             request_id: row.get(25)?,
             refund_transaction: row.get(26)?,
+            number: from_sqlite(row.get(27)?),
             payment_id,
         })
     }
@@ -127,8 +135,8 @@ pub struct Filter {
     /// Only claimed before this time.
     pub until: Option<UnixTime>,
     pub order: ClaimOrder,
-    /// Only what follows this payment in the order: its id, as headers and logs have it.
-    pub after: Option<String>,
+    /// Only what follows this in the order.
+    pub after: Option<ListStart>,
     /// At most so many.
     pub limit: Option<u32>,
 }
@@ -142,6 +150,40 @@ impl Filter {
             && self.payer.as_ref().is_none_or(|payer| payer.eq_ignore_ascii_case(&row.payer))
             && self.since.is_none_or(|since| row.created_at >= since)
             && self.until.is_none_or(|until| row.created_at < until)
+    }
+}
+
+/// A place in the order of claims. It stays where it is when the payment that was there is pruned or given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListPlace {
+    pub created_at: UnixTime,
+    pub number: u64,
+}
+
+impl std::fmt::Display for ListPlace {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}-{}", self.created_at.0, self.number)
+    }
+}
+
+/// The beginning of a list that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ListStart {
+    Place(ListPlace),
+    /// The id of a payment, as headers and logs have it.
+    Payment(String),
+}
+
+impl ListStart {
+    /// Reads a place as it is displayed, or the id of a payment: 32 hexadecimal digits. None if it is neither.
+    pub fn parse(text: &str) -> Option<Self> {
+        let Some((time, number)) = text.split_once('-') else {
+            let is_id = text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+            return is_id.then(|| Self::Payment(text.to_owned()));
+        };
+        let number_of = |text: &str| text.parse::<u64>().ok().filter(|number| i64::try_from(*number).is_ok());
+        let created_at = UnixTime(number_of(time)?);
+        Some(Self::Place(ListPlace { created_at, number: number_of(number)? }))
     }
 }
 

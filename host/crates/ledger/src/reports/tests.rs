@@ -359,3 +359,55 @@ fn pruned_rows_are_compared_by_their_totals() {
     assert_eq!(compared(20_000), []);
     assert_eq!(compared(30_000), [(None, DifferenceKind::PrunedTotals)]);
 }
+
+/// A list that was to follow a payment without a row was empty, as if it were at its end.
+#[test]
+fn a_list_goes_on_from_a_place_whose_payment_is_gone() {
+    let file = LedgerFile::create();
+    for (id, at) in [(1, 10), (2, 11), (3, 12)] {
+        file.add(&LedgerRow { at, ..row(id, "settled") });
+    }
+    let reader = file.reader();
+    let all: Vec<PaymentRow> =
+        reader.select(&Filter::default()).expect("it").rows().expect("rows").map(|row| row.expect("a row")).collect();
+    let [newest, middle, _] = &all[..] else { panic!("three") };
+    let after = |start: &str| Filter { after: ListStart::parse(start), ..Filter::default() };
+    let middle_place = middle.place().to_string();
+    assert_eq!(file.ids(&after(&newest.place().to_string())), ["02", "01"]);
+    assert_eq!(file.ids(&after(&newest.payment_id)), ["02", "01"]);
+    file.run(&format!("DELETE FROM progress WHERE id = {0}; DELETE FROM claim WHERE id = {0}", middle.number));
+    assert_eq!(file.ids(&after(&middle_place)), ["01"]);
+    let gone = Err(ReportError::Gone { payment: middle.payment_id.clone() });
+    assert_eq!(reader.select(&after(&middle.payment_id)).expect("it").rows().map(drop), gone);
+    for text in ["", "-", "1-", "x-1", "12", "1-2-3", "9999999999999999999-1"] {
+        assert_eq!(ListStart::parse(text), None, "{text}");
+    }
+}
+
+#[test]
+fn a_sum_ends_at_its_bound_and_a_report_that_is_stopped_ends() {
+    let file = many();
+    let reader = file.reader();
+    let payers = |most| reader.earned_within(most, GroupBy::Endpoint, None, None).map(|sums| sums.len());
+    let groups = payers(usize::MAX).expect("sums");
+    assert_eq!(payers(groups), Ok(groups));
+    assert_eq!(payers(groups - 1), Err(ReportError::TooMany(groups - 1)));
+    assert_eq!(reader.count(PaymentState::Settled, UnixTime(u64::MAX)), Ok(2_000));
+    assert_eq!(reader.count(PaymentState::Owed, UnixTime(u64::MAX)), Ok(0));
+
+    let stop = ReportStop::default();
+    let slow = LedgerReader::open_until(&file.path, &stop).expect("a ledger");
+    std::thread::scope(|scope| {
+        let counted = scope.spawn(move || {
+            let endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n";
+            slow.connection().query_row(endless, [], |row| row.get::<_, i64>(0)).map_err(ReportError::from)
+        });
+        // An interrupt meets a query that runs.
+        while !counted.is_finished() {
+            stop.stop();
+            std::thread::yield_now();
+        }
+        assert_eq!(counted.join().expect("an end"), Err(ReportError::Stopped));
+    });
+    assert!(matches!(LedgerReader::open_until(&file.path, &stop), Err(ReportError::Stopped)));
+}

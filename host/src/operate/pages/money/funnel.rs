@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use crate::operate::pages::chart;
 use crate::operate::pages::frame::table;
 use crate::operate::pages::now::part;
-use crate::operate::pages::write::count;
+use crate::operate::pages::write::{count, name};
 use crate::operate::samples::Counters;
 
 /// The ends of the requests that were told a price, since the start of this process.
@@ -54,15 +54,41 @@ fn why_not(counters: &Counters) -> Markup {
     reasons.retain(|(_, number)| *number > 0);
     reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
     html! {
-        @if !reasons.is_empty() {
-            h3 { "Why not" }
-            (table("Why requests and payments were not served", &[("Reason", ""), ("Number", "number")], html! {
-                @for (reason, number) in &reasons {
-                    tr { th scope="row" { (reason) } td.number { (count(*number)) } }
+        @if !reasons.is_empty() || !counters.errors.is_empty() {
+            h3 #why-not { "Why not" }
+            div.columns {
+                @if !reasons.is_empty() {
+                    (table("Why requests and payments were not served", &[("Reason", ""), ("Number", "number")], html! {
+                        @for (reason, number) in &reasons {
+                            tr { th scope="row" { (reason) } td.number { (count(*number)) } }
+                        }
+                    }))
+                }
+                (by_code(counters))
+            }
+        }
+        p.quiet {
+            "Since the start of the host. A client that is told the price twice counts twice. An answer with an error "
+            "counts by its code, whatever it was asked for; " a href="/failed" { "the failed calls" } " are listed."
+        }
+    }
+}
+
+/// The errors that were answered, by their code, the most frequent first.
+pub(in crate::operate::pages) fn by_code(counters: &Counters) -> Markup {
+    let mut codes: Vec<(&str, u64)> = counters.errors.iter().map(|(code, number)| (&**code, *number)).collect();
+    codes.sort_by_key(|(code, number)| (std::cmp::Reverse(*number), *code));
+    html! {
+        @if !codes.is_empty() {
+            (table("Answers with an error, by code", &[("Code of the error", ""), ("Answers", "number")], html! {
+                @for (code, number) in codes {
+                    tr {
+                        th.text scope="row" { code.whole { (name(code)) } }
+                        td.number data-error=(name(code)) { (count(number)) }
+                    }
                 }
             }))
         }
-        p.quiet { "Since the start of the host. A client that is told the price twice counts twice." }
     }
 }
 

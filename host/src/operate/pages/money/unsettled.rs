@@ -3,19 +3,20 @@
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
-use super::{MoneyReport, ROWS};
+use super::MoneyReport;
+use crate::operate::api::page::Page;
 use crate::operate::pages::frame::table;
 use crate::operate::pages::payments::rows;
-use crate::operate::pages::write::{ago, counted, money, name, sentence};
+use crate::operate::pages::write::{ago, money, name, sentence};
 use crate::operate::records::{FailureRecord, OwedRecord};
 
 /// A section for each kind of which there is one, and a sentence for the others.
 pub(super) fn sections(report: &MoneyReport, now: UnixTime) -> Markup {
     let kinds = [
-        ("owed", "Owed answers", report.owed.is_empty(), owed(&report.owed, now)),
+        ("owed", "Owed answers", report.owed.records.is_empty(), owed(&report.owed, now)),
         ("unknown", "Unknown settlements", report.unknown.is_empty(), unknown(report, now)),
         ("refused", "Refused settlements", report.refused.is_empty(), refused(report, now)),
-        ("failed", "Given back", report.failed.is_empty(), failed(&report.failed, now)),
+        ("failed", "Given back", report.failed.records.is_empty(), given_back(&report.failed, now)),
     ];
     let none: Vec<&str> = kinds.iter().filter(|(_, _, is_empty, _)| *is_empty).map(|(id, ..)| *id).collect();
     html! {
@@ -45,10 +46,10 @@ fn refused(report: &MoneyReport, now: UnixTime) -> Markup {
     }
 }
 
-fn owed(records: &[OwedRecord], now: UnixTime) -> Markup {
+fn owed(part: &Page<OwedRecord>, now: UnixTime) -> Markup {
     let columns = [("Since", ""), ("Amount", "number"), ("Endpoint", ""), ("What ends it", "wide")];
     let body = html! {
-        @for one in records.iter().take(ROWS as usize) {
+        @for one in &part.records {
             tr {
                 th scope="row" { (link(&one.payment_id, &one.since, now)) }
                 td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
@@ -57,29 +58,39 @@ fn owed(records: &[OwedRecord], now: UnixTime) -> Markup {
             }
         }
     };
-    let all = counted(u64::try_from(records.len()).unwrap_or(u64::MAX), "answer", "answers");
     html! {
-        p.quiet { (all) " paid for and not given, the oldest first." }
+        p.quiet { "Paid for and not given, the oldest first." }
         (table("Owed answers", &columns, body))
+        @if part.next.is_some() {
+            p.quiet { "There are more: " a href="/payments?state=owed" { "all owed payments" } "." }
+        }
     }
 }
 
-fn failed(records: &[FailureRecord], now: UnixTime) -> Markup {
-    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "")];
+fn given_back(part: &Page<FailureRecord>, now: UnixTime) -> Markup {
+    html! {
+        p.quiet { "The plugin failed, and nothing was charged; the newest first." }
+        (failures(&part.records, now))
+        @if part.next.is_some() {
+            p.quiet { "There are more: " a href="/failed" { "all failed calls" } "." }
+        }
+    }
+}
+
+/// A table of payments that were given back.
+pub(in crate::operate::pages) fn failures(records: &[FailureRecord], now: UnixTime) -> Markup {
+    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "long")];
     let body = html! {
-        @for one in records.iter().take(ROWS as usize) {
+        @for one in records {
             tr {
                 th scope="row" { (link(&one.payment_id, &one.at, now)) }
                 td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
                 td.text { (name(&one.endpoint)) }
-                td.text { (sentence(&one.reason)) }
+                td.text.long { (sentence(&one.reason)) }
             }
         }
     };
-    html! {
-        p.quiet { "The plugin failed, and nothing was charged; the newest first." }
-        (table("Payments that were given back", &columns, body))
-    }
+    table("Payments that were given back", &columns, body)
 }
 
 /// A time that leads to its payment.

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use coinslot_base::text::printable;
 use parking_lot::Mutex;
@@ -10,6 +10,9 @@ use parking_lot::Mutex;
 use super::writer::LogWriter;
 use super::{LINE_COST, LogStream};
 use crate::output::GuestOutput;
+
+/// Nanoseconds.
+const SECOND: u128 = 1_000_000_000;
 
 /// Seconds of a plugin's rate that it may print at once after a silence.
 const BURST: usize = 16;
@@ -101,7 +104,8 @@ impl PluginLog {
     /// Writes how many lines were dropped.
     fn report(&self, dropped: u64) {
         if dropped > 0 {
-            let report = format!("{dropped} lines of its output were dropped");
+            let were = if dropped == 1 { "line of its output was" } else { "lines of its output were" };
+            let report = format!("{dropped} {were} dropped");
             self.writer.write(&self.plugin, LogStream::Stderr, &report);
         }
     }
@@ -117,13 +121,18 @@ impl Drop for PluginLog {
 impl LogBudget {
     /// Adds the bytes of the time since the last call.
     fn fill(&mut self, now: Instant, rate: usize) {
-        let elapsed = now.saturating_duration_since(self.filled).as_millis();
-        let added = usize::try_from(elapsed).unwrap_or(usize::MAX).saturating_mul(rate) / 1_000;
-        // The rest of a byte is not lost: the time counts from the last call that added something.
-        if added > 0 {
-            self.left = self.left.saturating_add(added).min(rate.saturating_mul(BURST));
-            self.filled = now;
+        let most = rate.saturating_mul(BURST);
+        let elapsed = now.saturating_duration_since(self.filled);
+        let added = elapsed.as_nanos().saturating_mul(rate as u128) / SECOND;
+        if added >= (most - self.left.min(most)) as u128 {
+            (self.left, self.filled) = (most, now);
+            return;
         }
+        // The rest of a byte is not lost: only the time is used up that the added bytes stand for. A plugin that prints
+        // every few milliseconds would otherwise have a part of its rate.
+        let used = (added * SECOND).div_ceil((rate as u128).max(1));
+        self.left += usize::try_from(added).unwrap_or(usize::MAX);
+        self.filled += Duration::from_nanos(u64::try_from(used).unwrap_or(u64::MAX));
     }
 
     fn take(&mut self, bytes: usize) -> bool {
@@ -138,6 +147,23 @@ impl LogBudget {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A plugin that printed steadily had about half of its rate: parts of a millisecond were lost at each line.
+    #[test]
+    fn a_plugin_that_prints_steadily_has_all_of_its_rate() {
+        let begun = Instant::now();
+        let rate = 100_000;
+        for pause in [Duration::from_micros(1_900), Duration::from_micros(700), Duration::from_nanos(10_001)] {
+            let mut budget = LogBudget { left: 0, filled: begun, dropped: 0 };
+            let (mut now, mut printed) = (begun, 0);
+            while now < begun + Duration::from_secs(2) {
+                now += pause;
+                budget.fill(now, rate);
+                printed += std::mem::take(&mut budget.left);
+            }
+            assert!((199_990..=200_200).contains(&printed), "{pause:?}: {printed}");
+        }
+    }
 
     #[test]
     fn a_plugin_prints_a_bounded_amount_over_time_and_the_rest_is_counted() {

@@ -1,0 +1,40 @@
+//! Ends a report from outside: it walks over as many rows as the ledger has.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rusqlite::InterruptHandle;
+
+/// The way to end the report of one reader, from any thread.
+#[derive(Default)]
+pub struct ReportStop {
+    stopped: AtomicBool,
+    running: Mutex<Option<InterruptHandle>>,
+}
+
+impl std::fmt::Debug for ReportStop {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReportStop").field("stopped", &self.stopped).finish_non_exhaustive()
+    }
+}
+
+impl ReportStop {
+    /// Ends the query that runs, with [`super::ReportError::Stopped`], and every report that has not begun. Does nothing
+    /// to one that has ended.
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        if let Ok(running) = self.running.lock()
+            && let Some(handle) = &*running
+        {
+            handle.interrupt();
+        }
+    }
+
+    /// Names the connection of the report. False if the report is to end before it begins.
+    pub(super) fn begin(&self, handle: InterruptHandle) -> bool {
+        if let Ok(mut running) = self.running.lock() {
+            *running = Some(handle);
+        }
+        !self.stopped.load(Ordering::SeqCst)
+    }
+}

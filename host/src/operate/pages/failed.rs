@@ -1,0 +1,70 @@
+//! `/failed`: the calls that failed, by the code of their error, and the payments that were given back.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use maud::{Markup, html};
+use serde::Deserialize;
+
+use super::frame::{Frame, PageError};
+use super::money::funnel::by_code;
+use super::money::unsettled::failures;
+use super::payments::encoded;
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::operate::api::payments::{PartQuery, Query, failed};
+use crate::operate::samples::Counters;
+
+/// The payments of one page.
+const ROWS: u32 = 50;
+
+/// The part of the list.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Part {
+    #[serde(default)]
+    after: String,
+}
+
+pub(super) async fn page(
+    State(host): State<Arc<HostView>>,
+    visitor: Visitor,
+    Query(Part { after }): Query<Part>,
+) -> Result<Markup, PageError> {
+    let query = PartQuery { limit: Some(ROWS), after: (!after.is_empty()).then(|| after.clone()) };
+    let found = failed(State(Arc::clone(&host)), Query(query)).await?;
+    let frame = Frame::of(&host, visitor).await;
+    let counters = Counters::of(&host.metrics.registry().gather());
+    let fixed = html! {
+        p.quiet {
+            "Payments whose end is not a plain one: " a href="/payments?state=owed" { "owed" } ", "
+            a href="/payments?state=unknown" { "unknown" } ", " a href="/payments?state=refused" { "refused" } "."
+        }
+    };
+    let live = html! {
+        section aria-labelledby="given-back" {
+            h2 #given-back { "Given back" }
+            @if found.records.is_empty() && after.is_empty() {
+                p.empty { "No plugin has failed for a payment." }
+            } @else {
+                p.quiet { "The plugin failed, and nothing was charged; the newest first." }
+                (failures(&found.records, frame.now))
+            }
+            nav.pages aria-label="More failed calls" {
+                @if !after.is_empty() { a href="/failed" { "To the newest" } }
+                @if let Some(next) = &found.next {
+                    a href={ "/failed?after=" (encoded(&next.value)) } rel="next" { "Older ones" }
+                }
+            }
+        }
+        section aria-labelledby="codes" {
+            h2 #codes { "By code, since the start" }
+            @if counters.errors.is_empty() {
+                p.empty { "No request was answered with an error." }
+            } @else {
+                (by_code(&counters))
+                p.quiet { "Every answer with an error of the host, whether it was to be paid or not." }
+            }
+        }
+    };
+    Ok(frame.page("/money", "Failed calls", fixed, live))
+}
