@@ -74,7 +74,7 @@ impl LedgerFile {
                     plugin, generation, payment, request, valid_before, created_at)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'a', 1, x'01', x'02', ?11, ?11)",
                 params![
-                    [payment.id].as_slice(),
+                    [payment.id; 32].as_slice(),
                     alloy_primitives::hex::encode([payment.id; 16]),
                     payment.network,
                     payment.asset,
