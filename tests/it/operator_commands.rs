@@ -22,7 +22,7 @@ async fn a_file_that_is_wrong_by_now_keeps_no_command_from_the_running_host() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["status"], &format!("[admin]\nlisten = \"127.0.0.1:{}\"\n", free_port())).await;
     let config = host.configuration();
-    host.write_configuration(&format!("{config}colour = \"red\"\n"));
+    host.write_configuration(&format!("colour = \"red\"\n{config}"));
     host.wait_for_log("the changed configuration is not used", 1).await;
     let ask = |arguments: &[&str]| run(&host.path(""), arguments);
     let status = ask(&["status", "--format", "table"]);
@@ -78,10 +78,11 @@ async fn a_payer_names_the_authority_of_a_server_and_hears_what_is_wrong_with_a_
     std::fs::create_dir(dir.path().join("plugins")).expect("a folder");
     std::fs::copy(guest("status"), dir.path().join("plugins/status.wasm")).expect("a component");
     let dev = coinslot_tests::DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = dev.facilitator();
     let config = format!(
         "listen = \"127.0.0.1:0\"\n[tls]\ncert = \"cert.pem\"\nkey = \"key.pem\"\n[[accept]]\nnetwork = \"base-sepolia\"\n\
          pay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n[facilitator.far]\nurl = \"{}\"\n",
-        dev.facilitator().url("")
+        facilitator.url("")
     );
     std::fs::write(dir.path().join("coinslot.toml"), config).expect("a file");
     let serve_with = |is_authority: bool| {
