@@ -16,11 +16,11 @@ use std::time::Duration;
 
 use alloy::primitives::{Address, U256};
 use coinslot_evm::Key;
-use coinslot_ledger::reports::LedgerReader;
+use coinslot_ledger::reports::{LedgerReader, PaymentRow};
 use coinslot_ledger::{Author, Ledger, PaymentState};
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
@@ -55,7 +55,7 @@ pub(crate) struct Refunds {
     /// The orders of each lane, until the lanes run.
     waiting: Mutex<Vec<(Network, mpsc::Receiver<Order>)>>,
     books: std::sync::OnceLock<Arc<RefundBooks>>,
-    receivers: Vec<(String, String)>,
+    receivers: Arc<RwLock<Vec<(String, String)>>>,
 }
 
 /// The ledger and the audit log, and the rules, as a lane needs them.
@@ -68,7 +68,7 @@ struct RefundBooks {
     units: Units,
     /// The receivers of `[[accept]]` that have a budget: token and receiver. Where a plugin has a receiver of its own, that
     /// one has the money: whoever it is could pay, have the plugin fail, and be paid back from the operator's wallet.
-    receivers: Vec<(String, String)>,
+    receivers: Arc<RwLock<Vec<(String, String)>>>,
 }
 
 /// What a wallet is on one network.
@@ -92,6 +92,11 @@ impl RefundBooks {
 
     fn now(&self) -> UnixTime {
         self.payments.now()
+    }
+
+    /// True if the operator takes payments of the one who made this one.
+    fn takes(&self, row: &PaymentRow) -> bool {
+        self.payments.allowances().policy().payers.check(&row.network, &row.payer).is_ok()
     }
 }
 
@@ -132,20 +137,18 @@ impl Refunds {
             without_node,
             waiting: Mutex::new(waiting),
             books: std::sync::OnceLock::new(),
-            receivers: config
-                .payment
-                .accepts
-                .iter()
-                .map(|AcceptConfig { accept, .. }| accept)
-                .filter(|accept| refunds.daily_budget.iter().any(|budget| budget.may_be_in(&accept.asset)))
-                .map(|accept| (accept.asset.address.clone(), accept.pay_to.to_string()))
-                .collect(),
+            receivers: Arc::new(RwLock::new(receivers_of(config, refunds))),
         })
     }
 
     /// Fails if the wallet is one of these receivers.
     pub(crate) fn check_receivers(&self, receivers: &[Address]) -> Result<(), String> {
         check_receivers(self.address, receivers)
+    }
+
+    /// Follows the receivers of a configuration that was read again.
+    pub(crate) fn reconfigure(&self, config: &Config) {
+        *self.receivers.write() = receivers_of(config, &self.config);
     }
 
     /// The address of the wallet, the same on every network.
@@ -195,7 +198,7 @@ impl Refunds {
     /// Begins and follows refunds, for ever.
     pub(crate) async fn run(self: Arc<Self>, payments: Arc<Payments>, audit: Arc<Audit>) {
         let (config, file, units) = (self.config.clone(), self.file.clone(), self.units.clone());
-        let receivers = self.receivers.clone();
+        let receivers = Arc::clone(&self.receivers);
         let books = Arc::new(RefundBooks { payments, audit, config, file, units, receivers });
         let books = Arc::clone(self.books.get_or_init(|| books));
         let mut tasks = JoinSet::new();
@@ -246,7 +249,7 @@ impl Refunds {
         let mut budgets: Vec<(bool, String, String)> = Vec::new();
         let mut seen: Vec<(bool, Option<String>)> = Vec::new();
         for asset in self.units.assets() {
-            let Some(named) = self.config.daily_budget.iter().find(|budget| budget.may_be_in(&asset)) else { continue };
+            let Some(named) = prepare::budget_of(&asset, &self.config.daily_budget) else { continue };
             let key = (asset.testnet, named.symbol.clone());
             if seen.contains(&key) {
                 continue;
@@ -296,4 +299,11 @@ fn paced(usual: Duration) -> Duration {
     #[cfg(feature = "fault-points")]
     let usual = crate::fault_points::hurried(usual);
     usual
+}
+
+/// The receivers of `[[accept]]` whose money is paid back: token and receiver.
+fn receivers_of(config: &Config, refunds: &RefundConfig) -> Vec<(String, String)> {
+    let accepts = config.payment.accepts.iter().map(|AcceptConfig { accept, .. }| accept);
+    let budgeted = accepts.filter(|accept| prepare::budget_of(&accept.asset, &refunds.daily_budget).is_some());
+    budgeted.map(|accept| (accept.asset.address.clone(), accept.pay_to.to_string())).collect()
 }

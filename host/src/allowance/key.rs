@@ -1,8 +1,8 @@
 //! Keys of the operator's own customers: how one is made, and how a request carries it.
 //!
 //! A key is 256 random bits behind a word by which people and scanners of secrets recognise it. Only its hash is kept.
-//! It comes as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and never reaches a plugin, a log or a facilitator. Other
-//! values of these fields are a plugin's own affair, and stay.
+//! It comes as `Authorization: Bearer KEY` or `X-API-Key: KEY`, and never reaches a plugin, a log or a facilitator, however
+//! it is written there or in `Api-Key`. Other values of these fields are a plugin's own affair, and stay.
 
 use coinslot_ledger::Fingerprint;
 use http::header::AUTHORIZATION;
@@ -16,6 +16,7 @@ pub const KEY_PREFIX: &str = "coinslot_key_";
 const SHOWN: usize = 8;
 
 static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+static API_KEY: HeaderName = HeaderName::from_static("api-key");
 
 /// A key that is made now. It is shown once.
 pub struct NewKey {
@@ -50,8 +51,9 @@ impl PresentedKey {
     pub fn take(headers: &mut HeaderMap) -> Option<Self> {
         let found = keys(headers).next().map(|key| Self(hash(key)));
         if found.is_some() {
-            remove(headers, &AUTHORIZATION, |value| bearer(value).is_some_and(is_key));
-            remove(headers, &X_API_KEY, is_key);
+            for name in [&AUTHORIZATION, &X_API_KEY, &API_KEY] {
+                remove(headers, name, |value| key_in(value).is_some());
+            }
         }
         found
     }
@@ -74,24 +76,22 @@ fn remove(headers: &mut HeaderMap, name: &HeaderName, is_key: impl Fn(&[u8]) -> 
 }
 
 fn keys(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let bearers = headers.get_all(AUTHORIZATION).iter().filter_map(|value| bearer(value.as_bytes()));
-    bearers
-        .chain(headers.get_all(&X_API_KEY).iter().map(|value| value.as_bytes().trim_ascii()))
-        .filter(|key| is_key(key))
+    let fields = [&AUTHORIZATION, &X_API_KEY, &API_KEY].into_iter();
+    fields.flat_map(|name| headers.get_all(name)).filter_map(|value| key_in(value.as_bytes()))
 }
 
-/// The credential of the scheme `Bearer`. Source: RFC 6750, section 2.1; RFC 9110, section 11.1.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then(|| rest.trim_ascii())
-}
-
-fn is_key(value: &[u8]) -> bool {
-    value.trim_ascii().starts_with(KEY_PREFIX.as_bytes())
+/// The key in a value, whatever stands around it: `Bearer KEY`, `KEY`, `"KEY"`. A key that is written in an unusual way
+/// must not reach a plugin either.
+fn key_in(value: &[u8]) -> Option<&[u8]> {
+    let prefix = KEY_PREFIX.as_bytes();
+    let begin = value.windows(prefix.len()).position(|part| part == prefix)?;
+    let rest = &value[begin..];
+    let end = rest.iter().position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_').unwrap_or(rest.len());
+    Some(&rest[..end])
 }
 
 fn hash(key: &[u8]) -> Fingerprint {
-    Fingerprint(Sha256::digest(key.trim_ascii()).into())
+    Fingerprint(Sha256::digest(key).into())
 }
 
 #[cfg(test)]
@@ -118,6 +118,10 @@ mod tests {
             vec![("authorization", format!("Bearer {text}"))],
             vec![("authorization", format!("bearer  {text}"))],
             vec![("x-api-key", text.to_owned())],
+            vec![("api-key", text.to_owned())],
+            vec![("x-api-key", format!("Bearer {text}"))],
+            vec![("authorization", text.to_owned())],
+            vec![("authorization", format!("Bearer \"{text}\""))],
             vec![("authorization", format!("Bearer {text}")), ("x-api-key", text.to_owned())],
         ] {
             let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();

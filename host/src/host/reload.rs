@@ -215,6 +215,9 @@ impl Reload {
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
         let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
         self.payments.allowances().replace(allowances);
+        if let Some(refunds) = &self.refunds {
+            refunds.reconfigure(&config);
+        }
         secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {

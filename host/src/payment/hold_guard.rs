@@ -41,7 +41,7 @@ impl Drop for HoldGuard {
         if !std::thread::panicking() {
             return;
         }
-        let owed = || Step::Owed { reason: "interrupted".to_owned(), client_left: false };
+        let owed = || Step::Owed { reason: "interrupted".to_owned(), client_left: true };
         let (payments, hold) = (Arc::clone(&self.payments), self.hold.clone());
         self.payments.release_interrupted(hold.id.clone(), async move {
             let id = &hold.id;

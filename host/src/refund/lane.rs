@@ -37,7 +37,8 @@ const BALANCE_LOOK: Duration = Duration::from_secs(60);
 /// The debts that the policy looks at in one round, and the time for which it leaves one alone that it could not pay
 /// back.
 const POLICY_ROUND: u32 = 1_000;
-const TRIED_FOR: Duration = Duration::from_secs(3_600);
+const POLICY_TRIES: usize = 20;
+const TRIED_FOR: Duration = Duration::from_secs(600);
 
 /// A refund that an operator wants.
 pub(super) struct Order {
@@ -151,9 +152,8 @@ impl Lane {
                         Ok(Some(order)) => self.answer(&books, order).await,
                         Ok(None) => return,
                         Err(_) => {
-                            self.apply_policy(&books, &mut tried).await;
-                            let waits = self.state.lock().waits.is_some();
-                            policy_at = Instant::now() + paced(if waits { POLICY_PAUSE } else { POLICY_LOOK });
+                            let goes_on = self.apply_policy(&books, &mut tried).await;
+                            policy_at = Instant::now() + paced(if goes_on { POLICY_LOOK } else { POLICY_PAUSE });
                         }
                     }
                 }
@@ -252,33 +252,46 @@ impl Lane {
 
     /// Begins the refund of the longest debt that the policy pays back, if there is one. A debt of which that failed is
     /// left alone for a while, so that those behind it come to their turn.
-    async fn apply_policy(&self, books: &RefundBooks, tried: &mut HashMap<String, (Instant, String)>) {
-        let Some(after) = books.config.after else { return };
+    ///
+    /// False if nothing was begun, and one was due.
+    async fn apply_policy(&self, books: &RefundBooks, tried: &mut HashMap<String, (Instant, String)>) -> bool {
+        let Some(after) = books.config.after else { return true };
         let now = books.now();
         let before = |age: Duration| UnixTime(now.0.saturating_sub(age.as_secs()));
         let due = RefundsDue {
             network: self.network.clone(),
-            received_by: books.receivers.clone(),
+            received_by: books.receivers.read().clone(),
             owed_before: before(after),
             failed_before: before(POLICY_RETRY),
             limit: POLICY_ROUND,
         };
         let due = match books.ledger().refunds_due(due).await {
             Ok(due) => due,
-            Err(error) => return tracing::warn!(%error, "the debts that are due cannot be read"),
+            Err(error) => {
+                tracing::warn!(%error, "the debts that are due cannot be read");
+                return false;
+            }
         };
         tried.retain(|payment, (at, _)| at.elapsed() < paced(TRIED_FOR) && due.contains(payment));
-        let mut waits = tried.values().next().map(|(_, reason)| reason.clone());
-        for payment in due {
-            if tried.contains_key(&payment) {
-                continue;
-            }
+        let mut waits = tried.values().map(|(_, reason)| reason).find(|reason| !reason.is_empty()).cloned();
+        let mut has_begun = false;
+        let untried: Vec<String> = due.into_iter().filter(|payment| !tried.contains_key(payment)).collect();
+        // Few at once: an operator's order waits meanwhile.
+        for payment in untried.into_iter().take(POLICY_TRIES) {
             let begun = match self.ready(books, &payment).await {
+                // A payer whom the operator refuses is left to the operator.
+                Ok((_, prepared)) if !books.takes(&prepared.row) => {
+                    tried.insert(payment, (Instant::now(), String::new()));
+                    continue;
+                }
                 Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, Author::Policy).await,
                 Err(error) => Err(error),
             };
             match begun {
-                Ok(_) => break,
+                Ok(_) => {
+                    has_begun = true;
+                    break;
+                }
                 // Its payer was faster.
                 Err(RefundError::NotOwed { .. } | RefundError::NoPayment) => {}
                 Err(error) => {
@@ -298,5 +311,6 @@ impl Lane {
             tracing::warn!(network = %self.network, %reason, "what is due is not paid back");
         }
         state.waits = waits;
+        has_begun || state.waits.is_none()
     }
 }

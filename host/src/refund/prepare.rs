@@ -39,8 +39,6 @@ struct Found {
     row: PaymentRow,
     /// The first nonce that no refund has had.
     least_nonce: u64,
-    /// True if a refund of it has failed.
-    has_failed: bool,
     /// The transactions that were signed for refunds of other payments of its payer.
     others: HashSet<B256>,
 }
@@ -63,10 +61,11 @@ impl Budget {
     /// networks.
     pub(super) fn of(asset: &Asset, budgets: &[Decimal], units: &Units) -> Result<Self, RefundError> {
         let no_budget = || RefundError::NoBudget { symbol: asset.symbol.clone() };
-        let budget = budgets.iter().find(|budget| budget.may_be_in(asset)).ok_or_else(no_budget)?;
+        let budget = budget_of(asset, budgets).ok_or_else(no_budget)?;
         let counting = Asset { decimals: RefundBudget::DECIMALS, ..asset.clone() };
         let limit = Amount::of(budget, &counting).map_err(|_| no_budget())?;
-        let same = units.assets().into_iter().filter(|other| other.testnet == asset.testnet && budget.may_be_in(other));
+        let is_same = |other: &Asset| other.testnet == asset.testnet && budget_of(other, budgets) == Some(budget);
+        let same = units.assets().into_iter().filter(is_same);
         let mut assets: Vec<BudgetedAsset> = same.map(|other| budgeted(&other)).collect();
         let own = budgeted(asset);
         if !assets.contains(&own) {
@@ -98,6 +97,12 @@ impl Budget {
     }
 }
 
+/// The budget that an asset belongs to: the one that names it, before that of all US dollars.
+pub(super) fn budget_of<'b>(asset: &Asset, budgets: &'b [Decimal]) -> Option<&'b Decimal> {
+    let fits = |budget: &&Decimal| budget.may_be_in(asset);
+    budgets.iter().filter(fits).find(|budget| budget.symbol.is_some()).or_else(|| budgets.iter().find(fits))
+}
+
 fn budgeted(asset: &Asset) -> BudgetedAsset {
     BudgetedAsset {
         network: asset.network.clone(),
@@ -116,7 +121,7 @@ pub(super) async fn prepare(
     payment: &str,
     now: UnixTime,
 ) -> Result<PreparedRefund, RefundError> {
-    let Found { row, least_nonce, has_failed, others } = find(file, payment, wallet.address()).await?;
+    let Found { row, least_nonce, others } = find(file, payment, wallet.address()).await?;
     let unknown = || RefundError::UnknownAsset { asset: row.asset.clone(), network: row.network.clone() };
     let asset = units.asset(&row.network, &row.asset).ok_or_else(unknown)?;
     let budget = Budget::of(&asset, budgets, units)?;
@@ -129,16 +134,14 @@ pub(super) async fn prepare(
         error => RefundError::Wallet { wallet: wallet.address().to_string(), error },
     };
     let nonce = wallet.next_nonce(least_nonce).await.map_err(of_wallet)?;
-    // Two ways for the payer to have the money already: a refund after the backup that was restored, of which the wallet
-    // shows transactions that the ledger does not know; and an attempt that counts as failed because a node did not show
-    // its transaction.
-    if nonce > least_nonce || has_failed {
-        let since = row.created_at.0.saturating_sub(CLOCK_SKEW);
-        let sent = wallet.transfers_to(token, to, since).await.map_err(|error| RefundError::Node(error.to_string()))?;
-        let same = sent.into_iter().find(|(hash, amount)| *amount == transfer.amount && !others.contains(hash));
-        if let Some((transaction, _)) = same {
-            return Err(RefundError::PaidBefore { transaction });
-        }
+    // Two ways for the payer to have the money already: a refund after the backup that was restored, and an attempt that
+    // counts as failed because a node did not show its transaction. Nonces do not tell: another refund since then makes
+    // them those of the ledger again.
+    let since = row.created_at.0.saturating_sub(CLOCK_SKEW);
+    let sent = wallet.transfers_to(token, to, since).await.map_err(|error| RefundError::Node(error.to_string()))?;
+    let same = sent.into_iter().find(|(hash, amount)| *amount == transfer.amount && !others.contains(hash));
+    if let Some((transaction, _)) = same {
+        return Err(RefundError::PaidBefore { transaction });
     }
     let signed = wallet.sign(&transfer, nonce).await.map_err(of_wallet)?;
     let signed = SignedRefund { nonce, hash: signed.hash.to_string(), raw: signed.raw.to_vec() };
@@ -156,11 +159,9 @@ async fn find(file: &Path, payment: &str, wallet: Address) -> Result<Found, Refu
             return Err(RefundError::NotOwed { state: row.state });
         }
         let last = reader.last_refund_nonce(&row.network, &wallet.to_string()).map_err(failed)?;
-        let has_failed = !reader.refunds_of(&row.payment_id).map_err(failed)?.is_empty();
         let others = reader.refund_transactions_beside(&row).map_err(failed)?;
         Ok(Found {
             least_nonce: last.map_or(0, |last| last.saturating_add(1)),
-            has_failed,
             others: others.iter().filter_map(|hash| hash.parse().ok()).collect(),
             row,
         })

@@ -84,7 +84,7 @@ async fn a_node_that_denies_the_whole_transfer_gets_no_second_one_when_it_tells_
     // Blocks with their transactions are refused: the one that used the nonce cannot be looked up.
     seller.node.always("eth_getBlockByHash", NodeFault::Refuse("missing trie node"));
     assert_eq!(seller.order(&debt).await.0, 200);
-    seller.until_called("eth_getTransactionReceipt", seller.node.calls("eth_getTransactionReceipt") + 30).await;
+    seller.until_called("eth_getTransactionReceipt", seller.node.calls("eth_getTransactionReceipt") + 3).await;
     seller.node.heal();
     seller.waits_for("an end", || seller.state(&debt) != "refunding").await;
     if seller.state(&debt) == "owed" {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use alloy::primitives::{Address, U256, address};
 use coinslot_devnet::{CHAIN_ID, USDC};
 use coinslot_evm::{Chain, ChainSettings, Key, TokenTransfer, TokenWallet};
-use coinslot_tests::NodeFault;
+use coinslot_tests::{FaultyNode, NodeFault};
 use serde_json::json;
 
 use super::{BY_COMMAND, CENT, Debt, Seller};
@@ -14,11 +14,11 @@ const STRANGER: Address = address!("0x000000000000000000000000000000000000cafe")
 
 impl Seller {
     /// The wallet of refunds, in the hands of another program that does not ask the host.
-    async fn other_use_of_the_key(&self) -> TokenWallet {
-        let url = self.chain.node().await;
-        let chain = Chain::connect(&url.url().parse().expect("a URL"), CHAIN_ID, ChainSettings::default()).await;
+    async fn other_use_of_the_key(&self) -> (FaultyNode, TokenWallet) {
+        let node = self.chain.node().await;
+        let chain = Chain::connect(&node.url().parse().expect("a URL"), CHAIN_ID, ChainSettings::default()).await;
         let key = Key::from_file(self.key.path()).expect("a key");
-        TokenWallet::new(Arc::new(chain.expect("connected")), key, 50_000_000_000, 1)
+        (node, TokenWallet::new(Arc::new(chain.expect("connected")), key, 50_000_000_000, 1))
     }
 
     /// The hashes that the ledger has for a debt, oldest first.
@@ -122,7 +122,7 @@ async fn a_foreign_transaction_under_the_nonce_leaves_the_answer_owed() {
     seller.restart_in_a_hurry().await;
     seller.node.always("eth_sendRawTransaction", NodeFault::Refuse("the pool is closed"));
     assert_eq!(seller.order(&debt).await.0, 200);
-    let other = seller.other_use_of_the_key().await;
+    let (_node, other) = seller.other_use_of_the_key().await;
     let transfer = TokenTransfer { token: USDC, to: STRANGER, amount: U256::from(7) };
     let foreign = other.sign(&transfer, 0).await.expect("signed");
     other.broadcast(&foreign.raw).await.expect("sent");
@@ -147,7 +147,7 @@ async fn nothing_is_begun_while_a_foreign_transaction_of_the_key_waits() {
     let seller = Seller::start(BY_COMMAND).await;
     let debt = seller.owe(0).await;
     seller.ask_chain("evm_setAutomine", json!([false])).await;
-    let other = seller.other_use_of_the_key().await;
+    let (_node, other) = seller.other_use_of_the_key().await;
     let transfer = TokenTransfer { token: USDC, to: STRANGER, amount: U256::from(7) };
     let foreign = other.sign(&transfer, 0).await.expect("signed");
     other.broadcast(&foreign.raw).await.expect("sent");

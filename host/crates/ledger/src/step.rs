@@ -69,7 +69,7 @@ pub enum Step {
     Answered { kept: Retained, run: Duration },
     /// The answer was not given after the money had moved: it is owed. Upfront flow only.
     ///
-    /// `client_left`: the client hung up, or has a part of the answer. That is kept, whatever comes: a client must not
+    /// `client_left`: the client hung up, or may have a part of the answer. That is kept, whatever comes: a client must not
     /// get its money back by itself for an answer that it has.
     Owed { reason: String, client_left: bool },
     /// The money did not move and will not. A kept answer is deleted.

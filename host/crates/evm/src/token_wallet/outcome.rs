@@ -56,7 +56,18 @@ impl TokenWallet {
                 return self.outcome_of(&receipt, *hash, transfer).await;
             }
         }
-        self.outcome_without_receipt(nonce, hashes, &head).await
+        match self.outcome_without_receipt(nonce, hashes, &head).await? {
+            // A transaction that the caller does not know and that made this very transfer: of a ledger that was restored.
+            TransferOutcome::Displaced { by: Some(by) } => match self.chain.receipt(by).await? {
+                Some(receipt) => match self.outcome_of(&receipt, by, transfer).await? {
+                    paid @ TransferOutcome::Paid { .. } => Ok(paid),
+                    TransferOutcome::Confirming { .. } | TransferOutcome::Unclear => Ok(TransferOutcome::Unclear),
+                    _ => Ok(TransferOutcome::Displaced { by: Some(by) }),
+                },
+                None => Ok(unclear("the node has no receipt of the transaction that used the nonce")),
+            },
+            other => Ok(other),
+        }
     }
 
     async fn outcome_of(

@@ -59,7 +59,7 @@ pub(super) fn end_all(connection: &Connection) -> Result<u64, LedgerError> {
     end(connection, i64::MAX, None)
 }
 
-/// Ends the leases until `until`. Every statement walks the index of leases, which has a row for each claim at work:
+/// Ends the leases until `until`. Nobody knows how much of an interrupted answer its client has. Every statement walks the index of leases, which has a row for each claim at work:
 /// without INDEXED BY, a planner that knew better would read all that were ever made.
 fn end(connection: &Connection, until: i64, at: Option<i64>) -> Result<u64, LedgerError> {
     let mut ended = 0;
@@ -76,7 +76,8 @@ fn end(connection: &Connection, until: i64, at: Option<i64>) -> Result<u64, Ledg
         .execute(params![until])?;
     for sql in [
         "UPDATE progress INDEXED BY progress_lease SET state = 'owed', reason = 'interrupted', lease_until = NULL,
-            updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'executing' AND paid",
+            client_left = 1, updated_at = coalesce(?2, updated_at)
+            WHERE lease_until <= ?1 AND state = 'executing' AND paid",
         "UPDATE progress INDEXED BY progress_lease SET state = 'refused', reason = 'interrupted', lease_until = NULL,
             updated_at = coalesce(?2, updated_at) WHERE lease_until <= ?1 AND state = 'executing'",
         "UPDATE progress INDEXED BY progress_lease SET state = 'unknown', lease_until = NULL,

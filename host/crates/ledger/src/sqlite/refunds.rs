@@ -123,7 +123,8 @@ pub(super) fn end(connection: &Connection, refund: i64, end: &RefundEnd, at: Uni
 
 /// See [`crate::Ledger::open_refunds`].
 pub(super) fn open(connection: &Connection) -> Result<Vec<OpenRefund>, LedgerError> {
-    read(connection, &format!("{SELECT} WHERE refund.state = 'sent' ORDER BY refund.id"))
+    let open = SELECT.replace("FROM refund", "FROM refund INDEXED BY refund_open");
+    read(connection, &format!("{open} WHERE refund.state = 'sent' ORDER BY refund.id"))
 }
 
 /// See [`crate::Ledger::refunds_due`].

@@ -210,6 +210,11 @@ async fn a_debt_to_a_client_that_hung_up_once_is_never_due_by_itself() {
     take(&ledger, &hold, Step::Owed { reason: "trap".to_owned(), client_left: false }, 1_005).await;
     assert_eq!(found().await, Ok(Vec::new()));
     begun(&ledger, order("one", 7), 2_000).await;
+    // Neither is an answer that was interrupted: its client may have most of it.
+    let cut = paid_first(&ledger, "three").await;
+    ledger.expire(UnixTime(1_000_000)).await.expect("ended");
+    assert!(is_out_of_order(&ledger.advance(&cut, answered(), UnixTime(1_000_001)).await));
+    assert_eq!(found().await, Ok(Vec::new()));
     // Neither is money that another receiver has.
     owed(&ledger, "two").await;
     let others = RefundsDue { received_by: vec![("0xasset".to_owned(), "0xother".to_owned())], ..due(9_000) };

@@ -21,10 +21,10 @@ CREATE TABLE moved_progress (                -- the progress of each claim: narr
     next_look    INTEGER,                    -- Unix seconds; NULL: its end is known
     looks        INTEGER NOT NULL DEFAULT 0,
     reported     TEXT,                       -- what the facilitator said of an unknown one
-    client_left  INTEGER NOT NULL DEFAULT 0  -- 1: its client once hung up, or has a part of the answer
+    client_left  INTEGER NOT NULL DEFAULT 0  -- 1: its client once hung up, or may have a part of the answer
 ) STRICT;
 INSERT INTO moved_progress SELECT id, flow, state, sent, paid, reason, verify_us, run_us, settle_us, updated_at, attempt,
-    named, lease_until, next_look, looks, reported, 0 FROM progress;
+    named, lease_until, next_look, looks, reported, state IN ('owed', 'executing') FROM progress;
 DROP TABLE progress;
 ALTER TABLE moved_progress RENAME TO progress;
 CREATE INDEX progress_refused ON progress (updated_at) WHERE state = 'refused';
