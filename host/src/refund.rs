@@ -71,7 +71,7 @@ struct RefundBooks {
     receivers: Arc<RwLock<Vec<(String, String)>>>,
 }
 
-/// What a wallet is on one network.
+/// The state of the wallet on one network.
 #[derive(Clone, Debug)]
 pub(crate) struct WalletState {
     pub(crate) network: Network,
@@ -243,7 +243,7 @@ impl Refunds {
         self.lanes.values().map(of_lane).collect()
     }
 
-    /// What is spent of each budget in the last 24 hours, and its limit. Budgets of test networks are apart.
+    /// The sum of each budget in the last 24 hours, and its limit. Budgets of test networks are apart.
     pub(crate) async fn budgets(&self) -> Result<Vec<(bool, String, String)>, RefundError> {
         let books = self.books.get().ok_or(RefundError::Stopped)?;
         let mut budgets: Vec<(bool, String, String)> = Vec::new();

@@ -26,7 +26,7 @@ pub fn needs_restart(now: &Config, next: &Config) -> Vec<&'static str> {
     changes.filter_map(|(key, differs)| differs.then_some(key)).collect()
 }
 
-/// What webhooks are told. A reload reads their secrets.
+/// The addresses and the events of webhooks. A reload reads their secrets.
 fn told(webhooks: &[WebhookConfig]) -> Vec<(&str, &[WebhookEvent])> {
     webhooks.iter().map(|WebhookConfig { url, events, secret: _ }| (url.as_str(), &**events)).collect()
 }

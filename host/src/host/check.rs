@@ -24,7 +24,7 @@ pub struct HostCheck {
     pub unknown_plugins: Vec<String>,
     /// The address whose key signs receipts, if one does.
     pub receipts: Option<Address>,
-    /// What the wallet has that pays owed answers back, a line for each network.
+    /// The money of the wallet that pays owed answers back, a line for each network.
     pub refunds: Vec<String>,
     /// The facilitators in this process that are connected.
     pub locals: Vec<LocalCheck>,

@@ -106,7 +106,7 @@ impl From<LedgerError> for RefundError {
     }
 }
 
-/// What became of a payment that is not owed.
+/// The reason why a payment is not owed.
 fn hint(state: PaymentState) -> &'static str {
     match state {
         PaymentState::Executing => ": its payer is fetching the answer now",

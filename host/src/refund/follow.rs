@@ -30,7 +30,7 @@ const MISSED_FOR: Duration = Duration::from_secs(600);
 /// The time after which a refund without an end is a problem.
 const STUCK_AFTER: u64 = 300;
 
-/// What is known of a refund that is followed.
+/// The knowledge of a refund that is followed.
 struct Following {
     since: Instant,
     /// The last time that its transaction was given to the node.

@@ -83,7 +83,7 @@ pub(super) struct Lane {
     pub(super) state: Mutex<LaneState>,
 }
 
-/// What is known of a lane, for operators.
+/// The state of a lane, for operators.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LaneState {
     /// In wei, as it was read last.

@@ -90,7 +90,7 @@ impl Budget {
         RefundError::OverBudget { wanted: shown(wanted), spent: shown(spent), limit: shown(self.counted.limit) }
     }
 
-    /// What is spent of it, and its limit, in decimal units.
+    /// The sum of it and its limit, in decimal units.
     pub(super) fn shown(&self, spent: Amount) -> (String, String) {
         let shown = |amount: Amount| format!("{} {}", amount.decimal(RefundBudget::DECIMALS), self.unit);
         (shown(spent), shown(self.counted.limit))

@@ -121,7 +121,7 @@ impl TokenWallet {
         })
     }
 
-    /// What the wallet sent to an account since this time (Unix seconds): transaction and amount of each transfer.
+    /// Lists the transfers from the wallet to an account since this time (Unix seconds): transaction and amount of each transfer.
     pub async fn transfers_to(&self, token: Address, to: Address, since: u64) -> Result<Vec<(B256, U256)>, CallError> {
         let head = self.chain.block_number().await?;
         let first = scan::first_block_since(&self.chain, since, head).await?;

@@ -18,7 +18,7 @@ use crate::probe::OnChain;
 pub enum Operation {
     Verify,
     Settle,
-    /// What it supports, which is also asked to learn whether it answers.
+    /// The question for the kinds of payment that it supports, which also shows whether it answers.
     Supported,
     /// The state of a payment on the chain, which its node is asked for.
     Lookup,

@@ -146,7 +146,7 @@ impl RefundRecord {
     }
 }
 
-/// What is and was paid back of owed answers, by which wallet, and within which budgets.
+/// The refunds of owed answers, the wallet that pays them, and its budgets.
 #[utoipa::path(get, path = "/api/v1/refunds", responses((status = 200, body = RefundsReport)))]
 pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<RefundsReport>, ApiError> {
     let rows = read(&host, |reader, units| {

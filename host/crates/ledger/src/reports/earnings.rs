@@ -63,7 +63,7 @@ pub struct Earnings {
 }
 
 impl Earnings {
-    /// What is left of the amount after refunds.
+    /// The amount less the refunds.
     pub fn net(&self) -> Amount {
         Amount(self.amount.0.saturating_sub(self.refunded.0))
     }

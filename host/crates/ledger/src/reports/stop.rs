@@ -1,8 +1,8 @@
 //! Ends a report from outside: it walks over as many rows as the ledger has.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use parking_lot::Mutex;
 use rusqlite::InterruptHandle;
 
 /// The way to end the report of one reader, from any thread.
@@ -23,18 +23,14 @@ impl ReportStop {
     /// to one that has ended.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        if let Ok(running) = self.running.lock()
-            && let Some(handle) = &*running
-        {
+        if let Some(handle) = &*self.running.lock() {
             handle.interrupt();
         }
     }
 
     /// Names the connection of the report. False if the report is to end before it begins.
     pub(super) fn begin(&self, handle: InterruptHandle) -> bool {
-        if let Ok(mut running) = self.running.lock() {
-            *running = Some(handle);
-        }
+        *self.running.lock() = Some(handle);
         !self.stopped.load(Ordering::SeqCst)
     }
 }

@@ -94,7 +94,7 @@ pub struct PoolUsage {
     pub waiting: usize,
 }
 
-/// What a plugin has of the permits.
+/// The share of a plugin in the permits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LimitUsage {
     /// Instances that run.
@@ -174,7 +174,7 @@ impl InstanceLimit {
         self.0.terms.sells != Sells::Nothing
     }
 
-    /// What the plugin has now, of all its builds.
+    /// The plugin's share now, of all its builds.
     pub(crate) fn usage(&self) -> LimitUsage {
         self.0.pool.usage(&self.0.terms)
     }

@@ -69,7 +69,7 @@ impl PermitPool {
         drop(limit);
     }
 
-    /// What this plugin has.
+    /// The share of this plugin.
     pub(super) fn usage(&self, terms: &LimitTerms) -> LimitUsage {
         let state = self.state.lock();
         let Some(share) = state.plugins.get(&terms.plugin) else { return LimitUsage::default() };
@@ -79,7 +79,7 @@ impl PermitPool {
         LimitUsage { instances, waiting, permits: share.held(), memory: share.memory.total() }
     }
 
-    /// What all plugins have together.
+    /// The share of all plugins together.
     pub(crate) fn all(&self) -> PoolUsage {
         let state = self.state.lock();
         PoolUsage { held: self.total - state.free, total: self.total, waiting: state.waiting }
