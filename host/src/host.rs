@@ -184,7 +184,14 @@ impl Host {
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
         let (exports, webhooks) = (operation.exports(), operation.webhooks());
-        operation.start(&mut tasks, seen, catalog, Arc::clone(&payments), books, refunds.clone(), options.admin);
+        operation.paying_back_by(refunds.clone()).start(
+            &mut tasks,
+            seen,
+            catalog,
+            Arc::clone(&payments),
+            books,
+            options.admin,
+        );
         let at_work = Arc::clone(&payments);
         tasks.spawn(crate::payment::recover(payments));
         let (reconfigure, received) = mpsc::channel(1);

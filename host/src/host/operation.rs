@@ -24,6 +24,8 @@ pub(super) struct Operation {
     webhooks: Vec<Arc<Webhook>>,
     pauses: Pauses,
     output: Arc<GuestOutput>,
+    /// None: nothing is paid back.
+    refunds: Option<Arc<Refunds>>,
 }
 
 impl Operation {
@@ -40,7 +42,12 @@ impl Operation {
         let pauses = Pauses::open(file.clone()).map_err(|source| HostError::File { path: file, source })?;
         let output = Arc::new(GuestOutput::default());
         output.configure(&policies::log_levels(&config.plugins));
-        Ok(Self { metrics, telemetry, webhooks, pauses, output })
+        Ok(Self { metrics, telemetry, webhooks, pauses, output, refunds: None })
+    }
+
+    /// Pays owed answers back from this wallet.
+    pub(super) fn paying_back_by(self, refunds: Option<Arc<Refunds>>) -> Self {
+        Self { refunds, ..self }
     }
 
     /// The plugins that are paused.
@@ -91,10 +98,9 @@ impl Operation {
         catalog: Arc<ArcSwap<Catalog>>,
         payments: Arc<Payments>,
         audit: Arc<Audit>,
-        refunds: Option<Arc<Refunds>>,
         admin: Option<AdminOptions>,
     ) {
-        let Self { metrics, telemetry, webhooks, pauses, output } = self;
+        let Self { metrics, telemetry, webhooks, pauses, output, refunds } = self;
         let ledger = Arc::clone(payments.ledger());
         if let Some(refunds) = &refunds {
             tasks.spawn(Arc::clone(refunds).run(Arc::clone(&payments), Arc::clone(&audit)));
