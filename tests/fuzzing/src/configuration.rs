@@ -40,7 +40,7 @@ fn check_values(text: &str) {
 }
 
 fn check_config(config: &Config) {
-    let Config { server, plugins, payment, state, admin, webhooks, allowances, log, telemetry } = config;
+    let Config { server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
     assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
     assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
     assert!(server.max_connections > 0);
@@ -56,6 +56,9 @@ fn check_config(config: &Config) {
     };
     assert!(admin.as_ref().is_none_or(is_guarded));
     assert!(allowances.allowances.iter().all(|allow| allow.quota.every.is_none_or(|every| !every.is_zero())));
+    assert!(refunds.as_ref().is_none_or(|refunds| {
+        !refunds.daily_budget.is_empty() && refunds.after.is_none_or(|after| !after.is_zero())
+    }));
     assert!(log.as_ref().is_none_or(|level| !level.is_empty()));
     assert!(telemetry.as_ref().is_none_or(|telemetry| (0.0..=1.0).contains(&telemetry.sample)));
     assert!(webhooks.iter().all(|webhook| matches!(webhook.url.scheme(), "http" | "https")));

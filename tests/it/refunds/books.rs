@@ -116,7 +116,7 @@ async fn every_record_of_a_refund_says_the_same() {
         told.iter().filter(|message| message["type"].as_str().is_some_and(|kind| kind.starts_with("payment.")));
     let kinds: Vec<&str> = of_payments.clone().map(|message| message["type"].as_str().expect("a type")).collect();
     assert_eq!(kinds, ["payment.paid", "payment.owed", "payment.refunded"], "{told:?}");
-    let last = &of_payments.last().expect("a message")["data"];
+    let last = &of_payments.clone().next_back().expect("a message")["data"];
     assert_eq!((&last["paymentId"], &last["transaction"]), (&debt.id.clone().into(), &transaction.into()), "{last}");
 }
 
