@@ -49,6 +49,8 @@ async fn a_debt_is_paid_back_from_its_page_by_an_operator_who_was_shown_the_page
     for part in ["Owed", "Sent back by an operator", "Paid back", &transaction] {
         assert!(story.contains(part), "{part} is missing:\n{story}");
     }
+    let place = |title: &str| story.find(&format!("<strong>{title}</strong>")).expect("a step");
+    assert!(place("Refund") < place("Paid back"), "both are in one second, and one is the end of the other: {story}");
     assert!(!story.contains("Pay it back"), "there is nothing to pay back: {story}");
     let late = press(&seller, &debt, &proof, &admin).await;
     assert_eq!(late.status(), 409);

@@ -118,9 +118,11 @@ impl Story {
         }
         // The attempts to pay it back have no event of their own before they succeed.
         let refunds = self.refunds.iter().map(|refund| (refund.begun_at.clone(), "Refund", refund_text(refund)));
-        let events = self.events.iter();
-        let events = events.map(|event| (time::shown(event.at), event_title(event.kind), event_text(event)));
-        let mut timed: Vec<_> = events.chain(refunds).collect();
+        // The end of a refund may come in the second of its beginning, and stands behind it.
+        let (ends, events): (Vec<_>, Vec<_>) = self.events.iter().partition(|event| event.kind == EventKind::Refunded);
+        let of_event = |event: &PaymentEvent| (time::shown(event.at), event_title(event.kind), event_text(event));
+        let mut timed: Vec<_> =
+            events.into_iter().map(of_event).chain(refunds).chain(ends.into_iter().map(of_event)).collect();
         timed.sort_by(|(one, ..), (other, ..)| one.cmp(other));
         steps.extend(timed.into_iter().map(|(when, title, what)| step(&when, title, what)));
         if let Some(record) = &self.record
