@@ -29,6 +29,7 @@ mod webhooks;
 pub use access::{AdminAccess, read_admin_tls, read_token};
 pub(crate) use admin::Controls;
 pub use admin::{HostView, serve, tell};
+pub(crate) use alerts::count_alerts;
 pub use alerts::{Alert, AlertKind};
 pub(crate) use audit::Audit;
 pub use metrics::{Metrics, MetricsError};

@@ -66,8 +66,8 @@ struct RefundBooks {
     config: RefundConfig,
     file: PathBuf,
     units: Units,
-    /// The receivers of `[[accept]]` that have a budget: token and receiver. Where a plugin has a receiver of its own, that
-    /// one has the money: whoever it is could pay, have the plugin fail, and be paid back from the operator's wallet.
+    /// The receivers of `[[accept]]` that have a budget: token and receiver. A plugin's own
+    /// receiver could pay itself, have the plugin fail, and be paid back from the operator's wallet.
     receivers: Arc<RwLock<Vec<(String, String)>>>,
 }
 
@@ -94,8 +94,8 @@ impl RefundBooks {
         self.payments.now()
     }
 
-    /// True if the operator takes payments of the one who made this one.
-    fn takes(&self, row: &PaymentRow) -> bool {
+    /// True if `[payers]` admits the payer of this payment.
+    fn admits_payer(&self, row: &PaymentRow) -> bool {
         self.payments.allowances().policy().payers.check(&row.network, &row.payer).is_ok()
     }
 }
@@ -146,7 +146,7 @@ impl Refunds {
         check_receivers(self.address, receivers)
     }
 
-    /// Follows the receivers of a configuration that was read again.
+    /// Takes over the receivers of a configuration that was read again.
     pub(crate) fn reconfigure(&self, config: &Config) {
         *self.receivers.write() = receivers_of(config, &self.config);
     }
@@ -211,13 +211,16 @@ impl Refunds {
     }
 
     /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and about to be
-    /// sent. The ledger has the rest. After an error nothing was sent, nor will be.
+    /// sent. The ledger has the rest. After an error nothing has begun, but for [`RefundError::Stopped`]: it may have.
     pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
         let lane = self.lane_of(payment).await?;
         let (reply, mut answer) = oneshot::channel();
         let turn = Arc::<Turn>::default();
         let order = Order { payment: payment.to_owned(), who, turn: Arc::clone(&turn), reply };
-        lane.orders.try_send(order).map_err(|_| self.busy(lane))?;
+        lane.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => self.busy(lane),
+            mpsc::error::TrySendError::Closed(_) => RefundError::Stopped,
+        })?;
         match tokio::time::timeout(LONGEST_WAIT, &mut answer).await {
             Err(_) if turn.take() => Err(self.busy(lane)),
             // It is written down now.

@@ -17,9 +17,10 @@ pub(super) enum RefundCommand {
     /// From then on its payer cannot fetch the answer. If the transfer fails on the chain, the answer is owed again.
     /// Returns when the transaction is on its way; `coinslot owed refunds` says how it ends.
     ///
-    /// Ends with 0 if it is on its way, 1 if nothing was sent, and 2 for wrong usage.
+    /// Ends with 0 if it has begun (with --dry-run: could begin), 1 if it has not or no answer came (then look at `coinslot
+    /// owed refunds` before you ask again), and 2 for wrong usage.
     Refund(RefundArgs),
-    /// List what is and was paid back, the newest first, and what is left of the budgets.
+    /// List what is and was paid back, the newest hundred, and what is left of the budgets.
     ///
     /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
     Refunds,

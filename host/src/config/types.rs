@@ -64,7 +64,7 @@ pub struct RefundConfig {
     pub daily_budget: Vec<Decimal>,
     /// The age of a debt at which the host pays it back by itself. None: operators do.
     pub after: Option<Duration>,
-    /// In wei for each unit of gas. None: the limit of settlements.
+    /// In wei for each unit of gas. None: 50 gwei.
     pub max_gas_price: Option<u128>,
     /// The balance that the wallet should have for gas on each chain, in wei. None: enough for twenty refunds.
     pub low_balance: Option<U256>,

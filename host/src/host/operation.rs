@@ -113,6 +113,7 @@ impl Operation {
             telemetry.iter().for_each(|telemetry| view.metrics.watch_telemetry(telemetry));
             ledger.observe_commits(Arc::clone(&view.metrics) as _);
             tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
+            tasks.spawn(crate::operate::count_alerts(Arc::clone(&view)));
         }
         if let Some(admin) = admin {
             tasks.spawn(crate::operate::serve(admin, view));

@@ -13,6 +13,7 @@ use coinslot_plugin::GuestOutput;
 use coinslot_x402::UnixTime;
 
 use super::access::{AdminAccess, with_scheme};
+use super::alerts::AlertCounts;
 use super::api;
 use super::api::read::ReportRoom;
 use super::audit::Audit;
@@ -57,6 +58,7 @@ pub struct HostView {
     pub webhooks: Vec<Arc<Webhook>>,
     pub(super) pauses: Pauses,
     pub(super) differences: Differences,
+    pub(super) alert_counts: AlertCounts,
     pub(super) audit: Arc<Audit>,
     /// The output of plugins.
     pub(super) output: Arc<GuestOutput>,
@@ -94,6 +96,7 @@ impl HostView {
             output,
             refunds,
             differences,
+            alert_counts: AlertCounts::default(),
             samples,
             money,
             reports: ReportRoom::default(),

@@ -1,12 +1,15 @@
 //! Finds what is wrong with a host now, with what to do: one list for the status, the dashboard and the webhooks.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use coinslot_base::text::{excerpt, printable};
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{LedgerReader, RefundRow, ReportError};
 use coinslot_x402::{Network, UnixTime};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -75,6 +78,32 @@ impl AlertKind {
             Self::ReloadFailed => "reload_failed",
             Self::ConfigurationRefused => "configuration_refused",
         }
+    }
+}
+
+/// The pause between two counts of alerts: they read the ledger.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+
+/// The alerts of each kind as they were counted last, for the metrics.
+#[derive(Debug, Default)]
+pub(super) struct AlertCounts(Mutex<BTreeMap<AlertKind, u64>>);
+
+impl AlertCounts {
+    /// Every kind with its number. Nothing before the first count.
+    pub(super) fn now(&self) -> BTreeMap<AlertKind, u64> {
+        self.0.lock().clone()
+    }
+}
+
+/// Counts the alerts for ever.
+pub(crate) async fn count_alerts(host: Arc<HostView>) {
+    loop {
+        let mut counts: BTreeMap<AlertKind, u64> = AlertKind::ALL.into_iter().map(|kind| (kind, 0)).collect();
+        for alert in alerts(&host).await {
+            *counts.entry(alert.kind).or_default() += 1;
+        }
+        *host.alert_counts.0.lock() = counts;
+        tokio::time::sleep(COUNT_EVERY).await;
     }
 }
 

@@ -16,6 +16,7 @@ use crate::catalog::Installed;
 pub(super) fn register(meter: &Meter, host: &Arc<HostView>) {
     of_plugins(meter, host);
     of_settlement(meter, host);
+    of_alerts(meter, host);
     facilitators::register(meter, host);
     of_process(meter);
 }
@@ -103,6 +104,21 @@ fn of_pool(meter: &Meter, host: &Arc<HostView>) {
     gauge("coinslot.permits", "Permits that running instances hold", |pool| pool.held);
     gauge("coinslot.permits.limit", "All permits of the host", |pool| pool.total);
     gauge("coinslot.permits.waiting", "Requests that wait for permits", |pool| pool.waiting);
+}
+
+/// The alerts of each kind, those without one too: a series that is there from the start shows the first of them.
+#[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+fn of_alerts(meter: &Meter, host: &Arc<HostView>) {
+    let observe = with(host, |host, gauge| {
+        for (kind, number) in host.alert_counts.now() {
+            gauge.observe(number as f64, &[KeyValue::new("coinslot.kind", kind.as_str())]);
+        }
+    });
+    meter
+        .f64_observable_gauge("coinslot.alerts")
+        .with_description("Things that are wrong, by their kind: `coinslot status` tells what to do")
+        .with_callback(observe)
+        .build();
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]

@@ -5,10 +5,10 @@ use coinslot_evm::TransferError;
 use coinslot_ledger::{LedgerError, PaymentState};
 use coinslot_x402::Network;
 
-/// The reason why a refund has not begun. Nothing was sent.
+/// The reason why a refund has not begun. Nothing was sent, but for [`RefundError::Stopped`], which does not know.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefundError {
-    #[error("the ledger has no such payment: it was given back, or its row is pruned")]
+    #[error("the ledger has no such payment: look at the id; or it was given back, or its row is pruned")]
     NoPayment,
     #[error("the payment is {}, and only an owed answer is paid back{}", state.as_str(), hint(*state))]
     NotOwed { state: PaymentState },
@@ -49,7 +49,7 @@ pub(crate) enum RefundError {
     Node(String),
     #[error("{0}")]
     Ledger(String),
-    #[error("the host stops: ask again when it is up")]
+    #[error("the host stops: look at `coinslot owed refunds` before you ask again")]
     Stopped,
 }
 

@@ -71,11 +71,11 @@ impl Lane {
         }
     }
 
-    /// Says that a refund has had no end for long.
+    /// Says that a refund has had no end for long, or cannot be followed.
     fn report(&self, books: &RefundBooks, refund: &OpenRefund, problem: Option<String>) {
         let is_late = books.now().0.saturating_sub(refund.begun_at.0) > STUCK_AFTER;
         let stuck = (is_late || problem.is_some()).then(|| {
-            let reason = problem.unwrap_or_else(|| "its transaction is in no block".to_owned());
+            let reason = problem.unwrap_or_else(|| "its transaction is in no block that is deep enough".to_owned());
             (refund.payment_id.clone(), reason)
         });
         let mut state = self.state.lock();

@@ -34,8 +34,8 @@ const POLICY_PAUSE: Duration = Duration::from_secs(60);
 /// The pause between two readings of the wallet's balances.
 const BALANCE_LOOK: Duration = Duration::from_secs(60);
 
-/// The debts that the policy looks at in one round, and the time for which it leaves one alone that it could not pay
-/// back.
+/// The debts that the policy chooses from in one round, those that it tries to pay back, and the time for which it leaves
+/// one alone that it could not pay back.
 const POLICY_ROUND: u32 = 1_000;
 const POLICY_TRIES: usize = 20;
 const TRIED_FOR: Duration = Duration::from_secs(600);
@@ -280,7 +280,7 @@ impl Lane {
         for payment in untried.into_iter().take(POLICY_TRIES) {
             let begun = match self.ready(books, &payment).await {
                 // A payer whom the operator refuses is left to the operator.
-                Ok((_, prepared)) if !books.takes(&prepared.row) => {
+                Ok((_, prepared)) if !books.admits_payer(&prepared.row) => {
                     tried.insert(payment, (Instant::now(), String::new()));
                     continue;
                 }

@@ -1,8 +1,9 @@
 //! Reads an EVM chain through a JSON-RPC, and sends transactions of our own keys to it.
 //!
 //! [`Chain`] asks one node, [`PaymentReader`] asks about many payments at once, [`eip3009`] finds payments in logs, and
-//! [`Sequencer`] sends transactions. [`TokenWallet`] signs transfers of a token whose bytes its caller keeps. Failures differ by their meaning: the contract reverted, the node
-//! refused, or the node did not answer. Only the first says anything about a payment.
+//! [`Sequencer`] sends transactions. [`TokenWallet`] signs transfers of a token whose bytes its caller keeps. Failures
+//! differ by their meaning: the contract reverted, the node refused, or the node did not answer. Only the first says
+//! anything about a payment.
 
 #![cfg_attr(
     test,

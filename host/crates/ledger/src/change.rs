@@ -29,7 +29,7 @@ pub enum ChangeKind {
     LogLevel,
     /// An API key was made, changed or revoked.
     Key,
-    /// An owed answer was paid back, or a refund has failed.
+    /// A refund of an owed answer began, was paid, or failed.
     Refund,
 }
 

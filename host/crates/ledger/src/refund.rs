@@ -13,7 +13,7 @@ use coinslot_x402::{Network, UnixTime};
 
 use crate::PaymentState;
 
-/// A refund that shall begin.
+/// An order to begin a refund.
 #[derive(Clone, Debug)]
 pub struct RefundOrder {
     /// The payment's id, as headers and logs have it.
@@ -36,7 +36,7 @@ pub struct SignedRefund {
     pub raw: Vec<u8>,
 }
 
-/// The most that may be paid back within a time, over several assets of one worth.
+/// The most that may be paid back within a time, over several assets of the same currency.
 #[derive(Clone, Debug)]
 pub struct RefundBudget {
     /// In the smallest unit of an asset with [`RefundBudget::DECIMALS`] decimals.
@@ -92,8 +92,8 @@ pub enum RefundBegun {
     OverBudget { spent: Amount, wanted: Amount },
 }
 
-/// A refund that has begun and has no known end. It is no copy of anything: of two tasks that follow one refund, only
-/// the first can end it.
+/// A refund that has begun and has no known end. [`crate::Ledger::end_refund`] takes it, and fails if it has ended: of two
+/// tasks that follow one refund, only the first can end it.
 #[derive(Debug)]
 pub struct OpenRefund {
     /// The number of the attempt.

@@ -223,7 +223,7 @@ async fn ledger_and_chain_are_compared_payment_by_payment() {
     assert_eq!(agreed["networks"][0]["testnet"], true);
 
     // A row that claims too much, one whose money never came, and money that no row knows.
-    file.run("UPDATE claim SET amount = '20000' WHERE key = x'01'");
+    file.run(&format!("UPDATE claim SET amount = '20000' WHERE payment_id = '{}'", "01".repeat(16)));
     let mut never = world.authorization();
     never.value = U256::from(PRICE);
     let nowhere = [strings[0].clone(), strings[1].clone(), format!("0x{}", "11".repeat(32))];

@@ -1,4 +1,4 @@
-//! Ends a report from outside: it walks over as many rows as the ledger has.
+//! Stops a report from another thread, because a report may read every row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,8 +19,8 @@ impl std::fmt::Debug for ReportStop {
 }
 
 impl ReportStop {
-    /// Ends the query that runs, with [`super::ReportError::Stopped`], and every report that has not begun. Does nothing
-    /// to one that has ended.
+    /// Ends the query that runs, with [`super::ReportError::Stopped`], and every report that has not begun. A report that
+    /// is between two queries goes on.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
         if let Some(handle) = &*self.running.lock() {

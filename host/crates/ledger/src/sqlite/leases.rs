@@ -59,8 +59,8 @@ pub(super) fn end_all(connection: &Connection) -> Result<u64, LedgerError> {
     end(connection, i64::MAX, None)
 }
 
-/// Ends the leases until `until`. Nobody knows how much of an interrupted answer its client has. Every statement walks the index of leases, which has a row for each claim at work:
-/// without INDEXED BY, a planner that knew better would read all that were ever made.
+/// Ends the leases until `until`. Nobody knows how much of an interrupted answer its client has. Every statement walks
+/// the index of leases, which has a row for each claim at work: without INDEXED BY the planner would scan the whole table.
 fn end(connection: &Connection, until: i64, at: Option<i64>) -> Result<u64, LedgerError> {
     let mut ended = 0;
     connection

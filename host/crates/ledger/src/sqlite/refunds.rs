@@ -2,7 +2,7 @@
 //!
 //! Who fetches an owed answer and who pays it back meet in the writer thread: the claim of the one and the beginning of
 //! the other both need a row that is `owed`, so that one of them wins. The schema holds what must never be otherwise:
-//! one refund for each payment that has not failed, one open refund for each wallet and network, and one refund for each
+//! for each payment one refund that has not failed, one open refund for each wallet and network, and one refund for each
 //! nonce.
 
 use alloy_primitives::U256;
@@ -110,7 +110,6 @@ pub(super) fn end(connection: &Connection, refund: i64, end: &RefundEnd, at: Uni
     let fee = transaction.map(|(_, fee)| fee.to_string());
     let hash = transaction.map(|(hash, _)| hash.to_ascii_lowercase());
     let word = if state == PaymentState::Refunded { "paid" } else { "failed" };
-    // Before the row of the payment: the event of the refund reads the transaction.
     connection
         .prepare_cached("UPDATE refund SET state = ?2, tx = ?3, fee = ?4, reason = ?5, ended_at = ?6 WHERE id = ?1")?
         .execute(params![refund, word, hash, fee, reason, to_sqlite(at.0)])?;

@@ -122,9 +122,13 @@ impl LogBudget {
     /// Adds the bytes of the time since the last call.
     fn fill(&mut self, now: Instant, rate: usize) {
         let most = rate.saturating_mul(BURST);
+        if self.left >= most {
+            self.filled = now;
+            return;
+        }
         let elapsed = now.saturating_duration_since(self.filled);
         let added = elapsed.as_nanos().saturating_mul(rate as u128) / SECOND;
-        if added >= (most - self.left.min(most)) as u128 {
+        if added >= (most - self.left) as u128 {
             (self.left, self.filled) = (most, now);
             return;
         }

@@ -1,4 +1,5 @@
--- SQLite cannot change a CHECK, so that both tables with words of states are made anew.
+-- SQLite cannot change a CHECK, so both tables that check states are rebuilt. Of old debts it is unknown whether the
+-- client left, so client_left is 1.
 DROP VIEW payment;
 DROP TRIGGER progress_paid;
 DROP TRIGGER progress_ended;
