@@ -293,6 +293,22 @@ async fn a_nonce_that_a_foreign_transaction_used_is_displaced_once_that_is_deep(
     assert_eq!(outcome_of(&wallet, &[&signed]).await, TransferOutcome::Displaced { by: None });
 }
 
+/// A ledger that was restored knows the first transaction of a transfer, and the chain has its replacement: it counted as
+/// foreign, and the transfer would have been made again.
+#[tokio::test]
+async fn a_transaction_under_the_nonce_that_made_this_very_transfer_is_the_payment_although_it_is_not_known() {
+    let world = World::start().await;
+    let (wallet, dearer) = (world.wallet(5_500_000, 1).await, world.wallet(LIMIT, 1).await);
+    let known = wallet.sign(&cent(), 0).await.expect("signed");
+    world.mine(1).await;
+    let unknown = dearer.sign(&cent(), 0).await.expect("signed");
+    assert_ne!(unknown.hash, known.hash);
+    dearer.broadcast(&unknown.raw).await.expect("sent");
+    world.mine(1).await;
+    let outcome = outcome_of(&wallet, &[&known]).await;
+    assert!(matches!(outcome, TransferOutcome::Paid { hash, .. } if hash == unknown.hash), "{outcome:?}");
+}
+
 /// An answer that ends the transfer would have it paid again, under another nonce.
 #[tokio::test]
 async fn a_payment_whose_receipt_the_node_lost_is_never_displaced() {
