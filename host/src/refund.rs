@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use alloy::primitives::{Address, U256};
+use alloy::primitives::Address;
 use coinslot_evm::Key;
 use coinslot_ledger::reports::{LedgerReader, PaymentRow};
 use coinslot_ledger::{Author, Ledger, PaymentState};
@@ -33,7 +33,7 @@ use self::lane::{Lane, Order, Turn};
 use self::prepare::Budget;
 
 pub(crate) use self::error::RefundError;
-pub(crate) use self::lane::Begun;
+pub(crate) use self::lane::{Begun, WalletState};
 pub(crate) use self::prepare::PreparedRefund;
 
 /// The time for which the policy leaves a debt alone whose refund failed.
@@ -66,23 +66,9 @@ struct RefundBooks {
     config: RefundConfig,
     file: PathBuf,
     units: Units,
-    /// The receivers of `[[accept]]` that have a budget: token and receiver. A plugin's own
-    /// receiver could pay itself, have the plugin fail, and be paid back from the operator's wallet.
+    /// The receivers of `[[accept]]` that have a budget: token and receiver. A plugin's own receiver could pay itself, have
+    /// the plugin fail, and be paid back from the operator's wallet.
     receivers: Arc<RwLock<Vec<(String, String)>>>,
-}
-
-/// The state of the wallet on one network.
-#[derive(Clone, Debug)]
-pub(crate) struct WalletState {
-    pub(crate) network: Network,
-    /// In wei, as it was read last.
-    pub(crate) native: Option<U256>,
-    /// The balance that it should have, in wei, while it has less.
-    pub(crate) needed: Option<U256>,
-    /// The payment whose refund has had no end for long, and why.
-    pub(crate) stuck: Option<(String, String)>,
-    /// The reason why the policy does not pay back what is due.
-    pub(crate) waits: Option<String>,
 }
 
 impl RefundBooks {
@@ -211,7 +197,8 @@ impl Refunds {
     }
 
     /// Begins the refund of a payment when its turn comes, and returns when its transaction is durable and about to be
-    /// sent. The ledger has the rest. After an error nothing has begun, but for [`RefundError::Stopped`]: it may have.
+    /// sent. The ledger has the rest. After an error nothing has begun, but for [`RefundError::Stopped`] and
+    /// [`RefundError::Ledger`]: it may have.
     pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
         let lane = self.lane_of(payment).await?;
         let (reply, mut answer) = oneshot::channel();
@@ -238,12 +225,8 @@ impl Refunds {
     }
 
     /// The state of the wallet on each network.
-    pub(crate) fn wallets(&self) -> Vec<WalletState> {
-        let of_lane = |lane: &Arc<Lane>| {
-            let lane::LaneState { native, needed, under_way: _, stuck, waits } = lane.state.lock().clone();
-            WalletState { network: lane.network.clone(), native, needed, stuck, waits }
-        };
-        self.lanes.values().map(of_lane).collect()
+    pub(crate) fn wallets(&self) -> Vec<(Network, WalletState)> {
+        self.lanes.iter().map(|(network, lane)| (network.clone(), lane.state.lock().clone())).collect()
     }
 
     /// The sum of each budget in the last 24 hours, and its limit. Budgets of test networks are apart.

@@ -20,10 +20,10 @@ use seller::{Debt, Seller};
 /// The price of an answer, in atomic units.
 const CENT: u64 = 10_000;
 
-/// What a payer has at first, in atomic units.
+/// The money of a payer at first, in atomic units.
 const PAYER_HAS: u64 = 1_000_000_000;
 
-/// What the wallet of refunds has at first, in atomic units.
+/// The money of the wallet of refunds at first, in atomic units.
 const WALLET_HAS: u64 = 10_000_000;
 
 /// The longest wait for anything on a busy machine.

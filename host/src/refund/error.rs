@@ -5,7 +5,8 @@ use coinslot_evm::TransferError;
 use coinslot_ledger::{LedgerError, PaymentState};
 use coinslot_x402::Network;
 
-/// The reason why a refund has not begun. Nothing was sent, but for [`RefundError::Stopped`], which does not know.
+/// The reason why a refund has not begun. Nothing was sent, but for [`RefundError::Stopped`] and
+/// [`RefundError::Ledger`], which do not know: a commit that is not confirmed may be on disk.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RefundError {
     #[error("the ledger has no such payment: look at the id; or it was given back, or its row is pruned")]
@@ -47,7 +48,7 @@ pub(crate) enum RefundError {
     NodeBehind { network: Network },
     #[error("{0}")]
     Node(String),
-    #[error("{0}")]
+    #[error("{0}: look at `coinslot owed refunds` before you ask again")]
     Ledger(String),
     #[error("the host stops: look at `coinslot owed refunds` before you ask again")]
     Stopped,
@@ -109,7 +110,7 @@ impl From<LedgerError> for RefundError {
 /// The reason why a payment is not owed.
 fn hint(state: PaymentState) -> &'static str {
     match state {
-        PaymentState::Executing => ": its payer is fetching the answer now",
+        PaymentState::Executing => ": its plugin is at work",
         PaymentState::Refunding => ": its money is on its way back",
         PaymentState::Refunded => ": its money went back already",
         PaymentState::Settled | PaymentState::Delivered => ": its answer was given",

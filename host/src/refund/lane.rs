@@ -80,22 +80,22 @@ pub(super) struct Lane {
     low_balance: Option<U256>,
     pub(super) orders: mpsc::Sender<Order>,
     wallet: tokio::sync::Mutex<Option<Arc<TokenWallet>>>,
-    pub(super) state: Mutex<LaneState>,
+    pub(super) state: Mutex<WalletState>,
 }
 
-/// The state of a lane, for operators.
+/// The state of the wallet on one network, for operators.
 #[derive(Clone, Debug, Default)]
-pub(super) struct LaneState {
+pub(crate) struct WalletState {
     /// In wei, as it was read last.
-    pub(super) native: Option<U256>,
+    pub(crate) native: Option<U256>,
     /// The balance that it should have, in wei, while it has less.
-    pub(super) needed: Option<U256>,
+    pub(crate) needed: Option<U256>,
     /// The payment whose refund is under way.
-    pub(super) under_way: Option<String>,
-    /// The payment whose refund has had no end for long, and why.
-    pub(super) stuck: Option<(String, String)>,
+    pub(crate) under_way: Option<String>,
+    /// The payment whose refund has had no end for long or cannot be followed, and why.
+    pub(crate) stuck: Option<(String, String)>,
     /// The reason why the policy does not pay back what is due.
-    pub(super) waits: Option<String>,
+    pub(crate) waits: Option<String>,
 }
 
 impl Lane {

@@ -86,14 +86,17 @@ impl Budget {
 
     /// The error of a refund that would exceed the budget.
     pub(super) fn exceeded(&self, spent: Amount, wanted: Amount) -> RefundError {
-        let shown = |amount: Amount| format!("{} {}", amount.decimal(RefundBudget::DECIMALS), self.unit);
-        RefundError::OverBudget { wanted: shown(wanted), spent: shown(spent), limit: shown(self.counted.limit) }
+        let [wanted, spent, limit] = [wanted, spent, self.counted.limit].map(|amount| self.written(amount));
+        RefundError::OverBudget { wanted, spent, limit }
     }
 
     /// The sum of it and its limit, in decimal units.
     pub(super) fn shown(&self, spent: Amount) -> (String, String) {
-        let shown = |amount: Amount| format!("{} {}", amount.decimal(RefundBudget::DECIMALS), self.unit);
-        (shown(spent), shown(self.counted.limit))
+        (self.written(spent), self.written(self.counted.limit))
+    }
+
+    fn written(&self, amount: Amount) -> String {
+        format!("{} {}", amount.decimal(RefundBudget::DECIMALS), self.unit)
     }
 }
 

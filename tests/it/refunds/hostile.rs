@@ -14,8 +14,8 @@ fn attempts(seller: &Seller, debt: &Debt) -> String {
     ))
 }
 
-/// What nodes and gateways say of a transaction that they have, that they do not want, or that they know nothing of. Some
-/// of them pass it on all the same.
+/// Nodes and gateways say many things of a transaction that they have, do not want, or know nothing of. Some of them pass
+/// it on all the same.
 #[tokio::test]
 async fn whatever_a_node_says_of_the_transaction_it_is_sent_until_the_chain_has_it() {
     let mut seller = Seller::start(BY_COMMAND).await;

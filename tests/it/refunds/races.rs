@@ -82,7 +82,7 @@ async fn a_payer_who_fetches_while_the_debt_is_paid_back_gets_the_answer_or_the_
             (409, 200) => {
                 answers += 1;
                 let why: &Value = &report["message"];
-                let told = ["its answer was given", "its payer is fetching the answer now"];
+                let told = ["its answer was given", "its plugin is at work"];
                 assert!(told.iter().any(|text| why.as_str().is_some_and(|why| why.contains(text))), "{report}");
                 assert_eq!((seller.chain.balance(debt.payer).await, seller.sent().await.len()), (had, sent));
             }

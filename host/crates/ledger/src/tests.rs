@@ -55,7 +55,7 @@ fn claim(nonce: &str, request: u8) -> Claim {
     }
 }
 
-/// What is due of the claims of these tests at a late time.
+/// The choice of the claims of these tests that are due at a late time.
 fn due(failed_before: u64) -> RefundsDue {
     RefundsDue {
         network: Network::eip155(84532),

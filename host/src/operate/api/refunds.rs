@@ -8,8 +8,8 @@ use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use coinslot_ledger::Author;
 use coinslot_ledger::reports::RefundRow;
-use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
+use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -20,7 +20,7 @@ use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::time;
 use crate::operate::units::Units;
-use crate::refund::{RefundError, Refunds};
+use crate::refund::{RefundError, Refunds, WalletState};
 
 /// A payment whose money is to go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -168,10 +168,10 @@ pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<Re
 /// The wallet on each network.
 pub(in crate::operate) fn wallets(refunds: &Refunds) -> Vec<RefundWalletRecord> {
     let ether = |wei: alloy::primitives::U256| coinslot_evm::Ether(wei).to_string();
-    let record = |state: crate::refund::WalletState| {
+    let record = |(network, state): (Network, WalletState)| {
         let (stuck, reason) = state.stuck.map_or((None, None), |(payment, reason)| (Some(payment), Some(reason)));
         RefundWalletRecord {
-            network: state.network.to_string(),
+            network: network.to_string(),
             balance: state.native.map(ether),
             needed: state.needed.map(ether),
             stuck,

@@ -1,9 +1,9 @@
 //! Begins refunds, keeps their signed transactions, and writes down how they ended.
 //!
-//! Who fetches an owed answer and who pays it back meet in the writer thread: the claim of the one and the beginning of
-//! the other both need a row that is `owed`, so that one of them wins. The schema holds what must never be otherwise:
-//! for each payment one refund that has not failed, one open refund for each wallet and network, and one refund for each
-//! nonce.
+//! A client that fetches an owed answer and a refund of it meet in the writer thread: the claim of the one and the
+//! beginning of the other both need a row that is `owed`, so that one of them wins. The schema holds what must never be
+//! otherwise: for each payment one refund that has not failed, one open refund for each wallet and network, and one refund
+//! for each nonce.
 
 use alloy_primitives::U256;
 use coinslot_x402::price::Amount;
