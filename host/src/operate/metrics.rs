@@ -6,6 +6,7 @@
 //! [`MAX_SERIES`] combinations of them, and what exceeds that is one series marked `otel_metric_overflow`.
 
 mod machinery;
+mod readers;
 mod series;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use opentelemetry_sdk::metrics::{Instrument, PeriodicReader, SdkMeterProvider, S
 use parking_lot::Mutex;
 
 use self::machinery::Machinery;
+use self::readers::Readers;
 use self::series::{EndpointSeries, RequestEnd, names};
 use super::admin::HostView;
 use super::gauges;
@@ -75,19 +77,16 @@ pub struct MetricsError(String);
 
 impl Metrics {
     /// Makes the instruments, without a value yet.
-    pub fn new(config: &Config, otlp: Option<PeriodicReader<MetricExporter>>) -> Result<Arc<Self>, MetricsError> {
+    pub fn new(config: &Config, exported: Option<PeriodicReader<MetricExporter>>) -> Result<Arc<Self>, MetricsError> {
         let registry = prometheus::Registry::new();
-        let exporter = opentelemetry_prometheus::exporter()
+        let scraped = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
             .scope_info_enabled(false)
             .build()
             .map_err(|error| MetricsError(error.to_string()))?;
         let bounded = |_: &Instrument| Stream::builder().with_cardinality_limit(MAX_SERIES).build().ok();
-        let provider = SdkMeterProvider::builder().with_reader(exporter).with_resource(resource()).with_view(bounded);
-        let provider = match otlp {
-            Some(reader) => provider.with_reader(reader).build(),
-            None => provider.build(),
-        };
+        let provider = SdkMeterProvider::builder().with_reader(Readers { scraped, exported });
+        let provider = provider.with_resource(resource()).with_view(bounded).build();
         let meter = provider.meter("coinslot");
         Ok(Arc::new(Self {
             requests: seconds(&meter, "http.server.request.duration", "Duration of requests, by route and outcome"),
@@ -147,12 +146,16 @@ impl Metrics {
     /// Counts every request, and then tells the next observer.
     pub fn observer(self: &Arc<Self>, next: Option<RequestObserver>) -> RequestObserver {
         let metrics = Arc::clone(self);
-        RequestObserver::new(move |report| {
-            metrics.record(&report);
-            if let Some(next) = &next {
-                next.observe(report);
-            }
-        })
+        match next {
+            None => RequestObserver::counting(move |report| metrics.record(&report)),
+            Some(next) if next.reads_texts() => RequestObserver::new(move |report| metrics.pass(report, &next)),
+            Some(next) => RequestObserver::counting(move |report| metrics.pass(report, &next)),
+        }
+    }
+
+    fn pass(&self, report: RequestReport, next: &RequestObserver) {
+        self.record(&report);
+        next.observe(report);
     }
 
     fn record(&self, report: &RequestReport) {
@@ -163,7 +166,7 @@ impl Metrics {
         let Some(series) = series else {
             return self.requests.record(report.total.as_secs_f64(), &end.attributes());
         };
-        series.requests(end, &self.requests).record(report.total.as_secs_f64());
+        series.record_request(end, &self.requests, report.total.as_secs_f64());
         if let Some(kind) = report.free
             && report.outcome == RequestOutcome::Free
         {

@@ -24,6 +24,10 @@ struct TraceFacts {
     /// Nanoseconds by [`Stage`].
     spent: [AtomicU64; Stage::ALL.len()],
     ran: AtomicBool,
+    /// The request has a field that carries a payment, or may.
+    carries_payment: AtomicBool,
+    /// The payment is noted, too.
+    has_texts: bool,
     endpoint: OnceLock<Arc<Endpoint>>,
     payment: OnceLock<TracedPayment>,
     free: OnceLock<FreeKind>,
@@ -113,9 +117,10 @@ pub struct TracedSpan<'t> {
 }
 
 impl RequestTrace {
-    /// A trace that takes note of everything.
-    pub fn watched(spans: Option<RequestSpans>) -> Self {
-        Self(Some(Arc::new_cyclic(|this| TraceFacts { spans, this: Weak::clone(this), ..TraceFacts::default() })))
+    /// A trace that takes note of everything, with or without the texts for people.
+    pub fn watched(spans: Option<RequestSpans>, has_texts: bool) -> Self {
+        let facts = |this: &Weak<_>| TraceFacts { spans, has_texts, this: Weak::clone(this), ..TraceFacts::default() };
+        Self(Some(Arc::new_cyclic(facts)))
     }
 
     /// The spans of a sampled request.
@@ -166,9 +171,21 @@ impl RequestTrace {
         self.0.as_ref()?.endpoint.get()
     }
 
-    /// Notes the payment. It is made for a watched request only.
-    pub(super) fn pays(&self, payment: impl FnOnce() -> TracedPayment) {
+    /// Notes that the request has a field that carries a payment, or may.
+    pub fn may_pay(&self) {
         if let Some(facts) = &self.0 {
+            facts.carries_payment.store(true, Relaxed);
+        }
+    }
+
+    /// True if the request has a field that carries a payment, or may.
+    pub fn carries_payment(&self) -> bool {
+        self.0.as_ref().is_some_and(|facts| facts.carries_payment.load(Relaxed))
+    }
+
+    /// Notes the payment. It is made for a trace with texts only.
+    pub(super) fn pays(&self, payment: impl FnOnce() -> TracedPayment) {
+        if let Some(facts) = self.0.as_ref().filter(|facts| facts.has_texts) {
             let _ = facts.payment.set(payment());
         }
     }
@@ -252,7 +269,7 @@ mod tests {
 
     #[test]
     fn a_watched_request_has_its_times_and_an_unwatched_one_has_none() {
-        for (trace, watched) in [(RequestTrace::watched(None), true), (RequestTrace::default(), false)] {
+        for (trace, watched) in [(RequestTrace::watched(None, true), true), (RequestTrace::default(), false)] {
             drop(trace.stage(Stage::Quote));
             assert!(!trace.has_run(), "a quote is no run");
             let run = trace.run();

@@ -226,6 +226,9 @@ impl RequestHandler {
             return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
         }
         let charged = Charged::unasked(request.headers());
+        if charged == Charged::Unknown {
+            trace.may_pay();
+        }
         let call = matched.call(&catalog, request, peer, self.proxies.as_deref(), trace);
         call.map_or_else(|unroutable| Handled::unroutable(&unroutable, charged), Handled::Call)
     }

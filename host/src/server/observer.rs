@@ -22,7 +22,7 @@ use http_body_util::BodyExt;
 use self::body::WatchedBody;
 use self::media_type::media_type_advice;
 use crate::endpoint::{Access, Endpoint};
-use crate::payment::{Charged, OutgoingCounts, RequestSpans, RequestTrace, StageTimes, TracedPayment};
+use crate::payment::{OutgoingCounts, RequestSpans, RequestTrace, Stage, StageTimes, TracedPayment};
 use crate::respond::{CHARGED, ErrorCode, FailureNote, Reply};
 
 /// The names of fields, made once: to make one from its text costs as much as to find it.
@@ -32,16 +32,29 @@ static PAYMENT_RESPONSES: [HeaderName; 2] =
 
 /// Called for each request when its answer has ended. It must not block.
 #[derive(Clone)]
-pub struct RequestObserver(Arc<dyn Fn(RequestReport) + Send + Sync>);
+pub struct RequestObserver {
+    observe: Arc<dyn Fn(RequestReport) + Send + Sync>,
+    reads_texts: bool,
+}
 
 impl RequestObserver {
     pub fn new(observe: impl Fn(RequestReport) + Send + Sync + 'static) -> Self {
-        Self(Arc::new(observe))
+        Self { observe: Arc::new(observe), reads_texts: true }
+    }
+
+    /// An observer that counts. Its reports have no target, reason, advice and payment, each of which costs a copy.
+    pub fn counting(observe: impl Fn(RequestReport) + Send + Sync + 'static) -> Self {
+        Self { observe: Arc::new(observe), reads_texts: false }
     }
 
     /// Tells how a request went.
     pub fn observe(&self, report: RequestReport) {
-        (self.0)(report);
+        (self.observe)(report);
+    }
+
+    /// True if its reports have texts for people.
+    pub fn reads_texts(&self) -> bool {
+        self.reads_texts
     }
 }
 
@@ -56,8 +69,8 @@ impl fmt::Debug for RequestObserver {
 pub struct RequestReport {
     pub id: RequestId,
     pub method: Method,
-    /// The target, as the client wrote it.
-    pub uri: Uri,
+    /// The target, as the client wrote it, for an observer that reads texts.
+    pub uri: Option<Uri>,
     /// None if no plugin serves the path.
     pub endpoint: Option<Arc<Endpoint>>,
     /// None if the client left before it had an answer.
@@ -69,7 +82,7 @@ pub struct RequestReport {
     pub code: Option<String>,
     /// Advice to the author of the plugin about an answer that went out.
     pub advice: Option<String>,
-    /// The payment that the request carries, if its signer is proven.
+    /// The payment that the request carries, if its signer is proven, for an observer that reads texts.
     pub payment: Option<TracedPayment>,
     /// The grounds for serving the request without a payment, at a paid endpoint.
     pub free: Option<FreeKind>,
@@ -140,13 +153,29 @@ impl RequestOutcome {
 }
 
 /// A request that is observed. If it is dropped before its answer, the client has left.
+///
+/// It is moved, so it is small; the report is made once, when it is told.
 pub(super) struct WatchedRequest {
     observer: RequestObserver,
     begun: Instant,
     trace: RequestTrace,
-    carries_payment: bool,
-    /// Taken when it is given to the observer.
-    report: Option<RequestReport>,
+    id: RequestId,
+    method: Method,
+    uri: Option<Box<Uri>>,
+    answer: ObservedAnswer,
+    is_reported: bool,
+}
+
+/// What is seen of an answer.
+#[derive(Debug)]
+struct ObservedAnswer {
+    status: Option<u16>,
+    outcome: RequestOutcome,
+    /// The time that the guest took to write it after its head.
+    streamed: Duration,
+    code: Option<String>,
+    reason: Option<String>,
+    advice: Option<String>,
 }
 
 impl WatchedRequest {
@@ -156,30 +185,25 @@ impl WatchedRequest {
         request: &Request<B>,
         id: RequestId,
         spans: Option<RequestSpans>,
-    ) -> Box<Self> {
-        let report = RequestReport {
-            id,
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            endpoint: None,
+    ) -> Self {
+        let answer = ObservedAnswer {
             status: None,
             outcome: RequestOutcome::HungUp,
-            reason: None,
+            streamed: Duration::ZERO,
             code: None,
+            reason: None,
             advice: None,
-            payment: None,
-            free: None,
-            outgoing: OutgoingCounts::default(),
-            times: StageTimes::default(),
-            total: Duration::ZERO,
         };
-        Box::new(Self {
+        Self {
             observer: observer.clone(),
             begun: Instant::now(),
-            trace: RequestTrace::watched(spans),
-            carries_payment: Charged::unasked(request.headers()) == Charged::Unknown,
-            report: Some(report),
-        })
+            trace: RequestTrace::watched(spans, observer.reads_texts),
+            id,
+            method: request.method().clone(),
+            uri: observer.reads_texts.then(|| Box::new(request.uri().clone())),
+            answer,
+            is_reported: false,
+        }
     }
 
     pub(super) fn trace(&self) -> RequestTrace {
@@ -187,28 +211,30 @@ impl WatchedRequest {
     }
 
     /// Takes note of the answer, whose body then tells the observer.
-    pub(super) fn answered(mut self: Box<Self>, reply: Reply) -> Reply {
-        let endpoint = self.trace.endpoint().cloned();
-        let outcome = self.outcome(&reply, endpoint.as_deref());
-        if let Some(report) = &mut self.report {
-            report.endpoint = endpoint;
-            report.status = Some(reply.status().as_u16());
-            report.outcome = outcome;
-            report.advice = report.endpoint.as_ref().and_then(|endpoint| media_type_advice(endpoint, outcome, &reply));
-            report.code = reply.extensions().get::<ErrorCode>().map(|code| code.0.clone());
-            report.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
-        }
+    pub(super) fn answered(mut self, reply: Reply) -> Reply {
+        let endpoint = self.trace.endpoint().map(|endpoint| &**endpoint);
+        let outcome = self.outcome(&reply, endpoint);
+        let reads_texts = self.observer.reads_texts;
+        let advice = endpoint.filter(|_| reads_texts).and_then(|one| media_type_advice(one, outcome, &reply));
+        self.answer.status = Some(reply.status().as_u16());
+        self.answer.outcome = outcome;
+        self.answer.advice = advice;
         // Most requests end so: it is not watched whether a client reads its challenge.
         if outcome == RequestOutcome::Asked {
             self.finish();
             return reply;
         }
-        let explains = reply.status().as_u16() >= 400;
+        self.answer.code = reply.extensions().get::<ErrorCode>().map(|code| code.0.clone());
+        if reads_texts {
+            self.answer.reason = reply.extensions().get::<FailureNote>().map(|note| note.0.clone());
+        }
+        let explains = reads_texts && reply.status().as_u16() >= 400;
         let declared = reply.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
         reply.map(|body| {
             let known = body.size_hint().exact();
             let streamed = known.is_none().then(Instant::now);
-            WatchedBody { left: known.or(declared), body, streamed, explains, request: Some(self) }.boxed_unsync()
+            WatchedBody { left: known.or(declared), body, streamed, explains, request: Some(Box::new(self)) }
+                .boxed_unsync()
         })
     }
 
@@ -222,9 +248,10 @@ impl WatchedRequest {
                 (_, false) => RequestOutcome::Refused,
             };
         }
+        let is_asked = status == 402 && !self.trace.carries_payment();
         let charged = reply.headers().get(&CHARGED_NAME).map(|word| word.as_bytes());
         // Most requests are challenges: nothing more is looked up for them.
-        if charged.is_none() && status == 402 && !self.carries_payment {
+        if charged.is_none() && is_asked {
             return RequestOutcome::Asked;
         }
         let is_paid = PAYMENT_RESPONSES.iter().any(|name| reply.headers().contains_key(name));
@@ -233,7 +260,7 @@ impl WatchedRequest {
             // A request that is refused was not begun; what an earlier one paid is another matter.
             Some(b"unknown") if status < 500 => RequestOutcome::Refused,
             Some(b"unknown") => RequestOutcome::Unknown,
-            Some(_) if status == 402 && !self.carries_payment => RequestOutcome::Asked,
+            Some(_) if is_asked => RequestOutcome::Asked,
             Some(_) if self.trace.has_run() => RequestOutcome::Failed,
             Some(_) => RequestOutcome::Refused,
             None if is_paid && self.trace.has_run() => RequestOutcome::Paid,
@@ -245,16 +272,29 @@ impl WatchedRequest {
 
     /// Gives the report to the observer, once.
     fn finish(&mut self) {
-        let Some(mut report) = self.report.take() else { return };
-        // A client that left before its answer has an endpoint, too.
-        report.endpoint = report.endpoint.or_else(|| self.trace.endpoint().cloned());
-        report.payment = self.trace.payment().cloned();
-        report.free = self.trace.free();
-        for (stage, time) in self.trace.times().measured() {
-            report.times.add(stage, time);
+        if std::mem::replace(&mut self.is_reported, true) {
+            return;
         }
-        report.outgoing = self.trace.outgoing();
-        report.total = self.begun.elapsed();
+        let answer = &mut self.answer;
+        let mut times = self.trace.times();
+        times.add(Stage::Run, answer.streamed);
+        let report = RequestReport {
+            id: self.id,
+            method: std::mem::take(&mut self.method),
+            uri: self.uri.take().map(|uri| *uri),
+            // A client that left before its answer has an endpoint, too.
+            endpoint: self.trace.endpoint().cloned(),
+            status: answer.status,
+            outcome: answer.outcome,
+            reason: answer.reason.take(),
+            code: answer.code.take(),
+            advice: answer.advice.take(),
+            payment: self.trace.payment().cloned(),
+            free: self.trace.free(),
+            outgoing: self.trace.outgoing(),
+            times,
+            total: self.begun.elapsed(),
+        };
         if let Some(span) = self.trace.spans().and_then(RequestSpans::take_server) {
             span::end(span, &report);
         }
@@ -270,6 +310,6 @@ impl Drop for WatchedRequest {
 
 impl fmt::Debug for WatchedRequest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WatchedRequest").field("report", &self.report).finish_non_exhaustive()
+        f.debug_struct("WatchedRequest").field("id", &self.id).field("answer", &self.answer).finish_non_exhaustive()
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct ResponseFuture {
     /// `x-request-id`.
     id: Option<RequestId>,
     /// None without an observer.
-    watched: Option<Box<WatchedRequest>>,
+    watched: Option<WatchedRequest>,
 }
 
 enum PendingReply {
@@ -65,7 +65,7 @@ impl ResponseFuture {
     }
 
     /// Has the answer, or the end of the wait for one, reported to an observer.
-    pub(super) fn watched_by(self, watched: Option<Box<WatchedRequest>>) -> Self {
+    pub(super) fn watched_by(self, watched: Option<WatchedRequest>) -> Self {
         Self { watched, ..self }
     }
 }

@@ -60,7 +60,7 @@ fn line(report: &RequestReport) -> String {
     let mut text = format!("{status} {} {}", report.method, excerpt(&target(report), TARGET));
     if let Some(endpoint) = &report.endpoint {
         let template = endpoint.path.to_string();
-        if report.uri.path() != template {
+        if report.uri.as_ref().is_none_or(|uri| uri.path() != template) {
             text = format!("{text} ({template})");
         }
     }
@@ -75,7 +75,8 @@ fn line(report: &RequestReport) -> String {
 
 /// The path and the query, as the client wrote them.
 fn target(report: &RequestReport) -> String {
-    report.uri.path_and_query().map_or_else(|| report.uri.path().to_owned(), ToString::to_string)
+    let Some(uri) = &report.uri else { return String::new() };
+    uri.path_and_query().map_or_else(|| uri.path().to_owned(), ToString::to_string)
 }
 
 /// `0.002 USDC from 0x12ab..89ef`, or the price if nobody has paid it.
@@ -152,7 +153,7 @@ mod tests {
             code: None,
             outgoing: OutgoingCounts::default(),
             method: Method::GET,
-            uri: "/hello?name=Ada".parse().expect("a target"),
+            uri: Some("/hello?name=Ada".parse().expect("a target")),
             endpoint: None,
             status: Some(200),
             outcome,
@@ -196,7 +197,7 @@ mod tests {
     #[test]
     fn what_comes_from_outside_can_neither_break_a_line_nor_drive_a_terminal() {
         let hostile = RequestReport {
-            uri: format!("/{}", "x".repeat(500)).parse().expect("a target"),
+            uri: Some(format!("/{}", "x".repeat(500)).parse().expect("a target")),
             reason: Some("bad\n200 GET /forged\u{1b}[2J".to_owned()),
             status: None,
             ..report(RequestOutcome::HungUp)

@@ -62,23 +62,23 @@ impl EndpointSeries {
         Self { names: names(endpoint), requests: RwLock::default(), stages: Default::default() }
     }
 
-    pub(super) fn requests(&self, end: RequestEnd, all: &Histogram<f64>) -> BoundHistogram<f64> {
-        let find = |known: &[(RequestEnd, BoundHistogram<f64>)]| {
-            known.iter().find(|(other, _)| *other == end).map(|(_, series)| series.clone())
-        };
-        if let Some(series) = find(&self.requests.read()) {
-            return series;
+    /// Records the duration of a request.
+    pub(super) fn record_request(&self, end: RequestEnd, all: &Histogram<f64>, seconds: f64) {
+        let find = |(other, _): &&(RequestEnd, BoundHistogram<f64>)| *other == end;
+        if let Some((_, series)) = self.requests.read().iter().find(find) {
+            return series.record(seconds);
         }
         let mut known = self.requests.write();
-        find(&known).unwrap_or_else(|| {
-            let attributes: Vec<KeyValue> = self.names.iter().cloned().chain(end.attributes()).collect();
-            let series = all.bind(&attributes);
-            // A plugin chooses its statuses: a few are kept here, and the others are looked up each time.
-            if known.len() < MAX_BOUND {
-                known.push((end, series.clone()));
-            }
-            series
-        })
+        if let Some((_, series)) = known.iter().find(find) {
+            return series.record(seconds);
+        }
+        let attributes: Vec<KeyValue> = self.names.iter().cloned().chain(end.attributes()).collect();
+        let series = all.bind(&attributes);
+        series.record(seconds);
+        // A plugin chooses its statuses: a few are kept here, and the others are looked up each time.
+        if known.len() < MAX_BOUND {
+            known.push((end, series));
+        }
     }
 
     pub(super) fn stage(&self, stage: Stage, all: &Histogram<f64>) -> &BoundHistogram<f64> {

@@ -9,7 +9,6 @@ use coinslot_plugin::Fault;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{RequestOutcome, WatchedRequest};
-use crate::payment::Stage;
 use crate::respond::{FailureNote, ReplyBody};
 
 /// The bytes of an error that are read for its message.
@@ -32,27 +31,25 @@ pub(super) struct WatchedBody {
 impl WatchedBody {
     fn took(&mut self, data: &Bytes) {
         self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-        let Some(report) = self.request.as_mut().and_then(|request| request.report.as_mut()) else { return };
-        if std::mem::take(&mut self.explains) && report.reason.is_none() && data.len() <= MAX_ERROR {
-            report.reason = explanation(data);
+        let Some(answer) = self.request.as_mut().map(|request| &mut request.answer) else { return };
+        if std::mem::take(&mut self.explains) && answer.reason.is_none() && data.len() <= MAX_ERROR {
+            answer.reason = explanation(data);
         }
     }
 
     /// Ends the request. `end` changes the outcome that its head had.
     fn end(&mut self, end: Option<(RequestOutcome, FailureNote)>) {
         let Some(mut request) = self.request.take() else { return };
-        if let Some(report) = &mut request.report {
-            report.times.add(Stage::Run, self.streamed.map(|begun| begun.elapsed()).unwrap_or_default());
-            if let Some((outcome, FailureNote(reason))) = end {
-                (report.outcome, report.reason) = (outcome, Some(reason));
-            }
+        let answer = &mut request.answer;
+        answer.streamed = self.streamed.map(|begun| begun.elapsed()).unwrap_or_default();
+        if let Some((outcome, FailureNote(reason))) = end {
+            (answer.outcome, answer.reason) = (outcome, Some(reason));
         }
         request.finish();
     }
 
     fn failed(&mut self, fault: &Fault) {
-        let report = self.request.as_ref().and_then(|request| request.report.as_ref());
-        let endpoint = report.and_then(|report| report.endpoint.as_ref());
+        let endpoint = self.request.as_ref().and_then(|request| request.trace.endpoint());
         let note = endpoint.map_or_else(|| FailureNote(fault.to_string()), |one| FailureNote::of_fault(fault, one));
         self.end(Some((RequestOutcome::BrokenOff, note)));
     }
