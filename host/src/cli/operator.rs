@@ -17,7 +17,8 @@ use super::Failure;
 use super::output::{Output, OutputFormat};
 use super::refunds::RefundCommand;
 use crate::operate::records::{
-    ChangeRecord, EarningsRecord, FailureRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord,
+    ChangeRecord, EarningsRecord, FailureRecord, FreeUseRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord,
+    StoryRecord,
 };
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
@@ -40,6 +41,9 @@ pub struct PaymentsArgs {
     /// Only this payment.
     #[arg(value_name = "ID")]
     id: Option<String>,
+    /// With an ID: each step of it with its time, also of a payment that was given back.
+    #[arg(long, requires = "id")]
+    story: bool,
     /// Only in these states, separated by commas.
     #[arg(long)]
     state: Option<String>,
@@ -52,6 +56,10 @@ pub struct PaymentsArgs {
     /// Only settled by this transaction.
     #[arg(long, value_name = "HASH")]
     transaction: Option<String>,
+    /// Only claimed, or fetched again, by the request with this `x-request-id`. Says so if it is that of a failed call or of
+    /// a free request.
+    #[arg(long, value_name = "REQUEST")]
+    request: Option<String>,
     /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
@@ -104,6 +112,12 @@ pub struct OwedArgs {
 pub struct FailedArgs {
     #[command(flatten)]
     connection: Connection,
+    /// Only by this payer.
+    #[arg(long, value_name = "ADDRESS")]
+    payer: Option<String>,
+    /// Only of the request with this `x-request-id`.
+    #[arg(long, value_name = "REQUEST")]
+    request: Option<String>,
     /// At most so many.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
     limit: u32,
@@ -191,6 +205,14 @@ pub async fn status(args: StatusArgs) -> Result<(), Failure> {
 
 /// Prints payments.
 pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
+    if let (Some(id), true) = (&args.id, args.story) {
+        let client = AdminClient::of(&args.connection)?;
+        return watch(&args.connection, async |out| {
+            let record: StoryRecord = client.get(&format!("/api/v1/payments/{id}/story"), &[]).await?;
+            records::write_story(out, args.connection.format(), &record)
+        })
+        .await;
+    }
     if let Some(id) = &args.id {
         let client = AdminClient::of(&args.connection)?;
         return watch(&args.connection, async |out| {
@@ -204,10 +226,46 @@ pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
         ("endpoint", args.endpoint.as_deref()),
         ("payer", args.payer.as_deref()),
         ("transaction", args.transaction.as_deref()),
+        ("request", args.request.as_deref()),
         ("since", args.since.as_deref()),
         ("after", args.after.as_deref()),
     ];
-    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, Some(args.limit), "no payments").await
+    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, Some(args.limit), "no payments").await?;
+    match &args.request {
+        Some(request) => elsewhere(&args.connection, request).await,
+        None => Ok(()),
+    }
+}
+
+/// Says of a request that claimed no payment now, what else it was.
+async fn elsewhere(connection: &Connection, request: &str) -> Result<(), Failure> {
+    let client = AdminClient::of(connection)?;
+    let of_request = [("request", Some(request))];
+    let (failed, _) = client.list::<FailureRecord>("/api/v1/failed", &of_request, Some(1)).await?;
+    if !failed.is_empty() {
+        note(connection, &format!("it is a failed call: `coinslot failed --request {request}` shows it"))?;
+    }
+    let (free, _) = client.list::<FreeUseRecord>("/api/v1/free", &of_request, Some(1)).await?;
+    if let Some(free) = free.first() {
+        let FreeUseRecord { at, kind, who, endpoint, outcome, .. } = free;
+        note(connection, &format!("it is a free request: {endpoint} at {at} by {kind} {who}, {outcome}"))?;
+    }
+    Ok(())
+}
+
+/// Says something beside a list: below a table, and on stderr where stdout is for a program.
+fn note(connection: &Connection, text: &str) -> Result<(), Failure> {
+    match connection.format() {
+        OutputFormat::Table => {
+            let mut out = Output::stdout();
+            out.note(OutputFormat::Table, text)?;
+            out.flush()
+        }
+        OutputFormat::Json | OutputFormat::Csv => {
+            crate::logging::say(text);
+            Ok(())
+        }
+    }
 }
 
 /// Prints sums.
@@ -232,7 +290,8 @@ pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
 /// Prints payments that were given back.
 pub async fn failed(args: FailedArgs) -> Result<(), Failure> {
     let nothing = "no payment was given back";
-    list::<FailureRecord>(&args.connection, "/api/v1/failed", &[], Some(args.limit), nothing).await
+    let query = [("payer", args.payer.as_deref()), ("request", args.request.as_deref())];
+    list::<FailureRecord>(&args.connection, "/api/v1/failed", &query, Some(args.limit), nothing).await
 }
 
 /// Prints webhooks, or has one told again.
