@@ -1,7 +1,7 @@
 //! Follows payments and requests through the books: every step of a payment has its time, and whoever has the id of a
 //! request, a payer or a payment finds what became of it, on pages, in the API and by commands.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coinslot_tests::{FacilitatorMode, Receiver, ServeHost, TestChain, Wallet, guest, run};
 use reqwest::{Client, Response};
@@ -62,26 +62,28 @@ fn command(host: &ServeHost, arguments: &[&str]) -> (String, String) {
 
 /// The records of a list once there are so many: what no answer waits for is written a moment later.
 async fn records(host: &ServeHost, path: &str, number: usize) -> Vec<Value> {
-    for _ in 0..500 {
+    let deadline = Instant::now() + LIMIT;
+    loop {
         let found = ask(host, path).await.as_array().expect("a list").clone();
         if found.len() == number {
             return found;
         }
+        assert!(Instant::now() < deadline, "not {number} of {path}: {found:?}\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("not {number} of {path}: {}\n{}", ask(host, path).await, host.log());
 }
 
 /// The story of a payment once it has this step.
 async fn story_with(host: &ServeHost, payment: &str, step: &str) -> Value {
-    for _ in 0..500 {
+    let deadline = Instant::now() + LIMIT;
+    loop {
         let story = ask(host, &format!("/api/v1/payments/{payment}/story")).await;
         if steps(&story).contains(&step) {
             return story;
         }
+        assert!(Instant::now() < deadline, "no {step}: {story}\n{}", host.log());
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    panic!("no {step}: {}\n{}", ask(host, &format!("/api/v1/payments/{payment}/story")).await, host.log());
 }
 
 fn steps(story: &Value) -> Vec<&str> {
@@ -139,6 +141,8 @@ async fn whatever_a_request_was_it_is_found_by_its_id() {
     assert!(json.is_empty() && said.contains(&format!("`coinslot failed --request {failed}` shows it")), "{said}");
     assert!(command(&host, &["failed", "--request", &failed]).0.contains(&given_back));
     assert!(command(&host, &["payments", "--request", &given]).1.contains("it is a free request: POST /echo"));
+    let (json, said) = command(&host, &["payments", "--request", "never-was"]);
+    assert!(json.is_empty() && said.contains("of others only the log tells"), "{said}");
     let ledger = |arguments: &[&str]| {
         let output = run(&host.path(""), &[&["ledger"], arguments].concat());
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -174,16 +178,16 @@ async fn a_request_that_fetches_an_answer_again_is_found_and_so_is_one_that_a_pr
 #[tokio::test]
 async fn a_payer_is_found_with_its_failed_calls_and_its_free_requests() {
     let chain = TestChain::start().await;
-    let free = "[[allow]]\nplugin = \"echo\"\nrequests = 1\nper = \"payer\"\nevery = \"1d\"\n";
+    let free = "[[allow]]\nplugin = \"status\"\nrequests = 1\nper = \"payer\"\nevery = \"1d\"\n";
     let host = chain.serve(&["status", "unruly", "echo"], &format!("{ADMIN}{free}")).await;
     let (payer, other) = (chain.payer(0), chain.payer(1));
-    let challenge = Client::new().post(host.url("/echo")).send().await.expect("a challenge");
-    let signed = Client::new().post(host.url("/echo")).header("SIGN-IN-WITH-X", payer.sign_in(&challenge));
+    let challenge = Client::new().post(host.url("/status")).send().await.expect("a challenge");
+    let signed = Client::new().post(host.url("/status")).header("SIGN-IN-WITH-X", payer.sign_in(&challenge));
     assert_eq!(signed.send().await.expect("an answer").status(), 200, "{}", host.log());
     for who in [payer, other] {
         assert_eq!(host.buy(who, "/unruly?recurse", LIMIT).await.statuses, [500]);
     }
-    host.buy(payer, "/status", LIMIT).await;
+    host.buy(payer, "/echo", LIMIT).await;
     records(&host, "/api/v1/failed", 2).await;
     let of = payer.address().to_string();
     let failed = records(&host, &format!("/api/v1/failed?payer={}", of.to_lowercase()), 1).await;
@@ -268,10 +272,9 @@ async fn a_refusal_says_whether_the_plugin_had_worked_for_it() {
         facilitator.next_settle(FacilitatorMode::Refuse);
         let refused = host.buy(chain.payer(0), "/echo", LIMIT).await;
         assert_eq!(refused.statuses.last(), Some(&402), "{refused:?}");
-        for _ in 0..500 {
-            if receiver.accepted().len() >= number {
-                break;
-            }
+        let deadline = Instant::now() + LIMIT;
+        while receiver.accepted().len() < number {
+            assert!(Instant::now() < deadline, "not told: {}", host.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

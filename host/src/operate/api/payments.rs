@@ -134,7 +134,8 @@ pub(crate) async fn payment(
 ) -> Result<Json<PaymentRecord>, ApiError> {
     let found = read(&host, move |reader, units| Ok(reader.payment(&id)?.map(|row| PaymentRecord::of(&row, units))));
     let missing = || {
-        let message = "the ledger has no such payment: it was given back, or its row is pruned";
+        let message = "the ledger has no such payment: it was given back, or its row is pruned. Its story tells what is \
+                       still known: /api/v1/payments/ID/story, or `coinslot payments ID --story`";
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
     };
     found.await?.map(Json).ok_or_else(missing)

@@ -7,7 +7,7 @@ use coinslot_ledger::{
     Claim, Claimed, Fingerprint, Hold, Holder, Ledger, PaymentId, Presented, Retained, SettledBy, SqliteLedger, Step,
     StoredAnswer,
 };
-use coinslot_x402::{Flow, SettlementResponse};
+use coinslot_x402::{Flow, SettlementResponse, UnixTime};
 
 use super::*;
 

@@ -333,7 +333,7 @@ pub(super) fn sql(filter: &Filter) -> String {
     let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
     let open: Option<BTreeSet<&str>> = states.iter().map(|state| open_rows(*state)).collect();
     let open = open.map(|open| open.into_iter().collect::<Vec<_>>().join(" UNION ALL "));
-    let of_request = filter.request_id.is_some().then(|| OF_REQUEST.to_owned());
+    let of_request = filter.request_id.is_some().then(|| of_request(8));
     let few: Vec<String> = open.into_iter().chain(of_request).map(|rows| format!("id IN ({rows}) AND")).collect();
     let time = if few.is_empty() { "created_at" } else { "+created_at" };
     let rows = few.join(" ");
@@ -352,11 +352,14 @@ pub(super) fn sql(filter: &Filter) -> String {
     )
 }
 
-/// The query of the numbers of rows that a request claimed or presented again. It reads the whole index of claims, some 60
-/// bytes of each, and no row.
-pub(super) const OF_REQUEST: &str =
-    "SELECT id FROM claim INDEXED BY claim_by_time WHERE created_at >= 0 AND request_id = ?8
-    UNION ALL SELECT claim FROM repetition WHERE request_id = ?8";
+/// The query of the numbers of rows that a request claimed or presented again. Its id is the parameter of this number. It
+/// reads the whole index of claims, some 60 bytes of each, and no row.
+pub(super) fn of_request(parameter: u8) -> String {
+    format!(
+        "SELECT id FROM claim INDEXED BY claim_by_time WHERE created_at >= 0 AND request_id = ?{parameter}
+            UNION ALL SELECT claim FROM repetition WHERE request_id = ?{parameter}"
+    )
+}
 
 /// The query of the numbers of rows that may be in this state, by an index of few rows; `None` if there is none.
 fn open_rows(state: PaymentState) -> Option<&'static str> {

@@ -3,6 +3,7 @@
 use coinslot_x402::UnixTime;
 use rusqlite::params;
 
+use super::reader::of_request;
 use super::row::time;
 use super::{FailedPayment, FailureFilter, LedgerReader, PaymentRow, RefundRow, ReportError};
 use crate::number::{from_sqlite, to_sqlite};
@@ -119,7 +120,7 @@ impl LedgerReader {
 
     /// True if a request of this id claimed a payment that has a row, or presented one again.
     pub fn has_request(&self, request_id: &str) -> Result<bool, ReportError> {
-        let sql = format!("SELECT EXISTS ({})", super::reader::OF_REQUEST.replace("?8", "?1"));
+        let sql = format!("SELECT EXISTS ({})", of_request(1));
         Ok(self.connection().prepare_cached(&sql)?.query_row([request_id], |row| row.get(0))?)
     }
 
