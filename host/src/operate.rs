@@ -21,6 +21,7 @@ pub mod records;
 pub(crate) mod rollback;
 mod samples;
 mod sessions;
+pub(crate) mod story;
 mod telemetry;
 pub(crate) mod time;
 pub(crate) mod units;

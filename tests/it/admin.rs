@@ -39,6 +39,16 @@ pub(crate) fn sample(metrics: &str, name: &str, labels: &[(&str, &str)]) -> f64 
     of_it.filter(has).map(|line| line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number")).sum()
 }
 
+/// The cost of a transaction's gas in wei, as its receipt says.
+pub(crate) async fn cost_of(chain: &TestChain, transaction: &str) -> f64 {
+    let receipt = chain.client().receipt(transaction).await;
+    let number = |field: &str| {
+        let digits = receipt[field].as_str().expect("hex").trim_start_matches("0x");
+        u64::from_str_radix(digits, 16).expect("a number") as f64
+    };
+    number("gasUsed") * number("effectiveGasPrice")
+}
+
 #[tokio::test]
 async fn metrics_and_the_api_and_the_ledger_say_the_same() {
     let chain = TestChain::start().await;
@@ -92,6 +102,13 @@ async fn metrics_and_the_api_and_the_ledger_say_the_same() {
         ask(&host, &format!("/api/v1/payments?transaction={transaction}")).await,
         Value::Array(vec![newest.clone()])
     );
+    let mut wei = 0.0;
+    let transactions = rows.as_array().expect("payments").iter().map(|row| row["transaction"].as_str().expect("one"));
+    for transaction in transactions.collect::<std::collections::BTreeSet<_>>() {
+        wei += cost_of(&chain, transaction).await;
+    }
+    let gas = gauge("coinslot_gas_spent_total", &[("coinslot_purpose", "settlement")]);
+    assert!((gas - wei / 1e18).abs() <= gas * 1e-9 && gas > 0.0, "as the chain charged it: {gas} for {wei} wei");
     let failed = ask(&host, "/api/v1/failed").await;
     assert_eq!((failed.as_array().map(Vec::len), &failed[0]["plugin"]), (Some(1), &"unruly".into()), "{failed}");
     assert_eq!(ask(&host, "/api/v1/owed").await, Value::Array(Vec::new()));
@@ -105,6 +122,8 @@ async fn metrics_and_the_api_and_the_ledger_say_the_same() {
     let plugins = ask(&host, "/api/v1/plugins").await;
     let of_status = plugins.as_array().expect("plugins").iter().find(|one| one["file"] == "status.wasm").expect("it");
     assert_eq!(of_status["active"]["name"], "status");
+    // It works for less than a millisecond.
+    assert!(of_status["usage"]["cpuMicroseconds"].as_u64().is_some_and(|used| used > 0), "{of_status}");
     assert!(
         of_status["endpoints"].as_array().expect("endpoints").iter().any(|one| one["price"] == "0.01 USDC"),
         "{of_status}"
@@ -133,6 +152,8 @@ async fn commands_print_what_the_listener_answers_and_end_with_a_code_of_their_o
     assert_eq!((code, &payment["endpoint"]), (0, &"POST /status".into()));
     let id = payment["paymentId"].as_str().expect("an id");
     assert_eq!(ask(&["payments", id]).1, json);
+    let plugins = ask(&["plugins", "--format", "table"]).1;
+    assert!(plugins.contains(" CPU ") && plugins.contains(" µs "), "{plugins}");
     assert!(ask(&["payments", "--format", "csv"]).1.starts_with("paymentId,state,flow,"));
     let (code, _, said) = ask(&["payments", "--state", "gone"]);
     assert!(code == 2 && said.contains("`gone` is no state"), "{said}");

@@ -81,6 +81,7 @@ mod settlement_faults;
 mod shared_instances;
 mod shared_target;
 mod staging;
+mod story;
 mod strangers;
 mod streaming;
 mod supply;

@@ -1,5 +1,6 @@
 //! The operator's allowances, and the counts that belong to them.
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{Fingerprint, FreeClaim, FreeCounter, FreeGrant, FreeKind, FreeQuota};
 use sha2::{Digest, Sha256};
 
@@ -130,6 +131,7 @@ impl Allowance {
             who: name.to_owned(),
             plugin: endpoint.plugin.info().name.clone(),
             endpoint: endpoint.label.clone(),
+            request_id: RequestId::current().map(|id| id.to_string()),
             grant: FreeGrant::Counters { counters: std::iter::once(own).chain(total).collect(), nonce },
         })
     }

@@ -2,6 +2,7 @@
 //! through its admin listener.
 
 pub(super) mod client;
+mod payments;
 pub(super) mod records;
 mod status;
 
@@ -16,9 +17,9 @@ use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
 use super::refunds::RefundCommand;
-use crate::operate::records::{
-    ChangeRecord, EarningsRecord, FailureRecord, LevelChange, LevelReport, OwedRecord, PaymentRecord,
-};
+use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord};
+
+pub use self::payments::{FailedArgs, PaymentsArgs, failed, payments};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
 ///
@@ -28,39 +29,6 @@ use crate::operate::records::{
 pub struct StatusArgs {
     #[command(flatten)]
     connection: Connection,
-}
-
-/// List the payments of a running host, the newest first. `coinslot ledger payments` needs no host.
-///
-/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
-#[derive(Args, Clone, Debug)]
-pub struct PaymentsArgs {
-    #[command(flatten)]
-    connection: Connection,
-    /// Only this payment.
-    #[arg(value_name = "ID")]
-    id: Option<String>,
-    /// Only in these states, separated by commas.
-    #[arg(long)]
-    state: Option<String>,
-    /// Only for this endpoint: `GET /api/x`, or the path alone.
-    #[arg(long)]
-    endpoint: Option<String>,
-    /// Only by this payer.
-    #[arg(long, value_name = "ADDRESS")]
-    payer: Option<String>,
-    /// Only settled by this transaction.
-    #[arg(long, value_name = "HASH")]
-    transaction: Option<String>,
-    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
-    #[arg(long, value_name = "TIME")]
-    since: Option<String>,
-    /// At most so many.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
-    /// Only what follows this payment in the list, by its id.
-    #[arg(long, value_name = "ID")]
-    after: Option<String>,
 }
 
 /// Sum up what a running host has earned. `coinslot ledger revenue` needs no host.
@@ -92,21 +60,6 @@ pub struct OwedArgs {
     command: Option<RefundCommand>,
     #[command(flatten)]
     connection: Connection,
-}
-
-/// List the payments of a running host that were given back because their plugin failed, the newest first. `coinslot
-/// ledger failed` needs no host.
-///
-/// Nothing was charged, and each can be used again. The ledger keeps the newest ten thousand.
-///
-/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
-#[derive(Args, Clone, Debug)]
-pub struct FailedArgs {
-    #[command(flatten)]
-    connection: Connection,
-    /// At most so many.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    limit: u32,
 }
 
 /// Show the webhooks of a running host: where each is, and its last attempts.
@@ -189,27 +142,6 @@ pub async fn status(args: StatusArgs) -> Result<(), Failure> {
     .await
 }
 
-/// Prints payments.
-pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
-    if let Some(id) = &args.id {
-        let client = AdminClient::of(&args.connection)?;
-        return watch(&args.connection, async |out| {
-            let record: PaymentRecord = client.get(&format!("/api/v1/payments/{id}"), &[]).await?;
-            records::write(out, args.connection.format(), std::slice::from_ref(&record), "no such payment")
-        })
-        .await;
-    }
-    let query = [
-        ("state", args.state.as_deref()),
-        ("endpoint", args.endpoint.as_deref()),
-        ("payer", args.payer.as_deref()),
-        ("transaction", args.transaction.as_deref()),
-        ("since", args.since.as_deref()),
-        ("after", args.after.as_deref()),
-    ];
-    list::<PaymentRecord>(&args.connection, "/api/v1/payments", &query, Some(args.limit), "no payments").await
-}
-
 /// Prints sums.
 pub async fn revenue(args: RevenueArgs) -> Result<(), Failure> {
     let query = [("by", Some(&*args.by)), ("since", args.since.as_deref()), ("until", args.until.as_deref())];
@@ -227,12 +159,6 @@ pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
         return super::refunds::run(&args.connection, command).await;
     }
     list::<OwedRecord>(&args.connection, "/api/v1/owed", &[], None, "nothing is owed").await
-}
-
-/// Prints payments that were given back.
-pub async fn failed(args: FailedArgs) -> Result<(), Failure> {
-    let nothing = "no payment was given back";
-    list::<FailureRecord>(&args.connection, "/api/v1/failed", &[], Some(args.limit), nothing).await
 }
 
 /// Prints webhooks, or has one told again.

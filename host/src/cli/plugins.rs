@@ -4,8 +4,10 @@
 mod logs;
 
 use std::path::Path;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use coinslot_base::units::measured;
 use coinslot_ledger::ChangeKind;
 use serde_json::json;
 
@@ -186,7 +188,7 @@ fn show(out: &mut Output<'_>, format: OutputFormat, found: &[PluginRecord]) -> R
 }
 
 impl records::Table for PluginRecord {
-    const HEADINGS: &'static [&'static str] = &["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "STATE"];
+    const HEADINGS: &'static [&'static str] = &["FILE", "PLUGIN", "SHA256", "SINCE", "PREVIOUS", "CPU", "STATE"];
 
     fn cells(&self) -> Vec<String> {
         let name_of = |build: &BuildRecord| format!("{} {}", build.name, build.version);
@@ -197,6 +199,7 @@ impl records::Table for PluginRecord {
             active.map(|build| build.sha256.chars().take(12).collect()).unwrap_or_default(),
             active.and_then(|build| build.since.clone()).unwrap_or_default(),
             self.previous.as_ref().map(name_of).unwrap_or_default(),
+            self.usage.as_ref().map(|used| measured(Duration::from_micros(used.cpu_microseconds))).unwrap_or_default(),
             state(self),
         ]
     }

@@ -45,6 +45,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(changes::rollback))
         .routes(routes!(payments::payments))
         .routes(routes!(payments::payment))
+        .routes(routes!(payments::story))
         .routes(routes!(payments::revenue))
         .routes(routes!(payments::owed))
         .routes(routes!(payments::failed))

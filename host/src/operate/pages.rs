@@ -5,6 +5,7 @@
 //! elsewhere, and nothing inline.
 
 mod alerts;
+mod beside;
 mod chain;
 mod changes;
 mod chart;

@@ -15,6 +15,7 @@ pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 pub(crate) use super::api::refunds::{RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
+pub use super::story::{StepRecord, StoryRecord};
 use super::time;
 use super::units::Units;
 
@@ -231,6 +232,12 @@ pub struct FailureRecord {
     pub endpoint: String,
     pub plugin: String,
     pub reason: String,
+    /// The `x-request-id` of its answer. None of a row of an older host.
+    #[serde(default)]
+    pub request_id: Option<String>,
+    /// The time of the claim that was given back.
+    #[serde(default)]
+    pub claimed_at: Option<String>,
 }
 
 impl FailureRecord {
@@ -249,6 +256,8 @@ impl FailureRecord {
             endpoint: row.endpoint.clone(),
             plugin: row.plugin.clone(),
             reason: row.reason.clone(),
+            request_id: row.request_id.clone(),
+            claimed_at: row.claimed_at.map(time::shown),
         }
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use alloy::primitives::Address;
 use bytes::Bytes;
+use coinslot_base::request_id::RequestId;
 use coinslot_facilitator::SignatureVerdict;
 use coinslot_ledger::{Holder, PaymentId, Presented};
 use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
@@ -187,6 +188,7 @@ impl Accepted {
             payment: identity::payment_fingerprint(&self.exact),
             request: identity::claim_fingerprint(&purchase.endpoint, request),
             holder: self.holder,
+            request_id: RequestId::current().map(|id| id.to_string()),
         };
         let receipt = identity::receipt(&self.price.asset, &self.exact, id);
         EarlierPayment { presented, version: self.version(), receipt }

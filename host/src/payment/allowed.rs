@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{FreeClaim, FreeGrant, FreeKind, FreeLeft, KeyLookup, LedgerError};
 use coinslot_plugin::RequestBody;
 use coinslot_x402::sign_in::SignInError;
@@ -130,7 +131,9 @@ async fn claim_of_key(payments: &Payments, purchase: &Purchase, key: PresentedKe
     if let Some(left) = left.filter(|left| left.left == 0) {
         return Err(exhausted(payments, purchase, left));
     }
-    Ok(FreeClaim { kind: FreeKind::Key, who: known.name, plugin, endpoint, grant: FreeGrant::Key(key.0) })
+    let request_id = RequestId::current().map(|id| id.to_string());
+    let grant = FreeGrant::Key(key.0);
+    Ok(FreeClaim { kind: FreeKind::Key, who: known.name, plugin, endpoint, request_id, grant })
 }
 
 /// The refusal of a key whose quota is used up, with the challenge: its holder may pay instead.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{self as ledger, Claimed, Found, KeptAnswer, Namesake, PaymentId, Presented};
 use coinslot_x402::{Flow, Reason};
 
@@ -159,7 +158,7 @@ pub(super) async fn check_owed_retry(
 
 /// Looks up whether a payment is claimed. Fails if another client made the claim.
 pub(super) async fn is_claimed(payments: &Payments, presented: &Presented) -> Result<bool, Problem> {
-    let Presented { id, payment, request: _, holder } = presented;
+    let Presented { id, payment, holder, .. } = presented;
     match payments.ledger.find(id, *payment, holder, payments.now()).await {
         Ok(Found::Nothing) => Ok(false),
         Ok(Found::Known { .. }) => Ok(true),
@@ -176,7 +175,7 @@ pub(super) fn row(
     presented: &Presented,
     flow: Flow,
 ) -> ledger::Claim {
-    let Presented { id, payment, request, holder } = presented.clone();
+    let Presented { id, payment, request, holder, request_id } = presented.clone();
     ledger::Claim {
         id,
         payment,
@@ -190,7 +189,7 @@ pub(super) fn row(
         testnet: accepted.price.asset.testnet,
         flow,
         identifier: accepted.identifier.clone(),
-        request_id: RequestId::current().map(|id| id.to_string()),
+        request_id,
         valid_before: accepted.valid_before(),
         at: payments.now(),
     }

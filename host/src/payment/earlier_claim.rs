@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use alloy::primitives::Address;
 use bytes::Bytes;
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{Found, Holder, PaymentId, Presented};
 use coinslot_x402::exact::ExactPayload;
 use coinslot_x402::header::PaymentPayload;
@@ -77,6 +78,7 @@ impl FoundPayment {
             payment: payment_fingerprint(&exact),
             request: claim_fingerprint(&purchase.endpoint, request),
             holder: *holder,
+            request_id: RequestId::current().map(|id| id.to_string()),
             id,
         };
         EarlierPayment { presented, version, receipt }

@@ -112,8 +112,8 @@ pub(super) enum Asker {
 /// The meaning of the evidence for the payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Conclusion {
-    /// The money moved. `alone`: by a transaction that settles no other payment.
-    Settled { settlement: SettlementResponse, alone: bool },
+    /// The money moved. `alone`: by a transaction that settles no other payment. `block`: its block, if a node showed it.
+    Settled { settlement: SettlementResponse, alone: bool, block: Option<u64> },
     /// The money did not move. `watch`: a transaction may have been sent all the same, so the chain is looked at once
     /// more when the authorisation is dead.
     Refused { reason: String, message: Option<String>, transaction: String, watch: bool },
@@ -164,10 +164,12 @@ pub(super) fn confirm(shown: ChainEvidence, otherwise: Conclusion, situation: Si
 
 fn by_facilitator(settlement: Settlement, situation: Situation) -> Conclusion {
     match settlement {
-        Settlement::Settled { settlement, proof: Proof::Logs } => Conclusion::Settled { settlement, alone: false },
+        Settlement::Settled { settlement, proof: Proof::Logs { block } } => {
+            Conclusion::Settled { settlement, alone: false, block: Some(block) }
+        }
         Settlement::Settled { settlement, proof: Proof::Word { alone } } => {
             if !situation.has_node {
-                return Conclusion::Settled { settlement, alone };
+                return Conclusion::Settled { settlement, alone, block: None };
             }
             let why = "the facilitator says that it is settled, and the chain does not show it".to_owned();
             let (transaction, reported) = (Some(settlement.transaction), Some(Reported::Settled));
@@ -268,8 +270,10 @@ fn by_chain(shown: ChainEvidence, situation: Situation) -> Conclusion {
     };
     let is_for_us = shown.is_for_us(situation.reported);
     match shown.on_chain {
-        OnChain::Paid(settlement) if is_for_us => Conclusion::Settled { settlement, alone: false },
-        OnChain::Paid(settlement) => Conclusion::SettledElsewhere { transaction: Some(settlement.transaction) },
+        OnChain::Paid { settlement, block } if is_for_us => {
+            Conclusion::Settled { settlement, alone: false, block: Some(block) }
+        }
+        OnChain::Paid { settlement, .. } => Conclusion::SettledElsewhere { transaction: Some(settlement.transaction) },
         OnChain::Shallow => open("its block is not deep enough yet"),
         // The reason by which facilitators call it, too.
         OnChain::Canceled => refused(Reason::NonceAlreadyUsed),

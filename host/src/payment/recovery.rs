@@ -250,14 +250,14 @@ async fn write(payments: &Payments, entry: &Pending, conclusion: Conclusion) -> 
     let id = &entry.hold.id;
     let watched = entry.state == PaymentState::Refused;
     let step = match conclusion {
-        Conclusion::Settled { settlement, alone } => {
+        Conclusion::Settled { settlement, alone, block } => {
             if watched {
                 tracing::error!(payment = %id, transaction = %settlement.transaction, "settled after it was refused: the answer is owed");
             } else {
                 tracing::info!(payment = %id, transaction = %settlement.transaction, "settled after all");
             }
             payments.remember_settlement(id.payer());
-            Step::Settled { settlement, by: SettledBy::Recovery { alone } }
+            Step::Settled { settlement, by: SettledBy::Recovery { alone }, block }
         }
         Conclusion::Refused { .. } | Conclusion::SettledElsewhere { .. } if watched => Step::Dismissed,
         Conclusion::SettledElsewhere { transaction } => {

@@ -76,8 +76,9 @@ impl SettlementAttempt<'_> {
             };
         }
         match conclusion {
-            Conclusion::Settled { settlement, alone } => {
-                let recorded = self.settled(payments, &settlement, alone, begun.elapsed()).await?;
+            Conclusion::Settled { settlement, alone, block } => {
+                let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle: begun.elapsed() };
+                let recorded = self.settled(payments, &settlement, by, block).await?;
                 Ok((settlement, recorded))
             }
             Conclusion::Refused { reason, message, transaction, watch } => {
@@ -113,16 +114,15 @@ impl SettlementAttempt<'_> {
         &self,
         payments: &Payments,
         settlement: &SettlementResponse,
-        alone: bool,
-        settle: Duration,
+        by: SettledBy,
+        block: Option<u64>,
     ) -> Result<Recorded, Problem> {
         payments.remember_settlement(self.id().payer());
         let payment = self.id().short();
-        let by = SettledBy::Request { alone, verify: self.verify, run: self.run, settle };
-        let step = Step::Settled { settlement: settlement.clone(), by };
+        let step = Step::Settled { settlement: settlement.clone(), by, block };
         // Where the chain can be asked, recovery finds the settlement out: the answer does not wait for the disk. In
         // the upfront flow the guest runs next, which needs the step; and a facilitator's word is kept nowhere else.
-        if self.accepted.payment_method.probe.is_some() && self.run.is_some() && !alone {
+        if self.accepted.payment_method.probe.is_some() && self.run.is_some() && !by.alone() {
             payments.ledger.note(self.hold, step, payments.now());
             return Ok(Recorded::Yes);
         }

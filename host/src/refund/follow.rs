@@ -186,6 +186,10 @@ impl Lane {
             tracing::error!(%payment, %error, "the end of a refund could not be written: it is looked up again");
             return tokio::time::sleep(LATE_LOOK).await;
         }
+        if let RefundEnd::Paid { fee, .. } | RefundEnd::Failed { transaction: Some((_, fee)), .. } = &end {
+            let mut state = self.state.lock();
+            state.gas_charged = state.gas_charged.saturating_add(fee.0);
+        }
         let after = match end {
             RefundEnd::Paid { transaction, .. } => {
                 tracing::info!(%payment, %transaction, "the money of an owed answer went back to its payer");

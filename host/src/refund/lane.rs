@@ -90,6 +90,8 @@ pub(crate) struct WalletState {
     pub(crate) native: Option<U256>,
     /// The balance that it should have, in wei, while it has less.
     pub(crate) needed: Option<U256>,
+    /// The cost of the gas of the refunds that have ended since this process began, in wei.
+    pub(crate) gas_charged: U256,
     /// The payment whose refund is under way.
     pub(crate) under_way: Option<String>,
     /// The payment whose refund has had no end for long or cannot be followed, and why.

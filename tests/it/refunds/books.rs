@@ -3,6 +3,8 @@
 use coinslot_tests::Receiver;
 use serde_json::Value;
 
+use crate::admin::{metrics, sample};
+
 use super::{BY_COMMAND, CENT, PATIENCE, PAYER_HAS, Seller, WALLET_HAS};
 
 /// The records that a command printed, one in a line.
@@ -84,6 +86,18 @@ async fn every_record_of_a_refund_says_the_same() {
     let receipt = seller.chain.client().receipt(&transaction).await;
     let number = |field: &str| u128::from_str_radix(&receipt[field].as_str().expect("hex")[2..], 16).expect("a number");
     assert_eq!(refund["feeWei"], (number("gasUsed") * number("effectiveGasPrice")).to_string(), "{refund}");
+
+    let metrics = metrics(&seller.host).await;
+    let spent = sample(&metrics, "coinslot_gas_spent_total", &[("coinslot_purpose", "refund")]);
+    let fee = refund["feeWei"].as_str().expect("a text").parse::<f64>().expect("a number") / 1e18;
+    assert!((spent - fee).abs() <= fee * 1e-9 && fee > 0.0, "{spent} for {fee}");
+    let settled = sample(&metrics, "coinslot_gas_spent_total", &[("coinslot_purpose", "settlement")]);
+    assert!(settled > 0.0 && (settled - spent).abs() > 0.0, "{metrics}");
+    let story = seller.good(&["payments", &debt.id, "--story"]).await;
+    let steps: Vec<Value> = records(&story);
+    let steps: Vec<&str> = steps.iter().map(|step| step["step"].as_str().expect("a name")).collect();
+    let expected = ["claimed", "verified", "sent", "paid", "started", "owed", "refund_sent", "refunded"];
+    assert_eq!(steps, expected, "{story}");
 
     // Money that came and went.
     for command in [&["revenue"][..], &["ledger", "revenue"]] {

@@ -53,6 +53,8 @@ struct JournalEntry {
 struct GasSums {
     today: DaySpending,
     earlier: BTreeMap<u64, U256>,
+    /// The cost since this process began. No journal has it.
+    charged: U256,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -113,9 +115,16 @@ impl GasBudget {
 
     /// Replaces a reservation by the cost, which is zero for a transaction that was not sent.
     pub(super) fn settle(&self, reserved: U256, cost: U256) {
-        let today = &mut self.today().today;
+        let sums = &mut *self.today();
+        sums.charged = sums.charged.saturating_add(cost);
+        let today = &mut sums.today;
         today.reserved = today.reserved.saturating_sub(reserved);
         today.spent = today.spent.saturating_add(cost);
+    }
+
+    /// The cost of all transactions since this process began, in wei, as receipts told it.
+    pub(super) fn charged(&self) -> U256 {
+        self.state.lock().charged
     }
 
     /// The spending of each day, in wei, by the days since 1970. Transactions that are not in a block yet are not in
@@ -210,12 +219,12 @@ fn read(path: &Path) -> io::Result<GasSums> {
     let wei = |text: &str| U256::from_str_radix(text, 10).map_err(io::Error::other);
     let earlier = entry.earlier.iter().map(|(day, spent)| Ok((*day, wei(spent)?))).collect::<io::Result<_>>()?;
     let today = DaySpending { day: entry.day, spent: wei(&entry.spent)?, reserved: U256::ZERO };
-    Ok(GasSums { today, earlier })
+    Ok(GasSums { today, earlier, charged: U256::ZERO })
 }
 
 /// Replaces the journal in one step, so that a crash leaves the old entry or the new one.
 fn write(path: &Path, sums: &GasSums) -> io::Result<()> {
-    let GasSums { today, earlier } = sums;
+    let GasSums { today, earlier, charged: _ } = sums;
     let earlier = earlier.iter().map(|(day, spent)| (*day, spent.to_string())).collect();
     let entry = JournalEntry { day: today.day, spent: today.total().to_string(), earlier };
     coinslot_base::file::replace(path, 0o666, &serde_json::to_vec(&entry)?)
@@ -239,7 +248,9 @@ mod tests {
         let exhausted = budget.reserve(wei(41), wei(0)).expect_err("beyond it");
         assert_eq!(exhausted, BudgetExhausted { spent: wei(60), limit: wei(100) });
         budget.reserve(wei(80), wei(60)).expect("the same transaction, dearer");
+        assert_eq!(budget.charged(), wei(0), "nothing is in a block yet");
         budget.settle(wei(80), wei(30));
+        assert_eq!(budget.charged(), wei(30), "what the chain charged, not what was reserved");
         budget.reserve(wei(70), wei(0)).expect("what it did not cost is free again");
         assert!(budget.allows(wei(1)).is_err());
         assert!(GasBudget::open(None, None).await.allows(U256::MAX).is_ok());
@@ -248,7 +259,7 @@ mod tests {
     #[test]
     fn a_clock_that_goes_back_does_not_reset_the_sum() {
         let today = DaySpending { day: 100, spent: U256::from(7), reserved: U256::from(2) };
-        let mut sums = GasSums { today, earlier: BTreeMap::new() };
+        let mut sums = GasSums { today, ..GasSums::default() };
         sums.begin(99);
         assert_eq!((sums.today.day, sums.today.spent), (100, U256::from(7)));
         sums.begin(50);
@@ -280,7 +291,7 @@ mod tests {
         again.allows(U256::from(10)).expect("within it");
         // Yesterday's spending is no longer counted, and neither is a journal that cannot be parsed.
         let today = DaySpending { day: 1, spent: U256::from(100), reserved: U256::ZERO };
-        let sums = GasSums { today, earlier: BTreeMap::from([(0, U256::from(5))]) };
+        let sums = GasSums { today, earlier: BTreeMap::from([(0, U256::from(5))]), ..GasSums::default() };
         write(&folder.path().join("gas.json"), &sums).expect("it can be written");
         let next_day = GasBudget::open(limit, journal()).await;
         next_day.allows(U256::from(100)).expect("a new day");

@@ -28,8 +28,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// The state of a payment on the chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthorizationState {
-    /// The logs of this transaction show the payment, and its block is deep enough.
-    Paid { transaction: B256 },
+    /// The logs of this transaction show the payment, and its block, of this number, is deep enough.
+    Paid { transaction: B256, block: u64 },
     /// The same, in a block that is not deep enough yet.
     Shallow { transaction: B256 },
     /// The authorisation is unused at the newest block. The newest block that is deep enough is of the time `at`, in
@@ -116,14 +116,16 @@ impl Chain {
     async fn depth(&self, receipt: &TxReceipt, confirmations: u64) -> Result<AuthorizationState, CallError> {
         let (transaction, number) = (receipt.transaction_hash, receipt.block_number.to::<u64>());
         if confirmations == 1 {
-            return Ok(AuthorizationState::Paid { transaction });
+            return Ok(AuthorizationState::Paid { transaction, block: number });
         }
         let head = self.newest_block().await?;
         if head.number.saturating_add(1).saturating_sub(number) < confirmations {
             return Ok(AuthorizationState::Shallow { transaction });
         }
         match self.block(number).await? {
-            Some(block) if block.hash == receipt.block_hash => Ok(AuthorizationState::Paid { transaction }),
+            Some(block) if block.hash == receipt.block_hash => {
+                Ok(AuthorizationState::Paid { transaction, block: number })
+            }
             Some(_) => Err(CallError::Unreachable("the receipt is of a block that was replaced".to_owned())),
             None => Err(missing("the block of a receipt")),
         }
@@ -161,10 +163,9 @@ impl Chain {
                 let receipt = self.receipt_of(log).await?;
                 match use_of(&receipt, payment) {
                     AuthorizationUse::Payment(found) if found == *payment => {
-                        let (transaction, is_deep) =
-                            (receipt.transaction_hash, receipt.block_number.to::<u64>() <= deep.number);
-                        return Ok(if is_deep {
-                            AuthorizationState::Paid { transaction }
+                        let (transaction, block) = (receipt.transaction_hash, receipt.block_number.to());
+                        return Ok(if block <= deep.number {
+                            AuthorizationState::Paid { transaction, block }
                         } else {
                             AuthorizationState::Shallow { transaction }
                         });

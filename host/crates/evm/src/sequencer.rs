@@ -183,6 +183,11 @@ impl Sequencer {
         self.shared.budget.by_day()
     }
 
+    /// The cost of the gas since this process began, in wei, as receipts told it. It never shrinks.
+    pub fn gas_charged(&self) -> U256 {
+        self.shared.budget.charged()
+    }
+
     /// The keys' addresses, in the order in which they were given.
     pub fn addresses(&self) -> impl Iterator<Item = Address> {
         self.lanes.iter().map(|lane| lane.address())

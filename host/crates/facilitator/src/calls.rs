@@ -109,9 +109,11 @@ impl From<&OnChain> for CallResult {
     fn from(found: &OnChain) -> Self {
         match found {
             OnChain::Unavailable(_) => Self::Unreachable,
-            OnChain::Paid(_) | OnChain::Shallow | OnChain::Unused { .. } | OnChain::Canceled | OnChain::Used { .. } => {
-                Self::Ok
-            }
+            OnChain::Paid { .. }
+            | OnChain::Shallow
+            | OnChain::Unused { .. }
+            | OnChain::Canceled
+            | OnChain::Used { .. } => Self::Ok,
         }
     }
 }

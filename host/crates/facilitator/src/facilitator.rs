@@ -87,6 +87,8 @@ pub struct FacilitatorStatus {
     pub wallets: Vec<GasWallet>,
     /// The cost of the gas of its wallets on each day, in wei, by the days since 1970.
     pub gas_by_day: BTreeMap<u64, U256>,
+    /// The cost of that gas since this process began, in wei. None of a facilitator elsewhere.
+    pub gas_charged: Option<U256>,
 }
 
 impl Default for FacilitatorStatus {
@@ -98,6 +100,7 @@ impl Default for FacilitatorStatus {
             circuit_open_for: None,
             wallets: Vec::new(),
             gas_by_day: BTreeMap::new(),
+            gas_charged: None,
         }
     }
 }
@@ -157,8 +160,8 @@ pub enum Settlement {
 /// The grounds for a success.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Proof {
-    /// Logs that this process read, deep enough in the chain.
-    Logs,
+    /// Logs that this process read in the block of this number, deep enough in the chain.
+    Logs { block: u64 },
     /// The facilitator's word. `alone`: its transactions settle one payment each.
     Word { alone: bool },
 }

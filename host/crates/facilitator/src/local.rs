@@ -257,6 +257,7 @@ impl Facilitator for Local {
             trouble: self.ready().err().map(|unready| unready.to_string()),
             wallets: self.state.sequencer.wallets(),
             gas_by_day: self.state.sequencer.gas_by_day(),
+            gas_charged: Some(self.state.sequencer.gas_charged()),
             ..FacilitatorStatus::default()
         }]
     }

@@ -24,8 +24,8 @@ pub(crate) const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 /// The state of a payment on the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum OnChain {
-    /// The money moved, deep enough in the chain.
-    Paid(SettlementResponse),
+    /// The money moved in the block of this number, deep enough in the chain.
+    Paid { settlement: SettlementResponse, block: u64 },
     /// The money moved in a block that is not deep enough yet.
     Shallow,
     /// The authorisation is unused, and the newest block that is deep enough is of this time.
@@ -157,7 +157,9 @@ impl SettlementProbe {
         };
         let call = self.calls.begin(Operation::Lookup);
         call.ended_with(match self.chain.payment_state(&sought.payment, known, bounds).await {
-            Ok(AuthorizationState::Paid { transaction }) => OnChain::Paid(sought.paid(transaction)),
+            Ok(AuthorizationState::Paid { transaction, block }) => {
+                OnChain::Paid { settlement: sought.paid(transaction), block }
+            }
             Ok(AuthorizationState::Shallow { .. }) => OnChain::Shallow,
             Ok(AuthorizationState::Unused { at, .. }) => OnChain::Unused { at: UnixTime(at) },
             Ok(AuthorizationState::Canceled) => OnChain::Canceled,

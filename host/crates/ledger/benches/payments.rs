@@ -62,7 +62,7 @@ async fn pay(ledger: &dyn Ledger, number: u64) {
     .expect("a settlement");
     let part = Duration::from_millis(1);
     let by = SettledBy::Request { alone: true, verify: part, run: Some(part), settle: part };
-    ledger.advance(&hold, Step::Settled { settlement, by }, at).await.expect("settled");
+    ledger.advance(&hold, Step::Settled { settlement, by, block: Some(7) }, at).await.expect("settled");
     ledger.note(&hold, Step::Delivered { keep: true }, at);
 }
 

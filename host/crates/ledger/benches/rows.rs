@@ -150,7 +150,7 @@ fn fill(path: &Path, rows: u64) {
                     {begin} + {span} * n / {rows} + 60, {begin} + {span} * n / {rows} FROM number;
              INSERT INTO progress (id, flow, state, sent, paid, verify_us, run_us, settle_us, updated_at)
                 SELECT id, 'authorization', 'delivered', 1, 1, 300, 5000, 2000000, created_at + 2 FROM claim;
-             INSERT INTO settlement SELECT id, '0x' || lower(hex(randomblob(32))),
+             INSERT INTO settlement (id, tx, response) SELECT id, '0x' || lower(hex(randomblob(32))),
                 json_object('success', 1, 'transaction', lower(hex(randomblob(32))), 'network', 'eip155:84532')
                 FROM claim;
              DROP TABLE number;"

@@ -42,7 +42,13 @@ pub struct Claim {
 impl Claim {
     /// The payment, the request and the client of the claim.
     pub(crate) fn presented(&self) -> Presented {
-        Presented { id: self.id.clone(), payment: self.payment, request: self.request, holder: self.holder }
+        Presented {
+            id: self.id.clone(),
+            payment: self.payment,
+            request: self.request,
+            holder: self.holder,
+            request_id: self.request_id.clone(),
+        }
     }
 }
 
@@ -55,6 +61,8 @@ pub struct Presented {
     /// The fingerprint of the request that the payment is for.
     pub request: Fingerprint,
     pub holder: Holder,
+    /// The id of the HTTP request, as answers, logs and traces have it.
+    pub request_id: Option<String>,
 }
 
 /// The outcome of a claim.

@@ -14,7 +14,7 @@ pub enum EventKind {
     Refunded,
     /// It is not known whether the money moves.
     Unknown,
-    /// The settlement was refused, after the work if it was sent.
+    /// The payment was refused after its claim: see [`PaymentEvent::after_work`].
     Refused,
     /// The plugin failed, and the payment was given back: nothing was charged.
     Failed,
@@ -62,4 +62,6 @@ pub struct PaymentEvent {
     pub reason: Option<String>,
     /// The id of the HTTP request that made the claim.
     pub request_id: Option<String>,
+    /// Of a refusal: true if the guest had begun its work, which nobody pays now. None of every other kind.
+    pub after_work: Option<bool>,
 }

@@ -65,6 +65,8 @@ pub struct FreeClaim {
     pub plugin: String,
     /// The method and the path template.
     pub endpoint: String,
+    /// The id of the HTTP request, as answers, logs and traces have it.
+    pub request_id: Option<String>,
     pub grant: FreeGrant,
 }
 

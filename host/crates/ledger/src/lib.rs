@@ -64,6 +64,6 @@ pub use refund::{
     BudgetedAsset, OpenRefund, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
     SignedRefund, StoredTransaction,
 };
-pub use sqlite::{SqliteLedger, record_beside};
+pub use sqlite::{RepetitionOutcome, SqliteLedger, record_beside};
 pub use state::PaymentState;
 pub use step::{Reported, Retained, SettledBy, Step};

@@ -16,15 +16,17 @@ pub mod reconcile;
 mod refunds;
 mod row;
 mod stop;
+mod story;
 #[cfg(test)]
 mod tests;
 
 pub use changes::ChangeFilter;
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
 pub use error::ReportError;
-pub use failures::FailedPayment;
-pub use free_uses::{FreeTotal, FreeUse};
+pub use failures::{FailedPayment, FailureFilter};
+pub use free_uses::{FreeTotal, FreeUse, FreeUseFilter};
 pub use reader::{LedgerReader, Selection};
 pub use refunds::{RefundRow, RefundState};
 pub use row::{ClaimOrder, Filter, ListPlace, ListStart, PaymentRow};
 pub use stop::ReportStop;
+pub use story::{PaymentStory, Repetition, StepTimes};

@@ -1,7 +1,7 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
+//! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
 //! [`refunds`] what pays them back,
 //! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
@@ -20,6 +20,7 @@ mod prune;
 mod queries;
 mod reader;
 mod refunds;
+mod repetitions;
 pub(crate) mod schema;
 mod steps;
 mod transactions;
@@ -29,6 +30,7 @@ mod writer;
 pub(crate) use answers::encode_head;
 pub use changes::record_beside;
 pub(crate) use open::{lock, open_beside};
+pub use repetitions::RepetitionOutcome;
 
 use std::fs::File;
 use std::path::Path;
@@ -94,6 +96,16 @@ impl SqliteLedger {
         Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), last_take: AtomicU64::new(u64::MAX) })
     }
 
+    /// Notes that a request gets the kept answer of a payment: no client waits for that line.
+    fn note_fetch(&self, claimed: &Claimed, request_id: Option<String>, at: UnixTime) {
+        let Claimed::Settled { answer: Some(kept), .. } = claimed else { return };
+        let row = kept.row;
+        let work = move |connection: &Connection| {
+            repetitions::record(connection, row, request_id.as_deref(), RepetitionOutcome::Answer, at)
+        };
+        self.writer.note(0, work, |error| tracing::warn!(%error, "a repetition of a payment could not be noted"));
+    }
+
     /// Has these windows, which begin later than now, begin now: the clock was ahead when they were opened.
     fn begin_now(&self, ahead: Vec<FreeCounter>, at: UnixTime) {
         if ahead.is_empty() {
@@ -111,7 +123,10 @@ impl SqliteLedger {
 #[async_trait]
 impl Ledger for SqliteLedger {
     async fn claim(&self, claim: Claim) -> Result<Claimed, LedgerError> {
-        self.writer.run(move |connection| claims::claim(connection, &claim)).await
+        let (request_id, at) = (claim.request_id.clone(), claim.at);
+        let claimed = self.writer.run(move |connection| claims::claim(connection, &claim)).await?;
+        self.note_fetch(&claimed, request_id, at);
+        Ok(claimed)
     }
 
     async fn namesake(&self, claim: Claim) -> Result<Option<Namesake>, LedgerError> {
@@ -130,7 +145,12 @@ impl Ledger for SqliteLedger {
     }
 
     async fn reclaim(&self, presented: Presented, at: UnixTime) -> Result<Option<Claimed>, LedgerError> {
-        self.writer.run(move |connection| claims::existing(connection, &presented, at)).await
+        let request_id = presented.request_id.clone();
+        let claimed = self.writer.run(move |connection| claims::existing(connection, &presented, at)).await?;
+        if let Some(claimed) = &claimed {
+            self.note_fetch(claimed, request_id, at);
+        }
+        Ok(claimed)
     }
 
     async fn answer(&self, kept: KeptAnswer) -> Result<Option<StoredAnswer>, LedgerError> {

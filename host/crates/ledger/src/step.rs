@@ -64,7 +64,8 @@ pub enum Step {
     Undecidable { reason: Option<String> },
     /// The money moved. In the authorization flow the kept answer is bought. In the upfront flow the guest
     /// runs next or, if recovery found out, the answer is owed, because no request waits for it.
-    Settled { settlement: SettlementResponse, by: SettledBy },
+    /// `block`: the number of the transaction's block, where a node has shown it.
+    Settled { settlement: SettlementResponse, by: SettledBy, block: Option<u64> },
     /// The guest answered after the money had moved. Upfront flow only.
     Answered { kept: Retained, run: Duration },
     /// The answer was not given after the money had moved: it is owed. Upfront flow only.
@@ -155,7 +156,7 @@ pub(crate) enum Next {
 
 impl SettledBy {
     /// True if the transaction settles no other payment.
-    pub(crate) fn alone(self) -> bool {
+    pub fn alone(self) -> bool {
         match self {
             Self::Request { alone, .. } | Self::Recovery { alone } => alone,
         }

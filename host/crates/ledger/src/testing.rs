@@ -106,7 +106,10 @@ impl LedgerFile {
             .expect("its progress");
         if let Some(transaction) = &payment.transaction {
             self.connection
-                .execute("INSERT INTO settlement VALUES (?1, ?2, ?3)", params![row, transaction, settlement])
+                .execute(
+                    "INSERT INTO settlement (id, tx, response) VALUES (?1, ?2, ?3)",
+                    params![row, transaction, settlement],
+                )
                 .expect("its transaction");
         }
     }

@@ -12,6 +12,7 @@ mod prune;
 mod recovery;
 mod refunds;
 mod steps;
+mod story;
 mod upgrade;
 
 use std::path::Path;
@@ -22,7 +23,7 @@ use bytes::Bytes;
 use coinslot_x402::{Flow, Network, SettlementResponse, UnixTime};
 
 use super::*;
-use crate::reports::{ClaimOrder, Filter, LedgerReader, PaymentRow};
+use crate::reports::{ClaimOrder, Filter, FreeUseFilter, LedgerReader, PaymentRow};
 use crate::step::{Next, Position};
 
 fn of(payer: &str, nonce: &str) -> PaymentId {
@@ -155,12 +156,13 @@ fn settling() -> Step {
 }
 
 fn settled(by: SettledBy) -> Step {
-    Step::Settled { settlement: settlement(), by }
+    Step::Settled { settlement: settlement(), by, block: Some(7) }
 }
 
 /// The settlement by a transaction of the payment's own.
 fn settled_by(transaction: &str, by: SettledBy) -> Step {
-    Step::Settled { settlement: SettlementResponse { transaction: transaction.to_owned(), ..settlement() }, by }
+    let settlement = SettlementResponse { transaction: transaction.to_owned(), ..settlement() };
+    Step::Settled { settlement, by, block: None }
 }
 
 fn refused(watch: bool) -> Step {

@@ -1,7 +1,7 @@
 //! `coinslot ledger failed`: lists payments that were given back because their plugin failed.
 
 use clap::Args;
-use coinslot_ledger::reports::FailedPayment;
+use coinslot_ledger::reports::{FailedPayment, FailureFilter};
 
 use super::source::{Source, failed};
 use crate::cli::Failure;
@@ -18,6 +18,12 @@ use crate::operate::units::{Units, network_label};
 /// Ends with 0 if it has reported, 1 if the ledger cannot be read, 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub(super) struct FailedArgs {
+    /// Only by this payer.
+    #[arg(long, value_name = "ADDRESS")]
+    payer: Option<String>,
+    /// Only of the request with this `x-request-id`.
+    #[arg(long, value_name = "REQUEST")]
+    request: Option<String>,
     /// At most so many.
     #[arg(long, default_value_t = 100)]
     limit: u32,
@@ -29,7 +35,9 @@ pub(super) fn run(source: &Source, args: &FailedArgs, out: &mut Output<'_>) -> R
     let names = records::names::<FailureRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut records = RecordWriter::new(source.format(), &names, headings);
-    for row in reader.failures(args.limit) {
+    let filter =
+        FailureFilter { payer: args.payer.clone(), request_id: args.request.clone(), ..FailureFilter::default() };
+    for row in reader.failures_before(u64::MAX, filter, args.limit) {
         let row = row.map_err(failed)?;
         records.add(out, || records::values(&FailureRecord::of(&row, &units)), || cells(&row, &units))?;
     }

@@ -1,7 +1,7 @@
 //! `coinslot ledger free`: lists the requests that were served free of charge, or sums them up.
 
 use clap::Args;
-use coinslot_ledger::reports::FreeUse;
+use coinslot_ledger::reports::{FreeUse, FreeUseFilter};
 
 use super::source::{Source, failed};
 use crate::cli::Failure;
@@ -22,6 +22,12 @@ pub(super) struct FreeArgs {
     /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<coinslot_x402::UnixTime>,
+    /// Only by this account, of this network of a client, or with the key of this name.
+    #[arg(long, conflicts_with = "totals")]
+    who: Option<String>,
+    /// Only the request with this `x-request-id`.
+    #[arg(long, value_name = "REQUEST", conflicts_with = "totals")]
+    request: Option<String>,
     /// At most so many.
     #[arg(long, default_value_t = 100, conflicts_with = "totals")]
     limit: u32,
@@ -48,7 +54,8 @@ pub(super) fn run(source: &Source, args: &FreeArgs, out: &mut Output<'_>) -> Res
     let names = records::names::<FreeUseRecord>();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut writer = RecordWriter::new(source.format(), &names, &["TIME", "KIND", "WHO", "ENDPOINT", "OUTCOME"]);
-    for row in reader.free_uses(args.since, args.limit).map_err(failed)? {
+    let filter = FreeUseFilter { who: args.who.clone(), request_id: args.request.clone(), since: args.since };
+    for row in reader.free_uses(&filter, args.limit).map_err(failed)? {
         writer.add(out, || records::values(&FreeUseRecord::of(&row)), || cells(&row))?;
     }
     writer.end(out, nothing)

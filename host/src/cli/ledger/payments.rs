@@ -31,6 +31,9 @@ pub(super) struct PaymentsArgs {
     /// Only by this payer.
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     payer: Option<String>,
+    /// Only claimed, or fetched again, by the request with this `x-request-id`.
+    #[arg(long, value_name = "REQUEST")]
+    request: Option<String>,
     /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
     #[arg(long, value_name = "TIME", value_parser = time::parse)]
     since: Option<UnixTime>,
@@ -58,6 +61,7 @@ pub(super) fn run(source: &Source, args: &PaymentsArgs, out: &mut Output<'_>) ->
         states: args.state.clone(),
         endpoint: args.endpoint.clone(),
         payer: args.payer.clone(),
+        request_id: args.request.clone(),
         since: args.since,
         until: None,
         after: None,

@@ -4,7 +4,9 @@ use serde::Serialize;
 
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
-use crate::operate::records::{self, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
+use crate::operate::records::{
+    self, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord, StepRecord, StoryRecord,
+};
 
 /// A record as a row of a table.
 pub(in crate::cli) trait Table {
@@ -81,6 +83,23 @@ impl Table for FailureRecord {
     }
 }
 
+impl Table for StepRecord {
+    const HEADINGS: &'static [&'static str] = &["TIME", "AFTER", "STEP", "TRANSACTION", "BLOCK", "REQUEST", "REASON"];
+
+    fn cells(&self) -> Vec<String> {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+        vec![
+            self.at.clone().unwrap_or_else(|| "not known".to_owned()),
+            or_none(self.after()),
+            self.step.replace('_', " "),
+            or_none(self.transaction.as_deref().map(short)),
+            or_none(self.block.map(|block| block.to_string())),
+            or_none(self.request_id.clone()),
+            or_none(self.reason.clone()),
+        ]
+    }
+}
+
 impl Table for ChangeRecord {
     const HEADINGS: &'static [&'static str] = &["TIME", "CHANGE", "OF", "BEFORE", "AFTER", "BY"];
 
@@ -111,6 +130,25 @@ pub(in crate::cli) fn write<T: Table + Serialize + Default>(
         writer.add(out, || records::values(record), || record.cells())?;
     }
     writer.end(out, nothing)
+}
+
+/// Writes the steps of a payment: on a terminal below a line that says what it is.
+pub(in crate::cli) fn write_story(
+    out: &mut Output<'_>,
+    format: OutputFormat,
+    story: &StoryRecord,
+) -> Result<(), Failure> {
+    if format == OutputFormat::Table {
+        let amount = amount(story.amount.as_ref(), story.symbol.as_ref(), &story.atomic_amount);
+        out.line(&format!(
+            "{}: {amount} on {} by {} for {}\n",
+            story.state.replace('_', " "),
+            network(&story.network, story.testnet),
+            story.payer,
+            story.endpoint
+        ))?;
+    }
+    write(out, format, &story.steps, "no steps")
 }
 
 pub(in crate::cli) fn amount(decimal: Option<&String>, symbol: Option<&String>, atomic: &str) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use coinslot_ledger::reports::FreeUseFilter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,6 +21,10 @@ use crate::operate::time;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FreeQuery {
+    /// Only by this account, of this network of a client, or with the key of this name.
+    pub who: Option<String>,
+    /// Only the request with this `x-request-id`.
+    pub request: Option<String>,
     /// Only at this time or later: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago.
     pub since: Option<String>,
     /// At most so many, up to 1000. 100 without it.
@@ -98,10 +103,10 @@ pub(crate) async fn uses(
     State(host): State<Arc<HostView>>,
     Query(query): Query<FreeQuery>,
 ) -> Result<Page<FreeUseRecord>, ApiError> {
-    let (since, limit) = (point(query.since.as_deref())?, limited(query.limit.unwrap_or(PAGE))?);
-    let before = numbered(query.after.as_deref())?;
+    let (limit, before) = (limited(query.limit.unwrap_or(PAGE))?, numbered(query.after.as_deref())?);
+    let filter = FreeUseFilter { who: query.who, request_id: query.request, since: point(query.since.as_deref())? };
     let found = read(&host, move |reader, _| {
-        let rows = reader.free_uses_before(before, since, limit + 1)?;
+        let rows = reader.free_uses_before(before, &filter, limit + 1)?;
         Ok(Page::of(&rows, limit, "after", |row| row.id.to_string(), FreeUseRecord::of))
     });
     found.await

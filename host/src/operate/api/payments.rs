@@ -7,7 +7,7 @@ use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
 use coinslot_ledger::PaymentState;
-use coinslot_ledger::reports::{ClaimOrder, FailedPayment, Filter, GroupBy, ListStart, PaymentRow};
+use coinslot_ledger::reports::{ClaimOrder, FailedPayment, FailureFilter, Filter, GroupBy, ListStart, PaymentRow};
 use coinslot_x402::UnixTime;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -17,6 +17,7 @@ use super::page::Page;
 use super::read::{MOST_GROUPS, read};
 use crate::operate::admin::HostView;
 use crate::operate::records::{EarningsRecord, FailureRecord, OwedRecord, PaymentRecord};
+use crate::operate::story::StoryRecord;
 use crate::operate::time;
 
 /// The query of a request. One that makes no sense is answered like every other mistake.
@@ -47,6 +48,8 @@ pub(crate) struct PaymentQuery {
     pub payer: Option<String>,
     /// Only settled by this transaction.
     pub transaction: Option<String>,
+    /// Only claimed, or fetched again, by the request with this `x-request-id`.
+    pub request: Option<String>,
     /// Only claimed at this time or later: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago.
     pub since: Option<String>,
     /// Only claimed before this time.
@@ -62,6 +65,21 @@ pub(crate) struct PaymentQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PartQuery {
+    /// At most so many, up to 1000. 100 without it.
+    pub limit: Option<u32>,
+    /// Only what follows in the list: the value of the `next` of `Link` in the answer before.
+    pub after: Option<String>,
+}
+
+/// The choice of payments that were given back.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct FailedQuery {
+    /// Only by this payer.
+    pub payer: Option<String>,
+    /// Only of the request with this `x-request-id`.
+    pub request: Option<String>,
     /// At most so many, up to 1000. 100 without it.
     pub limit: Option<u32>,
     /// Only what follows in the list: the value of the `next` of `Link` in the answer before.
@@ -116,7 +134,23 @@ pub(crate) async fn payment(
 ) -> Result<Json<PaymentRecord>, ApiError> {
     let found = read(&host, move |reader, units| Ok(reader.payment(&id)?.map(|row| PaymentRecord::of(&row, units))));
     let missing = || {
-        let message = "the ledger has no such payment: it was given back, or its row is pruned";
+        let message = "the ledger has no such payment: it was given back, or its row is pruned. Its story tells what is \
+                       still known: /api/v1/payments/ID/story, or `coinslot payments ID --story`";
+        ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
+    };
+    found.await?.map(Json).ok_or_else(missing)
+}
+
+/// The story of one payment: each step that the ledger knows, with its time. Also of one that was given back.
+#[utoipa::path(get, path = "/api/v1/payments/{id}/story", params(("id" = String, Path)),
+    responses((status = 200, body = StoryRecord), (status = 404, body = ApiError)))]
+pub(crate) async fn story(
+    State(host): State<Arc<HostView>>,
+    Path(id): Path<String>,
+) -> Result<Json<StoryRecord>, ApiError> {
+    let found = read(&host, move |reader, units| Ok(StoryRecord::of(&id, &reader.story(&id)?, units)));
+    let missing = || {
+        let message = "the ledger has no such payment, and no event of it: it never was, or it is pruned";
         ApiError::new(StatusCode::NOT_FOUND, "not_found", message)
     };
     found.await?.map(Json).ok_or_else(missing)
@@ -172,16 +206,17 @@ pub(crate) async fn owed(
 
 /// Payments that were given back because their plugin failed, the newest first: nothing was charged. The ledger keeps the
 /// newest ten thousand.
-#[utoipa::path(get, path = "/api/v1/failed", params(PartQuery),
+#[utoipa::path(get, path = "/api/v1/failed", params(FailedQuery),
     responses((status = 200, body = Vec<FailureRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
         (status = 400, body = ApiError)))]
 pub(crate) async fn failed(
     State(host): State<Arc<HostView>>,
-    Query(PartQuery { limit, after }): Query<PartQuery>,
+    Query(FailedQuery { payer, request, limit, after }): Query<FailedQuery>,
 ) -> Result<Page<FailureRecord>, ApiError> {
     let (limit, before) = (limited(limit.unwrap_or(PAGE))?, numbered(after.as_deref())?);
+    let filter = FailureFilter { payer, request_id: request, payment_id: None };
     let found = read(&host, move |reader, units| {
-        let rows: Vec<FailedPayment> = reader.failures_before(before, limit + 1).collect::<Result<_, _>>()?;
+        let rows: Vec<FailedPayment> = reader.failures_before(before, filter, limit + 1).collect::<Result<_, _>>()?;
         Ok(Page::of(&rows, limit, "after", |row| row.number.to_string(), |row| FailureRecord::of(row, units)))
     });
     found.await
@@ -199,6 +234,7 @@ fn filter(query: &PaymentQuery, limit: u32) -> Result<Filter, ApiError> {
         states: states.map(state).collect::<Result<_, _>>()?,
         endpoint: query.endpoint.clone(),
         payer: query.payer.clone(),
+        request_id: query.request.clone(),
         since: point(query.since.as_deref())?,
         until: point(query.until.as_deref())?,
         order: ClaimOrder::NewestFirst,

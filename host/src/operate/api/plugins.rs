@@ -56,6 +56,9 @@ pub(crate) struct UsageRecord {
     pub memory: u64,
     /// CPU time of guests that have ended, of the active build, in milliseconds.
     pub cpu_milliseconds: u64,
+    /// The same in microseconds: a call of a small plugin takes less than a millisecond.
+    #[serde(default)]
+    pub cpu_microseconds: u64,
 }
 
 /// The limits of a plugin.
@@ -206,7 +209,13 @@ fn endpoints(build: &KeptBuild) -> Vec<EndpointRecord> {
 impl UsageRecord {
     fn of(usage: PluginUsage) -> Self {
         let PluginUsage { instances, waiting, memory, cpu, .. } = usage;
-        Self { instances, waiting, memory: memory as u64, cpu_milliseconds: milliseconds(cpu) }
+        Self {
+            instances,
+            waiting,
+            memory: memory as u64,
+            cpu_milliseconds: milliseconds(cpu),
+            cpu_microseconds: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+        }
     }
 }
 

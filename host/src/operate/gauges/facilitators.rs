@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use alloy::primitives::Address;
+use alloy::primitives::{Address, U256};
 use coinslot_evm::GasWallet;
 use coinslot_facilitator::{FacilitatorStatus, Readiness};
 use opentelemetry::KeyValue;
@@ -46,6 +46,43 @@ pub(super) fn register(meter: &Meter, host: &Arc<HostView>) {
         f64::from(status.circuit_open_for.is_some())
     });
     of_wallets(meter, host);
+    of_gas(meter, host);
+}
+
+/// The gas that the chain has charged for, by network and purpose. A network on which this host pays none has no series.
+fn of_gas(meter: &Meter, host: &Arc<HostView>) {
+    let observe = with(host, |host, counter: &dyn AsyncInstrument<f64>| {
+        for ((network, purpose), wei) in gas_charged(host) {
+            let labels = [KeyValue::new("coinslot.network", network), KeyValue::new("coinslot.purpose", purpose)];
+            counter.observe(f64::from(wei) / ETHER, &labels);
+        }
+    });
+    meter
+        .f64_observable_counter("coinslot.gas.spent")
+        .with_unit("{ether}")
+        .with_description(
+            "The cost of gas as the chain charged it, in the coin of the network, by settlement or refund",
+        )
+        .with_callback(observe)
+        .build();
+}
+
+/// Wei by network and purpose. Several facilitators of one network are one sum.
+fn gas_charged(host: &HostView) -> BTreeMap<(String, &'static str), U256> {
+    let mut charged = BTreeMap::new();
+    let mut add = |network: String, purpose: &'static str, wei: U256| {
+        let sum: &mut U256 = charged.entry((network, purpose)).or_default();
+        *sum = sum.saturating_add(wei);
+    };
+    for ((_, network), status) in statuses(host) {
+        if let Some(wei) = status.gas_charged {
+            add(network, "settlement", wei);
+        }
+    }
+    for (network, wallet) in host.refunds.iter().flat_map(|refunds| refunds.wallets()) {
+        add(network.to_string(), "refund", wallet.gas_charged);
+    }
+    charged
 }
 
 #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]

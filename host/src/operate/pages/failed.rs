@@ -10,9 +10,10 @@ use super::frame::{Frame, PageError};
 use super::money::funnel::by_code;
 use super::money::unsettled::failures;
 use super::payments::encoded;
+use super::write::name;
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::api::payments::{PartQuery, Query, failed};
+use crate::operate::api::payments::{FailedQuery, Query, failed};
 use crate::operate::samples::Counters;
 
 /// The payments of one page.
@@ -23,14 +24,20 @@ const ROWS: u32 = 50;
 pub(super) struct Part {
     #[serde(default)]
     after: String,
+    /// Only of this payer.
+    #[serde(default)]
+    payer: String,
 }
 
 pub(super) async fn page(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,
-    Query(Part { after }): Query<Part>,
+    Query(Part { after, payer }): Query<Part>,
 ) -> Result<Markup, PageError> {
-    let query = PartQuery { limit: Some(ROWS), after: (!after.is_empty()).then(|| after.clone()) };
+    let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let query =
+        FailedQuery { limit: Some(ROWS), after: given(&after), payer: given(payer.trim()), ..FailedQuery::default() };
+    let of_payer = if payer.is_empty() { String::new() } else { format!("?payer={}", encoded(&payer)) };
     let found = failed(State(Arc::clone(&host)), Query(query)).await?;
     let frame = Frame::of(&host, visitor).await;
     let counters = Counters::of(&host.metrics.registry().gather());
@@ -43,16 +50,22 @@ pub(super) async fn page(
     let live = html! {
         section aria-labelledby="given-back" {
             h2 #given-back { "Given back" }
-            @if found.records.is_empty() && after.is_empty() {
+            @if !payer.is_empty() {
+                p.quiet { "Of the payer " code.whole { (name(&payer)) } ". " a href="/failed" { "Those of all payers" } }
+            }
+            @if found.records.is_empty() && after.is_empty() && !payer.is_empty() {
+                p.empty { "No plugin has failed for a payment of this payer." }
+            } @else if found.records.is_empty() && after.is_empty() {
                 p.empty { "No plugin has failed for a payment." }
             } @else {
                 p.quiet { "The plugin failed, and nothing was charged; the newest first." }
                 (failures(&found.records, frame.now))
             }
             nav.pages aria-label="More failed calls" {
-                @if !after.is_empty() { a href="/failed" { "To the newest" } }
+                @if !after.is_empty() { a href={ "/failed" (of_payer) } { "To the newest" } }
                 @if let Some(next) = &found.next {
-                    a href={ "/failed?after=" (encoded(&next.value)) } rel="next" { "Older ones" }
+                    @let and = if of_payer.is_empty() { "?".to_owned() } else { format!("{of_payer}&") };
+                    a href={ "/failed" (and) "after=" (encoded(&next.value)) } rel="next" { "Older ones" }
                 }
             }
         }

@@ -25,7 +25,9 @@ use crate::operate::api::ApiError;
 use crate::operate::api::chain::chain;
 use crate::operate::api::free::{FreeTotalQuery, keys, totals};
 use crate::operate::api::page::Page;
-use crate::operate::api::payments::{PartQuery, PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue};
+use crate::operate::api::payments::{
+    FailedQuery, PartQuery, PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue,
+};
 use crate::operate::api::refunds::refunds;
 use crate::operate::records::{
     EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord, RefundsReport,
@@ -156,7 +158,6 @@ impl MoneyReport {
             let query = PaymentQuery { state: Some(state.to_owned()), limit: Some(ROWS), ..PaymentQuery::default() };
             Ok::<_, ApiError>(payments(State(Arc::clone(host)), Query(query)).await?.records)
         };
-        let part = || Query(PartQuery { limit: Some(ROWS), after: None });
         Ok(Self {
             by_asset: earned("asset", since.clone()).await?,
             by_day: earned("day", since.clone()).await?,
@@ -164,11 +165,12 @@ impl MoneyReport {
             by_plugin: earned("plugin", since.clone()).await?,
             free: totals(State(Arc::clone(host)), Query(FreeTotalQuery { since })).await?.0,
             keys: keys(State(Arc::clone(host))).await?.0,
-            owed: owed(State(Arc::clone(host)), part()).await?,
+            owed: owed(State(Arc::clone(host)), Query(PartQuery { limit: Some(ROWS), after: None })).await?,
             unknown: in_state("unknown").await?,
             refused: in_state("refused").await?,
             refunds: refunds(State(Arc::clone(host))).await?.0,
-            failed: failed(State(Arc::clone(host)), part()).await?,
+            failed: failed(State(Arc::clone(host)), Query(FailedQuery { limit: Some(ROWS), ..FailedQuery::default() }))
+                .await?,
         })
     }
 }

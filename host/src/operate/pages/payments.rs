@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Redirect, Response};
+use coinslot_base::request_id::RequestId;
 use coinslot_ledger::PaymentState;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 use serde::Deserialize;
 
+use super::beside::{Beside, RequestFound};
 use super::explorer;
 use super::frame::{Frame, PageError, table};
 use super::write::{ago, digest, money, name, state};
@@ -24,7 +26,7 @@ const ROWS: u32 = 50;
 /// The search.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Search {
-    /// A payer, a payment, a transaction or an endpoint.
+    /// A payer, a payment, a request, a transaction or an endpoint.
     #[serde(default)]
     q: String,
     #[serde(default)]
@@ -41,18 +43,34 @@ pub(super) async fn page(
     Query(mut search): Query<Search>,
 ) -> Result<Response, PageError> {
     search.q = search.q.trim().to_owned();
-    if is_hex(&search.q, 32) {
-        return Ok(Redirect::to(&format!("/payments/{}", search.q.to_ascii_lowercase())).into_response());
+    let request = request_id(&search.q);
+    let lookup = match &request {
+        Some(request) => RequestFound::of(&host, request).await?,
+        None => RequestFound::default(),
+    };
+    if let Some(payment) = &lookup.payment_of_this_id {
+        return Ok(Redirect::to(&format!("/payments/{payment}")).into_response());
     }
-    let found = match payments(State(Arc::clone(&host)), Query(query(&search))).await {
+    let is_of_request = !lookup.is_empty() || request.as_ref().is_some_and(|request| is_hex(request, 32));
+    let mut asked = query(&search);
+    if is_of_request {
+        asked = PaymentQuery { payer: None, transaction: None, endpoint: None, request, ..asked };
+    }
+    let payer = asked.payer.clone();
+    let found = match payments(State(Arc::clone(&host)), Query(asked)).await {
         Ok(found) => Ok(found),
         // A search that makes no sense is answered in its form.
         Err(error) if error.status == axum::http::StatusCode::BAD_REQUEST => Err(error.message),
         Err(error) => return Err(error.into()),
     };
     let frame = Frame::of(&host, visitor).await;
+    let beside = match payer.filter(|_| search.after.is_empty()) {
+        Some(payer) => Beside::of_payer(&host, payer).await?,
+        None => Beside::default(),
+    };
     let live = match &found {
-        Ok(found) => html! { (list(found, &search, frame.now)) },
+        Ok(found) if is_of_request => lookup.show(found, &search, frame.now),
+        Ok(found) => html! { (list(found, &search, frame.now)) (beside.show(frame.now)) },
         Err(reason) => {
             html! { p.empty role="alert" { "This cannot be searched for: " (super::write::sentence(reason)) } }
         }
@@ -84,6 +102,17 @@ fn query(search: &Search) -> PaymentQuery {
     query
 }
 
+/// The id of a request or of a payment, if the text may be one: 32 hexadecimal digits, or the name that a proxy gave a
+/// request. An endpoint has a slash at the beginning or after a space, and an address of an EVM network begins with `0x`.
+fn request_id(q: &str) -> Option<String> {
+    let is_endpoint = q.starts_with('/') || q.contains(' ');
+    if is_endpoint || q.starts_with("0x") {
+        return None;
+    }
+    RequestId::parse(q.as_bytes())?;
+    Some(if is_hex(q, 32) { q.to_ascii_lowercase() } else { q.to_owned() })
+}
+
 fn is_hex(text: &str, digits: usize) -> bool {
     text.len() == digits && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -92,7 +121,7 @@ fn form(search: &Search) -> Markup {
     html! {
         form.search method="get" action="/payments" role="search" {
             div.grow {
-                label for="q" { "Payer, payment, transaction or endpoint" }
+                label for="q" { "Payer, payment, request, transaction or endpoint" }
                 input #q name="q" type="search" value=(name(&search.q)) placeholder="0x… or POST /path" maxlength="200"
                     autocomplete="off" spellcheck="false";
             }
@@ -115,7 +144,7 @@ fn form(search: &Search) -> Markup {
     }
 }
 
-fn list(Page { records: shown, next }: &Page<PaymentRecord>, search: &Search, now: UnixTime) -> Markup {
+pub(super) fn list(Page { records: shown, next }: &Page<PaymentRecord>, search: &Search, now: UnixTime) -> Markup {
     let is_search = !(search.q.is_empty() && search.state.is_empty() && search.since.is_empty());
     html! {
         @if shown.is_empty() && !search.after.is_empty() {
@@ -210,6 +239,16 @@ mod tests {
             assert_eq!(meant(endpoint), Some("endpoint"), "{endpoint}");
         }
         assert_eq!(meant(""), None);
+    }
+
+    #[test]
+    fn what_may_be_the_id_of_a_request_is_looked_up_as_one() {
+        let upper = "AB".repeat(16);
+        assert_eq!(request_id(&upper), Some(upper.to_ascii_lowercase()));
+        assert_eq!(request_id("order-4711").as_deref(), Some("order-4711"), "a proxy's name");
+        for other in ["", "/x", "GET /x", &format!("0x{}", "ab".repeat(20)), &"a".repeat(65), "ümlaut"] {
+            assert_eq!(request_id(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! `/plugins`: the files of the plugin folder, what they serve and use, and the forms that change them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
+use coinslot_base::units::measured;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
@@ -164,7 +166,7 @@ fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
             div { dt { "Instances now" } dd { (used.instances) " of " (limits.instances) } }
             div { dt { "Requests that wait" } dd { (used.waiting) } }
             div { dt { "Memory now" } dd { (bytes(used.memory)) " of " (bytes(limits.plugin_memory)) } }
-            div { dt { "CPU time of this build" } dd { (seconds(used.cpu_milliseconds)) } }
+            div { dt { "CPU time of this build" } dd { (measured(Duration::from_micros(used.cpu_microseconds))) } }
         }
         details id={ "limits-" (id) } {
             summary { "Limits of a request" }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use coinslot_base::text::excerpt;
+use coinslot_base::units::measured;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
@@ -57,12 +58,10 @@ pub(super) fn rate(per_second: f64) -> String {
 
 /// A duration with its unit, in three digits.
 pub(super) fn duration(seconds: f64) -> String {
-    match seconds {
-        short if short < 0.001 => format!("{:.0} µs", short * 1e6),
-        short if short < 0.01 => format!("{:.1} ms", short * 1e3),
-        short if short < 1.0 => format!("{:.0} ms", short * 1e3),
-        long if long < 60.0 => format!("{long:.1} s"),
-        long => span(Duration::from_secs_f64(long)),
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(short) if short < Duration::from_secs(60) => measured(short),
+        Ok(long) => span(long),
+        Err(_) => "-".to_owned(),
     }
 }
 

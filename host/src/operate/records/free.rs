@@ -25,6 +25,9 @@ pub struct FreeUseRecord {
     pub outcome: String,
     /// The price that was paid: `0`.
     pub amount: String,
+    /// The `x-request-id` of its answer. None of a row of an older host.
+    #[serde(default)]
+    pub request_id: Option<String>,
 }
 
 impl FreeUseRecord {
@@ -37,6 +40,7 @@ impl FreeUseRecord {
             endpoint: row.endpoint.clone(),
             outcome: row.outcome.clone(),
             amount: "0".to_owned(),
+            request_id: row.request_id.clone(),
         }
     }
 }

@@ -38,6 +38,7 @@ impl Message {
             "transaction": event.transaction,
             "reason": event.reason,
             "requestId": event.request_id,
+            "afterWork": event.after_work,
         });
         // The payment is in it: after a restore the ledger counts its events from an earlier number again.
         let payment = event.payment_id.get(..12).unwrap_or(&event.payment_id);

@@ -24,7 +24,7 @@ impl ChainEvidence {
         let shares_receiver = probe.seller().shares_receiver;
         let on_chain = probe.look_up(request, transaction).await;
         let shown = |on_chain, by| Self { on_chain, by, shares_receiver };
-        let OnChain::Paid(settlement) = &on_chain else { return shown(on_chain, PaidBy::Untagged) };
+        let OnChain::Paid { settlement, .. } = &on_chain else { return shown(on_chain, PaidBy::Untagged) };
         match probe.paid_by(settlement).await {
             Ok(by) => {
                 if by == PaidBy::OtherSeller && !shares_receiver {

@@ -61,7 +61,7 @@ fn a_facilitator_is_believed_as_far_as_the_table_says() {
     let settled = |proof| Settlement::Settled { settlement: settlement(), proof };
     // Evidence; request with a node, without; recovery with a node, without, without when the authorisation is dead.
     let rows = [
-        (settled(Proof::Logs), ["settled"; 5]),
+        (settled(Proof::Logs { block: 7 }), ["settled"; 5]),
         (
             settled(Proof::Word { alone: true }),
             ["ask, else open", "settled alone", "ask, else open", "settled alone", "settled alone"],
@@ -180,7 +180,7 @@ fn a_refusal_stands_only_beside_an_unused_authorization() {
         word(&confirm(shown(on_chain), *otherwise, at))
     };
     assert_eq!(word_beside(OnChain::Unused { at: UnixTime(900) }), "refused, watched");
-    assert_eq!(word_beside(OnChain::Paid(settlement())), "settled");
+    assert_eq!(word_beside(OnChain::Paid { settlement: settlement(), block: 7 }), "settled");
     assert_eq!(word_beside(OnChain::Canceled), "refused, watched");
     assert_eq!(word_beside(OnChain::Shallow), "open");
     assert_eq!(word_beside(OnChain::Used { at: UnixTime(900) }), "open");
@@ -192,7 +192,7 @@ fn the_chain_is_believed_when_nothing_can_change_any_more() {
     let before = UnixTime(DEAD.0 - 1);
     // Evidence; the first look, the second.
     let rows = [
-        (OnChain::Paid(settlement()), ["settled", "settled"]),
+        (OnChain::Paid { settlement: settlement(), block: 7 }, ["settled", "settled"]),
         (OnChain::Shallow, ["open", "open"]),
         (OnChain::Unused { at: before }, ["open", "open"]),
         (OnChain::Unused { at: DEAD }, ["refused", "refused"]),
@@ -234,7 +234,8 @@ fn a_payment_that_is_shown_counts_for_the_seller_whose_transaction_made_it() {
     ];
     for (by, reports, sharing, expected) in rows {
         for (reported, shares_receiver) in reports.into_iter().flat_map(|one| sharing.map(|share| (one, share))) {
-            let shown = ChainEvidence { on_chain: OnChain::Paid(settlement()), by, shares_receiver };
+            let shown =
+                ChainEvidence { on_chain: OnChain::Paid { settlement: settlement(), block: 7 }, by, shares_receiver };
             for asker in [Asker::Request, Asker::Recovery] {
                 let at = Situation { reported, ..situation(asker, true) };
                 let concluded = word(&conclude(Evidence::Chain(shown.clone()), at));

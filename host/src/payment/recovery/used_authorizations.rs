@@ -34,7 +34,7 @@ impl UsedAuthorizations {
                 self.0.lock().entry(id.clone()).or_insert_with(Instant::now);
             }
             OnChain::Unavailable(_) => {}
-            OnChain::Paid(_) | OnChain::Shallow | OnChain::Canceled | OnChain::Unused { .. } => self.forget(id),
+            OnChain::Paid { .. } | OnChain::Shallow | OnChain::Canceled | OnChain::Unused { .. } => self.forget(id),
         }
     }
 }

@@ -53,7 +53,7 @@ pub(super) enum SpendStage {
     /// A transaction may have been sent, perhaps this one, and nothing follows it any more.
     Doubtful(Option<B256>),
     /// The transaction is in a block, and its logs prove the payment.
-    Settled(B256),
+    Settled { hash: B256, block: u64 },
 }
 
 #[derive(Debug)]

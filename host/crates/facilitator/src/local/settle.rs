@@ -36,9 +36,9 @@ enum Batching {
 pub(super) async fn settle(local: &LocalState, payment: ParsedPayment<'_>) -> Settlement {
     let mut spend = SpendLock::lock(local, &payment).await;
     let settlement = match spend.settle().await {
-        Ok((hash, _)) => {
-            spend.remember(hash, spend.was_reported());
-            spend.settled(hash)
+        Ok(paying) => {
+            spend.remember(paying, spend.was_reported());
+            spend.settled(paying)
         }
         Err(not_settled) => spend.not_settled(not_settled),
     };
@@ -50,15 +50,15 @@ pub(super) async fn settle(local: &LocalState, payment: ParsedPayment<'_>) -> Se
 pub(super) async fn settle_once(local: &LocalState, payment: ParsedPayment<'_>) -> Settlement {
     let mut spend = SpendLock::lock(local, &payment).await;
     let settlement = match spend.settle().await {
-        Ok((hash, by)) => {
+        Ok(paying) => {
             let was_reported = spend.was_reported();
-            let is_ours = by == SubmittedBy::Us || local.records.was_verified(&payment.id());
-            spend.remember(hash, true);
+            let is_ours = paying.by == SubmittedBy::Us || local.records.was_verified(&payment.id());
+            spend.remember(paying, true);
             local.records.reported(&payment.id());
             if was_reported || !is_ours {
-                payment.rejected(Reason::DuplicateSettlement).settlement(Some(hash), Finality::Open)
+                payment.rejected(Reason::DuplicateSettlement).settlement(Some(paying.hash), Finality::Open)
             } else {
-                spend.settled(hash)
+                spend.settled(paying)
             }
         }
         Err(NotSettled::Elsewhere(hash)) => {
@@ -95,7 +95,7 @@ impl<'s> SpendLock<'s> {
         let record = slot.lock_owned().await;
         let doubt = match record.as_ref().map(|record| &record.stage) {
             Some(SpendStage::Doubtful(transaction)) => Some(*transaction),
-            Some(SpendStage::Submitted(..) | SpendStage::Settled(_)) | None => None,
+            Some(SpendStage::Submitted(..) | SpendStage::Settled { .. }) | None => None,
         };
         Self { local, payment, record, doubt }
     }
@@ -112,8 +112,8 @@ impl<'s> SpendLock<'s> {
         self.record.as_ref().is_some_and(|record| record.reported)
     }
 
-    fn remember(&mut self, hash: B256, reported: bool) {
-        self.write(SpendStage::Settled(hash), reported);
+    fn remember(&mut self, PayingTx { hash, block, .. }: PayingTx, reported: bool) {
+        self.write(SpendStage::Settled { hash, block }, reported);
         self.local.records.settled(&self.payment.id(), now());
     }
 
@@ -129,8 +129,8 @@ impl<'s> SpendLock<'s> {
         }
     }
 
-    fn settled(&self, hash: B256) -> Settlement {
-        Settlement::Settled { settlement: self.payment.settled(hash), proof: Proof::Logs }
+    fn settled(&self, PayingTx { hash, block, .. }: PayingTx) -> Settlement {
+        Settlement::Settled { settlement: self.payment.settled(hash), proof: Proof::Logs { block } }
     }
 
     fn not_settled(&self, not_settled: NotSettled) -> Settlement {
@@ -177,7 +177,7 @@ impl<'s> SpendLock<'s> {
             };
         }
         match known.stage.clone() {
-            SpendStage::Settled(hash) => Ok((hash, SubmittedBy::Us)),
+            SpendStage::Settled { hash, block } => Ok(PayingTx { hash, block, by: SubmittedBy::Us }),
             SpendStage::Submitted(handle, kind) => self.conclude(&handle, kind).await,
             SpendStage::Doubtful(_) => self.begin(batching).await,
         }
@@ -220,9 +220,9 @@ impl<'s> SpendLock<'s> {
                 };
             }
         };
-        let hash = inclusion.receipt.transaction_hash;
+        let (hash, block) = (inclusion.receipt.transaction_hash, inclusion.receipt.block_number.to());
         match evidence_in(&inclusion, &self.payment.on_chain()) {
-            ReceiptEvidence::Paid => Ok((hash, SubmittedBy::Us)),
+            ReceiptEvidence::Paid => Ok(PayingTx { hash, block, by: SubmittedBy::Us }),
             // A token that lets a used authorisation pass without a transfer has moved the money elsewhere.
             ReceiptEvidence::OtherTransfer => {
                 self.begin_anew();
@@ -249,10 +249,10 @@ impl<'s> SpendLock<'s> {
     }
 
     /// Judges a payment that was found by its log. It may have been made for another seller.
-    async fn found(&self, transaction: B256, by: SubmittedBy) -> Result<PayingTx, NotSettled> {
+    async fn found(&self, transaction: B256, block: u64, by: SubmittedBy) -> Result<PayingTx, NotSettled> {
         let seller = &self.local.seller;
         match seller.paid_by(&self.local.chain, transaction, Senders::Own).await {
-            Ok(sender) if seller.counts(sender) => Ok((transaction, by)),
+            Ok(sender) if seller.counts(sender) => Ok(PayingTx { hash: transaction, block, by }),
             Ok(_) => Err(NotSettled::Elsewhere(transaction)),
             Err(error) => Err(NotSettled::Unknown { transaction: Some(transaction), message: error.to_string() }),
         }
@@ -269,7 +269,9 @@ impl<'s> SpendLock<'s> {
         self.doubt = Some(transaction);
         self.begin_anew();
         match look_up(self.local, self.payment, transaction, 0).await {
-            Ok(AuthorizationState::Paid { transaction }) => self.found(transaction, SubmittedBy::Us).await,
+            Ok(AuthorizationState::Paid { transaction, block }) => {
+                self.found(transaction, block, SubmittedBy::Us).await
+            }
             Ok(_) => Err(NotSettled::Unknown { transaction, message: why }),
             Err(error) => Err(NotSettled::Unknown { transaction, message: error.to_string() }),
         }

@@ -4,7 +4,7 @@ use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use rusqlite::Row;
 
-use super::row::{amount, network};
+use super::row::{amount, network, time};
 use super::{LedgerReader, ReportError};
 use crate::number::{from_sqlite, to_sqlite};
 
@@ -25,6 +25,22 @@ pub struct FailedPayment {
     /// The failure of the plugin.
     pub reason: String,
     pub at: UnixTime,
+    /// The id of the HTTP request. None of an older row.
+    pub request_id: Option<String>,
+    /// The time of the claim, and that at which its guest began to run. None of an older row.
+    pub claimed_at: Option<UnixTime>,
+    pub run_at: Option<UnixTime>,
+}
+
+/// A choice of failures.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FailureFilter {
+    /// Only by this payer, in any case of letters.
+    pub payer: Option<String>,
+    /// Only of the HTTP request of this id.
+    pub request_id: Option<String>,
+    /// Only of this payment, by its id.
+    pub payment_id: Option<String>,
 }
 
 /// The rows of one page: each may have some KiB of a trap's text.
@@ -34,25 +50,30 @@ impl LedgerReader {
     /// Reads the payments that were given back because their plugin failed, the newest first, at most so many. The
     /// ledger keeps the newest ten thousand. They are read page by page, and no transaction is open between two pages.
     pub fn failures(&self, limit: u32) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
-        self.failures_before(u64::MAX, limit)
+        self.failures_before(u64::MAX, FailureFilter::default(), limit)
     }
 
-    /// Reads those that came before the one of this number, the newest first, at most so many.
+    /// Reads those of a choice that came before the one of this number, the newest first, at most so many.
     pub fn failures_before(
         &self,
         number: u64,
+        filter: FailureFilter,
         limit: u32,
     ) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
-        FailurePages { reader: self, before: number, left: limit, page: Vec::new().into_iter() }
+        FailurePages { reader: self, filter, before: number, left: limit, page: Vec::new().into_iter() }
     }
 
-    /// Reads the failures before this number, at most so many.
-    fn page(&self, before: u64, size: u32) -> Result<Vec<FailedPayment>, ReportError> {
+    /// Reads the failures of the choice before this number, at most so many.
+    fn page(&self, filter: &FailureFilter, before: u64, size: u32) -> Result<Vec<FailedPayment>, ReportError> {
+        let FailureFilter { payer, request_id, payment_id } = filter;
         let mut statement = self.connection().prepare_cached(
-            "SELECT id, payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at FROM failure
-             WHERE id < ?1 ORDER BY id DESC LIMIT ?2",
+            "SELECT id, payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at, request_id,
+                claimed_at, run_at FROM failure
+             WHERE id < ?1 AND (?3 IS NULL OR lower(payer) = lower(?3)) AND (?4 IS NULL OR request_id = ?4)
+                AND (?5 IS NULL OR payment_id = ?5)
+             ORDER BY id DESC LIMIT ?2",
         )?;
-        let mut rows = statement.query((to_sqlite(before), size))?;
+        let mut rows = statement.query((to_sqlite(before), size, payer, request_id, payment_id))?;
         let mut page = Vec::new();
         while let Some(row) = rows.next()? {
             page.push(read(row)?);
@@ -74,6 +95,9 @@ fn read(row: &Row<'_>) -> Result<FailedPayment, ReportError> {
         plugin: row.get("plugin")?,
         reason: row.get("reason")?,
         at: UnixTime(from_sqlite(row.get("at")?)),
+        request_id: row.get("request_id")?,
+        claimed_at: time(row, "claimed_at")?,
+        run_at: time(row, "run_at")?,
         payment_id,
     })
 }
@@ -81,6 +105,7 @@ fn read(row: &Row<'_>) -> Result<FailedPayment, ReportError> {
 /// Failures that are read in pages.
 struct FailurePages<'r> {
     reader: &'r LedgerReader,
+    filter: FailureFilter,
     /// The number of the last row that was read.
     before: u64,
     /// The rows that may follow.
@@ -93,7 +118,7 @@ impl Iterator for FailurePages<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.page.len() == 0 && self.left > 0 {
-            match self.reader.page(self.before, self.left.min(PAGE_ROWS)) {
+            match self.reader.page(&self.filter, self.before, self.left.min(PAGE_ROWS)) {
                 Ok(page) => self.page = page.into_iter(),
                 Err(error) => {
                     self.left = 0;

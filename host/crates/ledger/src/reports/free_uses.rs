@@ -22,6 +22,19 @@ pub struct FreeUse {
     /// `running`, `served`, `failed`, `not_run`, `hung_up` or `interrupted`.
     pub outcome: String,
     pub at: UnixTime,
+    /// The id of the HTTP request. None of an older row.
+    pub request_id: Option<String>,
+}
+
+/// A choice of free requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FreeUseFilter {
+    /// Only of this account, network of a client, or name of a key, in any case of letters.
+    pub who: Option<String>,
+    /// Only the HTTP request of this id.
+    pub request_id: Option<String>,
+    /// Only at this time or later.
+    pub since: Option<UnixTime>,
 }
 
 /// The number of free requests of one day, for an endpoint and an outcome.
@@ -37,20 +50,22 @@ pub struct FreeTotal {
 }
 
 impl LedgerReader {
-    /// Reads free requests, the newest first, at most so many, and only those from a time on. The ledger keeps the newest
-    /// hundred thousand.
-    pub fn free_uses(&self, since: Option<UnixTime>, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
-        self.free_uses_before(u64::MAX, since, limit)
+    /// Reads the free requests of a choice, the newest first, at most so many. The ledger keeps the newest hundred
+    /// thousand.
+    pub fn free_uses(&self, filter: &FreeUseFilter, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
+        self.free_uses_before(u64::MAX, filter, limit)
     }
 
     /// Reads those that came before the one of this id, the newest first, at most so many.
-    pub fn free_uses_before(&self, id: u64, since: Option<UnixTime>, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
+    pub fn free_uses_before(&self, id: u64, filter: &FreeUseFilter, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
+        let FreeUseFilter { who, request_id, since } = filter;
         let mut statement = self.connection().prepare_cached(
-            "SELECT id, kind, who, plugin, endpoint, outcome, at FROM free_use WHERE id < ?1 AND at >= ?2
+            "SELECT id, kind, who, plugin, endpoint, outcome, at, request_id FROM free_use WHERE id < ?1 AND at >= ?2
+                AND (?4 IS NULL OR lower(who) = lower(?4)) AND (?5 IS NULL OR request_id = ?5)
              ORDER BY id DESC LIMIT ?3",
         )?;
         let since = to_sqlite(since.map_or(0, |time| time.0));
-        let rows = statement.query_map(params![to_sqlite(id), since, limit], |row| {
+        let rows = statement.query_map(params![to_sqlite(id), since, limit, who, request_id], |row| {
             Ok(FreeUse {
                 id: from_sqlite(row.get("id")?),
                 kind: row.get("kind")?,
@@ -59,6 +74,7 @@ impl LedgerReader {
                 endpoint: row.get("endpoint")?,
                 outcome: row.get("outcome")?,
                 at: UnixTime(from_sqlite(row.get("at")?)),
+                request_id: row.get("request_id")?,
             })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)

@@ -110,14 +110,16 @@ impl LedgerReader {
     /// Selects the payments of the filter that this transaction settled, the newest first.
     pub fn settled_by(&self, transaction: &str, filter: &Filter) -> Result<Vec<PaymentRow>, ReportError> {
         let sql = format!(
-            "SELECT {} FROM payment WHERE id IN (SELECT id FROM settlement WHERE tx = ?1) ORDER BY created_at DESC, id DESC",
+            "SELECT {} FROM payment WHERE id IN (SELECT id FROM settlement WHERE tx = ?1)
+                AND (?2 IS NULL OR request_id = ?2 OR id IN (SELECT claim FROM repetition WHERE request_id = ?2))
+             ORDER BY created_at DESC, id DESC",
             row::COLUMNS
         );
         let mut statement = self.connection.prepare_cached(&sql)?;
         // As transactions are written: hex in lower case, and anything else as it is.
         let written =
             if transaction.starts_with("0x") { transaction.to_ascii_lowercase() } else { transaction.to_owned() };
-        let mut rows = statement.query(params![written])?;
+        let mut rows = statement.query(params![written, filter.request_id])?;
         let begin = begin(&self.connection, filter)?;
         let mut found = Vec::new();
         while let Some(row) = rows.next()? {
@@ -283,6 +285,8 @@ impl Pages<'_> {
             Value::Integer(number),
             Value::Integer(i64::from(size)),
         ];
+        // A query has this parameter only if the filter has the field.
+        let values = values.into_iter().chain(filter.request_id.clone().map(Value::Text));
         let mut statement = self.connection.prepare_cached(&self.sql)?;
         let mut rows = statement.query(params_from_iter(values))?;
         let mut page = Vec::new();
@@ -320,20 +324,19 @@ impl Iterator for Pages<'_> {
     }
 }
 
-/// The query of one page. Its parameters: since, until, endpoint, payer, time and number of the last row, size.
+/// The query of one page. Its parameters: since, until, endpoint, payer, time and number of the last row, size, and the id
+/// of the HTTP request if there is one.
 ///
-/// A list of rows that are not finished begins with the few that there are; the plus keeps SQLite from walking the
-/// index of all claims instead. Every other list walks that index.
+/// A list of rows that are not finished begins with the few that there are, and so does a list of the payments of a
+/// request; the plus keeps SQLite from walking the index of all claims instead. Every other list walks that index.
 pub(super) fn sql(filter: &Filter) -> String {
     let states = if filter.states.is_empty() { &PaymentState::ALL[..] } else { &filter.states };
     let open: Option<BTreeSet<&str>> = states.iter().map(|state| open_rows(*state)).collect();
-    let (rows, time) = match open {
-        Some(open) => {
-            let queries: Vec<&str> = open.into_iter().collect();
-            (format!("id IN ({}) AND", queries.join(" UNION ALL ")), "+created_at")
-        }
-        None => (String::new(), "created_at"),
-    };
+    let open = open.map(|open| open.into_iter().collect::<Vec<_>>().join(" UNION ALL "));
+    let of_request = filter.request_id.is_some().then(|| of_request(8));
+    let few: Vec<String> = open.into_iter().chain(of_request).map(|rows| format!("id IN ({rows}) AND")).collect();
+    let time = if few.is_empty() { "created_at" } else { "+created_at" };
+    let rows = few.join(" ");
     let states: Vec<String> = states.iter().map(|state| format!("'{}'", state.as_str())).collect();
     let (after, order) = match filter.order {
         ClaimOrder::NewestFirst => ("<", "DESC"),
@@ -346,6 +349,15 @@ pub(super) fn sql(filter: &Filter) -> String {
          ORDER BY {time} {order}, id {order} LIMIT ?7",
         row::COLUMNS,
         states.join(", ")
+    )
+}
+
+/// The query of the numbers of rows that a request claimed or presented again. Its id is the parameter of this number. It
+/// reads the whole index of claims, some 60 bytes of each, and no row.
+pub(super) fn of_request(parameter: u8) -> String {
+    format!(
+        "SELECT id FROM claim INDEXED BY claim_by_time WHERE created_at >= 0 AND request_id = ?{parameter}
+            UNION ALL SELECT claim FROM repetition WHERE request_id = ?{parameter}"
     )
 }
 

@@ -130,6 +130,8 @@ pub struct Filter {
     pub endpoint: Option<String>,
     /// Only by this payer, in any case of letters.
     pub payer: Option<String>,
+    /// Only claimed, or presented again, by the HTTP request of this id.
+    pub request_id: Option<String>,
     /// Only claimed at this time or later.
     pub since: Option<UnixTime>,
     /// Only claimed before this time.
@@ -142,7 +144,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// True if the filter chooses this payment. Its limit is left out.
+    /// True if the filter chooses this payment. Its limit and its request are left out.
     pub(super) fn selects(&self, row: &PaymentRow) -> bool {
         let path = row.endpoint.split_once(' ').map_or(&*row.endpoint, |(_, path)| path);
         (self.states.is_empty() || self.states.contains(&row.state))
@@ -211,4 +213,9 @@ pub(super) fn network(payment: &str, text: &str) -> Result<Network, ReportError>
         column: "network",
         value: text.to_owned(),
     })
+}
+
+/// Reads a time that a row may lack.
+pub(super) fn time(row: &rusqlite::Row<'_>, column: &str) -> Result<Option<UnixTime>, ReportError> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|time| UnixTime(from_sqlite(time))))
 }

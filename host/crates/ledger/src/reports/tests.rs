@@ -143,7 +143,7 @@ fn lists_walk_the_index_of_claims_and_lists_of_open_payments_only_the_open_ones(
         let reader = file.reader();
         let sql = format!("EXPLAIN QUERY PLAN {}", reader::sql(filter));
         let mut plan = reader.connection().prepare(&sql).expect("a query");
-        let unbound = [None::<i64>; 7];
+        let unbound = vec![None::<i64>; plan.parameter_count()];
         let steps = plan.query_map(rusqlite::params_from_iter(unbound), |row| row.get::<_, String>(3)).expect("a plan");
         steps.collect::<Result<Vec<_>, _>>().expect("its steps").join("; ")
     };
@@ -153,6 +153,9 @@ fn lists_walk_the_index_of_claims_and_lists_of_open_payments_only_the_open_ones(
         let owed = plan(&Filter { states: vec![PaymentState::Owed], order, ..Filter::default() });
         assert!(owed.contains("SEARCH claim USING INTEGER PRIMARY KEY") && !owed.contains("SCAN claim"), "{owed}");
         assert!(owed.contains("progress_owed") && !owed.contains("progress_lease"), "{owed}");
+        let of_request = plan(&Filter { request_id: Some("a".to_owned()), order, ..Filter::default() });
+        assert!(of_request.contains("COVERING INDEX claim_by_time"), "no row is read of other requests: {of_request}");
+        assert!(of_request.contains("SEARCH claim USING INTEGER PRIMARY KEY"), "{of_request}");
     }
 }
 

@@ -5,6 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::leases::lease;
 use super::refunds;
+use super::repetitions::{self, RepetitionOutcome};
 use crate::holder::RowHolder;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
@@ -65,6 +66,7 @@ pub(super) fn existing(
     let id = row.id;
     let claimed = outcome(row, presented, |settlement| {
         let hold = Hold { id: presented.id.clone(), attempt: take_up(connection, id, at)? };
+        repetitions::record(connection, id, presented.request_id.as_deref(), RepetitionOutcome::Run, at)?;
         Ok(Claimed::Owed { hold, settlement })
     })?;
     if let Claimed::Settling { .. } = claimed {

@@ -25,7 +25,7 @@ pub(crate) fn of_payment(connection: &Connection, id: &str) -> Result<Vec<Paymen
 
 const SELECT: &str = "SELECT event.id, kind, at, payment_id, network, asset, payer, pay_to, amount, testnet, endpoint,
         plugin, CASE kind WHEN 'refunded' THEN (SELECT tx FROM refund WHERE refund.claim = event.claim AND state = 'paid')
-            ELSE settlement.tx END, reason, request_id
+            ELSE settlement.tx END, reason, request_id, after_work
     FROM event LEFT JOIN settlement ON settlement.id = event.claim";
 
 fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
@@ -49,6 +49,7 @@ fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
             transaction: row.get::<_, Option<String>>(12)?.filter(|transaction| !transaction.is_empty()),
             reason: row.get(13)?,
             request_id: row.get(14)?,
+            after_work: row.get(15)?,
         });
     }
     Ok(events)

@@ -17,9 +17,11 @@ pub(super) const MOST: i64 = 10_000;
 pub(super) fn record(connection: &Connection, row: i64, reason: &str, at: UnixTime) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
-            "INSERT INTO failure (payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at)
-                SELECT payment_id, network, asset, payer, amount, testnet, endpoint, plugin, ?2, ?3
-                FROM claim WHERE id = ?1",
+            "INSERT INTO failure (payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at,
+                    request_id, claimed_at, run_at)
+                SELECT payment_id, network, asset, payer, amount, testnet, endpoint, plugin, ?2, ?3,
+                    request_id, created_at, run_at
+                FROM claim JOIN progress USING (id) WHERE id = ?1",
         )?
         .execute(params![row, reason, to_sqlite(at.0)])?;
     let oldest = connection.last_insert_rowid() - MOST;

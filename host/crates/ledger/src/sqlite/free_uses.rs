@@ -74,8 +74,8 @@ pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) ->
     let ids: Vec<&[u8]> = counters.iter().map(|counter| &counter.id.0[..]).collect();
     connection
         .prepare_cached(
-            "INSERT INTO free_use (kind, who, key_id, plugin, endpoint, counter, total, outcome, at)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8)",
+            "INSERT INTO free_use (kind, who, key_id, plugin, endpoint, counter, total, outcome, at, request_id)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9)",
         )?
         .execute(params![
             claim.kind.as_str(),
@@ -85,7 +85,8 @@ pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) ->
             claim.endpoint,
             ids.first(),
             ids.get(1),
-            to_sqlite(at.0)
+            to_sqlite(at.0),
+            claim.request_id
         ])?;
     let left = counters.iter().zip(windows).map(|(counter, window)| left_of(counter.quota, window));
     Ok(FreeCounted::Counted(FreeHold(connection.last_insert_rowid()), left.min_by_key(|left| left.left)))

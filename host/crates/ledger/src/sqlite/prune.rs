@@ -228,6 +228,7 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
             "DELETE FROM progress WHERE id = ?1",
             "DELETE FROM outgoing WHERE id = ?1",
             "DELETE FROM settlement WHERE id = ?1",
+            "DELETE FROM repetition WHERE claim = ?1",
         ] {
             connection.prepare_cached(sql)?.execute(params![id])?;
         }

@@ -35,7 +35,7 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
     if let Step::Delivered { keep } = step {
         return deliver_row(connection, id, position, keep, at);
     }
-    if let Step::Settled { settlement, by } = &step
+    if let Step::Settled { settlement, by, .. } = &step
         && by.alone()
         && transactions::settles_another(connection, id, &settlement.transaction)?
     {
@@ -59,13 +59,14 @@ pub(super) fn advance(connection: &Connection, hold: &Hold, step: Step, at: Unix
             transaction.map_or(Ok(()), |transaction| transactions::record(connection, id, &transaction, None))
         }
         Step::Undecidable { reason } => stop_looking(connection, id, reason.as_deref(), at),
-        Step::Settled { settlement, by } => {
+        Step::Settled { settlement, by, block } => {
             let remark = if position.state == PaymentState::Refused {
                 Some("settled after it was refused")
             } else {
                 settlement.transaction.is_empty().then_some("its authorization is used, and no transaction is named")
             };
-            settle(connection, id, state, &settlement, by, remark, at)
+            let money = Moved { settlement: &settlement, by, block };
+            settle(connection, id, state, &money, remark, at)
         }
         Step::Answered { kept, run } => answer(connection, id, kept, run, at),
         Step::Owed { reason, client_left } => {
@@ -131,10 +132,20 @@ fn row(connection: &Connection, id: &PaymentId) -> Result<Option<Row>, LedgerErr
     Ok(Some(Row { id: row.get(0)?, attempt: Attempt(row.get(4)?), position }))
 }
 
-/// Moves a row into a state, and changes nothing else of it but its lease.
+/// Money that moved.
+struct Moved<'s> {
+    settlement: &'s SettlementResponse,
+    by: SettledBy,
+    block: Option<u64>,
+}
+
+/// Moves a row into a state, and changes nothing else of it but its lease and the time of its first run.
 fn enter(connection: &Connection, row: i64, state: PaymentState, at: UnixTime) -> Result<(), LedgerError> {
     connection
-        .prepare_cached("UPDATE progress SET state = ?2, lease_until = ?3, updated_at = ?4 WHERE id = ?1")?
+        .prepare_cached(
+            "UPDATE progress SET state = ?2, lease_until = ?3, updated_at = ?4,
+                run_at = coalesce(run_at, CASE ?2 WHEN 'executing' THEN ?4 END) WHERE id = ?1",
+        )?
         .execute(params![row, state.as_str(), lease(state, at), to_sqlite(at.0)])?;
     Ok(())
 }
@@ -210,7 +221,7 @@ fn delete(connection: &Connection, row: i64) -> Result<(), LedgerError> {
 fn send(connection: &Connection, row: i64, flow: Flow, request: &str, at: UnixTime) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
-            "UPDATE progress SET state = 'settling', flow = ?2, sent = 1, lease_until = ?3, updated_at = ?4
+            "UPDATE progress SET state = 'settling', flow = ?2, sent = 1, lease_until = ?3, updated_at = ?4, sent_at = ?4
              WHERE id = ?1",
         )?
         .execute(params![row, flow.as_str(), lease(PaymentState::Settling, at), to_sqlite(at.0)])?;
@@ -224,20 +235,20 @@ fn settle(
     connection: &Connection,
     row: i64,
     state: PaymentState,
-    settlement: &SettlementResponse,
-    by: SettledBy,
+    Moved { settlement, by, block }: &Moved<'_>,
     reason: Option<&str>,
     at: UnixTime,
 ) -> Result<(), LedgerError> {
     let json = serde_json::to_string(settlement).map_err(|error| LedgerError::Unavailable(error.to_string()))?;
-    let (verify, run, settle) = match by {
+    let (verify, run, settle) = match *by {
         SettledBy::Request { verify, run, settle, .. } => (Some(micros(verify)), run.map(micros), Some(micros(settle))),
         SettledBy::Recovery { .. } => (None, None, None),
     };
     connection
         .prepare_cached(
             "UPDATE progress SET state = ?2, paid = 1, reason = ?3, lease_until = ?4, next_look = NULL, updated_at = ?5,
-                verify_us = coalesce(?6, verify_us), run_us = coalesce(?7, run_us), settle_us = coalesce(?8, settle_us)
+                verify_us = coalesce(?6, verify_us), run_us = coalesce(?7, run_us), settle_us = coalesce(?8, settle_us),
+                paid_at = ?5, run_at = coalesce(run_at, CASE ?2 WHEN 'executing' THEN ?5 END)
              WHERE id = ?1",
         )?
         .execute(params![
@@ -253,7 +264,7 @@ fn settle(
     connection
         .prepare_cached("UPDATE answer SET kept_at = ?2 WHERE id = ?1 AND kept_at < ?2")?
         .execute(params![row, to_sqlite(at.0)])?;
-    transactions::record(connection, row, &settlement.transaction, Some(&json))?;
+    transactions::record(connection, row, &settlement.transaction, Some((&json, *block)))?;
     delete_outgoing(connection, row)
 }
 
@@ -265,8 +276,8 @@ fn answer(connection: &Connection, row: i64, kept: Retained, run: Duration, at: 
     };
     connection
         .prepare_cached(
-            "UPDATE progress SET state = 'settled', run_us = ?2, lease_until = NULL, updated_at = ?3, reason = ?4
-             WHERE id = ?1",
+            "UPDATE progress SET state = 'settled', run_us = ?2, lease_until = NULL, updated_at = ?3, answered_at = ?3,
+                reason = ?4 WHERE id = ?1",
         )?
         .execute(params![row, micros(run), to_sqlite(at.0), why])?;
     answer.map_or(Ok(()), |answer| answers::keep(connection, row, &answer, at))

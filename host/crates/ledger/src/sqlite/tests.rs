@@ -47,6 +47,7 @@ fn pay(connection: &Connection, nonce: &str, identifier: Option<&str>) {
         Step::Settled {
             settlement: settlement.expect("a settlement"),
             by: SettledBy::Request { alone: true, verify: part, run: Some(part), settle: part },
+            block: Some(7),
         },
         Step::Delivered { keep: true },
     ] {

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use rusqlite::{Connection, params};
 
 use crate::LedgerError;
+use crate::number::to_sqlite;
 
 /// True if the ledger records this transaction for another payment.
 pub(super) fn settles_another(connection: &Connection, row: i64, transaction: &str) -> Result<bool, LedgerError> {
@@ -13,19 +14,21 @@ pub(super) fn settles_another(connection: &Connection, row: i64, transaction: &s
         .query_row(params![one_spelling(transaction), row], |row| row.get(0))?)
 }
 
-/// Records the transaction of a payment in place of an earlier one, with the JSON of its settlement if the money moved.
+/// Records the transaction of a payment in place of an earlier one. If the money moved: with the JSON of its settlement,
+/// and the number of its block where that is known.
 pub(super) fn record(
     connection: &Connection,
     row: i64,
     transaction: &str,
-    settlement: Option<&str>,
+    settlement: Option<(&str, Option<u64>)>,
 ) -> Result<(), LedgerError> {
+    let (response, block) = settlement.map_or((None, None), |(response, block)| (Some(response), block));
     connection
         .prepare_cached(
-            "INSERT INTO settlement (id, tx, response) VALUES (?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET tx = excluded.tx, response = excluded.response",
+            "INSERT INTO settlement (id, tx, response, block) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET tx = excluded.tx, response = excluded.response, block = excluded.block",
         )?
-        .execute(params![row, one_spelling(transaction), settlement])?;
+        .execute(params![row, one_spelling(transaction), response, block.map(to_sqlite)])?;
     Ok(())
 }
 

@@ -32,6 +32,7 @@ async fn a_payment_that_is_settled_is_paid_once_and_names_its_transaction() {
             transaction: Some("0xhash".to_owned()),
             reason: None,
             request_id: Some("request-1".to_owned()),
+            after_work: None,
         }
     );
     assert_eq!((ledger.events(1, 9).await, ledger.last_event().await), (Ok(vec![]), Ok(1)));

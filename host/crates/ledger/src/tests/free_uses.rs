@@ -14,6 +14,7 @@ fn asks(counters: &[FreeCounter]) -> FreeClaim {
         who: "203.0.113.1".to_owned(),
         plugin: "a".to_owned(),
         endpoint: "GET /a".to_owned(),
+        request_id: Some("free-1".to_owned()),
         grant: FreeGrant::Counters { counters: counters.to_vec(), nonce: None },
     }
 }
@@ -232,8 +233,12 @@ async fn what_has_no_end_is_given_back_when_the_file_is_opened_and_what_was_serv
     let ledger = reopened(&dir.path().join("ledger.db")).await;
     assert_eq!(left(&ledger, one, 1_000).await, 4);
     let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let outcomes: Vec<_> =
-        reader.free_uses(None, 9).expect("rows").into_iter().map(|row| (row.who, row.outcome)).collect();
+    let uses = |filter: &FreeUseFilter| reader.free_uses(filter, 9).expect("rows");
+    let outcomes: Vec<_> = uses(&FreeUseFilter::default()).into_iter().map(|row| (row.who, row.outcome)).collect();
+    let of = |id: &str| FreeUseFilter { request_id: Some(id.to_owned()), ..FreeUseFilter::default() };
+    assert_eq!((uses(&of("free-1")).len(), uses(&of("free-2")).len()), (2, 0), "found by the id of the request");
+    let by = |who: &str| FreeUseFilter { who: Some(who.to_owned()), ..FreeUseFilter::default() };
+    assert_eq!((uses(&by("203.0.113.1")).len(), uses(&by("203.0.113.2")).len()), (2, 0));
     let who = "203.0.113.1".to_owned();
     assert_eq!(outcomes, [(who.clone(), "interrupted".to_owned()), (who, "served".to_owned())]);
     let totals = reader.free_totals(None).expect("sums");

@@ -59,7 +59,7 @@ fn copy(dir: &tempfile::TempDir, copies: u32) {
                 FROM claim, number;
              INSERT INTO progress (id, flow, state, sent, paid, named, updated_at)
                 SELECT 100 + n, flow, state, sent, paid, named, updated_at FROM progress, number;
-             INSERT INTO settlement SELECT 100 + n, tx || n, response FROM settlement, number;
+             INSERT INTO settlement SELECT 100 + n, tx || n, response, block FROM settlement, number;
              COMMIT;"
         ))
         .expect("copies");

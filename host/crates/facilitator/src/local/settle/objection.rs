@@ -115,7 +115,9 @@ impl SpendLock<'_> {
             AuthorizationState::Paid { .. } if rejection.reason == Reason::InvalidSignature => {
                 unknown(transaction, "its payer's contract denies the signature".to_owned())
             }
-            AuthorizationState::Paid { transaction } => Confirmed::Ended(self.found(transaction, *by).await),
+            AuthorizationState::Paid { transaction, block } => {
+                Confirmed::Ended(self.found(transaction, block, *by).await)
+            }
             AuthorizationState::Shallow { transaction } => {
                 unknown(Some(transaction), "it was paid in a block that is not deep enough yet".to_owned())
             }

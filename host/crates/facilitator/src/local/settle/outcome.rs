@@ -7,7 +7,13 @@ use crate::facilitator::Finality;
 use crate::local::rejection::Rejection;
 
 /// The transaction that made a payment.
-pub(super) type PayingTx = (B256, SubmittedBy);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PayingTx {
+    pub(super) hash: B256,
+    /// The number of its block.
+    pub(super) block: u64,
+    pub(super) by: SubmittedBy,
+}
 
 /// The end of an attempt that does not show the payment.
 pub(super) enum NotSettled {

@@ -72,7 +72,9 @@ async fn a_receipt_or_a_log_that_is_missing_is_no_evidence_against_a_payment() {
     assert!(matches!(found, OnChain::Unavailable(_)), "the block is not there to be read: {found:?}");
 
     world.proxy.rewrite(nothing);
-    let OnChain::Paid(settled) = probe.look_up(&payment, None).await else { panic!("the node has all again") };
+    let OnChain::Paid { settlement: settled, .. } = probe.look_up(&payment, None).await else {
+        panic!("the node has all again")
+    };
     assert_eq!(settled.transaction, hash);
     assert_eq!(transaction(local.settle(&payment).await), hash);
 }
@@ -85,11 +87,13 @@ async fn a_known_transaction_is_found_by_one_read() {
     let payment = world.payment_of(&authorization);
     let hash = world.submit(&authorization).await.to_string();
     let calls = world.proxy.calls("*");
-    assert!(matches!(probe.look_up(&payment, Some(&hash)).await, OnChain::Paid(_)));
+    assert!(matches!(probe.look_up(&payment, Some(&hash)).await, OnChain::Paid { .. }));
     assert_eq!(world.proxy.calls("*") - calls, 1);
     // A transaction that is not the payment's decides nothing.
     let other = world.submit(&world.authorization()).await.to_string();
-    let OnChain::Paid(settled) = probe.look_up(&payment, Some(&other)).await else { panic!("found by its log") };
+    let OnChain::Paid { settlement: settled, .. } = probe.look_up(&payment, Some(&other)).await else {
+        panic!("found by its log")
+    };
     assert_eq!(settled.transaction, hash);
 }
 
@@ -109,7 +113,7 @@ async fn a_payment_counts_when_it_is_deep_enough_however_it_is_found() {
     assert_eq!(open(local.settle(&payment).await), hash, "another account's transaction is held to the same depth");
     world.rpc("anvil_mine", json!(["0x2"])).await;
     for known in [None, Some(hash.as_str())] {
-        assert!(matches!(probe.look_up(&payment, known).await, OnChain::Paid(_)));
+        assert!(matches!(probe.look_up(&payment, known).await, OnChain::Paid { .. }));
     }
     assert_eq!(transaction(local.settle(&payment).await), hash);
 }
@@ -123,12 +127,12 @@ async fn a_node_that_shows_few_blocks_at_once_is_asked_in_smaller_ranges() {
     let hash = world.submit(&authorization).await.to_string();
     world.rpc("anvil_mine", json!(["0x40"])).await;
     world.proxy.allow_log_range(10);
-    let OnChain::Paid(settled) = probe.look_up(&payment, None).await else { panic!("it is found") };
+    let OnChain::Paid { settlement: settled, .. } = probe.look_up(&payment, None).await else { panic!("it is found") };
     assert_eq!(settled.transaction, hash);
     assert_eq!(transaction(local.settle(&payment).await), hash);
     // What the node allows is remembered.
     let asked = world.proxy.calls("eth_getLogs");
-    assert!(matches!(probe.look_up(&payment, None).await, OnChain::Paid(_)));
+    assert!(matches!(probe.look_up(&payment, None).await, OnChain::Paid { .. }));
     assert!(world.proxy.calls("eth_getLogs") - asked <= 24, "{}", world.proxy.calls("eth_getLogs") - asked);
 }
 
@@ -212,7 +216,7 @@ async fn a_node_that_takes_no_block_hashes_is_asked_by_number_and_checked() {
     let payment = world.payment_of(&authorization);
     assert!(matches!(probe.look_up(&payment, None).await, OnChain::Unused { .. }));
     let hash = world.submit(&authorization).await.to_string();
-    let OnChain::Paid(settled) = probe.look_up(&payment, None).await else { panic!("it is paid") };
+    let OnChain::Paid { settlement: settled, .. } = probe.look_up(&payment, None).await else { panic!("it is paid") };
     assert_eq!(settled.transaction, hash);
 }
 

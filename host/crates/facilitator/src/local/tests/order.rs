@@ -60,7 +60,7 @@ async fn a_payment_is_proven_alike_by_receipt_search_and_probe_in_either_order_o
         for (payment, hash) in payments.iter().zip(&hashes) {
             assert_eq!(transaction(restarted.settle(payment).await), *hash);
             let found = local.probe().look_up(payment, None).await;
-            let OnChain::Paid(settled) = found else { panic!("{found:?}") };
+            let OnChain::Paid { settlement: settled, .. } = found else { panic!("{found:?}") };
             assert_eq!(settled.transaction, *hash);
         }
     }

@@ -138,4 +138,20 @@ pub(crate) fn tenth_version(path: &std::path::Path) {
         .expect("rows of that version");
 }
 
+/// Writes a file of schema version 11, with one payment in each state, each of a request, a refusal, and a failure.
+pub(crate) fn eleventh_version(path: &std::path::Path) {
+    tenth_version(path);
+    let connection = Connection::open(path).expect("a file");
+    connection.execute_batch(MIGRATIONS[10]).expect("the next layout");
+    connection
+        .execute_batch(
+            "UPDATE claim SET request_id = 'request-of-' || nonce;
+             UPDATE progress SET state = 'refused', reason = 'late', updated_at = 1005 WHERE state = 'settling';
+             INSERT INTO failure (payment_id, network, asset, payer, amount, testnet, endpoint, plugin, reason, at)
+                VALUES ('f', 'eip155:84532', '0xasset', '0xpayer', '1', 1, 'GET /a', 'a', 'old', 1006);
+             PRAGMA user_version = 11;",
+        )
+        .expect("rows of that version");
+}
+
 const SETTLEMENT: &str = r#"{"success":true,"transaction":"0xDelivered","network":"eip155:84532","payer":"0xpayer"}"#;

@@ -1,0 +1,52 @@
+//! Keeps a line of each request that presents a claimed payment again and gets something for it, so that it is found by its
+//! id.
+
+use coinslot_x402::UnixTime;
+use rusqlite::{Connection, params};
+
+use crate::LedgerError;
+use crate::number::to_sqlite;
+
+/// The lines of one payment, at most: an answer may be fetched for as long as it is kept.
+const MOST: i64 = 100;
+
+/// The gain of a request that presents a claimed payment again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RepetitionOutcome {
+    /// The guest runs for the answer that is owed.
+    Run,
+    /// The answer that is kept.
+    Answer,
+}
+
+impl RepetitionOutcome {
+    /// The word of the column `outcome`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Run => "run",
+            Self::Answer => "answer",
+        }
+    }
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        [Self::Run, Self::Answer].into_iter().find(|outcome| outcome.as_str() == text)
+    }
+}
+
+/// Writes down that a request presented the payment of this row again.
+pub(super) fn record(
+    connection: &Connection,
+    row: i64,
+    request_id: Option<&str>,
+    outcome: RepetitionOutcome,
+    at: UnixTime,
+) -> Result<(), LedgerError> {
+    connection
+        .prepare_cached(
+            "INSERT INTO repetition (claim, request_id, outcome, event, at)
+                SELECT ?1, ?2, ?3, coalesce((SELECT max(id) FROM event), 0), ?4
+                WHERE (SELECT count(*) FROM repetition WHERE claim = ?1) < ?5",
+        )?
+        .execute(params![row, request_id, outcome.as_str(), to_sqlite(at.0), MOST])?;
+    Ok(())
+}
