@@ -17,8 +17,8 @@ mod plugin;
 mod reader;
 mod refunds;
 mod renamed;
-mod restart;
 mod server;
+mod settings;
 mod settlement;
 mod telemetry;
 mod types;
@@ -36,7 +36,9 @@ use coinslot_base::text::printable;
 use self::reader::{Reader, Section};
 
 pub use self::active::{ActiveConfig, ConfigFacts};
-pub use self::restart::needs_restart;
+pub use self::settings::{
+    Setting, SettingChange, SettingInForce, TakesEffect, Value, changes, in_force, needs_restart, settings,
+};
 pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,
 };

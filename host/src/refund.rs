@@ -33,7 +33,7 @@ use self::lane::{Lane, Order, Turn};
 use self::prepare::Budget;
 
 pub(crate) use self::error::RefundError;
-pub(crate) use self::lane::{Begun, WalletState};
+pub(crate) use self::lane::{Begun, UnderWay, WalletState};
 pub(crate) use self::prepare::PreparedRefund;
 
 /// The time for which the policy leaves a debt alone whose refund failed.
@@ -264,7 +264,7 @@ impl Refunds {
     }
 
     fn busy(&self, lane: &Lane) -> RefundError {
-        match lane.state.lock().under_way.clone() {
+        match lane.state.lock().under_way.as_ref().map(|refund| refund.payment_id.clone()) {
             Some(payment_id) => RefundError::Busy { payment_id },
             None => RefundError::SlowNode { network: lane.network.clone() },
         }

@@ -71,7 +71,7 @@ async fn metrics_and_the_api_and_the_ledger_say_the_same() {
     assert_eq!(requests(&[status, ("coinslot_outcome", "paid"), ("coinslot_plugin", "status")]), 2.0);
     assert_eq!(requests(&[("http_route", "/unruly"), ("coinslot_outcome", "failed")]), 1.0);
     assert_eq!(requests(&[("coinslot_outcome", "host"), ("http_response_status_code", "404")]), 1.0);
-    for (stage, count) in [("verify", 2.0), ("run", 2.0), ("settle", 2.0)] {
+    for (stage, count) in [("claim", 2.0), ("verify", 2.0), ("wait", 2.0), ("run", 2.0), ("settle", 2.0)] {
         let measured = sample(&text, "coinslot_stage_duration_seconds_count", &[status, ("coinslot_stage", stage)]);
         assert_eq!(measured, count, "{stage}\n{text}");
     }

@@ -11,7 +11,7 @@ const ADMIN: &str = "[admin]\nlisten = \"127.0.0.1:0\"\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The changes of this kind once there are so many, the newest first.
-async fn changes(host: &ServeHost, kind: &str, least: usize) -> Vec<Value> {
+pub(crate) async fn changes(host: &ServeHost, kind: &str, least: usize) -> Vec<Value> {
     let start = Instant::now();
     loop {
         let found = ask(host, &format!("/api/v1/audit?kind={kind}")).await;
@@ -24,7 +24,7 @@ async fn changes(host: &ServeHost, kind: &str, least: usize) -> Vec<Value> {
     }
 }
 
-fn text<'v>(change: &'v Value, field: &str) -> &'v str {
+pub(crate) fn text<'v>(change: &'v Value, field: &str) -> &'v str {
     change[field].as_str().unwrap_or_default()
 }
 

@@ -217,6 +217,31 @@ async fn in_the_folder_of_dev_plugins_and_ledger_speak_of_that_host() {
     assert!(named.status.code() == Some(1) && said(&named).contains("there is no ledger at"), "{}", said(&named));
 }
 
+/// `serve` and `check` asked for a configuration, and did not say that a host runs there which has none.
+#[tokio::test]
+async fn in_the_folder_of_dev_serve_and_check_speak_of_that_host() {
+    let mut host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let (here, url) = (host.path("."), host.url(""));
+    for command in ["serve", "check"] {
+        let refused = run(&here, &[command]);
+        let text = said(&refused);
+        assert_eq!(refused.status.code(), Some(2), "{command}: {text}");
+        for part in ["there is no such file", "`coinslot init`", "the `coinslot dev` that runs in this folder", &url] {
+            assert!(text.contains(part), "{command}: {part} is missing from\n{text}");
+        }
+        let named = said(&run(&here, &[command, "-c", "other.toml"]));
+        assert!(named.contains("no such file") && !named.contains("runs in this folder"), "{command}: {named}");
+    }
+    // A configuration beside it is of another host.
+    assert!(init(&here, &["--yes", "--no-check", "--network", "base-sepolia", "--pay-to", PAY_TO]).status.success());
+    let checked = said(&run(&here, &["check"]));
+    assert!(checked.contains(&format!("a `coinslot dev` runs in this folder, at {url}: it is another")), "{checked}");
+    assert_eq!(host.stop().await, Some(0));
+    std::fs::remove_file(here.join("coinslot.toml")).expect("a file");
+    let alone = said(&run(&here, &["serve"]));
+    assert!(alone.contains("no such file") && !alone.contains("runs in this folder"), "{alone}");
+}
+
 #[tokio::test]
 async fn health_tells_whether_a_host_is_ready() {
     let mut host = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;

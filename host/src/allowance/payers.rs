@@ -78,6 +78,17 @@ impl PayerList {
         Ok(())
     }
 
+    /// The accounts as the configuration writes them, sorted.
+    pub fn shown(&self) -> Vec<String> {
+        let account = |account: &Account| match account {
+            Account::Evm(address) => address.to_checksum(None),
+            Account::On(network, account) => format!("{network}:{account}"),
+        };
+        let mut shown: Vec<String> = self.0.iter().map(account).collect();
+        shown.sort_unstable();
+        shown
+    }
+
     /// The number of accounts.
     pub fn len(&self) -> usize {
         self.0.len()

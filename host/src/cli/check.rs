@@ -7,7 +7,7 @@ use coinslot_evm::Ether;
 use comfy_table::Table;
 
 use super::routes::{changes, routes};
-use super::{DEFAULT_CONFIG, Failure, print};
+use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
 use crate::allowance::{Allowance, AllowancePolicy};
 use crate::catalog::off_without_effect;
 use crate::config::Config;
@@ -46,7 +46,7 @@ pub(super) struct Findings {
 pub async fn run(args: CheckArgs) -> Result<(), Failure> {
     let Findings { routes, notes, problems, is_wrong } = examine(&args.config).await?;
     print::line(routes)?;
-    for note in notes {
+    for note in notes.into_iter().chain(dev_hosts::beside(&args.config)) {
         print::line(note)?;
     }
     match (problems.is_empty(), is_wrong) {
@@ -58,7 +58,7 @@ pub async fn run(args: CheckArgs) -> Result<(), Failure> {
 
 /// Does what a host does before it listens.
 pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
-    let config = Config::read(file)?;
+    let config = dev_hosts::configuration(file)?;
     let options = HostOptions { compiler: super::own_executable(), ..HostOptions::default() };
     let check = Host::check(&config, &options).await?;
     let signs = check.receipts.map(|address| format!("receipts are signed by {address}"));

@@ -94,6 +94,33 @@ pub(super) fn is_running_here() -> bool {
     DevHost::of(Path::new(DEV_FILE)).is_some_and(|host| host.is_running())
 }
 
+/// Says of the `coinslot dev` that runs in the current folder what it has to do with a command for a host that sells.
+/// None if none runs, or if another configuration was named.
+pub(super) fn beside(config: &Path) -> Option<String> {
+    if config != Path::new(DEFAULT_CONFIG) {
+        return None;
+    }
+    let host = DevHost::of(Path::new(DEV_FILE)).filter(DevHost::is_running)?;
+    let url = host.url.as_str().trim_end_matches('/');
+    Some(match config.exists() {
+        true => format!(
+            "a `coinslot dev` runs in this folder, at {url}: it is another host, with a chain and a ledger of its own"
+        ),
+        false => format!(
+            "the `coinslot dev` that runs in this folder, at {url}, needs none: `coinslot plugins` shows what it serves, \
+             `coinslot ledger payments` what it was paid, and `coinslot pay` buys from it"
+        ),
+    })
+}
+
+/// Reads the configuration of a host that sells. Without one, the error speaks of the `coinslot dev` that runs here.
+pub(super) fn configuration(file: &Path) -> Result<Config, Failure> {
+    Config::read(file).map_err(|problems| match beside(file).filter(|_| !file.exists()) {
+        Some(dev) => Failure::usage(format!("{problems}\n  {dev}")),
+        None => problems.into(),
+    })
+}
+
 /// The JSON-RPC of the chain of the host that runs in the current folder.
 pub(super) fn rpc_here() -> Option<Url> {
     #[derive(Deserialize)]

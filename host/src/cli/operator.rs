@@ -125,11 +125,17 @@ pub struct LogLevelArgs {
 
 /// Show the settings of a running host that are active, what waits for a restart, and problems.
 ///
+/// A table has the settings that differ from their defaults, and with --all every setting. JSON has every setting. Secrets
+/// are not shown.
+///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
 #[derive(Args, Clone, Debug)]
 pub struct ConfigArgs {
     #[command(flatten)]
     connection: Connection,
+    /// Show the settings that have their defaults, too.
+    #[arg(long)]
+    all: bool,
 }
 
 /// Prints the state of the host.
@@ -203,7 +209,7 @@ pub async fn config(args: ConfigArgs) -> Result<(), Failure> {
     let client = AdminClient::of(&args.connection)?;
     watch(&args.connection, async |out| {
         let found: Value = client.get("/api/v1/config", &[]).await?;
-        status::write_config(out, args.connection.format(), &found)
+        status::write_config(out, args.connection.format(), &found, args.all)
     })
     .await
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::routes::routes;
 use super::signals::Shutdown;
-use super::{Failure, listen, print};
+use super::{Failure, dev_hosts, listen, print};
 use crate::config::Config;
 use crate::host::{AdminOptions, ConfigFile, Host, HostOptions, OnReady, unknown_plugin, warnings};
 use crate::operate::{AdminAccess, read_admin_tls, read_token};
@@ -36,7 +36,10 @@ pub async fn run(args: ServeArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     raise_open_files();
     let config_file = ConfigFile::follow(args.config.clone());
-    let config = Config::read(&args.config)?;
+    let config = dev_hosts::configuration(&args.config)?;
+    if let Some(dev) = dev_hosts::beside(&args.config) {
+        tracing::warn!("{dev}");
+    }
     crate::logging::set_level(config.log.as_deref()).map_err(Failure::usage)?;
     for warning in warnings(&config) {
         tracing::warn!("{warning}");

@@ -13,6 +13,10 @@ use super::values::{AmountText, OneOrMore};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// The time for which a signed payment may be valid, unless the entry says otherwise.
+pub(super) const DEFAULT_MAX_TIMEOUT: Duration = Duration::from_secs(300);
+/// The most that may be claimed and not settled, in units of the asset, unless the entry says otherwise.
+pub(super) const DEFAULT_MAX_UNSETTLED: &str = "100";
 /// The time that a payment has for its settlement after the slowest plugin has answered.
 const SETTLEMENT: Duration = Duration::from_secs(30);
 
@@ -121,7 +125,7 @@ fn receiver(section: &mut Section<'_, '_>, asset: Option<&Asset>) -> Option<Stri
 fn max_unsettled(section: &mut Section<'_, '_>, asset: Option<&Asset>) -> Option<Amount> {
     let AmountText(text) = match section.field("max_unsettled") {
         Some(field) => field.read()?,
-        None => AmountText("100".to_owned()),
+        None => AmountText(DEFAULT_MAX_UNSETTLED.to_owned()),
     };
     let asset = asset?;
     let amount = Decimal::parse(&text).and_then(|decimal| Amount::of(&decimal, asset));
@@ -130,7 +134,7 @@ fn max_unsettled(section: &mut Section<'_, '_>, asset: Option<&Asset>) -> Option
 
 /// In whole seconds, because the protocol counts them.
 fn max_timeout(section: &mut Section<'_, '_>, slowest: Duration) -> u64 {
-    let timeout = section.within("max_timeout", MINUTE..=DAY, 5 * MINUTE);
+    let timeout = section.within("max_timeout", MINUTE..=DAY, DEFAULT_MAX_TIMEOUT);
     if timeout.subsec_nanos() != 0 {
         section.key_problem("max_timeout", "write whole seconds: x402 counts in them");
     }

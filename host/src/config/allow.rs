@@ -16,7 +16,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// The word for a window that never ends.
-const FOREVER: &str = "forever";
+pub(super) const FOREVER: &str = "forever";
 
 /// The methods that plugins declare.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];

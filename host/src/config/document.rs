@@ -24,7 +24,19 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
     let telemetry = telemetry::read(root);
     let refunds = refunds::read(root, base);
     let log = log(&mut root.section("log"));
-    Config { server, plugins, payment, state: state(root, base), admin, webhooks, allowances, refunds, log, telemetry }
+    Config {
+        base: base.to_owned(),
+        server,
+        plugins,
+        payment,
+        state: state(root, base),
+        admin,
+        webhooks,
+        allowances,
+        refunds,
+        log,
+        telemetry,
+    }
 }
 
 /// Reads the filter of the log.

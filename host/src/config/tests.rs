@@ -6,11 +6,11 @@ use coinslot_plugin::{Limits, Quota};
 use super::*;
 use crate::catalog::PriceOverride;
 
-fn read_text(text: &str, base: &str) -> Result<Config, Vec<String>> {
+pub(super) fn read_text(text: &str, base: &str) -> Result<Config, Vec<String>> {
     parse(text, Path::new(base), document::config)
 }
 
-const GOOD: &str = r#"
+pub(super) const GOOD: &str = r#"
 listen = "127.0.0.1:0"
 public_url = "https://api.example.com/"
 [[accept]]
@@ -601,7 +601,7 @@ fn an_amount_is_a_number_or_a_text_and_read_digit_by_digit() {
 
 /// The example with every commented key and table active: `#key = 1` is one, `# text` is not. With
 /// `with_alternatives`, each line above an `# instead: ` is replaced by what follows there.
-fn uncommented_example(with_alternatives: bool) -> String {
+pub(super) fn uncommented_example(with_alternatives: bool) -> String {
     let mut lines: Vec<&str> = Vec::new();
     for line in include_str!("../../coinslot.example.toml").lines() {
         match line.strip_prefix("# instead: ") {

@@ -23,6 +23,8 @@ use crate::operate::WebhookEvent;
 /// The default is complete but for [`PaymentConfig`]: a host that sells something names an asset and a facilitator.
 #[derive(Clone, Debug, Default)]
 pub struct Config {
+    /// The directory that relative paths of the file start from. Empty without a file: the current one.
+    pub base: PathBuf,
     pub server: ServerConfig,
     pub plugins: PluginsConfig,
     pub payment: PaymentConfig,

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use super::reader::Section;
+use super::settings::public_part;
 use super::settlement::KeySource;
 use super::types::WebhookConfig;
 use crate::operate::WebhookEvent;
@@ -25,12 +25,7 @@ impl WebhookConfig {
     /// The name of the address in logs, in the API and in the ledger: its origin and the beginning of its digest. Path
     /// and query may be what admits a sender to the receiver.
     pub fn name(&self) -> String {
-        let origin = self.url.origin().ascii_serialization();
-        if self.url.path() == "/" && self.url.query().is_none() {
-            return format!("{origin}/");
-        }
-        let digest = hex::encode(&Sha256::digest(self.url.as_str())[..4]);
-        format!("{origin}/..{digest}")
+        public_part(&self.url)
     }
 }
 

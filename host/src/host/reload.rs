@@ -20,8 +20,11 @@ use super::allowances;
 use super::error::HostError;
 use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
+use crate::allowance::{PayerList, PayerRules};
 use crate::catalog::{Reconfigure, SalesPolicy};
-use crate::config::{AcceptConfig, ActiveConfig, Config, ConfigFacts, needs_restart};
+use crate::config::{
+    AcceptConfig, ActiveConfig, Config, ConfigFacts, PayerSource, SettingChange, TakesEffect, changes,
+};
 use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
@@ -86,6 +89,25 @@ pub(super) struct Reload {
     reconfigure: mpsc::Sender<Reconfigure>,
     payments: Arc<Payments>,
     refunds: Option<Arc<Refunds>>,
+}
+
+/// The settings that a reload has changed.
+struct Applied {
+    changed: Vec<SettingChange>,
+    /// Those that differ from the start, and take effect at the next one.
+    waiting: Vec<SettingChange>,
+}
+
+/// The changes of the files with payers: the configuration has only their names.
+fn payer_changes(before: &PayerRules, after: &PayerRules, config: &Config) -> Vec<SettingChange> {
+    let file = |source: &Option<PayerSource>| source.as_ref().is_some_and(|source| source.file.is_some());
+    let shown = |list: Option<&PayerList>| list.map(PayerList::shown).unwrap_or_default();
+    let allowed = file(&config.allowances.allow).then(|| {
+        SettingChange::of_list("payers.allow_file", shown(before.allow.as_ref()), shown(after.allow.as_ref()))
+    });
+    let denied = file(&config.allowances.deny)
+        .then(|| SettingChange::of_list("payers.deny_file", before.deny.shown(), after.deny.shown()));
+    [allowed, denied].into_iter().flatten().flatten().collect()
 }
 
 impl Reload {
@@ -160,9 +182,9 @@ impl Reload {
             self.known = now;
             let who = if asked { Author::Signal } else { Author::ConfigurationFile };
             failed = match self.apply().await {
-                Ok(waiting) => {
+                Ok(Applied { changed, waiting }) => {
                     if let Some(audit) = &self.audit {
-                        audit.configured(&who, &self.file, waiting);
+                        audit.configured(&who, &self.file, &changed, &waiting);
                     }
                     tracing::info!(file = %self.file.display(), "the configuration is active");
                     None
@@ -191,13 +213,14 @@ impl Reload {
         FileStamp::of(&self.file).ok()
     }
 
-    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it. Returns the keys
-    /// of the settings that wait for a restart.
-    async fn apply(&mut self) -> Result<Vec<&'static str>, HostError> {
+    /// Applies all of the file, but for the `config` of plugins that refuse theirs; or nothing of it.
+    async fn apply(&mut self) -> Result<Applied, HostError> {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
         let allowances = allowances::read(&config.allowances)?;
+        let former_payers = self.payments.allowances().policy();
+        let listed = payer_changes(&former_payers.payers, &allowances.payers, &config);
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
@@ -233,14 +256,19 @@ impl Reload {
         for (file, reason) in reconfigured.refused {
             tracing::warn!(%file, %reason, "the plugin cannot use its new `config`, and keeps the former one");
         }
-        let waiting = needs_restart(&self.config, &config);
-        for key in &waiting {
-            tracing::warn!("{key} has changed: this takes effect at the next start");
+        let at = |when: TakesEffect| move |change: &SettingChange| change.takes_effect == when;
+        let former = self.active.load();
+        let changed = changes(&former.config, &config, &self.config).into_iter().filter(at(TakesEffect::Reload));
+        let changed = changed.chain(listed).collect();
+        let waiting: Vec<_> =
+            changes(&self.config, &config, &self.config).into_iter().filter(at(TakesEffect::Restart)).collect();
+        for change in &waiting {
+            tracing::warn!("{} has changed: this takes effect at the next start", change.path);
         }
-        let shown = waiting.iter().map(|key| (*key).to_owned()).collect();
+        let shown = waiting.iter().map(|change| change.path.clone()).collect();
         let since = crate::operate::time::now();
         self.active.store(Arc::new(ConfigFacts { config, since, waiting: shown, warnings, refused: None }));
-        Ok(waiting)
+        Ok(Applied { changed, waiting })
     }
 
     /// The assets that are taken from now on: the assets that a facilitator is connected for, in their new order and

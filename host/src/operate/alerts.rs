@@ -157,7 +157,11 @@ pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
         Alert::new(AlertKind::ReconcileDifference, network, message, advice).severe()
     }));
     if let Some(refunds) = &host.refunds {
-        alerts.extend(wallets(refunds).iter().flat_map(|record| of_refunds(record, &refunds.address().to_string())));
+        alerts.extend(
+            wallets(refunds, &host.units())
+                .iter()
+                .flat_map(|record| of_refunds(record, &refunds.address().to_string())),
+        );
     }
     let view = Arc::clone(host);
     alerts.extend(tokio::task::spawn_blocking(move || of_ledger(&view)).await.unwrap_or_default());

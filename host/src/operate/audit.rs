@@ -15,7 +15,11 @@ use parking_lot::Mutex;
 use sha2::{Digest, Sha256};
 
 use crate::catalog::{Catalog, HistoryEntry, HistoryFile, Installed, KeptBuild, ScanReport};
+use crate::config::SettingChange;
 use crate::payment::Payments;
+
+/// The settings of one reload that are written down one by one: a file may name thousands of plugins.
+const MOST_SETTINGS: usize = 500;
 
 /// Writes down what changes in a host.
 #[derive(Debug)]
@@ -33,8 +37,8 @@ struct Known {
     /// The contents of files that are not active, by their SHA-256 and the reason. A content is written down once,
     /// although the host may try it again and again.
     failures: BTreeMap<String, String>,
-    /// The settings that wait for a restart.
-    waiting: BTreeSet<&'static str>,
+    /// The settings that wait for a restart, with the values that wait.
+    waiting: BTreeMap<String, Option<String>>,
     /// SHA-256 of the configuration file.
     configuration: Option<String>,
 }
@@ -141,20 +145,33 @@ impl Audit {
         }
     }
 
-    /// Writes down that the configuration took effect, and which settings wait for a restart.
-    pub(crate) fn configured(&self, who: &Author, file: &Path, waiting: Vec<&'static str>) {
+    /// Writes down that the configuration took effect, each setting that it has changed, and which ones wait for a
+    /// restart.
+    pub(crate) fn configured(&self, who: &Author, file: &Path, changed: &[SettingChange], waiting: &[SettingChange]) {
         let digest = digest(file);
-        let (before, new) = {
+        let now: BTreeMap<String, Option<String>> =
+            waiting.iter().map(|change| (change.path.clone(), change.after.clone())).collect();
+        let (before, known) = {
             let mut known = self.known.lock();
-            let waiting: BTreeSet<&'static str> = waiting.into_iter().collect();
-            let new: Vec<&str> = waiting.difference(&known.waiting).copied().collect();
-            known.waiting = waiting;
-            (std::mem::replace(&mut known.configuration, digest.clone()), new)
+            let former = std::mem::replace(&mut known.waiting, now);
+            (std::mem::replace(&mut known.configuration, digest.clone()), former)
         };
         self.record(who.clone(), ChangeKind::Configuration, file.display().to_string(), before, digest);
+        self.settings(who, ChangeKind::Setting, changed);
         self.compare(who);
-        for key in new {
-            self.record(who.clone(), ChangeKind::RestartNeeded, key, None, None);
+        let is_new = |change: &&SettingChange| known.get(&change.path) != Some(&change.after);
+        let new: Vec<SettingChange> = waiting.iter().filter(is_new).cloned().collect();
+        self.settings(who, ChangeKind::RestartNeeded, &new);
+    }
+
+    /// Writes down the change of each setting, or of so many and the number of the others.
+    fn settings(&self, who: &Author, kind: ChangeKind, changes: &[SettingChange]) {
+        for SettingChange { path, before, after, .. } in changes.iter().take(MOST_SETTINGS) {
+            self.record(who.clone(), kind, path, before.clone(), after.clone());
+        }
+        let more = changes.len().saturating_sub(MOST_SETTINGS);
+        if more > 0 {
+            self.record(who.clone(), kind, format!("{more} more settings"), None, None);
         }
     }
 

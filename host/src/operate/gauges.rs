@@ -1,6 +1,6 @@
 //! Gauges: what is there at the moment at which the metrics are read.
 
-mod facilitators;
+pub(super) mod facilitators;
 
 use std::sync::{Arc, Weak};
 

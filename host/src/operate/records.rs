@@ -274,8 +274,8 @@ pub struct ChangeRecord {
     /// or `start`.
     pub who: String,
     /// `plugin_loaded`, `plugin_replaced`, `plugin_removed`, `plugin_rejected`, `plugin_rolled_back`, `plugin_paused`,
-    /// `plugin_resumed`, `route`, `configuration`, `restart_needed`, `configuration_rejected`, `webhook_resent`, `backup`,
-    /// `log_level`, `key` or `refund`.
+    /// `plugin_resumed`, `route`, `configuration`, `setting`, `restart_needed`, `configuration_rejected`, `webhook_resent`,
+    /// `backup`, `log_level`, `key` or `refund`.
     pub kind: String,
     /// The file, route, setting or payment that was changed.
     pub subject: String,

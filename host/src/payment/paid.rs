@@ -108,7 +108,7 @@ impl Paid {
         let permit = Permit::grant(Some(receipt))
             .for_client(Some(purchase.client.network()))
             .with_circuit_permit(circuit)
-            .observed_by(purchase.trace.outgoing_observer())
+            .observed_by(purchase.trace.run_observer())
             .wait_for_instance(first_byte);
         let held = held.unwrap_or_else(|| payments.bytes_at_work(purchase.client.ip, &payment.id));
         let running = purchase.trace.run();

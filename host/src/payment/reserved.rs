@@ -75,7 +75,7 @@ impl Reserved {
         let permit = Permit::grant(Some(receipt))
             .for_client(Some(purchase.client.network()))
             .with_circuit_permit(Some(circuit))
-            .observed_by(purchase.trace.outgoing_observer())
+            .observed_by(purchase.trace.run_observer())
             .wait_for_instance(wait);
         let answer = match run(purchase, permit, request, payments.bytes_at_work(purchase.client.ip, hold.id())).await {
             Ok(answer) => answer,

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use coinslot_facilitator::CallTrace;
 use coinslot_ledger::FreeKind;
-use coinslot_plugin::{OutgoingCall, OutgoingEnd, OutgoingObserver};
+use coinslot_plugin::{OutgoingCall, OutgoingEnd, OutgoingObserver, RunObserver};
 use http::{HeaderMap, Method, Uri};
 
 use super::spans::{RequestSpans, StageSpan};
@@ -53,25 +53,29 @@ pub struct OutgoingCounts {
 pub enum Stage {
     /// The plugin quotes a price, with the wait for an instance.
     Quote,
-    /// The facilitator verifies the payment.
-    Verify,
     /// The ledger writes the claim of the payment.
     Claim,
-    /// The plugin runs, with the wait for an instance; of a streamed answer until its head.
+    /// The facilitator verifies the payment.
+    Verify,
+    /// The request waits for an instance to run in.
+    Wait,
+    /// The plugin runs in its instance; of a streamed answer until its head.
     Run,
     /// The facilitator settles the payment.
     Settle,
 }
 
 impl Stage {
-    pub const ALL: [Self; 5] = [Self::Quote, Self::Claim, Self::Verify, Self::Run, Self::Settle];
+    /// In the order of the declaration, which is that of [`StageTimes`].
+    pub const ALL: [Self; 6] = [Self::Quote, Self::Claim, Self::Verify, Self::Wait, Self::Run, Self::Settle];
 
     /// Its name in metrics and reports.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Quote => "quote",
-            Self::Verify => "verify",
             Self::Claim => "claim",
+            Self::Verify => "verify",
+            Self::Wait => "wait",
             Self::Run => "run",
             Self::Settle => "settle",
         }
@@ -128,8 +132,8 @@ impl RequestTrace {
         self.0.as_ref()?.spans.as_ref()
     }
 
-    /// Follows what the guest sends to other servers.
-    pub fn outgoing_observer(&self) -> Option<Arc<dyn OutgoingObserver>> {
+    /// Follows the run of the guest: its wait for an instance, and what it sends to other servers.
+    pub fn run_observer(&self) -> Option<Arc<dyn RunObserver>> {
         let facts = Arc::clone(self.0.as_ref()?);
         Some(facts)
     }
@@ -215,7 +219,13 @@ impl RequestTrace {
     /// The time in each stage.
     pub fn times(&self) -> StageTimes {
         let Some(facts) = &self.0 else { return StageTimes::default() };
-        StageTimes(Stage::ALL.map(|stage| Duration::from_nanos(facts.spent[stage as usize].load(Relaxed))))
+        let spent = |stage: Stage| facts.spent[stage as usize].load(Relaxed);
+        let own = |stage: Stage| match stage {
+            // The span of a run begins before the wait for its instance.
+            Stage::Run => spent(Stage::Run).saturating_sub(spent(Stage::Wait)),
+            Stage::Quote | Stage::Claim | Stage::Verify | Stage::Wait | Stage::Settle => spent(stage),
+        };
+        StageTimes(Stage::ALL.map(|stage| Duration::from_nanos(own(stage))))
     }
 }
 
@@ -223,6 +233,12 @@ impl TracedSpan<'_> {
     /// The trace of the calls of facilitators that are a part of this stage, if the request is sampled.
     pub(super) fn calls(&self) -> Option<Arc<dyn CallTrace>> {
         self.span.as_ref().map(|(span, spans)| spans.calls(span))
+    }
+}
+
+impl RunObserver for TraceFacts {
+    fn waited(&self, time: Duration) {
+        self.spent[Stage::Wait as usize].fetch_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
@@ -266,6 +282,29 @@ impl Drop for TracedSpan<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The time of a claim was told as that of a verification, and the other way round.
+    #[test]
+    fn each_stage_has_its_own_time_and_a_run_is_without_the_wait_for_its_instance() {
+        for stage in Stage::ALL.into_iter().filter(|stage| !matches!(stage, Stage::Wait)) {
+            let trace = RequestTrace::watched(None, true);
+            let span = trace.stage(stage);
+            std::thread::sleep(Duration::from_millis(2));
+            drop(span);
+            let measured: Vec<_> = trace.times().measured().map(|(stage, _)| stage).collect();
+            assert_eq!(measured, [stage]);
+            assert!(trace.times().of(stage) >= Duration::from_millis(2));
+        }
+        let trace = RequestTrace::watched(None, true);
+        let run = trace.run();
+        std::thread::sleep(Duration::from_millis(4));
+        trace.run_observer().expect("a watched request").waited(Duration::from_millis(3));
+        assert_eq!(trace.times().of(Stage::Run), Duration::ZERO, "a run that has not ended");
+        drop(run);
+        let (wait, ran) = (trace.times().of(Stage::Wait), trace.times().of(Stage::Run));
+        assert_eq!(wait, Duration::from_millis(3));
+        assert!(ran >= Duration::from_millis(1), "{ran:?}");
+    }
 
     #[test]
     fn a_watched_request_has_its_times_and_an_unwatched_one_has_none() {

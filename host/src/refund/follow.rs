@@ -9,7 +9,7 @@ use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundEnd, SignedRefund, S
 use coinslot_x402::price::Amount;
 use tokio::time::Instant;
 
-use super::lane::Lane;
+use super::lane::{Lane, UnderWay};
 use super::{RefundBooks, paced};
 
 /// The pause between two looks at a refund, in its first minute and after that.
@@ -48,9 +48,10 @@ enum Look {
 impl Lane {
     /// Follows a refund until the ledger has its end, or cannot be written.
     pub(super) async fn follow(&self, books: &RefundBooks, mut refund: OpenRefund) {
-        self.state.lock().under_way = Some(refund.payment_id.clone());
         let mut following = Following { since: Instant::now(), sent: None, displaced: None };
         loop {
+            // Its transaction may be another one since the last look.
+            self.state.lock().under_way = Some(UnderWay::of(&refund));
             let looked = match self.wallet().await {
                 Ok(wallet) => self.look(books, &wallet, &mut refund, &mut following).await,
                 Err(error) => Err(error.to_string()),

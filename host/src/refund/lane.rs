@@ -11,6 +11,7 @@ use std::time::Duration;
 use alloy::primitives::U256;
 use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, TokenWallet, default_confirmations};
 use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundsDue};
+use coinslot_x402::price::{Amount, Asset};
 use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
@@ -21,7 +22,7 @@ use crate::config::RefundConfig;
 
 use super::error::RefundError;
 use super::follow::LATE_LOOK;
-use super::prepare::{PreparedRefund, prepare};
+use super::prepare::{PreparedRefund, budget_of, prepare};
 use super::{POLICY_RETRY, RefundBooks, paced};
 
 /// The transfers that a wallet should have gas for, unless it is configured.
@@ -92,12 +93,43 @@ pub(crate) struct WalletState {
     pub(crate) needed: Option<U256>,
     /// The cost of the gas of the refunds that have ended since this process began, in wei.
     pub(crate) gas_charged: U256,
-    /// The payment whose refund is under way.
-    pub(crate) under_way: Option<String>,
+    /// The tokens that it pays back, with what it has of each, as it was read last.
+    pub(crate) tokens: Vec<(Asset, Amount)>,
+    /// The refund that is under way.
+    pub(crate) under_way: Option<UnderWay>,
     /// The payment whose refund has had no end for long or cannot be followed, and why.
     pub(crate) stuck: Option<(String, String)>,
     /// The reason why the policy does not pay back what is due.
     pub(crate) waits: Option<String>,
+}
+
+/// A refund that is under way, for operators.
+#[derive(Clone, Debug)]
+pub(crate) struct UnderWay {
+    pub(crate) payment_id: String,
+    pub(crate) network: Network,
+    pub(crate) asset: String,
+    pub(crate) amount: Amount,
+    pub(crate) payer: String,
+    pub(crate) nonce: u64,
+    pub(crate) begun_at: UnixTime,
+    /// The newest transaction that was signed for it.
+    pub(crate) hash: Option<String>,
+}
+
+impl UnderWay {
+    pub(super) fn of(refund: &OpenRefund) -> Self {
+        Self {
+            payment_id: refund.payment_id.clone(),
+            network: refund.network.clone(),
+            asset: refund.asset.clone(),
+            amount: refund.amount,
+            payer: refund.payer.clone(),
+            nonce: refund.nonce,
+            begun_at: refund.begun_at,
+            hash: refund.transactions.last().map(|stored| stored.hash().to_owned()),
+        }
+    }
 }
 
 impl Lane {
@@ -147,7 +179,7 @@ impl Lane {
                 Ok(Some(refund)) => self.follow(&books, refund).await,
                 Ok(None) => {
                     if read_at.is_none_or(|read| read.elapsed() > paced(BALANCE_LOOK)) {
-                        self.read_balance().await;
+                        self.read_balance(&books).await;
                         read_at = Some(Instant::now());
                     }
                     match tokio::time::timeout_at(policy_at, orders.recv()).await {
@@ -173,15 +205,25 @@ impl Lane {
         Ok(open.into_iter().find(|refund| refund.network == self.network))
     }
 
-    async fn read_balance(&self) {
+    /// Reads what the wallet has for gas, and of the tokens that have a budget. What cannot be read stays as it was.
+    async fn read_balance(&self, books: &RefundBooks) {
         let Ok(wallet) = self.wallet().await else { return };
         let (native, usual) = (wallet.native_balance().await, wallet.gas_for(TRANSFERS).await);
         let needed = self.low_balance.or(usual.ok());
-        let mut state = self.state.lock();
         if let Ok(native) = native {
+            let mut state = self.state.lock();
             state.native = Some(native);
             state.needed = needed.filter(|needed| native < *needed);
         }
+        let of_network =
+            |asset: &Asset| asset.network == self.network && budget_of(asset, &books.config.daily_budget).is_some();
+        let mut tokens = Vec::new();
+        for asset in books.units.assets().into_iter().filter(of_network) {
+            let Ok(token) = asset.address.parse() else { continue };
+            let Ok(balances) = wallet.balances(token).await else { return };
+            tokens.push((asset, Amount(balances.token)));
+        }
+        self.state.lock().tokens = tokens;
     }
 
     /// Begins a refund for an operator, unless its caller waits no longer.

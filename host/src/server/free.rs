@@ -90,7 +90,7 @@ async fn run(
     trace: &RequestTrace,
 ) -> Result<Response<ResponseBody>, Fault> {
     let permit = Permit::grant(None).for_client(Some(client.network()));
-    let permit = permit.observed_by(trace.outgoing_observer());
+    let permit = permit.observed_by(trace.run_observer());
     let running = trace.run();
     let answer = endpoint.plugin.invoke(permit, request).await;
     drop(running);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use coinslot::config::{AdminConfig, Config, needs_restart, parse_duration, parse_ether, parse_gas_price};
+use coinslot::config::{AdminConfig, Config, in_force, needs_restart, parse_duration, parse_ether, parse_gas_price};
 
 /// The directory of the file. Nothing is read from it.
 const DIRECTORY: &str = "/srv/coinslot";
@@ -20,7 +20,8 @@ pub fn run(data: &[u8]) {
         Ok(config) => {
             check_config(&config);
             let again = Config::of_text(text, Path::new(DIRECTORY)).expect("the same text");
-            assert_eq!(needs_restart(&config, &again), Vec::<&str>::new());
+            check_settings(&config);
+            assert_eq!(needs_restart(&config, &again), Vec::<String>::new());
         }
         Err(problems) => {
             let problems = problems.to_string();
@@ -40,7 +41,8 @@ fn check_values(text: &str) {
 }
 
 fn check_config(config: &Config) {
-    let Config { server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
+    let Config { base, server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
+    assert_eq!(base, Path::new(DIRECTORY));
     assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
     assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
     assert!(server.max_connections > 0);
@@ -67,4 +69,12 @@ fn check_config(config: &Config) {
         assert!(limits.memory > 0 && limits.instances > 0 && !limits.cpu.is_zero() && !limits.first_byte.is_zero());
         assert!(limits.reuse.is_none_or(|reuse| reuse.total > 0 && (1..=reuse.total).contains(&reuse.concurrent)));
     }
+}
+
+/// Every setting is shown under a path of its own, and none waits for a restart of a host that has just started.
+fn check_settings(config: &Config) {
+    let shown = in_force(config, config);
+    let paths: std::collections::BTreeSet<String> = shown.iter().map(|one| one.setting.path()).collect();
+    assert_eq!(paths.len(), shown.len(), "two settings have one path");
+    assert!(shown.iter().all(|one| one.waiting.is_none()));
 }

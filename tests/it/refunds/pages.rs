@@ -60,6 +60,38 @@ async fn a_debt_is_paid_back_from_its_page_by_an_operator_who_was_shown_the_page
     assert_eq!(seller.sent().await.len(), 1);
 }
 
+/// Operators saw what the wallet has for gas, and not what it has to pay with, nor which refund was under way.
+#[tokio::test]
+async fn the_tokens_of_the_wallet_and_its_refund_under_way_are_shown() {
+    let seller = Seller::start(BY_COMMAND).await;
+    let is_read = |report: &Value| !report["wallets"][0]["tokens"].as_array().is_none_or(Vec::is_empty);
+    let report = crate::admin::becomes(&seller.host, "/api/v1/refunds", is_read).await;
+    assert_eq!(report["wallets"][0]["underWay"], Value::Null, "{report}");
+    let tokens = report["wallets"][0]["tokens"][0].as_str().expect("an amount").to_owned();
+    assert!(tokens.ends_with(" USDC"), "{report}");
+    let debt = seller.owe(0).await;
+    seller.node.withhold();
+    assert_eq!(seller.order(&debt).await.0, 200);
+    let is_sent = |report: &Value| report["refundWallets"][0]["underWay"]["hash"].is_string();
+    let report = crate::admin::becomes(&seller.host, "/api/v1/status", is_sent).await;
+    let refund = report["refundWallets"][0]["underWay"].clone();
+    let amount = ("0.01 USDC", 0);
+    assert_eq!((refund["amount"].as_str().expect("an amount"), &refund["nonce"]), (amount.0, &json!(amount.1)));
+    assert_eq!(refund["payment"], debt.id, "{refund}");
+    let hash = refund["hash"].as_str().expect("a hash").to_owned();
+    let shown = page(&seller, "/chain").await;
+    for part in [&tokens, &hash, "Sends 0.01 USDC back for payment"] {
+        assert!(shown.contains(part), "{part} is missing from\n{shown}");
+    }
+    let (_, text, _) = seller.command(&["status", "--format", "table"]).await;
+    assert!(text.contains(&tokens) && text.contains(&format!("by transaction {hash}")), "{text}");
+    seller.node.release().await;
+    seller.until(&debt, "refunded").await;
+    let is_over = |report: &Value| report["wallets"][0]["underWay"].is_null();
+    crate::admin::becomes(&seller.host, "/api/v1/refunds", is_over).await;
+    seller.paid_back_once(&debt).await;
+}
+
 #[tokio::test]
 async fn without_a_wallet_the_page_and_the_command_say_how_to_name_one() {
     let mut seller = Seller::start(BY_COMMAND).await;

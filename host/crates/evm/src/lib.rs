@@ -49,7 +49,8 @@ pub use reads::{PaymentFinding, PaymentQuestion, PaymentReader};
 pub use receipt::TxReceipt;
 pub use sender_tag::{SenderKind, SenderTag};
 pub use sequencer::{
-    GasWallet, Inclusion, SendError, Sequencer, SequencerSettings, TxCall, TxHandle, TxStatus, Unready,
+    GasWallet, Inclusion, SendError, Sequencer, SequencerSettings, TransactionEvent, TransactionObserver, TxCall,
+    TxHandle, TxStatus, Unready, WaitingTransaction,
 };
 pub use token_wallet::{
     BroadcastError, SignedTransfer, TokenTransfer, TokenWallet, TransferError, TransferOutcome, WalletBalances,

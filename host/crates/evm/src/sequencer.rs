@@ -12,6 +12,7 @@ mod call;
 mod dispatch;
 mod follow;
 mod lane;
+mod observer;
 mod pending;
 mod resend;
 mod shared;
@@ -39,6 +40,8 @@ use lane::Lane;
 use shared::{Shared, USUAL_GAS};
 
 pub use call::{Inclusion, SendError, TxCall, TxHandle, TxStatus};
+pub use observer::{TransactionEvent, TransactionObserver};
+pub use pending::WaitingTransaction;
 pub use shared::SequencerSettings;
 
 /// The reason for which nothing can be settled at the moment.
@@ -71,6 +74,13 @@ pub struct GasWallet {
     pub open_calls: usize,
     /// The time for which its oldest transaction has waited, while that is too long.
     pub stuck_for: Option<Duration>,
+    /// Its transactions that are in no block, by their nonces, at most [`GasWallet::SHOWN`].
+    pub waiting: Vec<WaitingTransaction>,
+}
+
+impl GasWallet {
+    /// The transactions that are named one by one. Nodes keep 16 of an account for sure.
+    pub const SHOWN: usize = 32;
 }
 
 /// Sends the transactions of some keys. Nothing else may use these keys on this chain. When it is dropped it stops,
@@ -82,19 +92,21 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Starts two tasks for each key. There must be a key; one that occurs twice counts once.
+    /// Starts two tasks for each key. There must be a key; one that occurs twice counts once. The observer hears of
+    /// their transactions.
     pub async fn start(
         chain: Arc<Chain>,
         keys: Vec<Key>,
         limits: GasLimits,
         settings: SequencerSettings,
+        observer: Option<Arc<dyn TransactionObserver>>,
     ) -> Result<Self, ChainError> {
         let code = chain.code(MULTICALL3).await;
         let code = code.map_err(|error| ChainError::Read { node: chain.node().to_owned(), error })?;
         if code.is_empty() {
             tracing::info!("no Multicall3 at {MULTICALL3}: every payment gets a transaction of its own");
         }
-        let shared = Arc::new(Shared::open(chain, limits, settings, !code.is_empty()).await);
+        let shared = Arc::new(Shared::open(chain, limits, settings, !code.is_empty(), observer).await);
         // The balance that a wallet should have depends on the fees.
         drop(shared.fees.now().await);
         let mut lanes: Vec<Arc<Lane>> = Vec::new();

@@ -8,6 +8,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use alloy::primitives::Address;
+use coinslot_evm::{TransactionEvent, TransactionObserver};
+use coinslot_x402::Network;
 use reqwest::header::HeaderMap;
 
 use crate::facilitator::{Settlement, SignatureVerdict, Verification};
@@ -118,10 +121,27 @@ impl From<&OnChain> for CallResult {
     }
 }
 
-/// Hears of each call when it has ended.
+/// Hears of each call when it has ended, and of the transactions of facilitators in this process.
 pub trait CallObserver: Send + Sync + fmt::Debug {
     /// `facilitator`: its name in the configuration.
     fn ended(&self, facilitator: &str, operation: Operation, result: CallResult, took: Duration);
+
+    /// Something became of a transaction of one of its wallets on a network.
+    fn transaction(&self, facilitator: &str, network: &Network, wallet: Address, event: TransactionEvent);
+}
+
+/// The transactions of one facilitator on its network.
+#[derive(Debug)]
+struct Transactions {
+    facilitator: Arc<str>,
+    network: Network,
+    observer: Arc<dyn CallObserver>,
+}
+
+impl TransactionObserver for Transactions {
+    fn happened(&self, wallet: Address, event: TransactionEvent) {
+        self.observer.transaction(&self.facilitator, &self.network, wallet, event);
+    }
 }
 
 /// The trace of a request, for which facilitators are called.
@@ -161,6 +181,12 @@ impl Calls {
     /// The calls of this facilitator, which the observer hears of.
     pub fn of(name: &str, observer: Option<Arc<dyn CallObserver>>) -> Self {
         Self { name: name.into(), observer }
+    }
+
+    /// The observer of the transactions of this facilitator, if there is one.
+    pub(crate) fn of_transactions(&self, network: &Network) -> Option<Arc<dyn TransactionObserver>> {
+        let observer = Arc::clone(self.observer.as_ref()?);
+        Some(Arc::new(Transactions { facilitator: Arc::clone(&self.name), network: network.clone(), observer }))
     }
 
     /// Begins a call.

@@ -81,8 +81,9 @@ impl Local {
             return Err(SetupError::NoKey);
         }
         let sequencer = SequencerSettings { tag: Some(config.seller.tag), ..config.sequencer };
+        let observer = config.calls.of_transactions(&config.network);
         let state = LocalState {
-            sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, sequencer).await?,
+            sequencer: Sequencer::start(chain.clone(), config.keys, config.gas, sequencer, observer).await?,
             reader: PaymentReader::start(chain.clone()),
             chain,
             network: config.network,

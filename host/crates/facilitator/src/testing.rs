@@ -242,7 +242,7 @@ impl World {
         let ether = "0xde0b6b3a7640000";
         self.rpc("anvil_setBalance", json!([other.address(), ether])).await;
         let settings = SequencerSettings::default();
-        let sequencer = Sequencer::start(self.chain.clone(), vec![other], GasLimits::default(), settings).await;
+        let sequencer = Sequencer::start(self.chain.clone(), vec![other], GasLimits::default(), settings, None).await;
         let order = TxCall { to: self.token(), data, alone: false, max_gas: None };
         let ticket = sequencer.expect("started").submit(order);
         match ticket.wait(Duration::from_secs(5)).await {

@@ -20,6 +20,8 @@ pub enum ChangeKind {
     Route,
     /// The configuration was read again and took effect.
     Configuration,
+    /// A setting has another value by the configuration, since it was read again.
+    Setting,
     /// A setting has changed that takes effect at the next start.
     RestartNeeded,
     /// A changed configuration was not used.
@@ -34,7 +36,7 @@ pub enum ChangeKind {
 }
 
 impl ChangeKind {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::PluginLoaded,
         Self::PluginReplaced,
         Self::PluginRemoved,
@@ -44,6 +46,7 @@ impl ChangeKind {
         Self::PluginResumed,
         Self::Route,
         Self::Configuration,
+        Self::Setting,
         Self::RestartNeeded,
         Self::ConfigurationRejected,
         Self::WebhookResent,
@@ -65,6 +68,7 @@ impl ChangeKind {
             Self::PluginResumed => "plugin_resumed",
             Self::Route => "route",
             Self::Configuration => "configuration",
+            Self::Setting => "setting",
             Self::RestartNeeded => "restart_needed",
             Self::ConfigurationRejected => "configuration_rejected",
             Self::WebhookResent => "webhook_resent",

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use self::policy::{instances, resolve, sells};
 use crate::breaker::{CircuitPermit, Circuits};
+use crate::capabilities::Quota;
+use crate::capabilities::keyvalue::KvGrant;
 use crate::contract::{PluginInfo, QuoteRefusal, QuoteRequest, QuotedPrice, RequestBody, ResponseBody};
 use crate::fault::{Circuit, Fault, LoadError};
 use crate::instance::engine::Wasi;
@@ -51,6 +53,14 @@ pub struct PluginUsage {
     pub memory: usize,
     /// Processor time of guests that have ended.
     pub cpu: Duration,
+}
+
+/// The use of a plugin's key-value store, and its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreUsage {
+    /// The keys and bytes of keys and values that are kept. None: they cannot be read now.
+    pub kept: Option<(u64, u64)>,
+    pub quota: Quota,
 }
 
 impl fmt::Debug for Plugin {
@@ -175,6 +185,15 @@ impl Plugin {
         let LimitUsage { instances, waiting, permits, memory } = spec.permits.usage();
         let cpu = Duration::from_nanos(spec.plugin_cpu.ended.load(Relaxed));
         PluginUsage { instances, waiting, permits, permits_of_instance: spec.permits.weight(), memory, cpu }
+    }
+
+    /// Reads the use of its key-value store from the disk, which may take a while. None: it may keep nothing.
+    pub fn store_usage(&self) -> Option<StoreUsage> {
+        let KvGrant { store, quota } = self.loaded.instances.spec.capabilities.keyvalue.as_ref()?;
+        let kept = store.used().inspect_err(
+            |error| tracing::debug!(plugin = %self.info().name, %error, "the use of a store cannot be read"),
+        );
+        Some(StoreUsage { kept: kept.ok(), quota: *quota })
     }
 
     /// Reads the use of the permits by all plugins together.

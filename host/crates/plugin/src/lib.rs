@@ -57,7 +57,7 @@ pub use self::contract::{
     RequestBodyError, ResponseBody,
 };
 pub use self::fault::{Circuit, Fault, LoadError};
-pub use self::handle::{Plugin, PluginUsage};
+pub use self::handle::{Plugin, PluginUsage, StoreUsage};
 pub use self::headers::HostOnly;
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
@@ -70,7 +70,7 @@ pub use self::load::{
 pub use self::output::{GuestOutput, OutputLevel, OutputLine};
 pub use self::package::{Package, PackageError, PackageFacts, PackedComponent, PackedSource, PackedTool};
 pub use self::pause::PausedPlugins;
-pub use self::permit::{Client, Permit};
+pub use self::permit::{Client, Permit, RunObserver};
 pub use self::runtime::{Runtime, RuntimeConfig};
 pub use self::status::Verdict;
 pub use self::template::{Segment, Template, TemplateError, split_segment};

@@ -11,6 +11,12 @@ use crate::contract::PaymentReceipt;
 /// The client of a request: the address of its network. All requests without an address are of one client.
 pub type Client = Option<IpAddr>;
 
+/// Follows one run of a guest.
+pub trait RunObserver: OutgoingObserver {
+    /// Called once: the request has waited this long for its instance, or in vain.
+    fn waited(&self, time: Duration);
+}
+
 /// The permission to answer one request with a guest. It is not `Clone`, so one grant answers one request.
 #[derive(Debug)]
 #[must_use]
@@ -21,7 +27,7 @@ pub struct Permit {
     pub(crate) wait: Option<Duration>,
     pub(crate) client: Client,
     pub(crate) is_metered: bool,
-    pub(crate) observer: Option<Arc<dyn OutgoingObserver>>,
+    pub(crate) observer: Option<Arc<dyn RunObserver>>,
 }
 
 impl Permit {
@@ -48,8 +54,8 @@ impl Permit {
         Self { is_metered: true, ..self }
     }
 
-    /// Tells an observer of every request that the guest sends meanwhile.
-    pub fn observed_by(self, observer: Option<Arc<dyn OutgoingObserver>>) -> Self {
+    /// Tells an observer of the wait for an instance, and of every request that the guest sends meanwhile.
+    pub fn observed_by(self, observer: Option<Arc<dyn RunObserver>>) -> Self {
         Self { observer, ..self }
     }
 

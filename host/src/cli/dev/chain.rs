@@ -154,6 +154,7 @@ impl DevChain {
         // On the developer's own machine every client is the developer, without a proxy.
         let trusted_proxies = listen.ip().is_loopback().then(Vec::new);
         Config {
+            base: std::path::PathBuf::new(),
             server: ServerConfig { listen, trusted_proxies, ..ServerConfig::default() },
             plugins: PluginsConfig { folder: plugins.to_owned(), ..PluginsConfig::default() },
             payment: PaymentConfig {

@@ -220,8 +220,19 @@ mod tests {
             .collect();
         let stated = Config::of_text(&stated.join("\n"), Path::new("")).expect("a configuration");
         let facts = |config: &Config| {
-            let Config { server, plugins, payment, state, admin, webhooks, allowances, log, telemetry, refunds } =
-                config;
+            let Config {
+                base: _,
+                server,
+                plugins,
+                payment,
+                state,
+                admin,
+                webhooks,
+                allowances,
+                log,
+                telemetry,
+                refunds,
+            } = config;
             let rest = format!("{allowances:?} {log:?} {telemetry:?} {refunds:?}");
             format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?} {rest}")
         };

@@ -49,6 +49,7 @@ fn people(out: &mut Output<'_>, report: &Value, alerts: &[Value], ready: bool) -
     out.line("")?;
     let assets = report["assets"].as_array().map(Vec::as_slice).unwrap_or_default();
     table(out, &["ASSET", "NETWORK", "SETTLEMENT"], assets.iter(), &["symbol", "network", "settlement"])?;
+    wallets(out, report)?;
     if !alerts.is_empty() {
         out.line("")?;
         table(
@@ -57,6 +58,40 @@ fn people(out: &mut Output<'_>, report: &Value, alerts: &[Value], ready: bool) -
             alerts.iter(),
             &["kind", "subject", "message", "advice"],
         )?;
+    }
+    Ok(())
+}
+
+/// The wallets that pay for gas and refunds, and their transactions that are in no block yet.
+fn wallets(out: &mut Output<'_>, report: &Value) -> Result<(), Failure> {
+    let listed = |value: &Value| value.as_array().cloned().unwrap_or_default();
+    let gas = listed(&report["wallets"]);
+    if !gas.is_empty() {
+        out.line("")?;
+        let fields = ["address", "network", "balance", "pending"];
+        table(out, &["GAS WALLET", "NETWORK", "BALANCE", "PENDING"], gas.iter(), &fields)?;
+    }
+    let pending: Vec<Value> = gas.iter().flat_map(|wallet| listed(&wallet["transactions"])).collect();
+    if !pending.is_empty() {
+        out.line("")?;
+        let fields = ["hash", "nonce", "ageSeconds", "replacements", "explorer"];
+        table(out, &["PENDING TRANSACTION", "NONCE", "SECONDS", "REPLACED", "EXPLORER"], pending.iter(), &fields)?;
+    }
+    let refunds = listed(&report["refundWallets"]);
+    if !refunds.is_empty() {
+        out.line("")?;
+        let fields = ["network", "balance", "tokens"];
+        table(out, &["REFUNDS ON", "FOR GAS", "TOKENS"], refunds.iter(), &fields)?;
+        for refund in refunds.iter().map(|wallet| &wallet["underWay"]).filter(|refund| !refund.is_null()) {
+            out.line(&format!(
+                "{} go back for payment {}, begun at {}, by transaction {} with nonce {}",
+                text(refund, "amount"),
+                text(refund, "payment"),
+                text(refund, "begunAt"),
+                text(refund, "hash"),
+                text(refund, "nonce")
+            ))?;
+        }
     }
     Ok(())
 }
@@ -93,34 +128,36 @@ pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: 
     out.flush()
 }
 
-/// Writes settings.
-pub(super) fn write_config(out: &mut Output<'_>, format: OutputFormat, found: &Value) -> Result<(), Failure> {
-    if format == OutputFormat::Table {
-        for name in ["listen", "admin", "plugins", "state"] {
-            out.line(&format!("{name:<8} {}", text(found, name)))?;
-        }
-        out.line("")?;
-        let accept = found["accept"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let fields = ["symbol", "network", "payTo", "facilitators"];
-        table(out, &["ASSET", "NETWORK", "RECEIVER", "FACILITATORS"], accept.iter(), &fields)?;
-        let free = found["allowances"]["allow"].as_array().map(Vec::as_slice).unwrap_or_default();
-        if !free.is_empty() {
-            out.line("")?;
-            let fields = ["plugin", "route", "per", "requests", "everySeconds", "total"];
-            table(out, &["FREE FOR PLUGIN", "ROUTE", "PER", "REQUESTS", "SECONDS", "IN ALL"], free.iter(), &fields)?;
-        }
-        out.line(&format!("\nread without a mistake at {}", text(found, "readAt")))?;
-        if let Some(reason) = found["refused"].as_str() {
-            out.line(&format!("the file, as it is now, is not used: {reason}"))?;
-        }
-        for key in found["waitingForRestart"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            out.line(&format!("{key} waits for a restart"))?;
-        }
-        for warning in found["warnings"].as_array().into_iter().flatten().filter_map(Value::as_str) {
-            out.line(warning)?;
-        }
-    } else {
+/// Writes settings: those that differ from their defaults, or all of them.
+pub(super) fn write_config(
+    out: &mut Output<'_>,
+    format: OutputFormat,
+    found: &Value,
+    all: bool,
+) -> Result<(), Failure> {
+    if format != OutputFormat::Table {
         out.json(found)?;
+        return out.flush();
+    }
+    let listed = |field: &str| found[field].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_usual = |setting: &&Value| setting["isDefault"] == true && setting["waiting"].is_null();
+    let settings = listed("settings");
+    let shown = settings.iter().filter(|setting| all || !is_usual(setting));
+    let fields = ["key", "value", "default", "takesEffect", "waiting"];
+    table(out, &["SETTING", "IN FORCE", "DEFAULT", "CHANGES AT A", "WAITS"], shown, &fields)?;
+    let usual = settings.iter().filter(is_usual).count();
+    if !all && usual > 0 {
+        out.line(&format!("{usual} more have their defaults: --all shows them"))?;
+    }
+    out.line(&format!("\nread without a mistake at {}", text(found, "readAt")))?;
+    if let Some(reason) = found["refused"].as_str() {
+        out.line(&format!("the file, as it is now, is not used: {reason}"))?;
+    }
+    for key in listed("waitingForRestart").iter().filter_map(Value::as_str) {
+        out.line(&format!("{key} waits for a restart"))?;
+    }
+    for warning in listed("warnings").iter().filter_map(Value::as_str) {
+        out.line(warning)?;
     }
     out.flush()
 }

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use alloy::primitives::{Address, U256};
 use axum::Json;
 use axum::extract::State;
-use coinslot_evm::{Ether, GasWallet};
+use coinslot_evm::{Ether, GasWallet, WaitingTransaction};
 use coinslot_facilitator::{FacilitatorStatus, Readiness};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::status::settlement_word;
 use crate::operate::admin::HostView;
+use crate::operate::explorer;
 use crate::operate::time;
 
 /// A facilitator of one network.
@@ -60,11 +61,30 @@ pub(crate) struct WalletRecord {
     pub pending: usize,
     /// The seconds for which its oldest transaction has waited, while that is too long.
     pub stuck_seconds: Option<u64>,
+    /// Its transactions that are in no block yet, by their nonces, at most 32.
+    #[serde(default)]
+    pub transactions: Vec<PendingRecord>,
 }
 
-/// The facilitators, and the wallets that pay for gas. No chain and no facilitator is asked for it.
-#[utoipa::path(get, path = "/api/v1/chain", responses((status = 200, body = Vec<FacilitatorRecord>)))]
-pub(crate) async fn chain(State(host): State<Arc<HostView>>) -> Json<Vec<FacilitatorRecord>> {
+/// A transaction that is in no block yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PendingRecord {
+    /// The newest that was signed for the nonce.
+    pub hash: String,
+    pub nonce: u64,
+    /// The seconds since it was sent first.
+    pub age_seconds: u64,
+    /// How often it was replaced by one that pays more.
+    pub replacements: usize,
+    /// Settlements that it makes. None: it only fills a gap between nonces.
+    pub settlements: usize,
+    /// Its page at a block explorer, where one is known.
+    pub explorer: Option<String>,
+}
+
+/// The facilitators of a host, by their names and networks. No chain is asked.
+pub(super) fn facilitators(host: &HostView) -> Vec<FacilitatorRecord> {
     let mut records: BTreeMap<(String, String), FacilitatorRecord> = BTreeMap::new();
     let methods = host.payments.payment_methods().iter();
     for (method, accept) in methods.zip(&host.config.payment.accepts) {
@@ -78,20 +98,26 @@ pub(crate) async fn chain(State(host): State<Arc<HostView>>) -> Json<Vec<Facilit
             record.assets.push(method.asset.symbol.clone());
         }
     }
-    Json(records.into_values().collect())
+    records.into_values().collect()
+}
+
+/// The facilitators, and the wallets that pay for gas. No chain and no facilitator is asked for it.
+#[utoipa::path(get, path = "/api/v1/chain", responses((status = 200, body = Vec<FacilitatorRecord>)))]
+pub(crate) async fn chain(State(host): State<Arc<HostView>>) -> Json<Vec<FacilitatorRecord>> {
+    Json(facilitators(&host))
 }
 
 impl FacilitatorRecord {
     fn of(name: String, network: String, status: &FacilitatorStatus) -> Self {
         Self {
             name,
-            network,
             assets: Vec::new(),
             settlement: settlement_word(status.readiness).to_owned(),
             trouble: status.trouble.clone().filter(|_| status.readiness != Readiness::Ready),
             circuit_open_seconds: status.circuit_open_for.map(|time| time.as_secs()),
-            wallets: status.wallets.iter().map(WalletRecord::of).collect(),
+            wallets: status.wallets.iter().map(|wallet| WalletRecord::of(wallet, &network)).collect(),
             gas: status.gas_by_day.iter().rev().map(GasRecord::of).collect(),
+            network,
         }
     }
 }
@@ -103,7 +129,7 @@ impl GasRecord {
 }
 
 impl WalletRecord {
-    fn of(wallet: &GasWallet) -> Self {
+    fn of(wallet: &GasWallet, network: &str) -> Self {
         let shown = |wei| Ether(wei).to_string();
         Self {
             address: Address::to_checksum(&wallet.address, None),
@@ -111,6 +137,22 @@ impl WalletRecord {
             needed: wallet.needed.map(shown),
             pending: wallet.open_calls,
             stuck_seconds: wallet.stuck_for.map(|time| time.as_secs()),
+            transactions: wallet.waiting.iter().map(|waiting| PendingRecord::of(waiting, network)).collect(),
+        }
+    }
+}
+
+impl PendingRecord {
+    fn of(waiting: &WaitingTransaction, network: &str) -> Self {
+        let WaitingTransaction { nonce, hash, age, replacements, calls } = waiting;
+        let hash = hash.to_string();
+        Self {
+            explorer: explorer::link(network, "tx", &hash),
+            hash,
+            nonce: *nonce,
+            age_seconds: age.as_secs(),
+            replacements: *replacements,
+            settlements: *calls,
         }
     }
 }

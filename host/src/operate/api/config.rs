@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::free::AllowanceReport;
-use crate::config::AcceptConfig;
+use crate::config::{AcceptConfig, SettingInForce, TakesEffect, Value, in_force};
 use crate::operate::admin::HostView;
 use crate::operate::time;
 
@@ -36,6 +36,29 @@ pub(crate) struct ConfigReport {
     pub plugin_tables: Vec<String>,
     /// The rules of free requests and of payers, as of now.
     pub allowances: AllowanceReport,
+    /// Every setting, in the order of the documentation.
+    pub settings: Vec<SettingRecord>,
+}
+
+/// A setting: its value in force, its default, and the value that waits for a restart.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SettingRecord {
+    /// The table at the top of the file that it belongs to: `server`, `plugin.echo`. Empty for the top itself.
+    pub section: String,
+    /// The key with its table, as in `server.keep_alive`. `[admin]` stands for the table itself.
+    pub key: String,
+    /// The value in force, as the file takes it. A secret is never shown: of its place the name of the variable or the
+    /// file is, of a URL the origin, and of a value of `[plugin.NAME.config]` that it is set. None: it is not set.
+    pub value: Option<String>,
+    /// The value that it has without being set. None: none.
+    pub default: Option<String>,
+    /// True if the value is the default.
+    pub is_default: bool,
+    /// `reload`: a changed file takes effect when it is read again; `restart`: at the next start.
+    pub takes_effect: String,
+    /// The value of the file that waits for a restart, `not set` if it is gone there. None: nothing waits.
+    pub waiting: Option<String>,
 }
 
 /// An asset that is taken, and its receiver.
@@ -77,5 +100,25 @@ pub(crate) async fn config(State(host): State<Arc<HostView>>) -> Json<ConfigRepo
         webhooks: started.webhooks.iter().map(|webhook| webhook.name()).collect(),
         plugin_tables: tables,
         allowances: AllowanceReport::of(&host),
+        settings: in_force(started, &active.config).iter().map(SettingRecord::of).collect(),
     })
+}
+
+impl SettingRecord {
+    fn of(SettingInForce { setting, waiting }: &SettingInForce) -> Self {
+        let shown = |value: &Option<Value>| value.as_ref().map(Value::shown);
+        let waiting = waiting.as_ref().map(|value| shown(value).unwrap_or_else(|| "not set".to_owned()));
+        Self {
+            section: setting.section().to_owned(),
+            key: setting.path(),
+            value: shown(&setting.value),
+            default: shown(&setting.default),
+            is_default: setting.is_default(),
+            takes_effect: match setting.takes_effect() {
+                TakesEffect::Reload => "reload".to_owned(),
+                TakesEffect::Restart => "restart".to_owned(),
+            },
+            waiting,
+        }
+    }
 }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use coinslot_plugin::{Circuit, Limits, PluginUsage};
+use coinslot_plugin::{Circuit, Limits, PluginUsage, PoolUsage, Quota, StoreUsage};
 use coinslot_x402::UnixTime;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::catalog::{HistoryEntry, HistoryFile, Installed, KeptBuild, NOT_ANEW, RouteChange};
+use crate::catalog::{Catalog, HistoryEntry, HistoryFile, Installed, KeptBuild, NOT_ANEW, RouteChange};
 use crate::operate::admin::HostView;
 use crate::operate::time;
 
@@ -38,6 +38,8 @@ pub(crate) struct PluginRecord {
     pub limits: Option<LimitsRecord>,
     /// The use of all its builds now. None: the file serves nothing, or no running host was asked.
     pub usage: Option<UsageRecord>,
+    /// The use of its key-value store, and the bounds of it. None: it keeps nothing, or no running host was asked.
+    pub store: Option<StoreRecord>,
     /// Its grants, without the values of secrets and of its configuration.
     pub grants: Vec<String>,
     /// The time at which the file was removed from the folder.
@@ -59,6 +61,29 @@ pub(crate) struct UsageRecord {
     /// The same in microseconds: a call of a small plugin takes less than a millisecond.
     #[serde(default)]
     pub cpu_microseconds: u64,
+    /// Permits that its instances hold, of those of all plugins.
+    #[serde(default)]
+    pub permits: usize,
+    /// Permits of one instance, by the tables, memories and core instances of its component.
+    #[serde(default)]
+    pub permits_of_instance: usize,
+    /// Permits that the instances of all plugins hold.
+    #[serde(default)]
+    pub permits_of_all: usize,
+}
+
+/// The key-value store of a plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StoreRecord {
+    /// Keys that are kept. None: they cannot be counted now.
+    pub keys: Option<u64>,
+    /// Bytes of keys and values.
+    pub bytes: Option<u64>,
+    pub max_keys: u64,
+    pub max_bytes: u64,
+    /// Bytes of one value.
+    pub max_value: u64,
 }
 
 /// The limits of a plugin.
@@ -78,6 +103,9 @@ pub(crate) struct LimitsRecord {
     pub request_body: u64,
     pub response_body: u64,
     pub outgoing_requests: u32,
+    /// All permits of the host, which its plugins share.
+    #[serde(default)]
+    pub permits: usize,
 }
 
 /// A build of a plugin.
@@ -115,8 +143,29 @@ pub(crate) async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<Plugi
         let record = records.entry(installed.file.clone()).or_default();
         record.serves(installed);
     }
+    let catalog = host.catalog.load_full();
+    let stores = tokio::task::spawn_blocking(move || stores(&catalog)).await.unwrap_or_default();
+    for (file, store) in stores {
+        records.entry(file).or_default().store = Some(store);
+    }
     records.values_mut().for_each(|record| record.note_pause(|plugin| host.pauses.is_paused(plugin)));
     Json(records.into_values().collect())
+}
+
+/// The stores of the active plugins, by file. It reads the disk.
+fn stores(catalog: &Catalog) -> Vec<(String, StoreRecord)> {
+    let stores = catalog.installed().iter().filter_map(|installed| {
+        let StoreUsage { kept, quota: Quota { bytes, keys, value } } = installed.plugin.store_usage()?;
+        let record = StoreRecord {
+            keys: kept.map(|(keys, _)| keys),
+            bytes: kept.map(|(_, bytes)| bytes),
+            max_keys: keys,
+            max_bytes: bytes,
+            max_value: value as u64,
+        };
+        Some((installed.file.clone(), record))
+    });
+    stores.collect()
 }
 
 impl PluginRecord {
@@ -189,8 +238,9 @@ impl PluginRecord {
         let (paid_closed, free_closed) = installed.plugin.circuits_closed();
         self.paid_circuit = Some(word(installed.plugin.paid_circuit(), paid_closed));
         self.free_circuit = Some(word(installed.plugin.unpaid_circuit(), free_closed));
-        self.limits = Some(LimitsRecord::of(installed.plugin.limits()));
-        self.usage = Some(UsageRecord::of(installed.plugin.usage()));
+        let pool = installed.plugin.pool();
+        self.limits = Some(LimitsRecord::of(installed.plugin.limits(), pool));
+        self.usage = Some(UsageRecord::of(installed.plugin.usage(), pool));
         self.grants = installed.plugin.grants().to_vec();
     }
 }
@@ -207,14 +257,17 @@ fn endpoints(build: &KeptBuild) -> Vec<EndpointRecord> {
 }
 
 impl UsageRecord {
-    fn of(usage: PluginUsage) -> Self {
-        let PluginUsage { instances, waiting, memory, cpu, .. } = usage;
+    fn of(usage: PluginUsage, pool: PoolUsage) -> Self {
+        let PluginUsage { instances, waiting, permits, permits_of_instance, memory, cpu } = usage;
         Self {
             instances,
             waiting,
             memory: memory as u64,
             cpu_milliseconds: milliseconds(cpu),
             cpu_microseconds: u64::try_from(cpu.as_micros()).unwrap_or(u64::MAX),
+            permits,
+            permits_of_instance,
+            permits_of_all: pool.held,
         }
     }
 }
@@ -224,7 +277,7 @@ fn milliseconds(time: Duration) -> u64 {
 }
 
 impl LimitsRecord {
-    fn of(limits: &Limits) -> Self {
+    fn of(limits: &Limits, pool: PoolUsage) -> Self {
         Self {
             instances: limits.instances,
             memory: limits.memory as u64,
@@ -234,6 +287,7 @@ impl LimitsRecord {
             request_body: limits.request_body,
             response_body: limits.response_body,
             outgoing_requests: limits.outgoing_requests,
+            permits: pool.total,
         }
     }
 }

@@ -18,9 +18,10 @@ use super::payments::PAGE;
 use super::read::read;
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
+use crate::operate::explorer;
 use crate::operate::time;
 use crate::operate::units::Units;
-use crate::refund::{RefundError, Refunds, WalletState};
+use crate::refund::{RefundError, Refunds, UnderWay, WalletState};
 
 /// A payment whose money is to go back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -105,6 +106,28 @@ pub(crate) struct RefundWalletRecord {
     pub stuck: Option<String>,
     /// The reason for `stuck`, or why what is due is not paid back.
     pub trouble: Option<String>,
+    /// The tokens that it pays back, with what it has of each, as in `12.5 USDC`. Empty if they could not be read yet.
+    #[serde(default)]
+    pub tokens: Vec<String>,
+    /// The refund that is under way.
+    #[serde(default)]
+    pub under_way: Option<PendingRefundRecord>,
+}
+
+/// A refund that is under way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PendingRefundRecord {
+    pub payment: String,
+    /// In units of the asset, with its symbol.
+    pub amount: String,
+    pub payer: String,
+    pub begun_at: String,
+    pub nonce: u64,
+    /// The newest transaction that was signed for it.
+    pub hash: Option<String>,
+    /// The page of the transaction at a block explorer, where one is known.
+    pub explorer: Option<String>,
 }
 
 /// The refunds of a host.
@@ -160,13 +183,13 @@ pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<Re
         wallet: Some(ours.address().to_string()),
         policy: Some(ours.policy()),
         budgets: budgets.map(|(testnet, spent, limit)| RefundBudgetRecord { testnet, spent, limit }).collect(),
-        wallets: wallets(ours),
+        wallets: wallets(ours, &host.units()),
         refunds,
     }))
 }
 
 /// The wallet on each network.
-pub(in crate::operate) fn wallets(refunds: &Refunds) -> Vec<RefundWalletRecord> {
+pub(in crate::operate) fn wallets(refunds: &Refunds, units: &Units) -> Vec<RefundWalletRecord> {
     let ether = |wei: alloy::primitives::U256| coinslot_evm::Ether(wei).to_string();
     let record = |(network, state): (Network, WalletState)| {
         let (stuck, reason) = state.stuck.map_or((None, None), |(payment, reason)| (Some(payment), Some(reason)));
@@ -176,9 +199,30 @@ pub(in crate::operate) fn wallets(refunds: &Refunds) -> Vec<RefundWalletRecord> 
             needed: state.needed.map(ether),
             stuck,
             trouble: reason.or(state.waits),
+            tokens: state
+                .tokens
+                .iter()
+                .map(|(asset, amount)| format!("{} {}", amount.decimal(asset.decimals), asset.symbol))
+                .collect(),
+            under_way: state.under_way.map(|refund| PendingRefundRecord::of(refund, units)),
         }
     };
     refunds.wallets().into_iter().map(record).collect()
+}
+
+impl PendingRefundRecord {
+    fn of(refund: UnderWay, units: &Units) -> Self {
+        let hash = refund.hash;
+        Self {
+            amount: units.shown(&refund.network, &refund.asset, refund.amount),
+            begun_at: time::shown(refund.begun_at),
+            nonce: refund.nonce,
+            explorer: hash.as_ref().and_then(|hash| explorer::link(refund.network.as_str(), "tx", hash)),
+            hash,
+            payment: refund.payment_id,
+            payer: refund.payer,
+        }
+    }
 }
 
 /// Pays an owed answer back to its payer, once. The answer comes when the transaction is durable and about to be sent;

@@ -8,6 +8,8 @@ use coinslot_facilitator::Readiness;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::chain::{FacilitatorRecord, WalletRecord, facilitators};
+use super::refunds::{RefundWalletRecord, wallets as refund_wallets};
 use crate::operate::admin::HostView;
 use crate::operate::alerts::{Alert, alerts};
 use crate::operate::time;
@@ -31,6 +33,22 @@ pub(crate) struct StatusReport {
     /// Payments at work.
     pub at_work: usize,
     pub ledger: LedgerStatus,
+    /// The wallets that pay for gas, with their transactions that are in no block yet.
+    #[serde(default)]
+    pub wallets: Vec<WalletStatus>,
+    /// The wallet that pays owed answers back, on each network. Empty without one.
+    #[serde(default)]
+    pub refund_wallets: Vec<RefundWalletRecord>,
+}
+
+/// A wallet that pays for gas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct WalletStatus {
+    pub facilitator: String,
+    pub network: String,
+    #[serde(flatten)]
+    pub wallet: WalletRecord,
 }
 
 /// The plugins of the folder, by their state.
@@ -89,7 +107,18 @@ pub(crate) async fn status(State(host): State<Arc<HostView>>) -> Json<StatusRepo
             bytes: size(&file) + size(&file.with_extension("db-wal")),
             file: file.display().to_string(),
         },
+        wallets: wallets(&host),
+        refund_wallets: host.refunds.as_ref().map(|ours| refund_wallets(ours, &host.units())).unwrap_or_default(),
     })
+}
+
+fn wallets(host: &HostView) -> Vec<WalletStatus> {
+    let facilitators = facilitators(host).into_iter();
+    let wallets = facilitators.flat_map(|FacilitatorRecord { name, network, wallets, .. }| {
+        let with = move |wallet| WalletStatus { facilitator: name.clone(), network: network.clone(), wallet };
+        wallets.into_iter().map(with)
+    });
+    wallets.collect()
 }
 
 fn assets(host: &HostView) -> Vec<AssetStatus> {

@@ -119,6 +119,7 @@ fn of_wallets(meter: &Meter, host: &Arc<HostView>) {
     );
 }
 
-fn labels(name: String, network: String) -> [KeyValue; 2] {
+/// The labels of a facilitator.
+pub(in crate::operate) fn labels(name: String, network: String) -> [KeyValue; 2] {
     [KeyValue::new("coinslot.facilitator", name), KeyValue::new("coinslot.network", network)]
 }

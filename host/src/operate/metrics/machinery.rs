@@ -1,16 +1,24 @@
-//! Measures what a host works with: the calls of its facilitators, and the commits of its ledger.
+//! Measures what a host works with: the calls of its facilitators, the transactions of its gas wallets, and the commits of
+//! its ledger.
 
 use std::time::Duration;
 
+use alloy::primitives::Address;
+use coinslot_evm::TransactionEvent;
 use coinslot_facilitator::{CallObserver, CallResult, Operation};
 use coinslot_ledger::{Commit, CommitObserver};
+use coinslot_x402::Network;
 use opentelemetry::KeyValue;
-use opentelemetry::metrics::{Histogram, Meter};
+use opentelemetry::metrics::{Counter, Histogram, Meter};
 
-use super::{Metrics, seconds};
+use super::{Metrics, gauges, seconds};
 
 /// The bounds of the histogram of jobs: the writer takes 512 into one commit.
 const JOBS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
+
+/// The bounds of the histogram of transactions, in seconds: some chains have a block each second, and a transaction that
+/// pays too little waits for minutes.
+const INCLUSION: [f64; 13] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
 /// The instruments.
 #[derive(Debug)]
@@ -18,6 +26,8 @@ pub(super) struct Machinery {
     calls: Histogram<f64>,
     commits: Histogram<f64>,
     jobs: Histogram<u64>,
+    transactions: Counter<u64>,
+    inclusion: Histogram<f64>,
 }
 
 impl Machinery {
@@ -34,6 +44,16 @@ impl Machinery {
                 .with_description("Jobs that shared a commit of the ledger")
                 .with_boundaries(JOBS.to_vec())
                 .build(),
+            transactions: meter
+                .u64_counter("coinslot.wallet.transactions")
+                .with_description("Transactions of gas wallets, by what became of them")
+                .build(),
+            inclusion: meter
+                .f64_histogram("coinslot.wallet.inclusion.duration")
+                .with_unit("s")
+                .with_description("Time from the submission of a transaction until it was seen in a block")
+                .with_boundaries(INCLUSION.to_vec())
+                .build(),
         }
     }
 }
@@ -46,6 +66,20 @@ impl CallObserver for Metrics {
             KeyValue::new("coinslot.result", result.as_str()),
         ];
         self.machinery.calls.record(took.as_secs_f64(), &attributes);
+    }
+
+    fn transaction(&self, facilitator: &str, network: &Network, wallet: Address, event: TransactionEvent) {
+        let [facilitator, network] = gauges::facilitators::labels(facilitator.to_owned(), network.to_string());
+        let attributes = [
+            facilitator,
+            network,
+            KeyValue::new("coinslot.wallet", Address::to_checksum(&wallet, None)),
+            KeyValue::new("coinslot.result", event.as_str()),
+        ];
+        self.machinery.transactions.add(1, &attributes);
+        if let Some(time) = event.time_to_inclusion() {
+            self.machinery.inclusion.record(time.as_secs_f64(), &attributes);
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! `/chain`: the assets that are taken, their facilitators, and the wallets that pay for gas.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
+use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
 use super::explorer;
 use super::frame::{Frame, table};
-use super::payments::network;
-use super::write::{count, counted, digest, name, names, sentence, state};
+use super::payments::{encoded, network};
+use super::write::{ago, count, counted, digest, name, names, sentence, span, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::chain::{FacilitatorRecord, chain};
@@ -44,7 +46,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
             @for (index, record) in facilitators.iter().enumerate() { (facilitator(record, index)) }
             p.quiet { "As their last calls and readings showed them: no chain is asked for this page." }
         }
-        @if let Some(refunds) = &host.refunds { (refund_wallet(refunds)) }
+        @if let Some(refunds) = &host.refunds { (refund_wallet(refunds, &host, frame.now)) }
     };
     frame.page("/chain", "Chain", html! {}, live)
 }
@@ -70,6 +72,7 @@ fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
                 p.quiet { "It pays for gas itself." }
             } @else {
                 (wallets(record))
+                (pending(record))
             }
         }
     }
@@ -103,20 +106,74 @@ fn wallets(record: &FacilitatorRecord) -> Markup {
     )
 }
 
+/// The transactions of its wallets that are in no block yet.
+fn pending(record: &FacilitatorRecord) -> Markup {
+    let columns = [
+        ("Transaction", ""),
+        ("Nonce", "number"),
+        ("Age", "number"),
+        ("Settlements", "number wide"),
+        ("Wallet", "wide"),
+    ];
+    let number = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX));
+    let waiting = || record.wallets.iter().flat_map(|wallet| wallet.transactions.iter().map(move |one| (wallet, one)));
+    html! {
+        @if waiting().next().is_some() {
+            (table(&format!("Pending transactions of {}", name(&record.name)), &columns, html! {
+                @for (wallet, one) in waiting() {
+                    tr {
+                        th scope="row" { (explorer::transaction(&record.network, &one.hash)) }
+                        td.number { (count(one.nonce)) }
+                        td.number {
+                            (span(Duration::from_secs(one.age_seconds)))
+                            @if one.replacements > 0 {
+                                br; span.quiet { "replaced " (counted_times(one.replacements)) }
+                            }
+                        }
+                        td.number.wide { (number(one.settlements)) }
+                        td.wide { (explorer::address(&record.network, &wallet.address)) }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+fn counted_times(number: usize) -> String {
+    counted(u64::try_from(number).unwrap_or(u64::MAX), "time", "times")
+}
+
 /// The wallet that pays owed answers back, on each network.
-fn refund_wallet(refunds: &Refunds) -> Markup {
-    let columns = [("Network", ""), ("Address", "wide"), ("Balance for gas", "number"), ("State", "")];
+fn refund_wallet(refunds: &Refunds, host: &HostView, now: UnixTime) -> Markup {
+    let columns = [
+        ("Network", ""),
+        ("Address", "wide"),
+        ("Balance for gas", "number"),
+        ("Balance of tokens", "number"),
+        ("State", ""),
+    ];
     let address = refunds.address().to_string();
     html! {
         section aria-labelledby="refund-wallet" {
             h2 #refund-wallet { "Wallet of refunds" }
             (table("The wallet that pays owed answers back", &columns, html! {
-                @for wallet in refund_wallets(refunds) {
+                @for wallet in refund_wallets(refunds, &host.units()) {
                     tr {
                         th scope="row" { (name(&wallet.network)) }
                         td.wide { (explorer::address(&wallet.network, &address)) }
                         td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
+                        td.number { (if wallet.tokens.is_empty() { "not read yet".to_owned() } else { names(&wallet.tokens) }) }
                         td {
+                            @if let Some(refund) = &wallet.under_way {
+                                p {
+                                    "Sends " (name(&refund.amount)) " back for payment "
+                                    a href={ "/payments/" (encoded(&refund.payment)) } { (digest(&refund.payment)) }
+                                    ", begun " (ago(&refund.begun_at, now))
+                                    @if let Some(hash) = &refund.hash {
+                                        ": " (explorer::transaction(&wallet.network, hash)) ", nonce " (count(refund.nonce))
+                                    }
+                                }
+                            }
                             @if let Some(trouble) = &wallet.trouble {
                                 (state("waiting")) " " span.quiet { (sentence(trouble)) }
                             } @else if let Some(needed) = &wallet.needed {

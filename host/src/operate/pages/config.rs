@@ -7,35 +7,20 @@ use maud::{Markup, html};
 
 use super::chain::receiver;
 use super::frame::{Frame, table};
-use super::payments::network;
-use super::write::{ago, bytes, name, names, sentence};
+use super::payments::{encoded, network};
+use super::write::{ago, counted, name, names, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::api::config::{ConfigReport, config};
+use crate::operate::api::config::{ConfigReport, SettingRecord, config};
 
 pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
     let report = config(State(Arc::clone(&host))).await.0;
     let frame = Frame::of(&host, visitor).await;
-    let settings = [
-        ("Listens on", name(&report.listen)),
-        ("Known to clients as", name(&frame.status.public_url)),
-        ("Admin listener", report.admin.as_deref().map_or_else(|| "none".to_owned(), name)),
-        ("Plugin folder", name(&report.plugins)),
-        ("State folder", name(&report.state)),
-        ("Ledger", format!("{} ({})", name(&frame.status.ledger.file), bytes(frame.status.ledger.bytes))),
-        ("Facilitators", names(&report.facilitators)),
-        ("Plugins with settings of their own", or_none(&report.plugin_tables)),
-        ("Webhooks", or_none(&report.webhooks)),
-    ];
     let columns = [("Asset", ""), ("Network", ""), ("Receiver", ""), ("Facilitators", "wide")];
     let live = html! {
         section aria-labelledby="file" {
             h2 #file { "The file" }
             (file(&report, &frame))
-        }
-        section aria-labelledby="settings" {
-            h2 #settings { "Settings" }
-            dl.rows { @for (term, value) in &settings { div { dt { (term) } dd { code.whole { (value) } } } } }
         }
         section aria-labelledby="accept" {
             h2 #accept { "What is taken, and who receives it" }
@@ -53,6 +38,10 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
         section aria-labelledby="overrides" {
             h2 #overrides { "What it changes of plugins" }
             (overrides(&host))
+        }
+        section aria-labelledby="settings" {
+            h2 #settings { "Settings" }
+            (settings(&report))
         }
     };
     frame.page("/config", "Configuration", html! {}, live)
@@ -104,6 +93,68 @@ fn overrides(host: &HostView) -> Markup {
     )
 }
 
-fn or_none(texts: &[String]) -> String {
-    if texts.is_empty() { "none".to_owned() } else { names(texts) }
+/// Every setting by its table: first the tables with a value that is not the default, and in each of them such values.
+fn settings(report: &ConfigReport) -> Markup {
+    let mut sections: Vec<(&str, Vec<&SettingRecord>)> = Vec::new();
+    for setting in &report.settings {
+        match sections.iter_mut().find(|(section, _)| *section == setting.section) {
+            Some((_, own)) => own.push(setting),
+            None => sections.push((&setting.section, vec![setting])),
+        }
+    }
+    let is_usual = |setting: &&SettingRecord| setting.is_default && setting.waiting.is_none();
+    sections.iter_mut().for_each(|(_, own)| own.sort_by_key(is_usual));
+    sections.sort_by_key(|(_, own)| own.iter().all(is_usual));
+    html! {
+        p.quiet {
+            "Values as the file takes them, those that differ from the defaults first. Secrets are not shown. "
+            code { "coinslot config --all" } " lists the same."
+        }
+        @for (section, own) in &sections { (section_of(section, own)) }
+    }
+}
+
+fn section_of(section: &str, settings: &[&SettingRecord]) -> Markup {
+    let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let changed = number(settings.iter().filter(|setting| !setting.is_default).count());
+    let waiting = number(settings.iter().filter(|setting| setting.waiting.is_some()).count());
+    let title = if section.is_empty() { "Top of the file".to_owned() } else { format!("[{}]", name(section)) };
+    let columns = [("Key", ""), ("In force", ""), ("Default", "wide"), ("A change takes effect", "wide")];
+    html! {
+        details id={ "settings-" (encoded(section)) } {
+            summary {
+                (title) " "
+                span.quiet {
+                    @if changed == 0 { "all as by default" }
+                    @else { (counted(changed, "value", "values")) " of its own" }
+                    @if waiting > 0 { ", " (counted(waiting, "waits", "wait")) " for a restart" }
+                }
+            }
+            (table(&format!("Settings of {title}"), &columns, html! {
+                @for setting in settings {
+                    tr {
+                        th.text scope="row" { code { (name(key_in(section, &setting.key))) } }
+                        td {
+                            @if let Some(value) = &setting.value { code { (sentence(value)) } }
+                            @else { span.quiet { "not set" } }
+                            @if let Some(value) = &setting.waiting {
+                                " " (state("waiting")) " " span.quiet { "for a restart: " code { (sentence(value)) } }
+                            }
+                        }
+                        td.wide {
+                            @if setting.is_default { span.quiet { "this" } }
+                            @else if let Some(default) = &setting.default { (sentence(default)) }
+                            @else { span.quiet { "none" } }
+                        }
+                        td.wide { "at a " (name(&setting.takes_effect)) }
+                    }
+                }
+            }))
+        }
+    }
+}
+
+/// The key without the name of the section above it.
+fn key_in<'k>(section: &str, key: &'k str) -> &'k str {
+    key.strip_prefix(section).and_then(|key| key.strip_prefix('.')).unwrap_or(key)
 }

@@ -210,7 +210,8 @@ fn stages(hour: &Hour<'_>) -> Markup {
     let known = [
         ("quote", "Quote", "The plugin names its price"),
         ("verify", "Verify", "The facilitator checks the payment"),
-        ("run", "Run", "The plugin works, with its wait for an instance"),
+        ("wait", "Wait", "The request waits for an instance of the plugin"),
+        ("run", "Run", "The plugin works"),
         ("settle", "Settle", "The money moves on the chain"),
     ];
     let rows: Vec<_> = known.into_iter().map(|(stage, title, meaning)| (title, meaning, of(stage))).collect();

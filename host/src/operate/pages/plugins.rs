@@ -14,7 +14,7 @@ use super::plugin_changes::{pause, rollback};
 use super::write::{ago, bytes, count, digest, duration, name, names, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::api::plugins::{LimitsRecord, PluginRecord, UsageRecord, plugins};
+use crate::operate::api::plugins::{LimitsRecord, PluginRecord, StoreRecord, UsageRecord, plugins};
 use crate::operate::time;
 
 /// The lines of each plugin that are shown.
@@ -61,7 +61,7 @@ fn plugin(record: &PluginRecord, host: &HostView, frame: &Frame) -> Markup {
             (builds(record, frame.now))
             @if !record.changes.is_empty() { (changes(record)) }
             @if let (Some(most), Some(used)) = (&record.limits, &record.usage) {
-                (limits(most, used, &id))
+                (limits(most, used, record.store.as_ref(), &id))
                 (grants(record, &id))
             }
             (lines(record, host, &id))
@@ -159,13 +159,26 @@ fn changes(record: &PluginRecord) -> Markup {
 
 /// The use of the plugin now, beside its limits.
 #[expect(clippy::cast_precision_loss, reason = "no limit comes near 2^52 milliseconds")]
-fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
+fn limits(limits: &LimitsRecord, used: &UsageRecord, store: Option<&StoreRecord>, id: &str) -> Markup {
+    let number = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX));
     let seconds = |milliseconds: u64| duration(milliseconds as f64 / 1e3);
     html! {
         dl.rows {
             div { dt { "Instances now" } dd { (used.instances) " of " (limits.instances) } }
             div { dt { "Requests that wait" } dd { (used.waiting) } }
             div { dt { "Memory now" } dd { (bytes(used.memory)) " of " (bytes(limits.plugin_memory)) } }
+            div {
+                dt { "Permits now" }
+                dd {
+                    (number(used.permits)) " of " (number(limits.permits)) ", and other plugins have "
+                    (number(used.permits_of_all.saturating_sub(used.permits))) "; an instance takes "
+                    (number(used.permits_of_instance))
+                }
+            }
+            @if let Some(store) = store {
+                div { dt { "Keys kept" } dd { (kept(store.keys, count)) " of " (count(store.max_keys)) } }
+                div { dt { "Bytes kept" } dd { (kept(store.bytes, bytes)) " of " (bytes(store.max_bytes)) } }
+            }
             div { dt { "CPU time of this build" } dd { (measured(Duration::from_micros(used.cpu_microseconds))) } }
         }
         details id={ "limits-" (id) } {
@@ -180,6 +193,11 @@ fn limits(limits: &LimitsRecord, used: &UsageRecord, id: &str) -> Markup {
             }
         }
     }
+}
+
+/// A number of the key-value store.
+fn kept(number: Option<u64>, shown: fn(u64) -> String) -> String {
+    number.map_or_else(|| "unknown".to_owned(), shown)
 }
 
 /// The last lines that the plugin has printed.

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::call::{CallProgress, SendError};
 use super::lane::Lane;
+use super::observer::TransactionEvent;
 use super::pending::TxState;
 use super::resend::{close_gap, resend_or_bump};
 use crate::call_error::CallError;
@@ -163,6 +164,11 @@ fn on_included(lane: &Lane, nonce: u64, receipt: TxReceipt) {
             if calls > 1 && receipt.succeeded() {
                 lane.shared.batch_gas.observe(receipt.gas_used.to(), calls);
             }
+            let waited = tx.since.elapsed();
+            lane.tell(match receipt.succeeded() {
+                true => TransactionEvent::Included(waited),
+                false => TransactionEvent::Reverted(waited),
+            });
         }
         tx.state = TxState::Included { number, hash, receipt: receipt.clone() };
         if lane.shared.settings.confirmations <= 1 { pending.finish(nonce) } else { None }
@@ -191,6 +197,7 @@ fn on_nonce_used(lane: &Lane, nonce: u64) {
         pending.by_nonce.remove(&nonce)
     };
     let Some(tx) = lost else { return };
+    lane.tell(TransactionEvent::Displaced);
     tracing::warn!(nonce, "a settlement lost its nonce to another transaction; it is sent anew");
     lane.shared.budget.settle(tx.reserved.unwrap_or_default(), U256::ZERO);
     lane.included.notify_one();

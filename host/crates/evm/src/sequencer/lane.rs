@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::GasWallet;
 use super::call::{OpenCalls, QueuedCall, SendError};
+use super::observer::TransactionEvent;
 use super::pending::PendingTxs;
 use super::shared::{Shared, USUAL_GAS};
 use crate::call_error::CallError;
@@ -121,6 +122,7 @@ impl Lane {
             needed: self.low_balance().map(|(_, needed)| needed),
             open_calls: self.open_calls(),
             stuck_for: self.stuck_for(),
+            waiting: self.pending().named(GasWallet::SHOWN),
         }
     }
 
@@ -171,6 +173,13 @@ impl Lane {
             Ether(balance),
             Ether(cost)
         )))
+    }
+
+    /// Tells the observer what became of a transaction.
+    pub(super) fn tell(&self, event: TransactionEvent) {
+        if let Some(observer) = &self.shared.observer {
+            observer.happened(self.address(), event);
+        }
     }
 
     pub(super) fn sign(&self, nonce: u64, tx: &Transaction) -> Result<SignedTx, SendError> {

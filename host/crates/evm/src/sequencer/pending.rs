@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use alloy::primitives::{B256, U256};
 use tokio::time::Instant;
@@ -84,6 +85,20 @@ impl PendingTx {
     }
 }
 
+/// A transaction that is in no block yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitingTransaction {
+    pub nonce: u64,
+    /// The newest of those that were signed for the nonce.
+    pub hash: B256,
+    /// The time since the first one was.
+    pub age: Duration,
+    /// How often it was signed again with higher fees.
+    pub replacements: usize,
+    /// Calls that it makes: settlements, and none if it only fills a gap.
+    pub calls: usize,
+}
+
 /// The transactions of one lane.
 #[derive(Debug, Default)]
 pub(super) struct PendingTxs {
@@ -98,6 +113,21 @@ impl PendingTxs {
     /// The number of transactions that are in no block.
     pub(super) fn waiting(&self) -> usize {
         self.by_nonce.values().filter(|tx| !tx.is_included()).count()
+    }
+
+    /// The first transactions that are in no block.
+    pub(super) fn named(&self, most: usize) -> Vec<WaitingTransaction> {
+        let waiting = self.by_nonce.iter().filter(|(_, tx)| !tx.is_included());
+        let named = waiting.filter_map(|(nonce, tx)| {
+            Some(WaitingTransaction {
+                nonce: *nonce,
+                hash: tx.newest()?.hash,
+                age: tx.since.elapsed(),
+                replacements: tx.signed.len() - 1,
+                calls: tx.calls.len(),
+            })
+        });
+        named.take(most).collect()
     }
 
     /// The time since which the oldest transaction waits that is in no block.

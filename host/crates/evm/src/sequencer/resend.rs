@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::call::CallProgress;
 use super::lane::Lane;
+use super::observer::TransactionEvent;
 use super::pending::{PendingTx, TxState};
 use super::shared::EMPTY_TX_GAS;
 use crate::call_error::CallError;
@@ -120,6 +121,7 @@ fn replace(lane: &Lane, nonce: u64, raised: Transaction, signed: SignedTx) -> Op
     tx.tx = raised;
     tx.signed.push(signed);
     tx.sent_at = Instant::now();
+    lane.tell(TransactionEvent::Replaced);
     Some(raw)
 }
 
@@ -172,4 +174,5 @@ async fn fill(lane: &Lane, nonce: u64) {
     let mut pending = lane.pending();
     pending.gap_since = None;
     pending.by_nonce.insert(nonce, filling);
+    lane.tell(TransactionEvent::Submitted);
 }

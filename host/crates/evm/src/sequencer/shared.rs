@@ -8,6 +8,7 @@ use alloy::primitives::{Bytes, U256};
 use tokio_util::sync::CancellationToken;
 
 use super::call::SendError;
+use super::observer::TransactionObserver;
 use crate::budget::GasBudget;
 use crate::chain::Chain;
 use crate::fees::{BlockFees, FeeOracle, GasLimits, TxFees};
@@ -84,6 +85,7 @@ pub(super) struct Shared {
     pub(super) has_multicall: bool,
     pub(super) batch_gas: BatchGas,
     pub(super) stop: CancellationToken,
+    pub(super) observer: Option<Arc<dyn TransactionObserver>>,
 }
 
 impl Shared {
@@ -92,6 +94,7 @@ impl Shared {
         limits: GasLimits,
         settings: SequencerSettings,
         has_multicall: bool,
+        observer: Option<Arc<dyn TransactionObserver>>,
     ) -> Self {
         Self {
             budget: GasBudget::open(limits.budget_per_day, limits.journal.clone()).await,
@@ -101,6 +104,7 @@ impl Shared {
             has_multicall,
             batch_gas: BatchGas(AtomicU64::new(USUAL_BATCH_GAS)),
             stop: CancellationToken::new(),
+            observer,
             chain,
         }
     }

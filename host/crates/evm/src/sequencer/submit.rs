@@ -12,6 +12,7 @@ use alloy::primitives::U256;
 
 use super::call::{CallProgress, QueuedCall, SendError, end_all};
 use super::lane::Lane;
+use super::observer::TransactionEvent;
 use super::pending::{PendingTx, TxState};
 use crate::call_error::CallError;
 use crate::refusal::NodeRefusal;
@@ -44,20 +45,28 @@ impl Submitter {
     pub(super) async fn submit(&mut self, calls: Vec<QueuedCall>, tx: Transaction) {
         let cost = tx.max_cost();
         if let Err(error) = self.lane.check_balance(cost).await {
-            return end_all(calls, &error);
+            return self.not_sent(calls, &error);
         }
         let budget = &self.lane.shared.budget;
         if let Err(exhausted) = budget.reserve(cost, U256::ZERO) {
-            return end_all(calls, &SendError::Refused(exhausted.to_string()));
+            return self.not_sent(calls, &SendError::Refused(exhausted.to_string()));
         }
         budget.flush_reservation().await;
         // A transaction that was sent keeps the reservation until its cost is known.
         let (calls, error) = match self.send_with_some_nonce(calls, tx).await {
-            Ok(()) => return self.lane.sent.notify_one(),
+            Ok(()) => {
+                self.lane.tell(TransactionEvent::Submitted);
+                return self.lane.sent.notify_one();
+            }
             Err(not_sent) => not_sent,
         };
         self.lane.shared.budget.settle(cost, U256::ZERO);
-        end_all(calls, &error);
+        self.not_sent(calls, &error);
+    }
+
+    fn not_sent(&self, calls: Vec<QueuedCall>, error: &SendError) {
+        self.lane.tell(TransactionEvent::NotSent);
+        end_all(calls, error);
     }
 
     async fn send_with_some_nonce(

@@ -11,6 +11,7 @@ use http_body_util::BodyExt;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::OutgoingObserver;
 use crate::breaker::{CircuitPermit, Circuits};
 use crate::capabilities::egress::Provenance;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
@@ -26,7 +27,7 @@ use crate::invoke::head::AwaitedHead;
 use crate::invoke::request::prepare;
 use crate::invoke::start::{start_alone, start_shared};
 use crate::invoke::streaming::StreamingGuest;
-use crate::permit::{Client, Permit};
+use crate::permit::{Client, Permit, RunObserver};
 
 /// Answers a request. The response carries [`MeteredAmount`] as an extension.
 pub(crate) async fn invoke(
@@ -43,8 +44,9 @@ pub(crate) async fn invoke(
         None => circuits.admit(receipt.as_ref().map(|receipt| receipt.payer.as_str()))?,
     };
     let progress = Arc::<RequestProgress>::default();
-    let provenance = Provenance::of(request.headers(), observer);
-    let terms = CallTerms { client, wait, receipt, is_metered, provenance };
+    let outgoing = observer.clone().map(|observer| observer as Arc<dyn OutgoingObserver>);
+    let provenance = Provenance::of(request.headers(), outgoing);
+    let terms = CallTerms { client, wait, receipt, is_metered, provenance, observer };
     let begun = run(instances, terms, request, &progress, &mut permit).await;
     let mut report = CircuitReport { permit, plugin: Arc::clone(&spec.plugin), request: progress };
     match begun {
@@ -87,6 +89,7 @@ struct CallTerms {
     /// True if the guest may set the amount.
     is_metered: bool,
     provenance: Provenance,
+    observer: Option<Arc<dyn RunObserver>>,
 }
 
 /// The head of a response, its body, and the guest that still writes it. None: the guest has ended.
@@ -100,7 +103,7 @@ async fn run(
     permit: &mut CircuitPermit,
 ) -> Result<Begun, Fault> {
     let limits = &instances.spec.limits;
-    let CallTerms { client, wait, receipt, is_metered, provenance } = terms;
+    let CallTerms { client, wait, receipt, is_metered, provenance, observer } = terms;
     let demand = if receipt.is_some() { Demand::Paid } else { Demand::Free };
     let asked = PermitRequest { demand, client };
     let request = prepare(request, limits.request_body, instances.spec.is_host_only, progress)?;
@@ -113,6 +116,9 @@ async fn run(
         InstanceReuse::Shared(shared) => start_shared(instances, shared, asked, wait, request, progress, permit).await,
         InstanceReuse::Never | InstanceReuse::Pooled(_) => start_alone(instances, asked, wait, request).await,
     };
+    if let Some(observer) = observer {
+        observer.waited(came.elapsed());
+    }
     match &started {
         Ok(_) if demand == Demand::Paid => instances.spec.fullness.served(came.into_std()),
         // Paid work would have come before.

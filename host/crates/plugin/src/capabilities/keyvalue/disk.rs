@@ -13,7 +13,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Transaction, TransactionBehavior, params};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::capabilities::config::Quota;
@@ -202,6 +202,19 @@ impl KvStore {
         self.with(|connection| {
             Ok(connection.query_row("SELECT keys, bytes FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))?)
         })
+    }
+
+    /// The keys and the bytes that are kept. It reads beside the operations of the plugin, and waits for none of them.
+    pub(crate) fn used(&self) -> Result<(u64, u64), KvError> {
+        if !self.file.try_exists()? {
+            return Ok((0, 0));
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.file, flags)?;
+        connection.busy_timeout(Duration::from_secs(2))?;
+        let (keys, bytes): (i64, i64) =
+            connection.query_row("SELECT keys, bytes FROM kept", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok((u64::try_from(keys).unwrap_or(0), u64::try_from(bytes).unwrap_or(0)))
     }
 
     fn change<T>(&self, work: impl FnOnce(&Transaction<'_>) -> Result<T, KvError>) -> Result<T, KvError> {

@@ -1,0 +1,335 @@
+//! Lists every setting of a configuration: its value, its default, and when a change of it takes effect.
+//!
+//! Every struct is destructured without `..`: a new setting does not compile until it is listed here. The same list is
+//! what operators are shown, what the audit log compares, and what says that a change waits for a restart. Values are
+//! written as the file takes them. A secret is not among them: the file only names where it is. Paths and queries of
+//! URLs and values of `[plugin.NAME.config]` may be secrets against all advice, and are not shown either.
+
+mod of_host;
+mod of_payments;
+mod of_plugins;
+mod written;
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest as _, Sha256};
+
+use self::written::Written;
+use super::types::Config;
+
+pub(super) use self::written::public_part;
+
+/// The word for a value that is there and not shown.
+const HIDDEN: &str = "set";
+
+/// The entries of a list that are shown.
+const SHOWN_ENTRIES: usize = 8;
+
+/// The moment at which a change takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakesEffect {
+    /// As soon as the file is read again.
+    Reload,
+    Restart,
+}
+
+/// One setting of a configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// Its table: `server`, `plugin.echo.limits`, `accept[eip155:8453/USDC]`; empty for the top of the file.
+    pub table: String,
+    /// Its key. Empty for the table itself, where its presence is what counts.
+    pub key: Cow<'static, str>,
+    /// None: it is not set, and nothing stands in its place.
+    pub value: Option<Value>,
+    /// The value that it has without being set. None: none.
+    pub default: Option<Value>,
+    /// Tells a value that is not shown from others.
+    digest: Option<[u8; 32]>,
+    rule: Rule,
+}
+
+/// The value of a setting, as the file takes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    One(String),
+    /// The entries of a list.
+    List(Vec<String>),
+}
+
+/// The moments at which changes of the settings of a table take effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Rule {
+    changed: TakesEffect,
+    /// The table is new.
+    added: TakesEffect,
+    /// The table is gone.
+    removed: TakesEffect,
+}
+
+/// A setting that is in force, and the value that waits for a restart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingInForce {
+    pub setting: Setting,
+    /// The value of the file that takes effect at the next start: None within if it is not set there.
+    pub waiting: Option<Option<Value>>,
+}
+
+/// A setting that differs between two configurations, with its values for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingChange {
+    /// The key with its table, as [`Setting::path`] writes it.
+    pub path: String,
+    pub takes_effect: TakesEffect,
+    pub before: Option<String>,
+    pub after: Option<String>,
+}
+
+impl Rule {
+    const fn all(when: TakesEffect) -> Self {
+        Self { changed: when, added: when, removed: when }
+    }
+}
+
+impl Value {
+    /// The value in one line, with the first entries of a long list.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::One(text) => text.clone(),
+            Self::List(entries) if entries.is_empty() => "none".to_owned(),
+            Self::List(entries) if entries.len() <= SHOWN_ENTRIES => entries.join(", "),
+            Self::List(entries) => {
+                let more = entries.len() - SHOWN_ENTRIES;
+                format!("{} and {more} more", entries[..SHOWN_ENTRIES].join(", "))
+            }
+        }
+    }
+
+    /// The value beside another one: of a long list its length, and the entries that the other one does not have.
+    fn shown_beside(&self, other: Option<&Self>) -> String {
+        let Self::List(entries) = self else { return self.shown() };
+        if entries.len() <= SHOWN_ENTRIES {
+            return self.shown();
+        }
+        let others: BTreeSet<&String> = match other {
+            Some(Self::List(others)) => others.iter().collect(),
+            Some(Self::One(_)) | None => BTreeSet::new(),
+        };
+        let own: Vec<&str> = entries.iter().filter(|entry| !others.contains(entry)).map(String::as_str).collect();
+        let count = format!("{} entries", entries.len());
+        if own.is_empty() { count } else { format!("{count}, among them {}", own.join(", ")) }
+    }
+}
+
+impl Setting {
+    /// The key with its table, as messages name it: `server.keep_alive`, `listen`, `[admin]`.
+    pub fn path(&self) -> String {
+        match (&*self.table, &*self.key) {
+            (table, "") => format!("[{table}]"),
+            ("", key) => key.to_owned(),
+            (table, key) => format!("{table}.{key}"),
+        }
+    }
+
+    /// The name of the table at the top of the file that it belongs to: `plugin.echo` for those of one plugin.
+    pub fn section(&self) -> &str {
+        let end = |text: &str| text.find(['.', '[']).unwrap_or(text.len());
+        match self.table.split_once('.') {
+            Some((top @ ("plugin" | "facilitator"), name)) => &self.table[..top.len() + 1 + end(name)],
+            _ => &self.table[..end(&self.table)],
+        }
+    }
+
+    pub fn is_default(&self) -> bool {
+        self.value.is_none() || self.value == self.default
+    }
+
+    /// The moment at which a change of its value takes effect.
+    pub fn takes_effect(&self) -> TakesEffect {
+        self.rule.changed
+    }
+
+    fn differs(&self, other: &Self) -> bool {
+        (&self.value, &self.digest) != (&other.value, &other.digest)
+    }
+}
+
+/// The settings of one table, while they are listed.
+struct Table<'l> {
+    list: &'l mut Vec<Setting>,
+    path: String,
+    rule: Rule,
+}
+
+impl<'l> Table<'l> {
+    fn new(list: &'l mut Vec<Setting>, path: impl Into<String>, when: TakesEffect) -> Self {
+        Self { list, path: path.into(), rule: Rule::all(when) }
+    }
+
+    /// The same table, whose changes take effect at another moment.
+    fn at(&mut self, when: TakesEffect) -> Table<'_> {
+        Table { list: self.list, path: self.path.clone(), rule: Rule { changed: when, ..self.rule } }
+    }
+
+    fn push(&mut self, key: impl Into<Cow<'static, str>>, value: Option<Value>, default: Option<Value>) {
+        let (table, key) = (self.path.clone(), key.into());
+        self.list.push(Setting { table, key, value, default, digest: None, rule: self.rule });
+    }
+
+    /// A setting that has a default.
+    fn put(&mut self, key: &'static str, value: &(impl Written + ?Sized), default: &(impl Written + ?Sized)) {
+        self.push(key, value.written(), default.written());
+    }
+
+    /// A setting without a default, which is set or not.
+    fn set(&mut self, key: &'static str, value: &(impl Written + ?Sized)) {
+        self.push(key, value.written(), None);
+    }
+
+    /// A setting that may be missing, and what is in force then.
+    fn or(&mut self, key: &'static str, value: &(impl Written + ?Sized), missing: &str) {
+        let missing = Some(Value::One(missing.to_owned()));
+        self.push(key, value.written().or_else(|| missing.clone()), missing);
+    }
+
+    /// A setting whose value is not shown.
+    fn hidden(&mut self, key: String, value: &str) {
+        self.push(key, Some(Value::One(HIDDEN.to_owned())), None);
+        if let Some(setting) = self.list.last_mut() {
+            setting.digest = Some(Sha256::digest(value).into());
+        }
+    }
+}
+
+/// Every setting of a configuration, in the order of the file that the documentation shows. `started` is the
+/// configuration that the host was built with: assets that it does not name are not taken yet.
+pub fn settings(config: &Config, started: &Config) -> Vec<Setting> {
+    let Config { base, server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
+    let mut list = Vec::new();
+    of_host::server(&mut list, server);
+    of_host::folders(&mut list, base, plugins, state);
+    of_payments::terms(&mut list, payment, &started.payment);
+    of_plugins::limits(&mut list, plugins);
+    of_plugins::each(&mut list, plugins);
+    of_payments::facilitators(&mut list, payment);
+    of_payments::rates_and_receipts(&mut list, payment);
+    of_host::records(&mut list, state);
+    of_host::admin(&mut list, admin.as_ref());
+    of_payments::allowances(&mut list, allowances);
+    of_payments::refunds(&mut list, refunds.as_ref());
+    of_host::webhooks(&mut list, webhooks);
+    of_host::log(&mut list, log.as_deref());
+    of_host::telemetry(&mut list, telemetry.as_ref());
+    list
+}
+
+/// The settings of one configuration, to be found by their table and key.
+struct Known<'s> {
+    settings: BTreeMap<(&'s str, &'s str), &'s Setting>,
+    tables: BTreeSet<&'s str>,
+}
+
+impl<'s> Known<'s> {
+    fn of(settings: &'s [Setting]) -> Self {
+        Self {
+            settings: settings.iter().map(|setting| ((&*setting.table, &*setting.key), setting)).collect(),
+            tables: settings.iter().map(|setting| &*setting.table).collect(),
+        }
+    }
+
+    fn get(&self, setting: &Setting) -> Option<&'s Setting> {
+        self.settings.get(&(&*setting.table, &*setting.key)).copied()
+    }
+
+    /// The moment at which a setting takes effect that these do not have: its table may be new, or gone.
+    fn effect_of_absent(&self, setting: &Setting, with_table: TakesEffect) -> TakesEffect {
+        if self.tables.contains(&*setting.table) { setting.rule.changed } else { with_table }
+    }
+}
+
+/// The settings of a host that was built with one configuration and has read another one since.
+pub fn in_force(started: &Config, active: &Config) -> Vec<SettingInForce> {
+    let (before, after) = (settings(started, started), settings(active, started));
+    let (known, present) = (Known::of(&before), Known::of(&after));
+    let mut found = Vec::new();
+    for setting in &after {
+        let former = known.get(setting);
+        let when = match former {
+            Some(_) => setting.rule.changed,
+            None => known.effect_of_absent(setting, setting.rule.added),
+        };
+        let differs = former.map_or(!setting.is_default(), |former| former.differs(setting));
+        let waits = when == TakesEffect::Restart && differs;
+        let value = if waits { former.and_then(|former| former.value.clone()) } else { setting.value.clone() };
+        let waiting = waits.then(|| setting.value.clone());
+        found.push(SettingInForce { setting: Setting { value, ..setting.clone() }, waiting });
+    }
+    for setting in before.iter().filter(|setting| present.get(setting).is_none()) {
+        if present.effect_of_absent(setting, setting.rule.removed) == TakesEffect::Restart {
+            let waiting = (!setting.is_default()).then_some(None);
+            found.push(SettingInForce { setting: setting.clone(), waiting });
+        }
+    }
+    found
+}
+
+/// The settings that differ between two configurations of a host, those of new and of removed tables as far as they are
+/// not the defaults.
+pub fn changes(before: &Config, after: &Config, started: &Config) -> Vec<SettingChange> {
+    let (before, after) = (settings(before, started), settings(after, started));
+    let (known, present) = (Known::of(&before), Known::of(&after));
+    let mut found = Vec::new();
+    for setting in &after {
+        match known.get(setting) {
+            Some(former) if former.differs(setting) => {
+                found.push(change(Some(former), Some(setting), setting.rule.changed));
+            }
+            None if !setting.is_default() => {
+                found.push(change(None, Some(setting), known.effect_of_absent(setting, setting.rule.added)));
+            }
+            Some(_) | None => {}
+        }
+    }
+    let gone = before.iter().filter(|setting| present.get(setting).is_none() && !setting.is_default());
+    found.extend(
+        gone.map(|setting| change(Some(setting), None, present.effect_of_absent(setting, setting.rule.removed))),
+    );
+    found
+}
+
+/// The change of one setting, of which at least one side is there.
+fn change(before: Option<&Setting>, after: Option<&Setting>, takes_effect: TakesEffect) -> SettingChange {
+    // What no table says of a plugin is as it is for all plugins, or as the plugin declares it.
+    let of_absent = |other: Option<&Setting>| other.filter(|other| other.table.starts_with("plugin."))?.default.clone();
+    let value = |one: Option<&Setting>, other| one.map_or_else(|| of_absent(other), |one| one.value.clone());
+    let (old, new) = (value(before, after), value(after, before));
+    let path = after.or(before).map(Setting::path).unwrap_or_default();
+    SettingChange::of(path, takes_effect, old.as_ref(), new.as_ref())
+}
+
+impl SettingChange {
+    fn of(path: String, takes_effect: TakesEffect, before: Option<&Value>, after: Option<&Value>) -> Self {
+        let shown = |one: Option<&Value>, other| Some(one?.shown_beside(other));
+        let is_hidden = before.is_some() && before == after;
+        let said = shown(after, before);
+        let after_shown = if is_hidden { said.map(|text| format!("{text}, to another value")) } else { said };
+        Self { path, takes_effect, before: shown(before, after), after: after_shown }
+    }
+
+    /// The change of a list that a file of its own holds, which is read with the configuration. None if it is the same.
+    pub fn of_list(path: &str, before: Vec<String>, after: Vec<String>) -> Option<Self> {
+        let [before, after] = [before, after].map(Value::List);
+        let differs = before != after;
+        differs.then(|| Self::of(path.to_owned(), TakesEffect::Reload, Some(&before), Some(&after)))
+    }
+}
+
+/// The paths of the settings that differ and take effect at a start only.
+pub fn needs_restart(started: &Config, next: &Config) -> Vec<String> {
+    let changes = changes(started, next, started).into_iter();
+    changes.filter(|change| change.takes_effect == TakesEffect::Restart).map(|change| change.path).collect()
+}
+
+#[cfg(test)]
+mod tests;
