@@ -147,7 +147,7 @@ async fn no_format_lets_the_text_of_a_client_drive_the_terminal() {
     }
     give_back(&file, "eip155:84532", "\u{ff1d}HYPERLINK(1)");
     let csv = good(&["failed", "--file", path(&file), "--format", "csv"]).await;
-    assert!(csv.contains(",'\u{ff1d}HYPERLINK(1)\n"), "no formula: {csv}");
+    assert!(csv.contains(",'\u{ff1d}HYPERLINK(1),"), "no formula: {csv}");
 }
 
 /// All rows were read, some of 4 KiB, before the first one was written.
