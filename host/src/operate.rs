@@ -11,6 +11,7 @@ mod admin;
 mod alerts;
 mod api;
 pub(crate) mod audit;
+mod funnel;
 mod gauges;
 mod listener;
 mod metrics;

@@ -6,7 +6,7 @@ use axum::extract::State;
 use maud::{Markup, html};
 
 use super::explorer;
-use super::frame::{Frame, table};
+use super::frame::{Frame, records};
 use super::payments::network;
 use super::write::{count, counted, digest, name, names, sentence, state};
 use crate::operate::access::Visitor;
@@ -24,20 +24,19 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
             method.asset.network.to_string() == network && method.asset.symbol == symbol && method.asset.testnet
         })
     };
-    let columns = [("Asset", ""), ("Network", ""), ("Token", "wide"), ("Settlement", "")];
+    let columns = [("Asset", "head"), ("Network", ""), ("Token", ""), ("Settlement", "")];
+    let assets = frame.status.assets.iter().map(|asset| {
+        [
+            html! { (name(&asset.symbol)) },
+            network(&asset.network, is_test(&asset.network, &asset.symbol)),
+            explorer::address(&asset.network, &asset.asset),
+            state(&asset.settlement),
+        ]
+    });
     let live = html! {
         section aria-labelledby="assets" {
             h2 #assets { "Assets" }
-            (table("Assets that are taken, the preferred first", &columns, html! {
-                @for asset in &frame.status.assets {
-                    tr {
-                        th scope="row" { (name(&asset.symbol)) }
-                        td { (network(&asset.network, is_test(&asset.network, &asset.symbol))) }
-                        td.wide { (explorer::address(&asset.network, &asset.asset)) }
-                        td { (state(&asset.settlement)) }
-                    }
-                }
-            }))
+            (records("Assets that are taken, the preferred first", &columns, assets))
         }
         section aria-labelledby="facilitators" {
             h2 #facilitators { "Facilitators" }
@@ -76,58 +75,55 @@ fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
 }
 
 fn wallets(record: &FacilitatorRecord) -> Markup {
-    let columns = [("Gas wallet", ""), ("Balance", "number"), ("Pending", "number wide"), ("State", "")];
-    table(
-        &format!("Gas wallets of {}", name(&record.name)),
-        &columns,
-        html! {
-            @for wallet in &record.wallets {
-                tr {
-                    th scope="row" { (explorer::address(&record.network, &wallet.address)) }
-                    td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
-                    td.number.wide { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) }
-                    td {
-                        @if let Some(seconds) = wallet.stuck_seconds {
-                            (state("down")) " " span.quiet {
-                            "a transaction has waited for " (counted(seconds, "second", "seconds"))
-                        }
-                        } @else if let Some(needed) = &wallet.needed {
-                            (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
-                        } @else {
-                            (state("ready"))
-                        }
-                    }
+    let columns = [("Gas wallet", "head"), ("Balance", "number"), ("Pending", "number"), ("State", "text")];
+    let rows = record.wallets.iter().map(|wallet| {
+        [
+            explorer::address(&record.network, &wallet.address),
+            html! { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) },
+            html! { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) },
+            html! {
+                @if let Some(seconds) = wallet.stuck_seconds {
+                    (state("down")) " "
+                    span.quiet { "a transaction has waited for " (counted(seconds, "second", "seconds")) }
+                } @else {
+                    (funded(wallet.needed.as_deref()))
                 }
-            }
-        },
-    )
+            },
+        ]
+    });
+    records(&format!("Gas wallets of {}", name(&record.name)), &columns, rows)
+}
+
+/// The state of a wallet that has enough for gas, or should have more.
+fn funded(needed: Option<&str>) -> Markup {
+    html! {
+        @if let Some(needed) = needed { (state("no_gas")) " " span.quiet { "it should have " (short(needed)) } }
+        @else { (state("ready")) }
+    }
 }
 
 /// The wallet that pays owed answers back, on each network.
 fn refund_wallet(refunds: &Refunds) -> Markup {
-    let columns = [("Network", ""), ("Address", "wide"), ("Balance for gas", "number"), ("State", "")];
+    let columns = [("Network", "head"), ("Address", ""), ("Balance for gas", "number"), ("State", "text")];
     let address = refunds.address().to_string();
+    let rows = refund_wallets(refunds).into_iter().map(|wallet| {
+        [
+            network(&wallet.network, false),
+            explorer::address(&wallet.network, &address),
+            html! { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) },
+            html! {
+                @if let Some(trouble) = &wallet.trouble {
+                    (state("waiting")) " " span.quiet { (sentence(trouble)) }
+                } @else {
+                    (funded(wallet.needed.as_deref()))
+                }
+            },
+        ]
+    });
     html! {
         section aria-labelledby="refund-wallet" {
             h2 #refund-wallet { "Wallet of refunds" }
-            (table("The wallet that pays owed answers back", &columns, html! {
-                @for wallet in refund_wallets(refunds) {
-                    tr {
-                        th scope="row" { (name(&wallet.network)) }
-                        td.wide { (explorer::address(&wallet.network, &address)) }
-                        td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
-                        td {
-                            @if let Some(trouble) = &wallet.trouble {
-                                (state("waiting")) " " span.quiet { (sentence(trouble)) }
-                            } @else if let Some(needed) = &wallet.needed {
-                                (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
-                            } @else {
-                                (state("ready"))
-                            }
-                        }
-                    }
-                }
-            }))
+            (records("The wallet that pays owed answers back", &columns, rows))
             p.quiet { a href="/money#refunds" { "What went back" } }
         }
     }
