@@ -183,7 +183,7 @@ impl Host {
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
-        let (exports, webhooks) = (operation.exports(), operation.webhooks());
+        let (rest, webhooks) = (operation.rest(&payments), operation.webhooks());
         operation.paying_back_by(refunds.clone()).start(
             &mut tasks,
             seen,
@@ -231,7 +231,7 @@ impl Host {
             () = report_panics(&mut tasks) => {}
         }
         // The gauges read what the tasks hold.
-        exports.flush().await;
+        rest.flush().await;
         tasks.shutdown().await;
     }
 }

@@ -12,6 +12,7 @@ mod alerts;
 mod api;
 pub(crate) mod audit;
 mod explorer;
+mod funnel;
 mod gauges;
 mod listener;
 mod metrics;

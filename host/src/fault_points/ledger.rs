@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use coinslot_ledger::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
-    StoredAnswer, StoredTransaction,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
+    SignedRefund, Step, StoredAnswer, StoredTransaction,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
@@ -131,6 +131,10 @@ impl Ledger for CrashingLedger {
 
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime) {
         self.0.note_free(hold, end, at);
+    }
+
+    async fn count_requests(&self, counts: Vec<RequestCount>, at: UnixTime) -> Result<(), LedgerError> {
+        self.0.count_requests(counts, at).await
     }
 
     async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError> {

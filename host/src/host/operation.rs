@@ -1,9 +1,11 @@
 //! Holds what operators see of a host and change in it, from its build to the tasks that serve them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use coinslot_facilitator::CallObserver;
+use coinslot_ledger::Ledger;
 use coinslot_plugin::{GuestOutput, PausedPlugins};
 use tokio::task::JoinSet;
 
@@ -14,6 +16,9 @@ use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, Tele
 use crate::payment::Payments;
 use crate::refund::Refunds;
 use crate::server::RequestObserver;
+
+/// The longest wait for the last numbers of requests.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 
 /// The metrics, the webhooks and the pauses of a host.
 #[derive(Debug)]
@@ -85,9 +90,13 @@ impl Operation {
         self.telemetry.clone()
     }
 
-    /// The exporters, for the end of the host.
-    pub(super) fn exports(&self) -> Exports {
-        Exports(self.telemetry.clone().map(|telemetry| (telemetry, Arc::clone(&self.metrics))))
+    /// The numbers and spans that are left at the end of the host.
+    pub(super) fn rest(&self, payments: &Payments) -> Rest {
+        Rest {
+            metrics: Arc::clone(&self.metrics),
+            telemetry: self.telemetry.clone(),
+            ledger: Arc::clone(payments.ledger()),
+        }
     }
 
     /// Starts the tasks: one for the webhooks, and those of the admin listener, if there is one.
@@ -112,7 +121,8 @@ impl Operation {
             view.metrics.watch(&view);
             telemetry.iter().for_each(|telemetry| view.metrics.watch_telemetry(telemetry));
             ledger.observe_commits(Arc::clone(&view.metrics) as _);
-            tasks.spawn(Arc::clone(&view.metrics).follow(ledger));
+            tasks.spawn(Arc::clone(&view.metrics).follow(Arc::clone(&ledger)));
+            tasks.spawn(Arc::clone(&view.metrics).follow_requests(ledger));
             tasks.spawn(crate::operate::count_alerts(Arc::clone(&view)));
         }
         if let Some(admin) = admin {
@@ -121,14 +131,21 @@ impl Operation {
     }
 }
 
-/// The exporters of traces and metrics, which have something left when a host ends.
-pub(super) struct Exports(Option<(Arc<Telemetry>, Arc<Metrics>)>);
+/// What has something left to write when a host ends.
+pub(super) struct Rest {
+    metrics: Arc<Metrics>,
+    telemetry: Option<Arc<Telemetry>>,
+    ledger: Arc<dyn Ledger>,
+}
 
-impl Exports {
-    /// Exports what is left, for a few seconds at most.
+impl Rest {
+    /// Writes the numbers of requests into the ledger, and exports what is left, each for a few seconds at most.
     pub(super) async fn flush(self) {
-        if let Some((telemetry, metrics)) = self.0 {
-            tokio::join!(telemetry.flush(), metrics.flush());
+        if tokio::time::timeout(LAST_WRITE, self.metrics.write_funnel(&*self.ledger)).await.is_err() {
+            tracing::warn!("the last requests could not be counted in the ledger in time");
+        }
+        if let Some(telemetry) = self.telemetry {
+            tokio::join!(telemetry.flush(), self.metrics.flush());
         }
     }
 }

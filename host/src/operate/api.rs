@@ -6,6 +6,7 @@ pub(super) mod changes;
 pub(super) mod config;
 mod error;
 pub(super) mod free;
+pub(super) mod funnel;
 pub(super) mod logs;
 mod metrics;
 pub(super) mod page;
@@ -55,6 +56,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(free::uses))
         .routes(routes!(free::totals))
         .routes(routes!(free::keys))
+        .routes(routes!(funnel::funnel))
         .routes(routes!(audit::audit))
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))

@@ -26,6 +26,7 @@ use self::machinery::Machinery;
 use self::readers::Readers;
 use self::series::{EndpointSeries, RequestEnd, names};
 use super::admin::HostView;
+use super::funnel::Funnel;
 use super::gauges;
 use super::telemetry::Telemetry;
 use super::units::Units;
@@ -62,6 +63,7 @@ pub struct Metrics {
     amounts: Counter<f64>,
     free: Counter<u64>,
     machinery: Machinery,
+    funnel: Funnel,
     /// The assets in whose units amounts are counted.
     units: Units,
     /// The number of the last event that is counted.
@@ -115,6 +117,7 @@ impl Metrics {
                 )
                 .build(),
             machinery: Machinery::new(&meter),
+            funnel: Funnel::default(),
             units: Units::of(Some(config)),
             counted: tokio::sync::Mutex::new(None),
             missed: AtomicU64::new(0),
@@ -162,11 +165,17 @@ impl Metrics {
         self.count_error(report);
         self.count_outgoing(report);
         let end = RequestEnd { method: report.method_name(), status: report.status, outcome: report.outcome };
-        let series = report.endpoint.as_ref().and_then(|one| one.observed.get_or_init(|| EndpointSeries::of(one)));
+        let series = report
+            .endpoint
+            .as_ref()
+            .and_then(|one| one.observed.get_or_init(|| EndpointSeries::of(one, self.funnel.endpoint(one))));
         let Some(series) = series else {
             return self.requests.record(report.total.as_secs_f64(), &end.attributes());
         };
         series.record_request(end, &self.requests, report.total.as_secs_f64());
+        if let Some(counts) = &series.funnel {
+            counts.count(report.outcome, report.code.as_deref().map(|code| self.known(code)));
+        }
         if let Some(kind) = report.free
             && report.outcome == RequestOutcome::Free
         {
@@ -247,6 +256,16 @@ impl Metrics {
         if let Some(units) = units {
             self.amounts.add(units, &attributes);
         }
+    }
+
+    /// Writes the numbers of requests that are not in the ledger yet.
+    pub async fn write_funnel(&self, ledger: &dyn Ledger) {
+        self.funnel.write(ledger).await;
+    }
+
+    /// Writes the numbers of requests into the ledger every few seconds, for ever.
+    pub async fn follow_requests(self: Arc<Self>, ledger: Arc<dyn Ledger>) {
+        self.funnel.follow(&*ledger).await;
     }
 
     /// Counts payments as they end, for ever.

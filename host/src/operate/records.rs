@@ -9,12 +9,14 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 mod free;
+mod funnel;
 
 pub use self::free::{FreeTotalRecord, FreeUseRecord, KeyRecord};
+pub use self::funnel::{FunnelRecord, FunnelReport};
 pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
-pub(crate) use super::api::refunds::{RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
+pub(crate) use super::api::refunds::{RefundGasRecord, RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
 pub use super::story::{StepRecord, StoryRecord};
 use super::time;
 use super::units::Units;

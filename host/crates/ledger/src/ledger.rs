@@ -11,8 +11,8 @@ use coinslot_x402::{Flow, UnixTime};
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState,
-    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, SignedRefund, Step,
-    StoredAnswer, StoredTransaction,
+    Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, RequestCount, SignedRefund,
+    Step, StoredAnswer, StoredTransaction,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -136,6 +136,10 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Queues what [`Ledger::end_free`] does, for ends that leave no answer, and for answers that break off after they
     /// were served; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
+
+    /// Adds these requests to those of the day, for the funnel from the price to the payment. Written with the next step
+    /// that waits for the disk, or soon after. Payments need no call: a claim and an event are counted in their commits.
+    async fn count_requests(&self, counts: Vec<RequestCount>, at: UnixTime) -> Result<(), LedgerError>;
 
     /// Begins to pay an owed answer back, atomically: its row is refunding, which no client can claim, its amount counts
     /// for the budget, and its signed transaction is kept. Durable when it returns: only now may the transaction be

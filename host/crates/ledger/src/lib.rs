@@ -32,6 +32,7 @@ mod claim;
 mod commit;
 mod event;
 mod free_use;
+mod funnel;
 mod hold;
 mod holder;
 mod id;
@@ -55,6 +56,7 @@ pub use event::{EventKind, PaymentEvent};
 pub use free_use::{
     FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeKind, FreeLeft, FreeQuota, KeyLookup,
 };
+pub use funnel::RequestCount;
 pub use hold::{Attempt, Hold};
 pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};

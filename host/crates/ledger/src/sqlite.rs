@@ -3,7 +3,7 @@
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
 //! [`refunds`] what pays them back,
-//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
+//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] how requests are counted, [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
 
 mod answers;
@@ -14,6 +14,7 @@ mod due;
 pub(crate) mod events;
 mod failures;
 mod free_uses;
+mod funnel;
 mod leases;
 mod open;
 mod prune;
@@ -46,8 +47,8 @@ use rusqlite::Connection;
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
-    StoredAnswer, StoredTransaction,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
+    SignedRefund, Step, StoredAnswer, StoredTransaction,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -293,6 +294,10 @@ impl Ledger for SqliteLedger {
         self.writer.note(0, work, move |error| {
             tracing::warn!(end = end.as_str(), %error, "the end of a free request could not be noted");
         });
+    }
+
+    async fn count_requests(&self, counts: Vec<RequestCount>, at: UnixTime) -> Result<(), LedgerError> {
+        self.writer.run_lazily(move |connection| funnel::count(connection, &counts, at)).await
     }
 
     async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError> {

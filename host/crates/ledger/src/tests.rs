@@ -6,6 +6,7 @@ mod claims;
 mod disk;
 mod events;
 mod free_uses;
+mod funnel;
 mod holders;
 mod leases;
 mod prune;

@@ -1,13 +1,15 @@
 //! Refunds of owed answers: what is and was paid back, and the order to pay one back.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use alloy::primitives::U256;
 use axum::Json;
 use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
 use axum::http::StatusCode;
 use coinslot_ledger::Author;
-use coinslot_ledger::reports::RefundRow;
+use coinslot_ledger::reports::{RefundFee, RefundRow};
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -130,6 +132,19 @@ pub(crate) struct PendingRefundRecord {
     pub explorer: Option<String>,
 }
 
+/// The cost of the gas of the refunds that ended on one day, failed ones included.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct RefundGasRecord {
+    /// As in `2026-01-31`, in UTC.
+    pub day: String,
+    pub network: String,
+    /// In wei, as a text.
+    pub wei: String,
+    /// As in `0.0031 ether`.
+    pub shown: String,
+}
+
 /// The refunds of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -142,6 +157,30 @@ pub(crate) struct RefundsReport {
     pub wallets: Vec<RefundWalletRecord>,
     /// The last attempts, the newest first, a hundred at most.
     pub refunds: Vec<RefundRecord>,
+    /// What the gas of refunds has cost, also of those whose rows are pruned, the newest day first.
+    #[serde(default)]
+    pub gas: Vec<RefundGasRecord>,
+}
+
+impl RefundGasRecord {
+    fn of(((day, network), wei): (&(u64, String), &U256)) -> Self {
+        Self {
+            day: time::day(*day),
+            network: network.clone(),
+            wei: wei.to_string(),
+            shown: coinslot_evm::Ether(*wei).to_string(),
+        }
+    }
+
+    /// The sums by day and network.
+    fn sums(fees: &[RefundFee]) -> Vec<Self> {
+        let mut sums: BTreeMap<(u64, String), U256> = BTreeMap::new();
+        for fee in fees {
+            let sum = sums.entry((fee.day, fee.network.to_string())).or_default();
+            *sum = sum.saturating_add(fee.fee.0);
+        }
+        sums.iter().rev().map(Self::of).collect()
+    }
 }
 
 impl RefundRecord {
@@ -174,23 +213,25 @@ impl RefundRecord {
 pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<RefundsReport>, ApiError> {
     let rows = read(&host, |reader, units| {
         let rows = reader.refunds(UnixTime(0), PAGE)?;
-        Ok(rows.iter().map(|row| RefundRecord::of(row, units)).collect())
+        let refunds = rows.iter().map(|row| RefundRecord::of(row, units)).collect();
+        let gas = RefundGasRecord::sums(&reader.refund_fees(None)?);
+        Ok(RefundsReport { refunds, gas, ..RefundsReport::default() })
     });
-    let refunds = rows.await?;
-    let Some(ours) = &host.refunds else { return Ok(Json(RefundsReport { refunds, ..RefundsReport::default() })) };
+    let report = rows.await?;
+    let Some(ours) = &host.refunds else { return Ok(Json(report)) };
     let budgets = ours.budgets().await?.into_iter();
     Ok(Json(RefundsReport {
         wallet: Some(ours.address().to_string()),
         policy: Some(ours.policy()),
         budgets: budgets.map(|(testnet, spent, limit)| RefundBudgetRecord { testnet, spent, limit }).collect(),
         wallets: wallets(ours, &host.units()),
-        refunds,
+        ..report
     }))
 }
 
 /// The wallet on each network.
 pub(in crate::operate) fn wallets(refunds: &Refunds, units: &Units) -> Vec<RefundWalletRecord> {
-    let ether = |wei: alloy::primitives::U256| coinslot_evm::Ether(wei).to_string();
+    let ether = |wei: U256| coinslot_evm::Ether(wei).to_string();
     let record = |(network, state): (Network, WalletState)| {
         let (stuck, reason) = state.stuck.map_or((None, None), |(payment, reason)| (Some(payment), Some(reason)));
         RefundWalletRecord {

@@ -1,6 +1,6 @@
 //! The instruments of one endpoint, with their attributes bound.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use http::StatusCode;
 use opentelemetry::KeyValue;
@@ -8,6 +8,7 @@ use opentelemetry::metrics::{BoundHistogram, Histogram};
 use parking_lot::RwLock;
 
 use crate::endpoint::Endpoint;
+use crate::operate::funnel::EndpointCounts;
 use crate::payment::Stage;
 use crate::server::RequestOutcome;
 
@@ -53,13 +54,15 @@ fn known_status(status: u16) -> i64 {
 pub(super) struct EndpointSeries {
     /// The plugin and the path template.
     pub(super) names: [KeyValue; 2],
+    /// None of a free endpoint.
+    pub(super) funnel: Option<Arc<EndpointCounts>>,
     requests: RwLock<Vec<(RequestEnd, BoundHistogram<f64>)>>,
     stages: [OnceLock<BoundHistogram<f64>>; Stage::ALL.len()],
 }
 
 impl EndpointSeries {
-    pub(super) fn of(endpoint: &Endpoint) -> Self {
-        Self { names: names(endpoint), requests: RwLock::default(), stages: Default::default() }
+    pub(super) fn of(endpoint: &Endpoint, funnel: Option<Arc<EndpointCounts>>) -> Self {
+        Self { names: names(endpoint), funnel, requests: RwLock::default(), stages: Default::default() }
     }
 
     /// Records the duration of a request.

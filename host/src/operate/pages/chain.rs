@@ -8,7 +8,7 @@ use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
 use super::explorer;
-use super::frame::{Frame, table};
+use super::frame::{Frame, records};
 use super::payments::{encoded, network};
 use super::write::{ago, count, counted, digest, name, names, sentence, span, state};
 use crate::operate::access::Visitor;
@@ -26,20 +26,19 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
             method.asset.network.to_string() == network && method.asset.symbol == symbol && method.asset.testnet
         })
     };
-    let columns = [("Asset", ""), ("Network", ""), ("Token", "wide"), ("Settlement", "")];
+    let columns = [("Asset", "head"), ("Network", ""), ("Token", ""), ("Settlement", "")];
+    let assets = frame.status.assets.iter().map(|asset| {
+        [
+            html! { (name(&asset.symbol)) },
+            network(&asset.network, is_test(&asset.network, &asset.symbol)),
+            explorer::address(&asset.network, &asset.asset),
+            state(&asset.settlement),
+        ]
+    });
     let live = html! {
         section aria-labelledby="assets" {
             h2 #assets { "Assets" }
-            (table("Assets that are taken, the preferred first", &columns, html! {
-                @for asset in &frame.status.assets {
-                    tr {
-                        th scope="row" { (name(&asset.symbol)) }
-                        td { (network(&asset.network, is_test(&asset.network, &asset.symbol))) }
-                        td.wide { (explorer::address(&asset.network, &asset.asset)) }
-                        td { (state(&asset.settlement)) }
-                    }
-                }
-            }))
+            (records("Assets that are taken, the preferred first", &columns, assets))
         }
         section aria-labelledby="facilitators" {
             h2 #facilitators { "Facilitators" }
@@ -79,63 +78,55 @@ fn facilitator(record: &FacilitatorRecord, index: usize) -> Markup {
 }
 
 fn wallets(record: &FacilitatorRecord) -> Markup {
-    let columns = [("Gas wallet", ""), ("Balance", "number"), ("Pending", "number wide"), ("State", "")];
-    table(
-        &format!("Gas wallets of {}", name(&record.name)),
-        &columns,
-        html! {
-            @for wallet in &record.wallets {
-                tr {
-                    th scope="row" { (explorer::address(&record.network, &wallet.address)) }
-                    td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
-                    td.number.wide { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) }
-                    td {
-                        @if let Some(seconds) = wallet.stuck_seconds {
-                            (state("down")) " " span.quiet {
-                            "a transaction has waited for " (counted(seconds, "second", "seconds"))
-                        }
-                        } @else if let Some(needed) = &wallet.needed {
-                            (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
-                        } @else {
-                            (state("ready"))
-                        }
-                    }
+    let columns = [("Gas wallet", "head"), ("Balance", "number"), ("Pending", "number"), ("State", "text")];
+    let rows = record.wallets.iter().map(|wallet| {
+        [
+            explorer::address(&record.network, &wallet.address),
+            html! { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) },
+            html! { (count(u64::try_from(wallet.pending).unwrap_or(u64::MAX))) },
+            html! {
+                @if let Some(seconds) = wallet.stuck_seconds {
+                    (state("down")) " "
+                    span.quiet { "a transaction has waited for " (counted(seconds, "second", "seconds")) }
+                } @else {
+                    (funded(wallet.needed.as_deref()))
                 }
-            }
-        },
-    )
+            },
+        ]
+    });
+    records(&format!("Gas wallets of {}", name(&record.name)), &columns, rows)
+}
+
+/// The state of a wallet that has enough for gas, or should have more.
+fn funded(needed: Option<&str>) -> Markup {
+    html! {
+        @if let Some(needed) = needed { (state("no_gas")) " " span.quiet { "it should have " (short(needed)) } }
+        @else { (state("ready")) }
+    }
 }
 
 /// The transactions of its wallets that are in no block yet.
 fn pending(record: &FacilitatorRecord) -> Markup {
-    let columns = [
-        ("Transaction", ""),
-        ("Nonce", "number"),
-        ("Age", "number"),
-        ("Settlements", "number wide"),
-        ("Wallet", "wide"),
-    ];
+    let columns =
+        [("Transaction", "head"), ("Nonce", "number"), ("Age", "number"), ("Settlements", "number"), ("Wallet", "")];
     let number = |number: usize| count(u64::try_from(number).unwrap_or(u64::MAX));
-    let waiting = || record.wallets.iter().flat_map(|wallet| wallet.transactions.iter().map(move |one| (wallet, one)));
+    let waiting = record.wallets.iter().flat_map(|wallet| wallet.transactions.iter().map(move |one| (wallet, one)));
+    let rows: Vec<_> = waiting
+        .map(|(wallet, one)| {
+            [
+                explorer::transaction(&record.network, &one.hash),
+                html! { (count(one.nonce)) },
+                html! {
+                    (span(Duration::from_secs(one.age_seconds)))
+                    @if one.replacements > 0 { br; span.quiet { "replaced " (counted_times(one.replacements)) } }
+                },
+                html! { (number(one.settlements)) },
+                explorer::address(&record.network, &wallet.address),
+            ]
+        })
+        .collect();
     html! {
-        @if waiting().next().is_some() {
-            (table(&format!("Pending transactions of {}", name(&record.name)), &columns, html! {
-                @for (wallet, one) in waiting() {
-                    tr {
-                        th scope="row" { (explorer::transaction(&record.network, &one.hash)) }
-                        td.number { (count(one.nonce)) }
-                        td.number {
-                            (span(Duration::from_secs(one.age_seconds)))
-                            @if one.replacements > 0 {
-                                br; span.quiet { "replaced " (counted_times(one.replacements)) }
-                            }
-                        }
-                        td.number.wide { (number(one.settlements)) }
-                        td.wide { (explorer::address(&record.network, &wallet.address)) }
-                    }
-                }
-            }))
-        }
+        @if !rows.is_empty() { (records(&format!("Pending transactions of {}", name(&record.name)), &columns, rows)) }
     }
 }
 
@@ -146,45 +137,43 @@ fn counted_times(number: usize) -> String {
 /// The wallet that pays owed answers back, on each network.
 fn refund_wallet(refunds: &Refunds, host: &HostView, now: UnixTime) -> Markup {
     let columns = [
-        ("Network", ""),
-        ("Address", "wide"),
+        ("Network", "head"),
+        ("Address", ""),
         ("Balance for gas", "number"),
         ("Balance of tokens", "number"),
-        ("State", ""),
+        ("State", "text"),
     ];
     let address = refunds.address().to_string();
-    html! {
-        section aria-labelledby="refund-wallet" {
-            h2 #refund-wallet { "Wallet of refunds" }
-            (table("The wallet that pays owed answers back", &columns, html! {
-                @for wallet in refund_wallets(refunds, &host.units()) {
-                    tr {
-                        th scope="row" { (name(&wallet.network)) }
-                        td.wide { (explorer::address(&wallet.network, &address)) }
-                        td.number { (wallet.balance.as_deref().map_or_else(|| "not read yet".to_owned(), short)) }
-                        td.number { (if wallet.tokens.is_empty() { "not read yet".to_owned() } else { names(&wallet.tokens) }) }
-                        td {
-                            @if let Some(refund) = &wallet.under_way {
-                                p {
-                                    "Sends " (name(&refund.amount)) " back for payment "
-                                    a href={ "/payments/" (encoded(&refund.payment)) } { (digest(&refund.payment)) }
-                                    ", begun " (ago(&refund.begun_at, now))
-                                    @if let Some(hash) = &refund.hash {
-                                        ": " (explorer::transaction(&wallet.network, hash)) ", nonce " (count(refund.nonce))
-                                    }
-                                }
-                            }
-                            @if let Some(trouble) = &wallet.trouble {
-                                (state("waiting")) " " span.quiet { (sentence(trouble)) }
-                            } @else if let Some(needed) = &wallet.needed {
-                                (state("no_gas")) " " span.quiet { "it should have " (short(needed)) }
-                            } @else {
-                                (state("ready"))
-                            }
+    let unread = || "not read yet".to_owned();
+    let rows = refund_wallets(refunds, &host.units()).into_iter().map(|wallet| {
+        [
+            network(&wallet.network, false),
+            explorer::address(&wallet.network, &address),
+            html! { (wallet.balance.as_deref().map_or_else(unread, short)) },
+            html! { (if wallet.tokens.is_empty() { unread() } else { names(&wallet.tokens) }) },
+            html! {
+                @if let Some(refund) = &wallet.under_way {
+                    p {
+                        "Sends " (name(&refund.amount)) " back for payment "
+                        a href={ "/payments/" (encoded(&refund.payment)) } { (digest(&refund.payment)) }
+                        ", begun " (ago(&refund.begun_at, now))
+                        @if let Some(hash) = &refund.hash {
+                            ": " (explorer::transaction(&wallet.network, hash)) ", nonce " (count(refund.nonce))
                         }
                     }
                 }
-            }))
+                @if let Some(trouble) = &wallet.trouble {
+                    (state("waiting")) " " span.quiet { (sentence(trouble)) }
+                } @else {
+                    (funded(wallet.needed.as_deref()))
+                }
+            },
+        ]
+    });
+    html! {
+        section aria-labelledby="refund-wallet" {
+            h2 #refund-wallet { "Wallet of refunds" }
+            (records("The wallet that pays owed answers back", &columns, rows))
             p.quiet { a href="/money#refunds" { "What went back" } }
         }
     }

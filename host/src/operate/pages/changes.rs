@@ -6,7 +6,7 @@ use axum::extract::State;
 use coinslot_ledger::ChangeKind;
 use maud::{Markup, html};
 
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records};
 use super::write::{ago, name, sentence};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
@@ -45,30 +45,35 @@ pub(super) async fn page(
     Ok(frame.page("/changes", "Changes", fixed, rows(&found, &frame, kind.as_deref(), since.as_deref())))
 }
 
-fn rows(Page { records, next }: &Page<ChangeRecord>, frame: &Frame, kind: Option<&str>, since: Option<&str>) -> Markup {
-    if records.is_empty() {
-        return html! { p.quiet { "Nothing of this kind was changed in this time." } };
+fn rows(
+    Page { records: changes, next }: &Page<ChangeRecord>,
+    frame: &Frame,
+    kind: Option<&str>,
+    since: Option<&str>,
+) -> Markup {
+    if changes.is_empty() {
+        return html! { p.empty { "Nothing of this kind was changed in this time." } };
     }
-    let columns = [("Time", ""), ("Change", ""), ("Of", ""), ("Before", "wide"), ("After", "wide"), ("By", "")];
-    let text = |text: &Option<String>| text.as_deref().map(sentence);
+    let columns =
+        [("Change", "head"), ("Time", ""), ("Of", "text"), ("Before", "text"), ("After", "text"), ("By", "text")];
+    let text = |text: &Option<String>| html! { @if let Some(text) = text { (sentence(text)) } };
+    let rows = changes.iter().map(|change| {
+        [
+            html! { (change.kind.replace('_', " ")) },
+            ago(&change.at, frame.now),
+            html! { (name(&change.subject)) },
+            text(&change.before),
+            text(&change.after),
+            html! { (name(&change.who)) },
+        ]
+    });
     let older = next.as_ref().map(|next| {
         let mut older = url::form_urlencoded::Serializer::new(String::new());
         older.append_pair("kind", kind.unwrap_or_default()).append_pair("since", since.unwrap_or_default());
         older.append_pair(next.parameter, &next.value).finish()
     });
     html! {
-        (table("Changes", &columns, html! {
-            @for record in records {
-                tr {
-                    td { (ago(&record.at, frame.now)) }
-                    th scope="row" { (record.kind.replace('_', " ")) }
-                    td { (name(&record.subject)) }
-                    td.wide { (text(&record.before).unwrap_or_default()) }
-                    td.wide { (text(&record.after).unwrap_or_default()) }
-                    td { (name(&record.who)) }
-                }
-            }
-        }))
+        (records("Changes", &columns, rows))
         @if let Some(older) = older { p { a href={ "/changes?" (older) } rel="next" { "Older changes" } } }
     }
 }

@@ -1,52 +1,81 @@
 //! Draws charts as SVG, whose colours come from the style sheet, so that they follow the reader's light or dark.
 //!
 //! A chart has no text in it: it is stretched to its column, and text would be, too. Titles, scales and a table with
-//! the same numbers stand beside it.
+//! the same numbers stand beside it; a bar tells its value to who points at it.
 
-use std::fmt::Write as _;
+mod svg;
 
-use maud::{Markup, html};
+use std::convert::Infallible;
 
-/// The height of a chart in units of its view box.
-const HEIGHT: f64 = 100.0;
+use maud::{Markup, PreEscaped, html};
+use plotters::chart::{ChartBuilder, ChartContext};
+use plotters::coord::cartesian::Cartesian2d;
+use plotters::coord::types::RangedCoordf64;
+use plotters::drawing::{DrawingAreaErrorKind, IntoDrawingArea as _};
+use plotters::element::{PathElement, Rectangle};
+use plotters::series::AreaSeries;
+use plotters::style::Color as _;
+
+use self::svg::{AREA, COLUMN, GRID, HEIGHT, HIT, LINE, SvgMarks, WIDTH};
+
+/// The share of its day that a bar takes, in the middle.
+const BAR: f64 = 0.8;
+
+type Plot<'c, 's> = ChartContext<'c, SvgMarks<'s>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+type Drawn = Result<(), DrawingAreaErrorKind<Infallible>>;
 
 /// A line over time with its area. A missing point is a gap: there was no host then.
 pub(super) fn area(title: &str, points: &[Option<f64>], top: f64) -> Markup {
-    let (mut line, mut area) = (String::new(), String::new());
-    for (start, run) in runs(points) {
-        for (index, value) in run.iter().enumerate() {
-            let (x, y) = (start + index, height(*value, top));
-            let _ = write!(line, "{}{x} {y:.2}", if index == 0 { "M" } else { "L" });
-            let _ = write!(area, "{}{x} {y:.2}", if index == 0 { format!("M{x} {HEIGHT}L") } else { "L".to_owned() });
+    #[expect(clippy::cast_precision_loss, reason = "a chart has few points")]
+    let (last, at) = (points.len().saturating_sub(1).max(1) as f64, |index: usize| index as f64);
+    chart(title, last, top, &[], |plot| {
+        for (start, run) in runs(points) {
+            let line = run.iter().enumerate().map(|(index, value)| (at(start + index), value.clamp(0.0, top)));
+            let mut line: Vec<(f64, f64)> = line.collect();
+            if let [(x, value)] = line[..] {
+                // A line of one point would not be seen.
+                line = [x - 0.25, x + 0.25].map(|x| (x.clamp(0.0, last), value)).to_vec();
+            }
+            plot.draw_series(AreaSeries::new(line, 0.0, AREA.filled()).border_style(LINE))?;
         }
-        let _ = write!(area, "L{} {HEIGHT}Z", start + run.len() - 1);
-        if let [only] = run[..] {
-            // A line of one point would not be seen.
-            let _ = write!(line, "L{start}.5 {:.2}", height(only, top));
-        }
-    }
-    let width = points.len().saturating_sub(1).max(1);
-    html! {
-        svg.chart role="img" aria-label=(title) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" {
-            path.grid d={ "M0 0H" (width) "M0 50H" (width) } {}
-            path.area d=(area) {}
-            path.line d=(line) {}
-        }
-    }
+        Ok(())
+    })
 }
 
-/// A bar for each value.
+/// A bar for each value, with the text that says its value.
 pub(super) fn bars(title: &str, values: &[(String, f64)], top: f64) -> Markup {
-    let width = values.len().max(1) * 10;
+    #[expect(clippy::cast_precision_loss, reason = "a chart has few bars")]
+    let (end, at) = (values.len().max(1) as f64, |index: usize| index as f64);
+    let labels: Vec<&str> = values.iter().map(|(label, _)| &**label).collect();
+    chart(title, end, top, &labels, |plot| {
+        for (index, (_, value)) in values.iter().enumerate() {
+            let (begin, margin) = (at(index), (1.0 - BAR) / 2.0);
+            let bar = [(begin + margin, 0.0), (begin + 1.0 - margin, value.clamp(0.0, top))];
+            // The whole day tells its value, so that a short bar needs no steady hand.
+            let day = [(begin, 0.0), (begin + 1.0, top)];
+            plot.draw_series([Rectangle::new(bar, COLUMN.filled()), Rectangle::new(day, HIT.filled())])?;
+        }
+        Ok(())
+    })
+}
+
+/// Draws marks over a grid, from zero to `end` and to `top`.
+fn chart(title: &str, end: f64, top: f64, labels: &[&str], draw: impl FnOnce(&mut Plot<'_, '_>) -> Drawn) -> Markup {
+    let mut marks = String::new();
+    let drawn = (|| -> Drawn {
+        let area = SvgMarks::new(&mut marks, labels).into_drawing_area();
+        let mut plot = ChartBuilder::on(&area).build_cartesian_2d(0.0..end, 0.0..top)?;
+        let grid = [top / 2.0, top].map(|value| PathElement::new([(0.0, value), (end, value)], GRID));
+        plot.draw_series(grid)?;
+        draw(&mut plot)
+    })();
+    if let Err(error) = drawn {
+        tracing::warn!(chart = title, %error, "a chart could not be drawn; its table has the numbers");
+    }
     html! {
-        svg.chart role="img" aria-label=(title) viewBox={ "0 0 " (width) " " (HEIGHT) } preserveAspectRatio="none" {
-            path.grid d={ "M0 0H" (width) "M0 50H" (width) } {}
-            @for (index, (label, value)) in values.iter().enumerate() {
-                @let y = height(*value, top);
-                rect.column x=(index * 10 + 1) y=(format!("{y:.2}")) width="8" height=(format!("{:.2}", HEIGHT - y)) {
-                    title { (label) }
-                }
-            }
+        svg.chart role="img" aria-label=(title) viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } preserveAspectRatio="none" {
+            (PreEscaped(marks))
         }
     }
 }
@@ -84,10 +113,6 @@ pub(super) fn top(values: impl IntoIterator<Item = f64>) -> f64 {
     [1.0, 2.0, 5.0, 10.0].into_iter().map(|step| step * power).find(|top| *top >= highest).unwrap_or(highest)
 }
 
-fn height(value: f64, top: f64) -> f64 {
-    HEIGHT - (value / top).clamp(0.0, 1.0) * HEIGHT
-}
-
 /// The runs of points that are there, each with the index of its first.
 fn runs(points: &[Option<f64>]) -> Vec<(usize, Vec<f64>)> {
     let mut runs: Vec<(usize, Vec<f64>)> = Vec::new();
@@ -117,7 +142,30 @@ mod tests {
     fn a_gap_is_no_zero() {
         assert_eq!(runs(&[None, Some(1.0), Some(2.0), None, Some(3.0)]), [(1, vec![1.0, 2.0]), (4, vec![3.0])]);
         let drawn = area("t", &[None, Some(0.0), Some(1.0)], 1.0).into_string();
-        assert!(drawn.contains("M1 100.00L2 0.00") && !drawn.contains("NaN") && !drawn.contains("style="), "{drawn}");
-        assert!(area("t", &[], 1.0).into_string().contains("<svg"));
+        // Half of the width to all of it, from the bottom to the top.
+        assert!(drawn.contains("<path class=\"line\" d=\"M600 400L1200 0\"/>"), "{drawn}");
+        assert!(drawn.contains("<path class=\"area\" d=\"M600 400L1200 0L1200 400L600 400Z\"/>"), "{drawn}");
+        let gap = area("t", &[Some(1.0), None, Some(1.0), Some(1.0)], 1.0).into_string();
+        assert_eq!(gap.matches("class=\"line\"").count(), 2, "{gap}");
+        assert!(gap.contains("M0 0L100 0\""), "a point alone is seen: {gap}");
+        for points in [&[][..], &[None], &[Some(f64::NAN)], &[Some(f64::INFINITY), Some(-1.0)]] {
+            let drawn = area("t", points, 1.0).into_string();
+            assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>"), "{drawn}");
+            assert!(!drawn.contains("NaN") && !drawn.contains("style=") && !drawn.contains('#'), "{drawn}");
+        }
+    }
+
+    #[test]
+    fn a_bar_stands_on_the_ground_and_says_its_value() {
+        let values = [("Monday: 1".to_owned(), 1.0), ("<b>: 0".to_owned(), 0.0)];
+        let drawn = bars("t", &values, 2.0).into_string();
+        let monday = "<rect class=\"column\" x=\"60\" y=\"200\" width=\"480\" height=\"200\"></rect>\
+                      <rect class=\"hit\" x=\"0\" y=\"0\" width=\"600\" height=\"400\"><title>Monday: 1</title></rect>";
+        assert!(drawn.contains(monday), "{drawn}");
+        assert!(drawn.contains("<title>&lt;b&gt;: 0</title>") && !drawn.contains("<b>"), "{drawn}");
+        assert_eq!(drawn.matches("class=\"column\"").count(), 1, "a day without money has no bar: {drawn}");
+        assert_eq!(drawn.matches("class=\"hit\"").count(), 2, "{drawn}");
+        assert!(!drawn.contains("style=") && !drawn.contains('#'), "{drawn}");
+        assert!(bars("t", &[], 1.0).into_string().contains("<svg"));
     }
 }

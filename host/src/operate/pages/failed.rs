@@ -6,11 +6,10 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{Frame, PageError};
-use super::money::funnel::by_code;
+use super::frame::{Frame, PageError, table};
 use super::money::unsettled::failures;
 use super::payments::encoded;
-use super::write::name;
+use super::write::{count, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::payments::{FailedQuery, Query, failed};
@@ -80,4 +79,22 @@ pub(super) async fn page(
         }
     };
     Ok(frame.page("/money", "Failed calls", fixed, live))
+}
+
+/// The errors that were answered by their code, the most frequent first.
+fn by_code(counters: &Counters) -> Markup {
+    let mut codes: Vec<(&str, u64)> = counters.errors.iter().map(|(code, number)| (&**code, *number)).collect();
+    codes.sort_by_key(|(code, number)| (std::cmp::Reverse(*number), *code));
+    html! {
+        @if !codes.is_empty() {
+            (table("Answers with an error, by code", &[("Code of the error", ""), ("Answers", "number")], html! {
+                @for (code, number) in codes {
+                    tr {
+                        th.text scope="row" { code.whole { (name(code)) } }
+                        td.number data-error=(name(code)) { (count(number)) }
+                    }
+                }
+            }))
+        }
+    }
 }

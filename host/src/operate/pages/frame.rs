@@ -137,6 +137,39 @@ pub(super) fn table(label: &str, columns: &[(&str, &str)], rows: Markup) -> Mark
     }
 }
 
+/// A table whose rows become cards where the screen is narrow, so that no column is hidden there.
+///
+/// A column is its title and its class. `head` names its row; `number` stands right; `text` and `text long` are as wide
+/// as a card, and `meter` is a bar without a title. A cell without content is left out of a card.
+pub(super) fn records<const N: usize>(
+    label: &str,
+    columns: &[(&str, &str); N],
+    rows: impl IntoIterator<Item = [Markup; N]>,
+) -> Markup {
+    // A table that is laid out as cards is still one to a screen reader, which some browsers have to be told.
+    html! {
+        div.scroll.cards role="region" aria-label=(label) tabindex="0" {
+            table role="table" {
+                thead role="rowgroup" {
+                    tr role="row" {
+                        @for (title, class) in columns { th scope="col" role="columnheader" class=(class) { (title) } }
+                    }
+                }
+                tbody role="rowgroup" {
+                    @for row in rows {
+                        tr role="row" {
+                            @for ((title, class), cell) in columns.iter().zip(row) {
+                                @if *class == "head" { th.head scope="row" role="rowheader" { (cell) } }
+                                @else { td role="cell" class=(class) data-label=(title) { (cell) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 /// An error as a page.
 #[derive(Debug)]
 pub(in crate::operate) struct PageError(pub(in crate::operate) ApiError);

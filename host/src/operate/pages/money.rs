@@ -1,7 +1,7 @@
 //! `/money`: what was earned, what became of the requests that could have earned, and what is not settled.
 
 mod free;
-pub(super) mod funnel;
+mod funnel;
 mod gas;
 mod refunds;
 pub(super) mod unsettled;
@@ -15,7 +15,7 @@ use maud::{Markup, html};
 use serde::Deserialize;
 
 use super::chart;
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records, table};
 use super::payments::network;
 use super::write::{count, counted, money, name};
 use crate::allowance::Allowance;
@@ -24,19 +24,20 @@ use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
 use crate::operate::api::chain::chain;
 use crate::operate::api::free::{FreeTotalQuery, keys, totals};
+use crate::operate::api::funnel::{FunnelQuery, funnel};
 use crate::operate::api::page::Page;
 use crate::operate::api::payments::{
     FailedQuery, PartQuery, PaymentQuery, Query, RevenueQuery, failed, owed, payments, revenue,
 };
 use crate::operate::api::refunds::refunds;
 use crate::operate::records::{
-    EarningsRecord, FailureRecord, FreeTotalRecord, KeyRecord, OwedRecord, PaymentRecord, RefundsReport,
+    EarningsRecord, FailureRecord, FreeTotalRecord, FunnelReport, KeyRecord, OwedRecord, PaymentRecord, RefundsReport,
 };
-use crate::operate::samples::Counters;
 use crate::operate::time;
 
-/// The periods that can be asked for.
-const PERIODS: [(&str, &str); 4] = [("7d", "7 days"), ("30d", "30 days"), ("90d", "90 days"), ("all", "All time")];
+/// The periods that can be asked for: whole days in UTC, today included. None: all time.
+const PERIODS: [(&str, &str, Option<u64>); 4] =
+    [("7d", "7 days", Some(7)), ("30d", "30 days", Some(30)), ("90d", "90 days", Some(90)), ("all", "All time", None)];
 
 /// The time for which a report is shown again, and how many times as long as it took to make: reports walk over all
 /// payments of the ledger, and pages are fetched every few seconds.
@@ -46,8 +47,8 @@ const TIMES_ITS_COST: u32 = 20;
 /// The rows of the tables of single payments.
 const ROWS: u32 = 20;
 
-/// The days of the charts.
-const DAYS: u64 = 30;
+/// The days of the charts of all time, the last ones.
+const DAYS: u64 = 90;
 
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Period {
@@ -79,6 +80,13 @@ struct MoneyReport {
     free: Vec<FreeTotalRecord>,
     keys: Vec<KeyRecord>,
     refunds: RefundsReport,
+    funnel: FunnelReport,
+    /// The day on which it was made, in days since 1970.
+    today: u64,
+    /// The number of days in the charts.
+    chart_days: u64,
+    /// The first day of the period. None: all time.
+    since: Option<String>,
 }
 
 pub(super) async fn page(
@@ -86,13 +94,10 @@ pub(super) async fn page(
     visitor: Visitor,
     Query(asked): Query<Period>,
 ) -> Result<Markup, PageError> {
-    let period = PERIODS.iter().position(|(key, _)| *key == asked.period).unwrap_or(1);
+    let period = PERIODS.iter().position(|(key, ..)| *key == asked.period).unwrap_or(1);
     let report = report(&host, period).await?;
     let frame = Frame::of(&host, visitor).await;
     let allowances: Vec<String> = host.payments.allowances().policy().allowances.iter().map(described).collect();
-    drop(host.metrics.count_payments(&**host.payments.ledger()).await);
-    let counters = Counters::of(&host.metrics.registry().gather());
-    let today = frame.now.0 / DAY;
     let kinds = [
         ("revenue", "Revenue", ""),
         ("self", "Paid by its own receiver", "Money that moved from an address to itself is no revenue."),
@@ -100,29 +105,25 @@ pub(super) async fn page(
     ];
     let fixed = html! {
         nav.tabs aria-label="Period" {
-            @for (index, (key, label)) in PERIODS.into_iter().enumerate() {
+            @for (index, (key, label, _)) in PERIODS.into_iter().enumerate() {
                 a href={ "/money?period=" (key) } aria-current=[(index == period).then_some("true")] { (label) }
             }
         }
     };
     let live = html! {
-        @for (kind, title, note) in kinds { (earned(&report, kind, title, note, today)) }
-        section aria-labelledby="funnel" {
-            h2 #funnel { "From the price to the payment" }
-            (funnel::funnel(&counters))
-        }
-        (gas::section(&chain(State(Arc::clone(&host))).await.0, &report.by_asset, first_day(PERIODS[period].0, today)))
+        @for (kind, title, note) in kinds { (earned(&report, kind, title, note)) }
+        (funnel::section(&report.funnel, report.since.as_deref()))
+        (gas::section(
+            &chain(State(Arc::clone(&host))).await.0,
+            &report.refunds.gas,
+            &report.by_asset,
+            report.since.as_deref(),
+        ))
         (unsettled::sections(&report, frame.now))
         (refunds::section(&report.refunds, frame.now))
         (free::sections(&report, &allowances, frame.now))
     };
     Ok(frame.page("/money", "Money", fixed, live))
-}
-
-/// The first day of a period, as in `2026-01-31`. None for all time.
-fn first_day(period: &str, today: u64) -> Option<String> {
-    let days: u64 = period.strip_suffix('d')?.parse().ok()?;
-    Some(time::day(today.saturating_sub(days)))
 }
 
 /// An allowance with the plugin and the route that it is for.
@@ -141,15 +142,17 @@ async fn report(host: &Arc<HostView>, period: usize) -> Result<Arc<MoneyReport>,
     {
         return Ok(Arc::clone(report));
     }
-    let report = Arc::new(MoneyReport::read(host, PERIODS[period].0).await?);
+    let report = Arc::new(MoneyReport::read(host, PERIODS[period].2).await?);
     let until = Instant::now() + FRESH_FOR.max(begun.elapsed() * TIMES_ITS_COST);
     *kept = Some(Kept { report: Arc::clone(&report), until });
     Ok(report)
 }
 
 impl MoneyReport {
-    async fn read(host: &Arc<HostView>, period: &str) -> Result<Self, ApiError> {
-        let since = (period != "all").then(|| period.to_owned());
+    /// Reads what was earned on the last days, so many, or ever.
+    async fn read(host: &Arc<HostView>, days: Option<u64>) -> Result<Self, ApiError> {
+        let today = time::now().0 / DAY;
+        let since = days.map(|days| time::day((today + 1).saturating_sub(days)));
         let earned = async |by: &str, since: Option<String>| {
             let query = RevenueQuery { by: Some(by.to_owned()), since, until: None };
             Ok::<_, ApiError>(revenue(State(Arc::clone(host)), Query(query)).await?.0)
@@ -163,7 +166,8 @@ impl MoneyReport {
             by_day: earned("day", since.clone()).await?,
             by_endpoint: earned("endpoint", since.clone()).await?,
             by_plugin: earned("plugin", since.clone()).await?,
-            free: totals(State(Arc::clone(host)), Query(FreeTotalQuery { since })).await?.0,
+            free: totals(State(Arc::clone(host)), Query(FreeTotalQuery { since: since.clone() })).await?.0,
+            funnel: funnel(State(Arc::clone(host)), Query(FunnelQuery { since: since.clone() })).await?.0,
             keys: keys(State(Arc::clone(host))).await?.0,
             owed: owed(State(Arc::clone(host)), Query(PartQuery { limit: Some(ROWS), after: None })).await?,
             unknown: in_state("unknown").await?,
@@ -171,12 +175,15 @@ impl MoneyReport {
             refunds: refunds(State(Arc::clone(host))).await?.0,
             failed: failed(State(Arc::clone(host)), Query(FailedQuery { limit: Some(ROWS), ..FailedQuery::default() }))
                 .await?,
+            today,
+            chart_days: days.unwrap_or(DAYS),
+            since,
         })
     }
 }
 
 /// The earnings of one kind, in each asset.
-fn earned(report: &MoneyReport, kind: &str, title: &str, note: &str, today: u64) -> Markup {
+fn earned(report: &MoneyReport, kind: &str, title: &str, note: &str) -> Markup {
     let of_kind = |records: &'_ [EarningsRecord]| -> Vec<EarningsRecord> {
         records.iter().filter(|record| record.kind == kind).cloned().collect()
     };
@@ -190,7 +197,7 @@ fn earned(report: &MoneyReport, kind: &str, title: &str, note: &str, today: u64)
             @if !note.is_empty() { p.quiet { (note) } }
             @if assets.is_empty() { p.empty { "Nothing was earned in this time." } }
             div.panels.large {
-                @for asset in &assets { (panel(asset, &of_kind(&report.by_day), today)) }
+                @for asset in &assets { (panel(asset, &of_kind(&report.by_day), report)) }
             }
             @if !assets.is_empty() {
                 div.columns {
@@ -203,14 +210,15 @@ fn earned(report: &MoneyReport, kind: &str, title: &str, note: &str, today: u64)
 }
 
 /// The sum in one asset, and its days.
-fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], today: u64) -> Markup {
+fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], report: &MoneyReport) -> Markup {
+    let (today, number) = (report.today, report.chart_days);
     let of_it = |day: &&EarningsRecord| day.network == asset.network && day.asset == asset.asset;
     let days: Vec<&EarningsRecord> = by_day.iter().filter(of_it).collect();
     let unit = asset.symbol.as_deref().unwrap_or("atomic units");
     let value = |record: &EarningsRecord| -> f64 {
         record.amount.as_deref().unwrap_or(&record.atomic_amount).parse().unwrap_or_default()
     };
-    let bars: Vec<(String, f64)> = (0..DAYS)
+    let bars: Vec<(String, f64)> = (0..number)
         .rev()
         .map(|ago| {
             let day = time::day(today.saturating_sub(ago));
@@ -220,7 +228,7 @@ fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], today: u64) -> Marku
         })
         .collect();
     let top = chart::top(bars.iter().map(|(_, value)| *value));
-    let label = format!("{} on {} by day, the last {DAYS} days", name(unit), name(&asset.network));
+    let label = format!("{} on {} by day, the last {number} days", name(unit), name(&asset.network));
     html! {
         article.panel {
             h3 { (name(unit)) " on " (network(&asset.network, asset.kind == "testnet")) }
@@ -234,7 +242,10 @@ fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], today: u64) -> Marku
                 }
             }
             div.plot { (chart::bars(&label, &bars, top)) span.scale aria-hidden="true" { (top) } }
-            div.axis aria-hidden="true" { span { (DAYS) " days ago" } span { "today" } }
+            div.axis aria-hidden="true" {
+                span { (name(&time::day((today + 1).saturating_sub(number)))) }
+                span { "today" }
+            }
             details id={ "days-" (name(&asset.network)) "-" (name(&asset.asset)) } {
                 summary { "By day as a table" }
                 (table(&label, &[("Day", ""), ("Payments", "number"), ("Amount", "number")], html! {
@@ -252,18 +263,16 @@ fn panel(asset: &EarningsRecord, by_day: &[EarningsRecord], today: u64) -> Marku
 }
 
 /// Sums by group. Amounts of different assets are never added.
-fn groups(title: &str, column: &str, mut records: Vec<EarningsRecord>) -> Markup {
-    records.sort_by_key(|record| std::cmp::Reverse(record.payments));
-    let body = html! {
-        @for record in &records {
-            tr {
-                th.text scope="row" { (name(&record.key)) }
-                td.number { (count(record.payments)) }
-                td.number { (money(record.amount.as_deref(), record.symbol.as_deref(), &record.atomic_amount)) }
-                td.wide { (network(&record.network, record.kind == "testnet")) }
-            }
-        }
-    };
-    let columns = [(column, ""), ("Payments", "number"), ("Amount", "number"), ("Network", "wide")];
-    html! { div { h3 { (title) } (table(title, &columns, body)) } }
+fn groups(title: &str, column: &str, mut groups: Vec<EarningsRecord>) -> Markup {
+    groups.sort_by_key(|record| std::cmp::Reverse(record.payments));
+    let columns = [(column, "head"), ("Payments", "number"), ("Amount", "number"), ("Network", "")];
+    let rows = groups.iter().map(|record| {
+        [
+            html! { (name(&record.key)) },
+            html! { (count(record.payments)) },
+            money(record.amount.as_deref(), record.symbol.as_deref(), &record.atomic_amount),
+            network(&record.network, record.kind == "testnet"),
+        ]
+    });
+    html! { div { h3 { (title) } (records(title, &columns, rows)) } }
 }

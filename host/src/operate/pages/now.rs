@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::extract::State;
 use maud::{Markup, html};
 
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records, table};
 use super::write::{ago, count, counted, duration, rate, span};
 use super::{alerts, chart};
 use crate::operate::access::Visitor;
@@ -216,54 +216,49 @@ fn stages(hour: &Hour<'_>) -> Markup {
     ];
     let rows: Vec<_> = known.into_iter().map(|(stage, title, meaning)| (title, meaning, of(stage))).collect();
     let longest = rows.iter().filter_map(|(_, _, found)| found.map(|(_, _, rare)| rare)).fold(0.0, f64::max);
-    let columns =
-        [("Stage", ""), ("Times", "number"), ("p50", "number"), ("p99", "number"), ("p50 and p99 to scale", "wide")];
-    let body = html! {
-        @for (title, meaning, found) in &rows {
-            @if found.is_some() || *title != "Quote" {
-                tr {
-                    th scope="row" { (title) br; span.quiet { (meaning) } }
-                    @if let Some((times, usual, rare)) = found {
-                        td.number { (count(*times)) }
-                        td.number { (duration(*usual)) }
-                        td.number { (duration(*rare)) }
-                        td.wide { (chart::range(*usual, *rare, longest)) }
-                    } @else {
-                        td.number { "0" }
-                        td.number { span.quiet { "none" } }
-                        td.number { span.quiet { "none" } }
-                        td.wide {}
-                    }
-                }
-            }
+    let columns = [
+        ("Stage", "head"),
+        ("Times", "number"),
+        ("p50", "number"),
+        ("p99", "number"),
+        ("p50 and p99 to scale", "meter"),
+    ];
+    let none = || html! { span.quiet { "none" } };
+    let rows = rows.iter().filter(|(title, _, found)| found.is_some() || *title != "Quote");
+    let rows = rows.map(|(title, meaning, found)| {
+        let head = html! { (title) br; span.quiet { (meaning) } };
+        match found {
+            Some((times, usual, rare)) => [
+                head,
+                html! { (count(*times)) },
+                html! { (duration(*usual)) },
+                html! { (duration(*rare)) },
+                chart::range(*usual, *rare, longest),
+            ],
+            None => [head, html! { "0" }, none(), none(), html! {}],
         }
-    };
+    });
     html! {
-        (table("Durations of the stages of requests in the last hour", &columns, body))
+        (records("Durations of the stages of requests in the last hour", &columns, rows))
         p.quiet { "In the last hour, estimated from the histogram that Prometheus reads." }
     }
 }
 
 fn outcomes(counters: &Counters) -> Markup {
     let all = counters.all_requests();
-    let body = html! {
-        @for (outcome, meaning) in OUTCOMES {
-            @let number = counters.ended(&[outcome]);
-            @if number > 0 {
-                tr {
-                    th scope="row" { (meaning) }
-                    td.number data-outcome=(outcome) { (count(number)) }
-                    td.wide { (chart::share(part(number, all))) }
-                }
-            }
-        }
-        tr { th scope="row" { "All requests" } td.number data-outcome="all" { (count(all)) } td.wide {} }
-    };
+    let known = OUTCOMES.into_iter().map(|(outcome, meaning)| (outcome, meaning, counters.ended(&[outcome])));
+    let rows = known.filter(|(.., number)| *number > 0).map(|(outcome, meaning, number)| {
+        let number = html! { span data-outcome=(outcome) { (count(number)) } };
+        (meaning, number, chart::share(part(counters.ended(&[outcome]), all)))
+    });
+    let sum = ("All requests", html! { span data-outcome="all" { (count(all)) } }, html! {});
+    let rows = rows.chain([sum]).map(|(meaning, number, share)| [html! { (meaning) }, number, share]);
+    let columns = [("Outcome", "head"), ("Requests", "number"), ("Share", "meter")];
     html! {
         @if all == 0 {
             p.empty { "No request has come yet. Counters begin anew with the host; the ledger goes on." }
         } @else {
-            (table("Requests by outcome", &[("Outcome", ""), ("Requests", "number"), ("Share", "wide")], body))
+            (records("Requests by outcome", &columns, rows))
         }
         p.quiet {
             "Payments since the start: "

@@ -12,7 +12,7 @@ use serde::Deserialize;
 
 use super::beside::{Beside, RequestFound};
 use super::explorer;
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records};
 use super::write::{ago, digest, money, name, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
@@ -166,35 +166,33 @@ pub(super) fn list(Page { records: shown, next }: &Page<PaymentRecord>, search: 
 /// A table of payments.
 pub(super) fn rows(label: &str, payments: &[PaymentRecord], now: UnixTime) -> Markup {
     let columns = [
-        ("Time", ""),
+        ("Time", "head"),
         ("State", ""),
         ("Amount", "number"),
-        ("Endpoint", ""),
-        ("Network", "wide"),
-        ("Payer", "wide"),
-        ("Transaction", "wide"),
+        ("Network", ""),
+        ("Payer", ""),
+        ("Transaction", ""),
+        ("Endpoint", "text"),
     ];
-    let body = html! {
-        @for payment in payments {
-            tr {
-                th scope="row" {
-                    a href={ "/payments/" (name(&payment.payment_id)) } {
-                        (ago(&payment.created_at, now)) span.unseen { ": payment " (name(&payment.payment_id)) }
-                    }
+    let rows = payments.iter().map(|payment| {
+        [
+            html! {
+                a href={ "/payments/" (name(&payment.payment_id)) } {
+                    (ago(&payment.created_at, now)) span.unseen { ": payment " (name(&payment.payment_id)) }
                 }
-                td { (state(&payment.state)) }
-                td.number { (money(payment.amount.as_deref(), payment.symbol.as_deref(), &payment.atomic_amount)) }
-                td.text { (name(&payment.endpoint)) }
-                td.wide { (network(&payment.network, payment.testnet)) }
-                td.wide { a href={ "/payments?q=" (encoded(&payment.payer)) } { (digest(&payment.payer)) } }
-                td.wide {
-                    @if let Some(hash) = &payment.transaction { (explorer::transaction(&payment.network, hash)) }
-                    @else { span.quiet { "none" } }
-                }
-            }
-        }
-    };
-    table(label, &columns, body)
+            },
+            state(&payment.state),
+            money(payment.amount.as_deref(), payment.symbol.as_deref(), &payment.atomic_amount),
+            network(&payment.network, payment.testnet),
+            html! { a href={ "/payments?q=" (encoded(&payment.payer)) } { (digest(&payment.payer)) } },
+            html! {
+                @if let Some(hash) = &payment.transaction { (explorer::transaction(&payment.network, hash)) }
+                @else { span.quiet { "none" } }
+            },
+            html! { (name(&payment.endpoint)) },
+        ]
+    });
+    records(label, &columns, rows)
 }
 
 /// A network by the name that x402 has for it, with its CAIP-2 id as the title, and whether its money is worth something.

@@ -8,7 +8,7 @@ use coinslot_base::units::measured;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
-use super::frame::{Frame, table};
+use super::frame::{Frame, records};
 use super::payments::encoded;
 use super::plugin_changes::{pause, rollback};
 use super::write::{ago, bytes, count, digest, duration, name, names, sentence, state};
@@ -96,65 +96,51 @@ fn badges(record: &PluginRecord) -> Markup {
 }
 
 fn routes(record: &PluginRecord) -> Markup {
-    let columns = [("Route", ""), ("Price", "number"), ("What it sells", "wide")];
-    table(
-        &format!("Routes of {}", name(&record.file)),
-        &columns,
-        html! {
-            @for route in &record.endpoints {
-                @let label = format!("{} {}", route.method, route.path);
-                tr {
-                    th.text scope="row" { a href={ "/payments?q=" (encoded(&label)) } { (name(&label)) } }
-                    td.number { (name(&route.price)) }
-                    td.wide { (sentence(&route.summary)) }
-                }
-            }
-        },
-    )
+    let columns = [("Route", "head"), ("Price", "number"), ("What it sells", "text")];
+    let rows = record.endpoints.iter().map(|route| {
+        let label = format!("{} {}", route.method, route.path);
+        [
+            html! { a href={ "/payments?q=" (encoded(&label)) } { (name(&label)) } },
+            html! { (name(&route.price)) },
+            html! { (sentence(&route.summary)) },
+        ]
+    });
+    records(&format!("Routes of {}", name(&record.file)), &columns, rows)
 }
 
 fn builds(record: &PluginRecord, now: UnixTime) -> Markup {
     let builds = [("Active", &record.active), ("Previous", &record.previous)];
-    let columns = [("Build", ""), ("Version", ""), ("SHA-256", "wide"), ("Since", "")];
+    let columns = [("Build", "head"), ("Version", ""), ("SHA-256", ""), ("Since", "")];
+    let rows = builds.into_iter().filter_map(|(title, build)| {
+        let build = build.as_ref()?;
+        Some([
+            html! { (title) },
+            html! { (name(&build.name)) " " (name(&build.version)) },
+            digest(&build.sha256),
+            html! {
+                @if let Some(since) = &build.since { (ago(since, now)) } @else { span.quiet { "unknown" } }
+            },
+        ])
+    });
     html! {
         @if record.active.is_some() || record.previous.is_some() {
-            (table(&format!("Builds of {}", name(&record.file)), &columns, html! {
-                @for (title, build) in builds {
-                    @if let Some(build) = build {
-                        tr {
-                            th scope="row" { (title) }
-                            td { (name(&build.name)) " " (name(&build.version)) }
-                            td.wide { (digest(&build.sha256)) }
-                            td {
-                                @if let Some(since) = &build.since { (ago(since, now)) }
-                                @else { span.quiet { "unknown" } }
-                            }
-                        }
-                    }
-                }
-            }))
+            (records(&format!("Builds of {}", name(&record.file)), &columns, rows))
         }
     }
 }
 
 /// The facts that the plugin declares and the configuration changes.
 fn changes(record: &PluginRecord) -> Markup {
-    let columns = [("Changed route", ""), ("Setting", ""), ("Declared", "wide"), ("Effective", "wide")];
-    let caption = format!("What the configuration changes of {}", name(&record.file));
-    table(
-        &caption,
-        &columns,
-        html! {
-            @for change in &record.changes {
-                tr {
-                    th.text scope="row" { (name(&change.route)) }
-                    td { (name(&change.key)) }
-                    td.wide { (sentence(&change.declared)) }
-                    td.wide { (sentence(&change.effective)) }
-                }
-            }
-        },
-    )
+    let columns = [("Changed route", "head"), ("Setting", ""), ("Declared", "text"), ("Effective", "text")];
+    let rows = record.changes.iter().map(|change| {
+        [
+            html! { (name(&change.route)) },
+            html! { (name(&change.key)) },
+            html! { (sentence(&change.declared)) },
+            html! { (sentence(&change.effective)) },
+        ]
+    });
+    records(&format!("What the configuration changes of {}", name(&record.file)), &columns, rows)
 }
 
 /// The use of the plugin now, beside its limits.

@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/migrations/10_request_ids.sql"),
     include_str!("schema/migrations/11_refunds.sql"),
     include_str!("schema/migrations/12_story.sql"),
+    include_str!("schema/migrations/14_funnel.sql"),
 ];
 
 /// The schema version that this program reads and writes.

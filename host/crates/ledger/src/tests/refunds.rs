@@ -177,6 +177,36 @@ async fn reports_count_what_went_back_before_and_after_rows_are_pruned() {
 }
 
 #[tokio::test]
+async fn the_gas_of_refunds_is_kept_longer_than_their_rows_also_that_of_failed_ones() {
+    let (dir, ledger) = ledger();
+    let path = dir.path().join("ledger.db");
+    let fees = |since: Option<u64>| -> Vec<(u64, String, String)> {
+        let reader = LedgerReader::open(&path).expect("readable");
+        let fees = reader.refund_fees(since.map(UnixTime)).expect("read").into_iter();
+        fees.map(|one| (one.day, one.network.to_string(), one.fee.to_string())).collect()
+    };
+    let on = |day: u64, fee: &str| (day, "eip155:84532".to_owned(), fee.to_owned());
+    owed(&ledger, "one").await;
+    let refund = begun(&ledger, order("one", 7), 2_000).await;
+    assert_eq!(fees(None), [], "it is on its way");
+    let reverted = Some(("0xaa7".to_owned(), atomic(9)));
+    let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: reverted };
+    ledger.end_refund(refund, failed, UnixTime(2_001)).await.expect("written");
+    let refund = begun(&ledger, order("one", 8), 2_002).await;
+    ledger.end_refund(refund, paid(8), UnixTime(DAY)).await.expect("written");
+    assert_eq!(fees(None), [on(0, "9"), on(1, "21000")]);
+    assert_eq!(fees(Some(1)), [on(1, "21000")], "whole days");
+    let kept = Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 };
+    ledger.prune(UnixTime(9 * DAY), kept).await.expect("pruned");
+    assert_eq!(count(&dir, "refund"), 0);
+    // The number of a row that is pruned may be given again.
+    owed(&ledger, "two").await;
+    let refund = begun(&ledger, order("two", 9), 9 * DAY).await;
+    ledger.end_refund(refund, paid(9), UnixTime(9 * DAY)).await.expect("written");
+    assert_eq!(fees(None), [on(0, "9"), on(1, "21000"), on(9, "21000")]);
+}
+
+#[tokio::test]
 async fn a_refund_keeps_its_terms_whoever_writes_the_file() {
     let (dir, ledger) = ledger();
     owed(&ledger, "one").await;

@@ -6,7 +6,7 @@ use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
 use super::{MoneyReport, ROWS};
-use crate::operate::pages::frame::table;
+use crate::operate::pages::frame::records;
 use crate::operate::pages::write::{ago, count, counted, name, sentence};
 use crate::operate::records::KeyRecord;
 
@@ -44,23 +44,21 @@ fn uses(report: &MoneyReport) -> Markup {
     if routes.is_empty() {
         return html! { p.empty { "Nothing was served free of charge in this time." } };
     }
-    let columns = [("Route", ""), ("By", ""), ("Answered", "number"), ("Not answered", "number")];
-    let body = html! {
-        @for ((endpoint, kind), [served, all]) in &routes {
-            tr {
-                th scope="row" { (name(endpoint)) }
-                td { (name(kind)) }
-                td.number { (count(*served)) }
-                td.number { (count(all.saturating_sub(*served))) }
-            }
-        }
-    };
-    table("Free requests by route", &columns, body)
+    let columns = [("Route", "head"), ("By", ""), ("Answered", "number"), ("Not answered", "number")];
+    let rows = routes.iter().map(|((endpoint, kind), [served, all])| {
+        [
+            html! { (name(endpoint)) },
+            html! { (name(kind)) },
+            html! { (count(*served)) },
+            html! { (count(all.saturating_sub(*served))) },
+        ]
+    });
+    records("Free requests by route", &columns, rows)
 }
 
-fn keys(records: &[KeyRecord], now: UnixTime) -> Markup {
+fn keys(keys: &[KeyRecord], now: UnixTime) -> Markup {
     let columns = [
-        ("Name", ""),
+        ("Name", "head"),
         ("Key", ""),
         ("State", ""),
         ("Quota", ""),
@@ -68,22 +66,20 @@ fn keys(records: &[KeyRecord], now: UnixTime) -> Markup {
         ("Answered", "number"),
         ("Last used", ""),
     ];
-    let body = html! {
-        @for key in records.iter().take(ROWS as usize) {
-            tr {
-                th scope="row" { (name(&key.name)) }
-                td { code { (name(&key.shown)) "…" } }
-                td { (name(&key.state)) }
-                td { (key.quota.as_deref().map_or_else(|| "none".to_owned(), name)) }
-                td.number { (key.left.map_or_else(|| "-".to_owned(), count)) }
-                td.number { (count(key.served)) }
-                td { @match &key.last_used_at { Some(at) => (ago(at, now)), None => "never" } }
-            }
-        }
-    };
-    let all = counted(u64::try_from(records.len()).unwrap_or(u64::MAX), "key", "keys");
+    let rows = keys.iter().take(ROWS as usize).map(|key| {
+        [
+            html! { (name(&key.name)) },
+            html! { code { (name(&key.shown)) "…" } },
+            html! { (name(&key.state)) },
+            html! { (key.quota.as_deref().map_or_else(|| "none".to_owned(), name)) },
+            html! { (key.left.map_or_else(|| "-".to_owned(), count)) },
+            html! { (count(key.served)) },
+            html! { @match &key.last_used_at { Some(at) => (ago(at, now)), None => "never" } },
+        ]
+    });
+    let all = counted(u64::try_from(keys.len()).unwrap_or(u64::MAX), "key", "keys");
     html! {
         p.quiet { (all) ", the newest first. " code { "coinslot keys" } " makes and revokes them." }
-        (table("Keys of customers", &columns, body))
+        (records("Keys of customers", &columns, rows))
     }
 }

@@ -1,108 +1,199 @@
-//! Shows the way from the price to the payment, and the reasons for which it ended before.
+//! Shows the way from the price to the payment in the chosen time, and the reasons for which it ended before.
+
+use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
 use crate::operate::pages::chart;
-use crate::operate::pages::frame::table;
-use crate::operate::pages::now::part;
+use crate::operate::pages::frame::{records, table};
+use crate::operate::pages::now::{OUTCOMES, part};
 use crate::operate::pages::write::{count, name};
-use crate::operate::samples::Counters;
+use crate::operate::records::{FunnelRecord, FunnelReport};
 
-/// The ends of the requests that were told a price, since the start of this process.
-pub(super) fn funnel(counters: &Counters) -> Markup {
-    let told = counters.ended(&["challenged"]);
-    let ends = ["paid", "refused", "failed", "unknown"].map(|state| counters.payments(state));
-    let (sent, paid) = (ends.iter().sum::<u64>(), ends[0]);
-    let steps = [("Told the price", told), ("Sent a payment that was claimed", sent), ("Paid", paid)];
-    let most = told.max(sent);
-    let body = html! {
-        @for (step, number) in steps {
-            tr {
-                th scope="row" { (step) }
-                td.number { (count(number)) }
-                td.number { (format!("{:.0} %", part(number, most) * 100.0)) }
-                td.wide { (chart::share(part(number, most))) }
+/// The states of payments that are no plain end, and what each one means.
+const TROUBLES: [(&str, &str); 5] = [
+    ("failed", "The plugin failed, and the payment was given back"),
+    ("refused", "The settlement was refused"),
+    ("unknown", "The end of the settlement was not known at first"),
+    ("owed", "Paid, and the answer was owed at first"),
+    ("refunded", "Owed, and paid back"),
+];
+
+/// The most routes and reasons that are listed.
+const ROWS: usize = 20;
+
+/// The numbers of one route or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Steps {
+    told: u64,
+    claimed: u64,
+    paid: u64,
+}
+
+impl Steps {
+    fn add(&mut self, record: &FunnelRecord) {
+        let step = match (&*record.subject, &*record.outcome) {
+            ("request", "challenged") => &mut self.told,
+            ("payment", "claimed") => &mut self.claimed,
+            ("payment", "paid") => &mut self.paid,
+            _ => return,
+        };
+        *step = step.saturating_add(record.number);
+    }
+
+    /// The number that the others are parts of. A client that knows the price need not ask for it.
+    fn first(self) -> u64 {
+        self.told.max(self.claimed)
+    }
+}
+
+/// The section. `since`: the first day of the chosen time; none for all time.
+pub(super) fn section(report: &FunnelReport, since: Option<&str>) -> Markup {
+    let of_kind = |testnet: bool| -> Vec<&FunnelRecord> {
+        report.totals.iter().filter(|record| record.testnet == testnet).collect()
+    };
+    let (real, test) = (of_kind(false), of_kind(true));
+    // What was counted from a later day on is not the whole of the chosen time.
+    let counted_since = report.counted_since.as_deref().filter(|day| since.is_none_or(|since| *since < **day));
+    html! {
+        section aria-labelledby="funnel" {
+            h2 #funnel { "From the price to the payment" }
+            @if real.is_empty() && test.is_empty() {
+                p.empty { "Nobody was told a price in this time." }
+            }
+            @if !real.is_empty() { (kind(&real, "")) }
+            @if !test.is_empty() {
+                h3 { "Test networks" }
+                (kind(&test, "test-"))
+            }
+            p.quiet {
+                @if let Some(day) = counted_since { "Counted since " (name(day)) ". " }
+                "A client that is told the price twice counts twice. A route that takes real money, too, counts its "
+                "requests there. " a href="/failed" { "The failed calls" } " are listed."
             }
         }
-    };
-    let columns = [("Step", ""), ("Number", "number"), ("Of the first", "number"), ("Share", "wide")];
+    }
+}
+
+/// The numbers of one kind of money. `prefix` begins the ids of its headings.
+fn kind(totals: &[&FunnelRecord], prefix: &str) -> Markup {
+    let (mut all, mut routes) = (Steps::default(), BTreeMap::<(&str, &str), Steps>::new());
+    for record in totals {
+        all.add(record);
+        routes.entry((&record.endpoint, &record.plugin)).or_default().add(record);
+    }
+    let label = if prefix.is_empty() { "" } else { ", test networks" };
     html! {
-        @if most == 0 {
-            p.empty { "Nobody has been told a price since the start of the host." }
-        } @else {
-            (table("From the price to the payment, since the start of the host", &columns, body))
+        (steps(all, label))
+        (by_route(routes, label))
+        (why_not(totals, prefix, label))
+    }
+}
+
+fn steps(all: Steps, label: &str) -> Markup {
+    let named = [("Told the price", all.told), ("Sent a payment that was claimed", all.claimed), ("Paid", all.paid)];
+    let columns = [("Step", "head"), ("Number", "number"), ("Of the first", "number"), ("Share", "meter")];
+    let rows = named.map(|(step, number)| {
+        let share = part(number, all.first());
+        [
+            html! { (step) },
+            html! { span data-step=(step) { (count(number)) } },
+            html! { (format!("{:.0} %", share * 100.0)) },
+            chart::share(share),
+        ]
+    });
+    records(&format!("From the price to the payment{label}"), &columns, rows)
+}
+
+/// The steps of each route, the most paid first.
+fn by_route(routes: BTreeMap<(&str, &str), Steps>, label: &str) -> Markup {
+    let mut routes: Vec<_> = routes.into_iter().filter(|(_, steps)| steps.first() > 0).collect();
+    routes.sort_by_key(|(route, steps)| (std::cmp::Reverse((steps.paid, steps.told)), *route));
+    let columns = [
+        ("Route", "head"),
+        ("Told the price", "number"),
+        ("Claimed", "number"),
+        ("Paid", "number"),
+        ("Paid of the first", "number"),
+    ];
+    let left_out = routes.len().saturating_sub(ROWS);
+    let rows = routes.into_iter().take(ROWS).map(|((endpoint, plugin), steps)| {
+        [
+            html! { (name(endpoint)) " " span.quiet { (name(plugin)) } },
+            html! { (count(steps.told)) },
+            html! { (count(steps.claimed)) },
+            html! { (count(steps.paid)) },
+            html! { (format!("{:.0} %", part(steps.paid, steps.first()) * 100.0)) },
+        ]
+    });
+    html! {
+        (records(&format!("From the price to the payment by route{label}"), &columns, rows))
+        @if left_out > 0 {
+            p.quiet { "And " (left_out) " routes more, which " code { "/api/v1/funnel" } " has." }
         }
-        (why_not(counters))
     }
 }
 
 /// The reasons for which requests and payments were not served.
-fn why_not(counters: &Counters) -> Markup {
-    let mut reasons: Vec<(String, u64)> = Vec::new();
-    for ((outcome, status), number) in &counters.requests {
-        if outcome == "refused" {
-            reasons.push((format!("Refused with status {status}: {}", meaning(status)), *number));
-        }
+fn why_not(totals: &[&FunnelRecord], prefix: &str, label: &str) -> Markup {
+    let mut requests: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    let mut payments: BTreeMap<&str, u64> = BTreeMap::new();
+    for record in totals {
+        let number = match (&*record.subject, &*record.outcome) {
+            ("request", "challenged") => continue,
+            ("request", outcome) => requests.entry((record.code.as_deref().unwrap_or_default(), outcome)).or_default(),
+            (_, state) => payments.entry(state).or_default(),
+        };
+        *number = number.saturating_add(record.number);
     }
-    let of_payments = [
-        ("failed", "The plugin failed, and the payment was given back"),
-        ("refused", "The settlement was refused"),
-        ("unknown", "The end of the settlement was not known at first"),
-        ("owed", "Paid, and the answer was owed at first"),
-    ];
-    reasons.extend(of_payments.map(|(state, reason)| (reason.to_owned(), counters.payments(state))));
-    reasons.retain(|(_, number)| *number > 0);
-    reasons.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let troubles = TROUBLES.into_iter().filter_map(|(state, meaning)| Some((meaning, *payments.get(state)?)));
+    let mut troubles: Vec<(&str, u64)> = troubles.collect();
+    troubles.sort_by_key(|(_, number)| std::cmp::Reverse(*number));
+    let mut requests: Vec<_> = requests.into_iter().collect();
+    requests.sort_by_key(|(why, number)| (std::cmp::Reverse(*number), *why));
+    requests.truncate(ROWS);
+    if troubles.is_empty() && requests.is_empty() {
+        return html! {};
+    }
     html! {
-        @if !reasons.is_empty() || !counters.errors.is_empty() {
-            h3 #why-not { "Why not" }
-            div.columns {
-                @if !reasons.is_empty() {
-                    (table("Why requests and payments were not served", &[("Reason", ""), ("Number", "number")], html! {
-                        @for (reason, number) in &reasons {
-                            tr { th scope="row" { (reason) } td.number { (count(*number)) } }
+        h3 id={ (prefix) "why-not" } { "Why not" }
+        div.columns {
+            @if !requests.is_empty() { (by_reason(&requests, label)) }
+            @if !troubles.is_empty() {
+                (table(
+                    &format!("Payments that did not end plainly{label}"),
+                    &[("Payments", ""), ("Number", "number")],
+                    html! {
+                        @for (meaning, number) in &troubles {
+                            tr { th scope="row" { (meaning) } td.number { (count(*number)) } }
                         }
-                    }))
-                }
-                (by_code(counters))
+                    },
+                ))
             }
         }
-        p.quiet {
-            "Since the start of the host. A client that is told the price twice counts twice. An answer with an error "
-            "counts by its code, whatever it was asked for; " a href="/failed" { "the failed calls" } " are listed."
-        }
     }
 }
 
-/// The errors that were answered, by their code, the most frequent first.
-pub(in crate::operate::pages) fn by_code(counters: &Counters) -> Markup {
-    let mut codes: Vec<(&str, u64)> = counters.errors.iter().map(|(code, number)| (&**code, *number)).collect();
-    codes.sort_by_key(|(code, number)| (std::cmp::Reverse(*number), *code));
-    html! {
-        @if !codes.is_empty() {
-            (table("Answers with an error, by code", &[("Code of the error", ""), ("Answers", "number")], html! {
-                @for (code, number) in codes {
-                    tr {
-                        th.text scope="row" { code.whole { (name(code)) } }
-                        td.number data-error=(name(code)) { (count(number)) }
-                    }
+/// Requests by the code of their error and by what became of them.
+fn by_reason(requests: &[((&str, &str), u64)], label: &str) -> Markup {
+    let meaning = |outcome: &str| {
+        let known = OUTCOMES.into_iter().find(|(known, _)| *known == outcome);
+        known.map_or_else(|| name(outcome), |(_, meaning)| meaning.to_owned())
+    };
+    let rows = html! {
+        @for ((code, outcome), number) in requests {
+            tr {
+                th.text scope="row" {
+                    @if code.is_empty() { "An answer of the plugin" } @else { code.whole { (name(code)) } }
+                    br; span.quiet { (meaning(outcome)) }
                 }
-            }))
+                td.number data-reason=(name(code)) { (count(*number)) }
+            }
         }
-    }
-}
-
-/// The meaning of a status that refuses a request before anything was paid.
-fn meaning(status: &str) -> &'static str {
-    match status {
-        "400" => "the payment or the input cannot be read, or does not fit the schema",
-        "402" => "the payment does not buy this, or is not valid",
-        "409" => "the payment is at work, or was used before",
-        "413" => "the body is too large",
-        "422" => "the plugin refused the input",
-        "429" => "too many payments of one payer, or bad ones of one address",
-        "500" | "502" | "504" => "a failure before the work",
-        "503" => "no room to run, or nothing could be settled",
-        _ => "the plugin or the host refused it",
-    }
+    };
+    table(
+        &format!("Requests that were not served{label}"),
+        &[("Requests, by the code of their error", ""), ("Number", "number")],
+        rows,
+    )
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::ROWS;
 use crate::operate::pages::explorer;
-use crate::operate::pages::frame::table;
+use crate::operate::pages::frame::records;
 use crate::operate::pages::write::{ago, money, name, sentence, state};
 use crate::operate::records::RefundsReport;
 
@@ -41,23 +41,19 @@ pub(super) fn section(report: &RefundsReport, now: UnixTime) -> Markup {
 }
 
 fn rows(report: &RefundsReport, now: UnixTime) -> Markup {
-    let columns = [("Begun", ""), ("State", ""), ("Amount", "number"), ("Transaction", "wide")];
-    let body = html! {
-        @for one in report.refunds.iter().take(ROWS as usize) {
-            tr {
-                th scope="row" {
-                    a href={ "/payments/" (name(&one.payment_id)) } {
-                        (ago(&one.begun_at, now)) span.unseen { ": payment " (name(&one.payment_id)) }
-                    }
+    let columns = [("Begun", "head"), ("State", ""), ("Amount", "number"), ("Transaction", ""), ("Reason", "text")];
+    let rows = report.refunds.iter().take(ROWS as usize).map(|one| {
+        [
+            html! {
+                a href={ "/payments/" (name(&one.payment_id)) } {
+                    (ago(&one.begun_at, now)) span.unseen { ": payment " (name(&one.payment_id)) }
                 }
-                td { (state(&one.state)) }
-                td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
-                td.wide {
-                    @if let Some(hash) = &one.transaction { (explorer::transaction(&one.network, hash)) }
-                    @if let Some(reason) = &one.reason { " " span.quiet { (sentence(reason)) } }
-                }
-            }
-        }
-    };
-    table("The newest refunds", &columns, body)
+            },
+            state(&one.state),
+            money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount),
+            html! { @if let Some(hash) = &one.transaction { (explorer::transaction(&one.network, hash)) } },
+            html! { @if let Some(reason) = &one.reason { (sentence(reason)) } },
+        ]
+    });
+    records("The newest refunds", &columns, rows)
 }

@@ -5,7 +5,7 @@ use maud::{Markup, html};
 
 use super::MoneyReport;
 use crate::operate::api::page::Page;
-use crate::operate::pages::frame::table;
+use crate::operate::pages::frame::records;
 use crate::operate::pages::payments::rows;
 use crate::operate::pages::write::{ago, money, name, sentence};
 use crate::operate::records::{FailureRecord, OwedRecord};
@@ -47,20 +47,18 @@ fn refused(report: &MoneyReport, now: UnixTime) -> Markup {
 }
 
 fn owed(part: &Page<OwedRecord>, now: UnixTime) -> Markup {
-    let columns = [("Since", ""), ("Amount", "number"), ("Endpoint", ""), ("What ends it", "wide")];
-    let body = html! {
-        @for one in &part.records {
-            tr {
-                th scope="row" { (link(&one.payment_id, &one.since, now)) }
-                td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
-                td.text { (name(&one.endpoint)) }
-                td.wide { (sentence(&one.make_good)) }
-            }
-        }
-    };
+    let columns = [("Since", "head"), ("Amount", "number"), ("Endpoint", "text"), ("What ends it", "text long")];
+    let rows = part.records.iter().map(|one| {
+        [
+            link(&one.payment_id, &one.since, now),
+            money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount),
+            html! { (name(&one.endpoint)) },
+            html! { (sentence(&one.make_good)) },
+        ]
+    });
     html! {
         p.quiet { "Paid for and not given, the oldest first." }
-        (table("Owed answers", &columns, body))
+        (records("Owed answers", &columns, rows))
         @if part.next.is_some() {
             p.quiet { "There are more: " a href="/payments?state=owed" { "all owed payments" } "." }
         }
@@ -78,19 +76,17 @@ fn given_back(part: &Page<FailureRecord>, now: UnixTime) -> Markup {
 }
 
 /// A table of payments that were given back.
-pub(in crate::operate::pages) fn failures(records: &[FailureRecord], now: UnixTime) -> Markup {
-    let columns = [("Time", ""), ("Amount", "number"), ("Endpoint", ""), ("Failure", "long")];
-    let body = html! {
-        @for one in records {
-            tr {
-                th scope="row" { (link(&one.payment_id, &one.at, now)) }
-                td.number { (money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount)) }
-                td.text { (name(&one.endpoint)) }
-                td.text.long { (sentence(&one.reason)) }
-            }
-        }
-    };
-    table("Payments that were given back", &columns, body)
+pub(in crate::operate::pages) fn failures(failed: &[FailureRecord], now: UnixTime) -> Markup {
+    let columns = [("Time", "head"), ("Amount", "number"), ("Endpoint", "text"), ("Failure", "text long")];
+    let rows = failed.iter().map(|one| {
+        [
+            link(&one.payment_id, &one.at, now),
+            money(one.amount.as_deref(), one.symbol.as_deref(), &one.atomic_amount),
+            html! { (name(&one.endpoint)) },
+            html! { (sentence(&one.reason)) },
+        ]
+    });
+    records("Payments that were given back", &columns, rows)
 }
 
 /// A time that leads to its payment.

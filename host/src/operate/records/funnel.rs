@@ -1,0 +1,47 @@
+//! The records of the way from the price to the payment.
+
+use coinslot_ledger::reports::FunnelTotal;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// Requests or payments of one endpoint that came to the same end.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FunnelRecord {
+    /// The money is worth nothing. Requests: all that the endpoint takes is.
+    pub testnet: bool,
+    pub plugin: String,
+    /// The method and the path template.
+    pub endpoint: String,
+    /// `request` or `payment`.
+    pub subject: String,
+    /// Of requests: `challenged`, `refused`, `failed`, `owed`, `unknown` or `broken_off`. Of payments: `claimed`, and then
+    /// `paid`, `failed`, `refused`, `unknown`, `owed` or `refunded`: a payment counts at each of these that it comes to.
+    pub outcome: String,
+    /// The code of the error that these requests were answered with.
+    pub code: Option<String>,
+    pub number: u64,
+}
+
+/// The way from the price to the payment.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FunnelReport {
+    /// The first day (UTC) of which anything is counted. None: nothing was ever counted.
+    pub counted_since: Option<String>,
+    pub totals: Vec<FunnelRecord>,
+}
+
+impl FunnelRecord {
+    pub(crate) fn of(total: &FunnelTotal) -> Self {
+        Self {
+            testnet: total.testnet,
+            plugin: total.plugin.clone(),
+            endpoint: total.endpoint.clone(),
+            subject: total.subject.clone(),
+            outcome: total.outcome.clone(),
+            code: (!total.code.is_empty()).then(|| total.code.clone()),
+            number: total.number,
+        }
+    }
+}
