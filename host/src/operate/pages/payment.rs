@@ -143,10 +143,8 @@ fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
         "owed" => "The money moved, and its answer is owed.",
         "run_again" => "The same payment came again, and the plugin ran for what was owed.",
         "fetched_again" => "The same payment came again, and got the answer that it had bought.",
-        "refund_sent" if step.ordered_by.as_deref() == Some("policy") => {
-            "The money was sent back by the rule of the configuration."
-        }
-        "refund_sent" => "The money was sent back by an operator.",
+        "refund_sent" if step.ordered_by.as_deref() == Some("policy") => "Sent back by the rule of the configuration.",
+        "refund_sent" => "Sent back by an operator.",
         "refund_failed" => "The refund failed, and the answer was owed again.",
         "refunded" => "The money went back to its payer.",
         _ => "",
