@@ -18,6 +18,7 @@ mod row;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod webhook_attempts;
 
 pub use changes::ChangeFilter;
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
@@ -28,3 +29,4 @@ pub use reader::{LedgerReader, Selection};
 pub use refunds::{RefundRow, RefundState};
 pub use row::{ClaimOrder, Filter, ListPlace, ListStart, PaymentRow};
 pub use stop::ReportStop;
+pub use webhook_attempts::{AttemptFilter, KeptAttempt};

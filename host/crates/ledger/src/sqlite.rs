@@ -2,7 +2,7 @@
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
-//! [`refunds`] what pays them back,
+//! [`refunds`] what pays them back, [`webhook_attempts`] how they were told,
 //! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
 
@@ -23,6 +23,7 @@ mod refunds;
 pub(crate) mod schema;
 mod steps;
 mod transactions;
+pub(crate) mod webhook_attempts;
 mod writer;
 
 #[cfg(test)]
@@ -45,7 +46,7 @@ use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
     Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Retention, SignedRefund, Step,
-    StoredAnswer, StoredTransaction,
+    StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -230,6 +231,15 @@ impl Ledger for SqliteLedger {
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         let reader = reader.to_owned();
         self.writer.run_lazily(move |connection| events::set_place(connection, &reader, number)).await
+    }
+
+    async fn keep_attempts(&self, reader: &str, place: u64, attempts: Vec<WebhookAttempt>) -> Result<(), LedgerError> {
+        let reader = reader.to_owned();
+        let keep = move |connection: &Connection| {
+            events::set_place(connection, &reader, place)?;
+            attempts.iter().try_for_each(|attempt| webhook_attempts::keep(connection, attempt))
+        };
+        self.writer.run_lazily(keep).await
     }
 
     async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {

@@ -13,6 +13,7 @@ mod recovery;
 mod refunds;
 mod steps;
 mod upgrade;
+mod webhook_attempts;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -31,6 +31,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/migrations/09_changes.sql"),
     include_str!("schema/migrations/10_request_ids.sql"),
     include_str!("schema/migrations/11_refunds.sql"),
+    include_str!("schema/migrations/13_webhook_attempts.sql"),
 ];
 
 /// The schema version that this program reads and writes.
