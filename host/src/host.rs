@@ -183,7 +183,7 @@ impl Host {
         let active = Arc::new(ConfigFacts::of(config.clone(), payments.now(), policies::warnings(&config)));
         let output = Arc::clone(operation.output());
         let (seen, books) = (Arc::clone(&active), Arc::clone(&audit));
-        let (exports, webhooks) = (operation.exports(), operation.webhooks());
+        let (exports, webhooks) = (operation.exports(payments.ledger()), operation.webhooks());
         operation.paying_back_by(refunds.clone()).start(
             &mut tasks,
             seen,

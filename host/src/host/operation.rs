@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use coinslot_facilitator::CallObserver;
+use coinslot_ledger::Ledger;
 use coinslot_plugin::{GuestOutput, PausedPlugins};
 use tokio::task::JoinSet;
 
 use super::{AdminOptions, HostError, policies};
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
-use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook};
+use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook, write_all};
 use crate::payment::Payments;
 use crate::refund::Refunds;
 use crate::server::RequestObserver;
@@ -85,9 +86,10 @@ impl Operation {
         self.telemetry.clone()
     }
 
-    /// The exporters, for the end of the host.
-    pub(super) fn exports(&self) -> Exports {
-        Exports(self.telemetry.clone().map(|telemetry| (telemetry, Arc::clone(&self.metrics))))
+    /// The exporters, and the journals of webhooks that this ledger keeps, for the end of the host.
+    pub(super) fn exports(&self, ledger: &Arc<dyn Ledger>) -> Exports {
+        let exporters = self.telemetry.clone().map(|telemetry| (telemetry, Arc::clone(&self.metrics)));
+        Exports { exporters, webhooks: self.webhooks.clone(), ledger: Arc::clone(ledger) }
     }
 
     /// Starts the tasks: one for the webhooks, and those of the admin listener, if there is one.
@@ -121,14 +123,21 @@ impl Operation {
     }
 }
 
-/// The exporters of traces and metrics, which have something left when a host ends.
-pub(super) struct Exports(Option<(Arc<Telemetry>, Arc<Metrics>)>);
+/// The exporters of traces and metrics, and the webhooks: they have something left when a host ends.
+pub(super) struct Exports {
+    exporters: Option<(Arc<Telemetry>, Arc<Metrics>)>,
+    webhooks: Vec<Arc<Webhook>>,
+    ledger: Arc<dyn Ledger>,
+}
 
 impl Exports {
-    /// Exports what is left, for a few seconds at most.
+    /// Exports and writes what is left, for a few seconds at most.
     pub(super) async fn flush(self) {
-        if let Some((telemetry, metrics)) = self.0 {
-            tokio::join!(telemetry.flush(), metrics.flush());
-        }
+        let export = async {
+            if let Some((telemetry, metrics)) = self.exporters {
+                tokio::join!(telemetry.flush(), metrics.flush());
+            }
+        };
+        tokio::join!(export, write_all(&self.webhooks, &*self.ledger));
     }
 }

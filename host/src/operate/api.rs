@@ -14,7 +14,7 @@ pub(super) mod plugins;
 pub(super) mod read;
 pub(super) mod refunds;
 pub(super) mod status;
-mod webhooks;
+pub(super) mod webhooks;
 
 use std::sync::Arc;
 
@@ -58,6 +58,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))
+        .routes(routes!(webhooks::attempts))
         .routes(routes!(webhooks::resend))
         .routes(routes!(logs::logs))
         .routes(routes!(logs::set_level))
