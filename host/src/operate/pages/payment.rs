@@ -11,11 +11,12 @@ use super::explorer;
 use super::frame::{Frame, PageError};
 use super::payments::{encoded, network};
 use super::refund;
+use super::webhooks;
 use super::write::{at, duration, money, name, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
-use crate::operate::api::payments::payment;
+use crate::operate::api::payments::{PathPart, payment};
 use crate::operate::api::read::read;
 use crate::operate::records::{PaymentRecord, RefundRecord};
 use crate::operate::time;
@@ -34,7 +35,7 @@ pub(super) async fn page(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Markup, PageError> {
-    let record = match payment(State(Arc::clone(&host)), Path(id.clone())).await {
+    let record = match payment(State(Arc::clone(&host)), PathPart(id.clone())).await {
         Ok(record) => Some(record.0),
         Err(error) if error.status == StatusCode::NOT_FOUND => None,
         Err(error) => return Err(error.into()),
@@ -56,7 +57,8 @@ pub(super) async fn page(
     let refund = refund.map(|record| refund::form(record, wallet.as_deref(), &frame));
     let title = format!("Payment {}", id.chars().take(8).collect::<String>());
     let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
-    let live = html! { (story.show(&units)) @if let Some(form) = refund { (form) } };
+    let told = webhooks::of_payment(&host, &id).await?;
+    let live = html! { (story.show(&units)) (told) @if let Some(form) = refund { (form) } };
     Ok(frame.page("/payments", &title, fixed, live))
 }
 

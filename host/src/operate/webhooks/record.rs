@@ -51,6 +51,8 @@ pub(crate) struct WebhookRecord {
     pub next_try: Option<String>,
     /// The last 50 attempts, the newest first, also those of earlier processes.
     pub attempts: Vec<AttemptRecord>,
+    /// The newest event of the ledger.
+    pub newest: u64,
 }
 
 impl AttemptRecord {
@@ -78,10 +80,13 @@ pub(in crate::operate) async fn records(host: &HostView) -> Result<Vec<WebhookRe
     let mut records: Vec<WebhookRecord> = host.webhooks.iter().map(|webhook| webhook.record()).collect();
     let counters = host.webhooks.iter().zip(&records).map(|(webhook, record)| webhook.counter(record.place));
     let counters: Vec<_> = counters.collect();
-    let count = move |reader: &LedgerReader| counters.iter().map(|count| count(reader)).collect::<Result<Vec<_>, _>>();
-    let waiting = read(host, move |reader, _| count(reader)).await?;
+    let look = move |reader: &LedgerReader| {
+        let waiting = counters.iter().map(|count| count(reader)).collect::<Result<Vec<_>, _>>()?;
+        Ok((waiting, reader.last_event()?))
+    };
+    let (waiting, newest) = read(host, move |reader, _| look(reader)).await?;
     for (record, waiting) in records.iter_mut().zip(waiting) {
-        record.waiting = waiting;
+        (record.waiting, record.newest) = (waiting, newest);
     }
     Ok(records)
 }
@@ -98,6 +103,7 @@ impl Webhook {
             failures,
             next_try: next_try.map(time::shown),
             attempts: attempts.iter().map(AttemptRecord::of).collect(),
+            newest: 0,
         }
     }
 }
