@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use coinslot_ledger::ChangeKind;
 use coinslot_plugin::{OutputLevel, OutputLine};
 use coinslot_x402::UnixTime;
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::changes::{named, unknown};
 use super::error::ApiError;
-use super::payments::Query;
+use super::payments::{PathPart, Query};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::time;
@@ -91,7 +91,7 @@ impl LineRecord {
     responses((status = 200, body = Vec<LineRecord>), (status = 404, body = ApiError)))]
 pub(crate) async fn logs(
     State(host): State<Arc<HostView>>,
-    Path(plugin): Path<String>,
+    PathPart(plugin): PathPart<String>,
     Query(LinesQuery { after }): Query<LinesQuery>,
 ) -> Result<Json<Vec<LineRecord>>, ApiError> {
     let plugin = named(&host, &plugin).ok_or_else(|| unknown(&host, &plugin))?;
@@ -100,7 +100,7 @@ pub(crate) async fn logs(
 
 /// Sets which lines of a plugin get into the log of the host.
 #[utoipa::path(post, path = "/api/v1/log-level", request_body = LevelChange,
-    responses((status = 200, body = LevelReport), (status = 400, body = ApiError), (status = 404, body = ApiError)))]
+    responses((status = 200, body = LevelReport), (status = 404, body = ApiError)))]
 pub(crate) async fn set_level(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,

@@ -72,7 +72,7 @@ pub(crate) async fn webhooks(State(host): State<Arc<HostView>>) -> Result<Json<V
 /// The attempts to deliver messages, the newest first. Of each webhook the ledger keeps the newest ten thousand.
 #[utoipa::path(get, path = "/api/v1/webhooks/attempts", params(AttemptQuery),
     responses((status = 200, body = Vec<AttemptRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
-        (status = 400, body = ApiError), (status = 503, body = ApiError)))]
+        (status = 503, body = ApiError)))]
 pub(crate) async fn attempts(
     State(host): State<Arc<HostView>>,
     Query(query): Query<AttemptQuery>,
@@ -93,8 +93,7 @@ pub(crate) async fn attempts(
 /// Tells an address again what happened.
 #[utoipa::path(post, path = "/api/v1/webhooks/resend", request_body = Resend,
     responses((status = 200, body = ResendReport, description = "A dry run: what would be told"),
-        (status = 202, body = ResendReport), (status = 400, body = ApiError), (status = 404, body = ApiError),
-        (status = 503, body = ApiError)))]
+        (status = 202, body = ResendReport), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn resend(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,
