@@ -29,7 +29,7 @@ mod writer;
 #[cfg(test)]
 pub(crate) use answers::encode_head;
 pub use changes::record_beside;
-pub(crate) use open::{lock, open_beside};
+pub(crate) use open::{lock, open_beside, open_to_rehearse};
 
 use std::fs::File;
 use std::path::Path;
