@@ -88,7 +88,7 @@ fn webhook(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
     }
 }
 
-/// The kinds of messages; all of them in one word.
+/// The kinds of messages.
 fn events(kinds: &[String]) -> Markup {
     html! { @for (index, kind) in kinds.iter().enumerate() { @if index > 0 { ", " } (name(kind)) } }
 }
@@ -130,21 +130,19 @@ fn form(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
     html! {
         details.confirm id=(id) {
             summary { "Tell again…" span.unseen { " " (name(&record.url)) } }
-            div.sheet {
-                p {
-                    "It is told again, in their order and with the ids that they had, of all payments' events after this one \
-                     that the ledger still has; 0 stands for all. What waits comes after them."
-                }
-                form method="post" action="/webhooks/resend" {
-                    input type="hidden" name="proof" value=(frame.visitor.form_proof);
-                    input type="hidden" name="url" value=(record.url);
-                    label for=(field) { "After event" }
-                    " "
-                    input id=(field) name="after" type="number" inputmode="numeric" min="0" max=(record.newest)
-                        value=(record.place) required;
-                    " "
-                    button.danger type="submit" { "Tell it again" }
-                }
+            p {
+                "It is told again, in their order and with the ids that they had, of all payments' events after this one \
+                 that the ledger still has; 0 stands for all. What waits comes after them."
+            }
+            form method="post" action="/webhooks/resend" {
+                input type="hidden" name="proof" value=(frame.visitor.form_proof);
+                input type="hidden" name="url" value=(record.url);
+                label for=(field) { "After event" }
+                " "
+                input id=(field) name="after" type="number" inputmode="numeric" min="0" max=(record.newest)
+                    value=(record.place) required;
+                " "
+                button.danger type="submit" { "Tell it again" }
             }
         }
     }
