@@ -8,7 +8,7 @@ use axum::{Extension, Json};
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Components, Content, OpenApi, Ref, Response, ResponseBuilder};
+use utoipa::openapi::{Components, Content, OpenApi, Ref, RefOr, Response, ResponseBuilder};
 
 use crate::operate::access::{AdminAccess, authority};
 use crate::operate::sessions::cookie_name;
@@ -26,6 +26,16 @@ const REFUSALS: [(&str, &str, &str); 6] = [
     ("WrongMethod", "405", "The path is not asked so (`method_not_allowed`). `Allow` has the methods that it knows."),
     ("UnknownHost", "421", "The request names a host that is no name of this listener (`unknown_host`)."),
     ("TooManyTokens", "429", "The address has sent many wrong tokens (`too_many_tokens`). `Retry-After` has seconds."),
+];
+
+/// The other answers, by their statuses.
+const ANSWERS: [(&str, &str); 6] = [
+    ("200", "What was asked for."),
+    ("202", "It is accepted, and done from now on."),
+    ("404", "What is named is not there: `error` says what."),
+    ("409", "It is refused as things are: `message` has the reason."),
+    ("500", "It failed: `message` has the reason."),
+    ("503", "The ledger or the state cannot be read or written now, or other reports take their turn: ask again."),
 ];
 
 /// The description of this API, with the ways to be admitted that this listener asks for.
@@ -46,14 +56,15 @@ pub(crate) async fn openapi(
     Json(document)
 }
 
-/// Adds the refusals to every operation that does not have them.
+/// Adds the refusals to every operation, and says what each answer means.
 pub(in crate::operate) fn complete(mut document: OpenApi) -> OpenApi {
     let components = document.components.get_or_insert_default();
     for (name, status, when) in REFUSALS {
         components.responses.insert(name.to_owned(), refusal(status, when).into());
     }
-    for path in document.paths.paths.values_mut() {
-        operations(path).for_each(add_refusals);
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        add_refusals(operation);
+        describe_answers(operation);
     }
     document
 }
@@ -67,6 +78,17 @@ fn add_refusals(operation: &mut Operation) {
     for (name, status, _) in REFUSALS {
         let shared = || Ref::from_response_name(name).into();
         operation.responses.responses.entry(status.to_owned()).or_insert_with(shared);
+    }
+}
+
+fn describe_answers(operation: &mut Operation) {
+    for (status, response) in &mut operation.responses.responses {
+        let meaning = ANSWERS.iter().find(|(known, _)| known == status);
+        if let (RefOr::T(response), Some((_, meaning))) = (response, meaning)
+            && response.description.is_empty()
+        {
+            (*meaning).clone_into(&mut response.description);
+        }
     }
 }
 
