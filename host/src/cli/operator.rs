@@ -120,15 +120,15 @@ pub struct WebhooksArgs {
     connection: Connection,
     /// List the attempts to deliver messages, the newest first. Of each webhook the newest ten thousand are kept.
     #[arg(long, conflicts_with = "resend")]
-    log: bool,
-    /// With `--log`: only of this address, or of its name in the list.
-    #[arg(long, value_name = "URL", requires = "log")]
+    attempts: bool,
+    /// With `--attempts`: only of this address, or of its name in the list.
+    #[arg(long, value_name = "URL", requires = "attempts")]
     webhook: Option<String>,
-    /// With `--log`: only of messages about this payment.
-    #[arg(long, value_name = "ID", requires = "log")]
+    /// With `--attempts`: only of messages about this payment.
+    #[arg(long, value_name = "ID", requires = "attempts")]
     payment: Option<String>,
-    /// With `--log`: at most so many.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), requires = "log")]
+    /// With `--attempts`: at most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), requires = "attempts")]
     limit: u32,
     /// Tell this address again what the ledger still has: the whole address, or its name in the list.
     #[arg(long, value_name = "URL")]
@@ -263,7 +263,7 @@ pub async fn webhooks(args: WebhooksArgs) -> Result<(), Failure> {
         let asked = Resend { url: url.clone(), after: args.after, dry_run: args.dry_run };
         return resend(&args.connection, &client, &asked).await;
     }
-    if args.log {
+    if args.attempts {
         let query = [("webhook", args.webhook.as_deref()), ("payment", args.payment.as_deref())];
         let (path, nothing) = ("/api/v1/webhooks/attempts", "no webhook was told anything");
         return list::<AttemptRecord>(&args.connection, path, &query, Some(args.limit), nothing).await;

@@ -12,12 +12,14 @@ use serde::Deserialize;
 use super::frame::{Frame, PageError, table};
 use super::login::check_proof;
 use super::payments::encoded;
-use super::write::{ago, at, count, counted, digest, name, sentence, state};
+use super::write::{ago, count, counted, digest, name, names, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
+use crate::operate::alerts::AlertKind;
 use crate::operate::api::ApiError;
 use crate::operate::api::read::read;
 use crate::operate::api::webhooks::{Resend, tell_again, webhooks};
+use crate::operate::time;
 use crate::operate::webhooks::{AttemptRecord, WebhookRecord};
 
 /// The attempts that are shown of a webhook.
@@ -39,7 +41,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
         @for (index, record) in records.iter().enumerate() { (webhook(record, index, &frame)) }
         @if !records.is_empty() {
             p.quiet {
-                "The ledger keeps the newest ten thousand attempts of each: " code { "coinslot webhooks --log" } " lists them."
+                "The ledger keeps the newest ten thousand attempts of each: " code { "coinslot webhooks --attempts" } " lists them."
             }
         }
     };
@@ -64,19 +66,11 @@ fn webhook(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
                     }
                 }
             }
-            dl.rows {
-                div { dt { "Told of" } dd { (events(&record.events)) } }
-                div {
-                    dt { "Waiting" }
-                    dd { (counted(record.waiting, "message", "messages")) ", done up to event " (count(record.place)) }
-                }
-                div {
-                    dt { "Next try" }
-                    dd {
-                        @if let Some(next) = &record.next_try { (ago(next, frame.now)) }
-                        @else { "with the next message" }
-                    }
-                }
+            p { "Told of " (events(&record.events)) "." }
+            p.quiet {
+                (counted(record.waiting, "message waits", "messages wait")) ", done up to event " (count(record.place))
+                @if let Some(next) = &record.next_try { ", next try " (ago(next, frame.now)) }
+                "."
             }
             @if record.attempts.is_empty() {
                 p.quiet { "It was told nothing yet." }
@@ -88,9 +82,16 @@ fn webhook(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
     }
 }
 
-/// The kinds of messages.
-fn events(kinds: &[String]) -> Markup {
-    html! { @for (index, kind) in kinds.iter().enumerate() { @if index > 0 { ", " } (name(kind)) } }
+/// The kinds of messages; every alert in two words.
+fn events(kinds: &[String]) -> String {
+    let has_all = AlertKind::ALL.into_iter().all(|kind| kinds.iter().any(|name| name == kind.as_str()));
+    let is_alert = |name: &&String| AlertKind::ALL.into_iter().any(|kind| kind.as_str() == *name);
+    if !has_all {
+        return names(kinds);
+    }
+    let mut shown: Vec<String> = kinds.iter().filter(|name| !is_alert(name)).cloned().collect();
+    shown.push("every alert".to_owned());
+    names(&shown)
 }
 
 fn attempts(label: &str, attempts: &[AttemptRecord], frame: &Frame) -> Markup {
@@ -118,7 +119,7 @@ fn attempts(label: &str, attempts: &[AttemptRecord], frame: &Frame) -> Markup {
 
 fn result(attempt: &AttemptRecord) -> Markup {
     html! {
-        (state(if attempt.is_accepted() { "accepted" } else { "not accepted" }))
+        (state(if attempt.is_accepted() { "accepted" } else { "failed" }))
         @if let Some(status) = attempt.status { " " span.quiet { "with " (status) } }
         @if let (None, Some(error)) = (attempt.status, &attempt.error) { " " span.quiet { (sentence(error)) } }
     }
@@ -181,14 +182,14 @@ pub(super) async fn of_payment(host: &HostView, id: &str) -> Result<Markup, Page
         return Ok(html! {});
     }
     let columns = [("Time", ""), ("Webhook", "wide"), ("Message", ""), ("Result", "")];
-    let most = OF_PAYMENT as usize;
+    let (most, now) = (OF_PAYMENT as usize, time::now());
     Ok(html! {
         section aria-labelledby="told" {
             h2 #told { "Who was told" }
             (table("Attempts to tell webhooks, the newest first", &columns, html! {
                 @for attempt in attempts.iter().take(most) {
                     tr {
-                        td { (at(&attempt.at)) }
+                        td { (ago(&attempt.at, now)) }
                         td.wide { (name(&attempt.webhook)) }
                         th scope="row" { (name(&attempt.kind)) }
                         td { (result(attempt)) }

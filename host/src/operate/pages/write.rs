@@ -133,7 +133,7 @@ pub(super) fn state(word: &str) -> Markup {
             ("good", "●")
         }
         "owed" | "unknown" | "no_gas" | "open" | "half_open" | "waiting" | "not loaded" | "paused" => ("warn", "▲"),
-        "refused" | "failed" | "down" | "nothing serves" | "failing" | "not accepted" => ("bad", "■"),
+        "refused" | "failed" | "down" | "nothing serves" | "failing" => ("bad", "■"),
         _ => ("quiet", "○"),
     };
     html! { span class={ "state " (tone) } { span aria-hidden="true" { (mark) } " " (name(&word.replace('_', " "))) } }
