@@ -38,5 +38,5 @@ pub(crate) use audit::Audit;
 pub use metrics::{Metrics, MetricsError};
 pub(crate) use pauses::Pauses;
 pub use telemetry::{SpanCounts, Telemetry, TelemetryError};
-pub(crate) use webhooks::NewSecrets;
+pub(crate) use webhooks::{NewSecrets, write_all};
 pub use webhooks::{Webhook, WebhookEvent};

@@ -1,7 +1,8 @@
 //! Installs the packages of npm that tests need, at the versions of the folders with their lock files.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use crate::guests::target;
@@ -26,6 +27,28 @@ pub(crate) fn browser_scripts() -> &'static Path {
         }
         folder
     })
+}
+
+/// Judges a description of an API in OpenAPI, and answers of the API by it, with the packages of `tests/openapi`: see
+/// `judge.mjs` there. Returns the faults.
+///
+/// # Panics
+/// If Node.js or npm is missing, or the packages cannot be installed.
+pub fn judge_api(job: &serde_json::Value) -> Vec<String> {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    let folder = FOLDER.get_or_init(|| {
+        let folder = installed("openapi");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi").join("judge.mjs");
+        std::fs::copy(own, folder.join("judge.mjs")).expect("a script to copy");
+        folder
+    });
+    let mut node = Command::new("node");
+    node.arg("judge.mjs").current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut judging = node.spawn().expect("node: install Node.js 20 or newer");
+    judging.stdin.take().expect("a pipe").write_all(job.to_string().as_bytes()).expect("a job");
+    let output = judging.wait_with_output().expect("an end");
+    assert!(output.status.success(), "the judge failed");
+    serde_json::from_slice(&output.stdout).expect("JSON")
 }
 
 /// The folder of the packages of this name, which is made once in cargo's target folder and anew when the versions

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use coinslot_tests::{ServeHost, TestChain, run};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use reqwest::{Certificate, Client, Identity};
 
 /// A certificate authority of the operator.
@@ -25,6 +25,7 @@ impl Authority {
     fn issue(&self, name: &str, purpose: ExtendedKeyUsagePurpose) -> (String, String) {
         let mut params = CertificateParams::new([name.to_owned(), "127.0.0.1".to_owned()]).expect("names");
         params.extended_key_usages = vec![purpose];
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("a certificate");
         (certificate.pem(), key.serialize_pem())
@@ -124,6 +125,38 @@ async fn a_token_is_asked_for_beside_a_certificate_where_both_are_configured() {
     let url = format!("{}/api/v1/status", files.url());
     let answer = files.client(Some(own)).get(url).bearer_auth("correct-horse-battery").send().await;
     assert_eq!(answer.expect("an answer").status(), 200);
+}
+
+/// An operator who was admitted by a certificate alone was written down as one without a token: nobody knew who.
+#[tokio::test]
+async fn the_audit_log_names_the_certificate_of_an_operator() {
+    let chain = TestChain::start().await;
+    let token = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(token.path(), "correct-horse-battery").expect("written");
+    let with_token = format!("token_file = \"{}\"\n", token.path().display());
+    for (admin, how) in [("", "by certificate"), (&*with_token, "by token and certificate")] {
+        let files = host(&chain, admin, "client_ca = \"F/ca.pem\"\n").await;
+        for name in ["ada", "grace"] {
+            let client = files.client(Some(files.authority.issue(name, ExtendedKeyUsagePurpose::ClientAuth)));
+            let verb = if name == "ada" { "pause" } else { "resume" };
+            let post =
+                client.post(format!("{}/api/v1/plugins/{verb}", files.url())).bearer_auth("correct-horse-battery");
+            let answer = post.json(&serde_json::json!({ "plugin": "echo" })).send().await.expect("an answer");
+            assert_eq!(answer.status(), 200, "{}", files.host.log());
+            let kind = format!("{}/api/v1/audit?kind=plugin_{verb}d", files.url());
+            let start = std::time::Instant::now();
+            let who = loop {
+                let asked = client.get(&kind).bearer_auth("correct-horse-battery").send().await.expect("an answer");
+                let found: serde_json::Value = asked.json().await.expect("JSON");
+                if let Some(who) = found[0]["who"].as_str() {
+                    break who.to_owned();
+                }
+                assert!(start.elapsed().as_secs() < 60, "{found}\n{}", files.host.log());
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            };
+            assert_eq!(who, format!("operator {how} \"CN={name}\" from 127.0.0.1"));
+        }
+    }
 }
 
 #[tokio::test]

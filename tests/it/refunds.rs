@@ -10,7 +10,7 @@ mod pages;
 mod policy;
 mod races;
 mod restored;
-mod seller;
+pub(crate) mod seller;
 mod stuck;
 
 use std::time::Duration;
@@ -30,4 +30,4 @@ const WALLET_HAS: u64 = 10_000_000;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A wallet of refunds that any answer of these tests can be paid back from, by command.
-const BY_COMMAND: &str = "daily_budget = \"$20\"\n";
+pub(crate) const BY_COMMAND: &str = "daily_budget = \"$20\"\n";

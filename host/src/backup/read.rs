@@ -29,29 +29,43 @@ const UNPACKED: &str = ".restore-";
 const LARGEST_MANIFEST: u64 = 64 << 20;
 
 /// Makes the state that a backup has. What the state folder has already stays as it is, because it is newer. Fails where
-/// a ledger is, and while a host runs.
-pub fn restore(state: &StateConfig, archive: &Path) -> Result<Contents, Trouble> {
+/// a ledger is, and while a host runs. A rehearsal unpacks and checks the archive, and leaves the state folder as it is.
+pub fn restore(state: &StateConfig, archive: &Path, is_rehearsal: bool) -> Result<Contents, Trouble> {
     let source = file::open_regular(archive).map_err(Trouble::at(archive))?;
     let ledger = state.ledger();
     if is_running(state) {
         return Err(Trouble::Running(ledger));
     }
     let folder = &state.folder;
-    fs::create_dir_all(folder).map_err(Trouble::at(folder))?;
-    // From here on no host starts on this state.
-    let _lock = backup::lock(&ledger)?;
+    let _lock = match is_rehearsal {
+        true => None,
+        false => {
+            fs::create_dir_all(folder).map_err(Trouble::at(folder))?;
+            // From here on no host starts on this state.
+            Some(backup::lock(&ledger)?)
+        }
+    };
     refuse_ledger(&ledger)?;
-    remove_unpacked(folder);
-    let unpacked = tempfile::Builder::new().prefix(UNPACKED).tempdir_in(folder).map_err(Trouble::at(folder))?;
+    let mut unpacked = tempfile::Builder::new();
+    let unpacked = match is_rehearsal {
+        true => unpacked.prefix(UNPACKED).tempdir().map_err(Trouble::at(&tempfile::env::temp_dir()))?,
+        false => {
+            remove_unpacked(folder);
+            unpacked.prefix(UNPACKED).tempdir_in(folder).map_err(Trouble::at(folder))?
+        }
+    };
     let size = source.metadata().map_err(Trouble::at(archive))?.len();
     let manifest = Unpacking { archive, folder: unpacked.path() }.unpack(source)?;
     let copy = unpacked.path().join(LEDGER);
     let unfinished = backup::revive(&copy)?;
     let content = backup::content(&copy)?;
-    for path in [unpacked.path(), &ledger.with_extension("lock")] {
-        give_to_owner_of(folder, path).map_err(Trouble::at(path))?;
+    let kept = kept(folder, &manifest);
+    if !is_rehearsal {
+        for path in [unpacked.path(), &ledger.with_extension("lock")] {
+            give_to_owner_of(folder, path).map_err(Trouble::at(path))?;
+        }
+        place(unpacked.path(), folder, &manifest, &kept).map_err(Trouble::at(folder))?;
     }
-    let kept = place(unpacked.path(), folder, &manifest).map_err(Trouble::at(folder))?;
     let stores = manifest.files.keys().filter_map(|name| name.strip_prefix("keyvalue/")?.strip_suffix(".db"));
     Ok(Contents {
         made: UnixTime(manifest.made_at),
@@ -200,32 +214,36 @@ fn give_to_owner_of(state: &Path, path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Moves what was unpacked to its place, the ledger last. Returns the names of what was there already.
-fn place(unpacked: &Path, folder: &Path, manifest: &Manifest) -> io::Result<Vec<String>> {
+/// The names of what is moved to its place, without the ledger.
+fn parts(manifest: &Manifest) -> Vec<String> {
+    // The history of builds and its components belong together.
+    let served = manifest.files.keys().any(|name| name.starts_with(SERVED)).then(|| SERVED.to_owned());
+    let stores = manifest.files.keys().filter(|name| name.starts_with(STORES)).cloned();
+    served.into_iter().chain(stores).collect()
+}
+
+/// The names of what is there already.
+fn kept(folder: &Path, manifest: &Manifest) -> Vec<String> {
+    let is_there = |name: &String| fs::symlink_metadata(folder.join(name)).is_ok();
+    parts(manifest).into_iter().filter(is_there).collect()
+}
+
+/// Moves what was unpacked and is not there already to its place, the ledger last.
+fn place(unpacked: &Path, folder: &Path, manifest: &Manifest, kept: &[String]) -> io::Result<()> {
     let has = |part: &str| manifest.files.keys().any(|name| name.starts_with(part));
     if has(STORES) && !folder.join(STORES).exists() {
         make_private(&folder.join(STORES))?;
         give_to_owner_of(folder, &folder.join(STORES))?;
     }
-    // The history of builds and its components belong together.
-    let served = has(SERVED).then(|| SERVED.to_owned());
-    let stores = manifest.files.keys().filter(|name| name.starts_with(STORES)).cloned();
-    let mut kept = Vec::new();
-    for name in served.into_iter().chain(stores) {
-        let to = folder.join(&name);
-        if fs::symlink_metadata(&to).is_ok() {
-            kept.push(name);
-        } else {
-            fs::rename(unpacked.join(&name), &to)?;
-        }
+    for name in parts(manifest).iter().filter(|name| !kept.contains(name)) {
+        fs::rename(unpacked.join(name), folder.join(name))?;
     }
     if has(STORES) {
         sync(&folder.join(STORES))?;
     }
     sync(folder)?;
     fs::rename(unpacked.join(LEDGER), folder.join(LEDGER))?;
-    sync(folder)?;
-    Ok(kept)
+    sync(folder)
 }
 
 /// Returns when the names of a folder's files would survive a crash of the machine.

@@ -30,8 +30,8 @@ const MODE: u32 = 0o600;
 const TRIES: usize = 5;
 
 /// Copies the state of a host into one file, which has its name when all of it is on the disk. Beside the target there
-/// has to be room for it and for one more copy of the ledger.
-pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Contents, Trouble> {
+/// has to be room for it and for one more copy of the ledger. A rehearsal does all of it, and leaves no file.
+pub fn back_up(state: &StateConfig, target: &Path, replaces: bool, is_rehearsal: bool) -> Result<Contents, Trouble> {
     let at_target = Trouble::at(target);
     if !replaces && target.exists() {
         return Err(Trouble::Exists(target.to_owned()));
@@ -57,6 +57,10 @@ pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Con
     }
     let builds = archive.add_builds(&state.history())?;
     let size = archive.finish().map_err(&at_target)?;
+    let contents = Contents { made, ledger, stores, builds, size, kept: Vec::new(), unfinished: 0 };
+    if is_rehearsal {
+        return Ok(contents);
+    }
     let published = match replaces {
         true => file::publish_durably(draft, target),
         false => file::publish_new_durably(draft, target),
@@ -65,7 +69,7 @@ pub fn back_up(state: &StateConfig, target: &Path, replaces: bool) -> Result<Con
         ErrorKind::AlreadyExists => Trouble::Exists(target.to_owned()),
         _ => at_target(error),
     })?;
-    Ok(Contents { made, ledger, stores, builds, size, kept: Vec::new(), unfinished: 0 })
+    Ok(contents)
 }
 
 /// The folder for the drafts of one backup, beside its target. A process that is killed leaves it behind, and the next

@@ -17,7 +17,7 @@ use crate::config::Config;
 ///
 /// Not in it are coinslot.toml, keys and the plugin folder, which is yours: keep copies of them, too.
 ///
-/// Ends with 0 if the file is there, 1 if it cannot be made or another is there already, 2 for wrong usage or a wrong
+/// Ends with 0 if the file is there (with --dry-run: could be made), 1 if it cannot be made or another is there already, 2 for wrong usage or a wrong
 /// configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BackupArgs {
@@ -29,14 +29,21 @@ pub struct BackupArgs {
     /// Replace a file that is there.
     #[arg(long)]
     pub force: bool,
+    /// Say what would be in the file, and leave none. Its copies need the same room meanwhile.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Writes the file, and prints what is in it.
 pub fn run(args: &BackupArgs) -> Result<(), Failure> {
     let state = Config::read_state(&args.config)?;
-    let contents = backup::back_up(&state, &args.file, args.force)?;
-    audit::record(&state.ledger(), ChangeKind::Backup, args.file.display().to_string(), Some(contents.to_string()));
+    let contents = backup::back_up(&state, &args.file, args.force, args.dry_run)?;
     let size = print::size(usize::try_from(contents.size).unwrap_or(usize::MAX));
+    if args.dry_run {
+        let file = args.file.display();
+        return print::line(format_args!("{file} would be written, {size}: {contents}; nothing is changed"));
+    }
+    audit::record(&state.ledger(), ChangeKind::Backup, args.file.display().to_string(), Some(contents.to_string()));
     print::line(format_args!("wrote {}, {size}: {contents}", args.file.display()))?;
     print::line(format_args!(
         "not in it: {}, the keys and secrets that it names, and the plugin folder",

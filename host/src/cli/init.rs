@@ -13,6 +13,7 @@ use url::Url;
 use super::check::{self, Findings};
 use super::{DEFAULT_CONFIG, Failure, print};
 use crate::config::Config;
+use crate::logging;
 use answers::{Answers, FacilitatorChoice, Settler};
 
 /// The mode of the file, which holds no secret.
@@ -24,7 +25,7 @@ const MODE: u32 = 0o644;
 /// also makes the plugin folder, and in a folder of git it has the state and key files ignored. What `coinslot check`
 /// finds, such as a gas wallet that is still empty, is printed.
 ///
-/// Ends with 0 if the file is written, whatever the check finds, 1 if it cannot be written or is there already, 2 for wrong
+/// Ends with 0 if the file is written (with --dry-run: could be written), whatever the check finds, 1 if it cannot be written or is there already, 2 for wrong
 /// usage, as if an answer is missing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct InitArgs {
@@ -55,6 +56,9 @@ pub struct InitArgs {
     /// Do not ask chains and facilitators whether it would work.
     #[arg(long)]
     pub no_check: bool,
+    /// Print the file that would be written, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Writes the files, and prints what was done and what to do next.
@@ -67,6 +71,10 @@ pub async fn run(args: InitArgs) -> Result<(), Failure> {
     let folder = args.config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let text = document::text(&answers);
     let config = Config::of_text(&text, folder)?;
+    if args.dry_run {
+        logging::say(&format!("{} would be written: {}; nothing is changed", args.config.display(), answers.money()));
+        return print::line(text.trim_end());
+    }
     let plugins = config.plugins.folder;
     let has_made = !plugins.exists();
     std::fs::create_dir_all(&plugins).map_err(|error| Failure::new(format!("{}: {error}", plugins.display())))?;

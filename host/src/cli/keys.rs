@@ -46,8 +46,8 @@ enum KeysCommand {
 ///
 /// The customer sends it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`.
 ///
-/// Ends with 0 if the key is made, 1 if the ledger cannot be written or the name is taken, and 2 for wrong usage or a
-/// wrong configuration.
+/// Ends with 0 if the key is made (with --dry-run: could be made), 1 if the ledger cannot be written or the name is taken,
+/// and 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 struct AddArgs {
     /// The customer, as reports show it.
@@ -67,6 +67,9 @@ struct AddArgs {
     /// The key counts for so long: `90d`.
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     expires: Option<Duration>,
+    /// Say what would be made, and make nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// List the keys with their use, the newest first.
@@ -77,18 +80,26 @@ struct ListArgs {}
 
 /// Revoke a key: the next request with it is refused.
 ///
-/// Ends with 0 if the key is revoked, 1 if no key of this name counts or the ledger cannot be written, and 2 for wrong
-/// usage or a wrong configuration.
+/// Ends with 0 if the key is revoked (with --dry-run: could be revoked), 1 if no key of this name counts or the ledger
+/// cannot be written, and 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 struct RevokeArgs {
     /// Its name, or the beginning of the key as `list` shows it.
     name: String,
+    /// Say what would be revoked, and revoke nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 /// Does what is asked for, and writes it to stdout.
 pub fn run(args: KeysArgs) -> Result<(), Failure> {
     let KeysArgs { source, command } = args;
-    let (file, keys) = open(&source)?;
+    let is_rehearsal = match &command {
+        KeysCommand::Add(args) => args.dry_run,
+        KeysCommand::Revoke(args) => args.dry_run,
+        KeysCommand::List(_) => false,
+    };
+    let (file, keys) = open(&source, is_rehearsal)?;
     let mut out = Output::stdout();
     match command {
         KeysCommand::Add(args) => add(&keys, &file, &source, args, &mut out),
@@ -97,9 +108,13 @@ pub fn run(args: KeysArgs) -> Result<(), Failure> {
     }
 }
 
-/// Opens the ledger, which is made if no host has run yet.
-fn open(source: &Source) -> Result<(PathBuf, ApiKeys), Failure> {
+/// Opens the ledger, which is made if no host has run yet: not for a rehearsal, which changes nothing.
+fn open(source: &Source, is_rehearsal: bool) -> Result<(PathBuf, ApiKeys), Failure> {
     let (file, _) = source.find()?;
+    if is_rehearsal {
+        let keys = ApiKeys::rehearse(&file).map_err(failed)?;
+        return Ok((file, keys));
+    }
     if let Some(folder) = file.parent() {
         std::fs::create_dir_all(folder).map_err(|error| Failure::new(format!("{}: {error}", folder.display())))?;
     }
@@ -108,7 +123,7 @@ fn open(source: &Source) -> Result<(PathBuf, ApiKeys), Failure> {
 }
 
 fn add(keys: &ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
-    let AddArgs { name, plugin, route, quota, every, expires } = args;
+    let AddArgs { name, plugin, route, quota, every, expires, dry_run } = args;
     check_name(&name)?;
     let every = every.as_deref().map(window).transpose()?.flatten();
     let now = time::now();
@@ -125,15 +140,45 @@ fn add(keys: &ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut 
     let Some(added) = keys.add(&key, now).map_err(failed)? else {
         return Err(Failure::new(format!("a key that counts has the name {name}: revoke it first, or choose another")));
     };
-    audit::record(ledger, ChangeKind::Key, format!("{name} ({}..)", added.shown), Some("added".to_owned()));
+    let shown = added.shown.clone();
     let record = KeyRecord::of(&ApiKeyUse::unused(added), now);
+    if dry_run {
+        return would_add(&record, source, out);
+    }
+    audit::record(ledger, ChangeKind::Key, format!("{name} ({shown}..)"), Some("added".to_owned()));
     if source.format() == OutputFormat::Table {
         logging::say("this key is shown this once: the ledger keeps only its hash");
         return out.line(&made.text);
     }
     let mut document = serde_json::to_value(&record).unwrap_or_default();
     document["key"] = made.text.into();
+    document["applied"] = true.into();
     out.json(&document)
+}
+
+/// Says what would be made. The key itself is made with it, and by chance.
+fn would_add(record: &KeyRecord, source: &Source, out: &mut Output<'_>) -> Result<(), Failure> {
+    if source.format() != OutputFormat::Table {
+        let mut document = serde_json::to_value(record).unwrap_or_default();
+        (document["shown"], document["applied"]) = (serde_json::Value::Null, false.into());
+        return out.json(&document);
+    }
+    let quota = record.quota.as_ref().map(|quota| format!(", at most {quota}"));
+    let end = record.expires_at.as_ref().map(|end| format!(", until {end}"));
+    out.line(&format!(
+        "{} would get a key for {}{}{}: nothing is changed",
+        record.name,
+        scope(record),
+        quota.unwrap_or_default(),
+        end.unwrap_or_default()
+    ))
+}
+
+/// What a key is for.
+fn scope(record: &KeyRecord) -> String {
+    let scope = [record.plugin.as_deref(), record.route.as_deref()];
+    let scope = scope.into_iter().flatten().collect::<Vec<_>>().join(" ");
+    if scope.is_empty() { "everything".to_owned() } else { scope }
 }
 
 /// Refuses names that cannot be told apart in a table, and keys in the place of names.
@@ -173,13 +218,11 @@ fn list(keys: &ApiKeys, source: &Source, out: &mut Output<'_>) -> Result<(), Fai
 
 fn cells(record: &KeyRecord) -> Vec<String> {
     let dash = || "-".to_owned();
-    let scope = [record.plugin.as_deref(), record.route.as_deref()];
-    let scope = scope.into_iter().flatten().collect::<Vec<_>>().join(" ");
     vec![
         record.name.clone(),
         format!("{}..", record.shown),
         record.state.clone(),
-        if scope.is_empty() { "everything".to_owned() } else { scope },
+        scope(record),
         record.quota.clone().unwrap_or_else(|| "none".to_owned()),
         record.left.map_or_else(dash, |left| left.to_string()),
         record.served.to_string(),
@@ -198,11 +241,16 @@ fn revoke(keys: &ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>
     }
     for key in revoked {
         let subject = format!("{} ({}..)", key.name, key.shown);
-        audit::record(ledger, ChangeKind::Key, subject, Some("revoked".to_owned()));
+        if !args.dry_run {
+            audit::record(ledger, ChangeKind::Key, subject.clone(), Some("revoked".to_owned()));
+        }
         if std::io::stdout().is_terminal() {
-            out.line(&format!("{} ({}..) is revoked", key.name, key.shown))?;
+            let end = if args.dry_run { "would be revoked: nothing is changed" } else { "is revoked" };
+            out.line(&format!("{subject} {end}"))?;
         } else {
-            out.json(&serde_json::json!({ "name": key.name, "shown": key.shown, "state": "revoked" }))?;
+            let state = if args.dry_run { "active" } else { "revoked" };
+            let (name, shown, applied) = (&key.name, &key.shown, !args.dry_run);
+            out.json(&serde_json::json!({ "name": name, "shown": shown, "state": state, "applied": applied }))?;
         }
     }
     Ok(())

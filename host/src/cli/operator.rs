@@ -17,7 +17,9 @@ use self::records::Table;
 use super::Failure;
 use super::output::{Output, OutputFormat};
 use super::refunds::RefundCommand;
-use crate::operate::records::{ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord};
+use crate::operate::records::{
+    AttemptRecord, ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, Resend, ResendReport,
+};
 
 pub use self::payments::{FailedArgs, PaymentsArgs, failed, payments};
 
@@ -62,19 +64,35 @@ pub struct OwedArgs {
     connection: Connection,
 }
 
-/// Show the webhooks of a running host: where each is, and its last attempts.
+/// Show the webhooks of a running host: where each is, what waits for it, and its last attempts.
 ///
-/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+/// Ends with 0 if it is printed or done, 1 if the listener cannot be asked or no webhook has the address, and 2 for wrong
+/// usage.
 #[derive(Args, Clone, Debug)]
 pub struct WebhooksArgs {
     #[command(flatten)]
     connection: Connection,
+    /// List the attempts to deliver messages, the newest first. Of each webhook the newest ten thousand are kept.
+    #[arg(long, conflicts_with = "resend")]
+    attempts: bool,
+    /// With `--attempts`: only of this address, or of its name in the list.
+    #[arg(long, value_name = "URL", requires = "attempts")]
+    webhook: Option<String>,
+    /// With `--attempts`: only of messages about this payment.
+    #[arg(long, value_name = "ID", requires = "attempts")]
+    payment: Option<String>,
+    /// With `--attempts`: at most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), requires = "attempts")]
+    limit: u32,
     /// Tell this address again what the ledger still has: the whole address, or its name in the list.
     #[arg(long, value_name = "URL")]
     resend: Option<String>,
     /// With `--resend`: only what came after this event.
     #[arg(long, value_name = "EVENT", default_value_t = 0, requires = "resend")]
     after: u64,
+    /// With `--resend`: say what would be told, and tell nothing.
+    #[arg(long, requires = "resend")]
+    dry_run: bool,
 }
 
 /// List what was changed in a running host, when and by whom, the newest first.
@@ -109,7 +127,8 @@ pub struct AuditArgs {
 /// `coinslot plugins logs` shows the last lines of a plugin whatever its level is. `log` of [plugin.NAME] sets the level
 /// for good.
 ///
-/// Ends with 0 if it is set, 1 if the listener cannot be asked, and 2 for wrong usage or an unknown name.
+/// Ends with 0 if it is set (with --dry-run: could be set), 1 if the listener cannot be asked, and 2 for wrong usage or an
+/// unknown name.
 #[derive(Args, Clone, Debug)]
 pub struct LogLevelArgs {
     /// The plugin, by its name or its file.
@@ -119,6 +138,9 @@ pub struct LogLevelArgs {
     /// Only for this time, such as `10m`.
     #[arg(long = "for", value_name = "TIME", value_parser = crate::config::parse_duration)]
     time: Option<Duration>,
+    /// Say what would be set, and set nothing.
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     connection: Connection,
 }
@@ -171,15 +193,33 @@ pub async fn owed(args: OwedArgs) -> Result<(), Failure> {
 pub async fn webhooks(args: WebhooksArgs) -> Result<(), Failure> {
     let client = AdminClient::of(&args.connection)?;
     if let Some(url) = &args.resend {
-        let asked = serde_json::json!({ "url": url, "after": args.after });
-        client.post("/api/v1/webhooks/resend", &asked).await?;
-        return super::print::line(format!("{url} is told again what came after event {}", args.after));
+        let asked = Resend { url: url.clone(), after: args.after, dry_run: args.dry_run };
+        return resend(&args.connection, &client, &asked).await;
+    }
+    if args.attempts {
+        let query = [("webhook", args.webhook.as_deref()), ("payment", args.payment.as_deref())];
+        let (path, nothing) = ("/api/v1/webhooks/attempts", "no webhook was told anything");
+        return list::<AttemptRecord>(&args.connection, path, &query, Some(args.limit), nothing).await;
     }
     watch(&args.connection, async |out| {
         let found: Vec<Value> = client.get("/api/v1/webhooks", &[]).await?;
         status::write_webhooks(out, args.connection.format(), &found)
     })
     .await
+}
+
+async fn resend(connection: &Connection, client: &AdminClient, asked: &Resend) -> Result<(), Failure> {
+    let report: ResendReport = client.change("/api/v1/webhooks/resend", asked).await?;
+    if connection.wants_document() {
+        return super::print::document(serde_json::json!(report));
+    }
+    let ResendReport { webhook, after, messages, applied, .. } = report;
+    let messages = format!("{messages} {}", if messages == 1 { "message" } else { "messages" });
+    super::print::line(if applied {
+        format!("{webhook} is told again what came after event {after}: {messages}")
+    } else {
+        format!("{webhook} would be told again what came after event {after}: {messages}; nothing is changed")
+    })
 }
 
 /// Prints the audit log.
@@ -194,14 +234,20 @@ pub async fn audit(mut args: AuditArgs) -> Result<(), Failure> {
 
 /// Sets the level of a plugin.
 pub async fn log_level(args: LogLevelArgs) -> Result<(), Failure> {
-    let LogLevelArgs { plugin, level, time, connection } = args;
-    let asked = LevelChange { plugin, level, for_seconds: time.map(|time| time.as_secs()) };
+    let LogLevelArgs { plugin, level, time, dry_run, connection } = args;
+    let asked = LevelChange { plugin, level, for_seconds: time.map(|time| time.as_secs()), dry_run };
     let report: LevelReport = AdminClient::of(&connection)?.change("/api/v1/log-level", &asked).await?;
     if connection.wants_document() {
         return super::print::document(serde_json::json!(report));
     }
-    let LevelReport { plugin, before, level } = report;
-    super::print::line(format!("{plugin}: {level}, before {before}"))
+    let LevelReport { plugin, before, level, for_seconds, applied } = report;
+    let time =
+        for_seconds.map_or_else(|| "until the next start".to_owned(), |seconds| format!("for {seconds} seconds"));
+    super::print::line(if applied {
+        format!("{plugin}: {level} {time}, before {before}")
+    } else {
+        format!("{plugin} would log {level} {time}, and logs {before} now: nothing is changed")
+    })
 }
 
 /// Prints settings.

@@ -13,7 +13,7 @@ use crate::operate::time;
 /// are restored where they are missing. The host that the backup is of must not run again on its own state, because the
 /// restored ledger has the same identity.
 ///
-/// Ends with 0 if the state is there, 1 if it is not, for which it says the reason, 2 for wrong usage or a wrong
+/// Ends with 0 if the state is there (with --dry-run: could be restored), 1 if it is not, for which it says the reason, 2 for wrong usage or a wrong
 /// configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RestoreArgs {
@@ -22,17 +22,26 @@ pub struct RestoreArgs {
     /// The configuration of the host. Of it only `state` counts.
     #[arg(short, long, default_value = DEFAULT_CONFIG, value_name = "FILE")]
     pub config: PathBuf,
+    /// Check the file, say what would be restored, and restore nothing.
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Restores the files, and prints what is back and what to do next.
 pub fn run(args: &RestoreArgs) -> Result<(), Failure> {
     let state = Config::read_state(&args.config)?;
-    let contents = backup::restore(&state, &args.file)?;
+    let contents = backup::restore(&state, &args.file, args.dry_run)?;
     let Contents { kept, unfinished, .. } = &contents;
     let made = time::shown(contents.made);
-    print::line(format_args!("restored {}: {contents}, as of {made}", state.folder.display()))?;
+    let folder = state.folder.display();
+    let (would, left) =
+        if args.dry_run { ("would restore", "would stay as they are") } else { ("restored", "left as they were") };
+    print::line(format_args!("{would} {folder}: {contents}, as of {made}"))?;
     if !kept.is_empty() {
-        print::line(format_args!("left as they were, because they were there: {}", kept.join(", ")))?;
+        print::line(format_args!("{left}, because they were there: {}", kept.join(", ")))?;
+    }
+    if args.dry_run {
+        return print::line("nothing is changed");
     }
     if *unfinished > 0 {
         print::line(format_args!(

@@ -7,7 +7,7 @@ use coinslot_ledger::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
     Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
-    SignedRefund, Step, StoredAnswer, StoredTransaction,
+    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
@@ -111,6 +111,10 @@ impl Ledger for CrashingLedger {
 
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         self.0.set_place(reader, number).await
+    }
+
+    async fn keep_attempts(&self, reader: &str, place: u64, attempts: Vec<WebhookAttempt>) -> Result<(), LedgerError> {
+        self.0.keep_attempts(reader, place, attempts).await
     }
 
     async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::{AdminOptions, HostError, policies};
 use crate::catalog::Catalog;
 use crate::config::{ActiveConfig, Config};
-use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook};
+use crate::operate::{Audit, Controls, HostView, Metrics, Pauses, Telemetry, TelemetryError, Webhook, write_all};
 use crate::payment::Payments;
 use crate::refund::Refunds;
 use crate::server::RequestObserver;
@@ -90,11 +90,12 @@ impl Operation {
         self.telemetry.clone()
     }
 
-    /// The numbers and spans that are left at the end of the host.
+    /// The numbers, the spans and the journals of webhooks that are left at the end of the host.
     pub(super) fn rest(&self, payments: &Payments) -> Rest {
         Rest {
             metrics: Arc::clone(&self.metrics),
             telemetry: self.telemetry.clone(),
+            webhooks: self.webhooks.clone(),
             ledger: Arc::clone(payments.ledger()),
         }
     }
@@ -135,17 +136,22 @@ impl Operation {
 pub(super) struct Rest {
     metrics: Arc<Metrics>,
     telemetry: Option<Arc<Telemetry>>,
+    webhooks: Vec<Arc<Webhook>>,
     ledger: Arc<dyn Ledger>,
 }
 
 impl Rest {
-    /// Writes the numbers of requests into the ledger, and exports what is left, each for a few seconds at most.
+    /// Writes the numbers of requests and the journals of webhooks into the ledger, and exports what is left, each for a
+    /// few seconds at most.
     pub(super) async fn flush(self) {
         if tokio::time::timeout(LAST_WRITE, self.metrics.write_funnel(&*self.ledger)).await.is_err() {
             tracing::warn!("the last requests could not be counted in the ledger in time");
         }
-        if let Some(telemetry) = self.telemetry {
-            tokio::join!(telemetry.flush(), self.metrics.flush());
-        }
+        let export = async {
+            if let Some(telemetry) = self.telemetry {
+                tokio::join!(telemetry.flush(), self.metrics.flush());
+            }
+        };
+        tokio::join!(export, write_all(&self.webhooks, &*self.ledger));
     }
 }

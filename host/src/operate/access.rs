@@ -8,6 +8,7 @@
 //! only a page of this listener has. A stranger who guesses: the token is compared by its digest, in constant time, and
 //! an address has few tries.
 
+mod certificate;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,7 @@ use crate::host::HostError;
 use crate::payment::{RateLimiter, client_network};
 use crate::server::{Identity, Tls};
 
+pub(super) use self::certificate::PeerCertificate;
 pub(super) use self::source::authority;
 
 /// The shortest token.
@@ -46,6 +48,7 @@ pub struct AdminAccess {
     token: Option<[u8; 32]>,
     hosts: Vec<String>,
     is_encrypted: bool,
+    asks_for_certificate: bool,
     sessions: Sessions,
     /// Proves that a form is of a page of this listener.
     form_key: [u8; 32],
@@ -70,6 +73,7 @@ impl AdminAccess {
             token: token.map(digest),
             hosts: config.hosts.clone(),
             is_encrypted: config.tls.is_some(),
+            asks_for_certificate: config.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some()),
             sessions: Sessions::default(),
             form_key: secp256k1::rand::random(),
             wrong: RateLimiter::new(WRONG_PER_SECOND, WRONG_BURST_SECONDS),
@@ -84,6 +88,11 @@ impl AdminAccess {
     /// True if visitors need a token.
     pub(super) fn asks_for_token(&self) -> bool {
         self.token.is_some()
+    }
+
+    /// True if the handshake asks visitors for a certificate.
+    pub(super) fn asks_for_certificate(&self) -> bool {
+        self.asks_for_certificate
     }
 
     /// Refuses a request that comes by a name, or from a page, that is not this listener's.
@@ -116,10 +125,11 @@ impl AdminAccess {
             (None, None) => Admitted::WithoutToken,
             (None, Some(_)) => Admitted::Token,
         };
+        let certificate = request.extensions().get::<PeerCertificate>().map(|shown| shown.subject().to_owned());
         let visitor = Visitor {
             form_proof: self.form_proof(session.unwrap_or_default()),
             has_session: session.is_some(),
-            author: Author::Operator { address: client, admitted },
+            author: Author::Operator { address: client, admitted, certificate },
         };
         if self.token.is_none() || session.is_some() {
             return Ok(visitor);

@@ -139,15 +139,11 @@ pub async fn serve(options: AdminOptions, host: Arc<HostView>) {
 
 fn router(access: Arc<AdminAccess>, host: Arc<HostView>) -> Router {
     let (api, document) = api::routes().split_for_parts();
-    let document = Arc::new(document);
-    let described = axum::routing::get(move || {
-        let document = Arc::clone(&document);
-        async move { axum::Json((*document).clone()) }
-    });
-    api.route("/api/v1/openapi.json", described)
+    api.layer(Extension(Arc::new(api::description::complete(document))))
         .layer(middleware::from_fn(api::page::link))
         .merge(pages::routes())
         .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(Arc::clone(&access), admit))
         .merge(pages::open_routes())
         .layer(middleware::from_fn_with_state(Arc::clone(&access), check_source))
@@ -163,6 +159,11 @@ async fn not_found(request: Request) -> Response {
     } else {
         pages::not_found().await.into_response()
     }
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let error = api::wrong_method();
+    if is_page(&request) { pages::frame::PageError(error).into_response() } else { error.into_response() }
 }
 
 /// Refuses requests that come by a foreign name or from a foreign page, whatever they ask for.

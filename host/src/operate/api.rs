@@ -4,6 +4,7 @@ pub(super) mod audit;
 pub(super) mod chain;
 pub(super) mod changes;
 pub(super) mod config;
+pub(super) mod description;
 mod error;
 pub(super) mod free;
 pub(super) mod funnel;
@@ -15,7 +16,7 @@ pub(super) mod plugins;
 pub(super) mod read;
 pub(super) mod refunds;
 pub(super) mod status;
-mod webhooks;
+pub(super) mod webhooks;
 
 use std::sync::Arc;
 
@@ -61,10 +62,17 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(chain::chain))
         .routes(routes!(config::config))
         .routes(routes!(webhooks::webhooks))
+        .routes(routes!(webhooks::attempts))
         .routes(routes!(webhooks::resend))
         .routes(routes!(logs::logs))
         .routes(routes!(logs::set_level))
         .routes(routes!(metrics::metrics))
+        .routes(routes!(description::openapi))
+}
+
+pub(super) fn wrong_method() -> ApiError {
+    let message = "the path is not asked so: the field `Allow` has the methods that it knows";
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 
 pub(super) async fn not_found() -> ApiError {

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tower_service::Service as _;
 
+use super::access::PeerCertificate;
 use crate::payment::client_network;
 use crate::server::Tls;
 
@@ -178,9 +179,13 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<Tls>>, router: 
 async fn serve_connection(connection: NewConnection, tls: Option<Arc<Tls>>, router: Router, standing: Standing) {
     let NewConnection { stream, peer, watcher: _, permit } = connection;
     match tls {
-        None => converse(stream, peer, router, standing).await,
+        None => converse(stream, peer, router, standing, None).await,
         Some(tls) => match tokio::time::timeout(HANDSHAKE, tls.acceptor().accept(stream)).await {
-            Ok(Ok(stream)) => converse(stream, peer, router, standing).await,
+            Ok(Ok(stream)) => {
+                let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+                let certificate = shown.map(PeerCertificate::of);
+                converse(stream, peer, router, standing, certificate).await;
+            }
             Ok(Err(error)) => tracing::debug!(client = %peer, %error, "a handshake with the admin listener failed"),
             Err(_) => {}
         },
@@ -189,10 +194,19 @@ async fn serve_connection(connection: NewConnection, tls: Option<Arc<Tls>>, rout
 }
 
 /// Answers the requests of one connection, by HTTP/1.1.
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr, router: Router, standing: Standing) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    router: Router,
+    standing: Standing,
+    certificate: Option<PeerCertificate>,
+) {
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(standing.clone());
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
         router.clone().call(request)
     });
     let mut builder = http1::Builder::new();

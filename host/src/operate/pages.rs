@@ -21,6 +21,7 @@ mod payments;
 mod plugin_changes;
 mod plugins;
 mod refund;
+mod webhooks;
 mod write;
 
 use std::sync::Arc;
@@ -61,6 +62,8 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/plugins/{file}/pause", post(plugin_changes::pause_it))
         .route("/plugins/{file}/resume", post(plugin_changes::resume_it))
         .route("/chain", get(chain::page))
+        .route("/webhooks", get(webhooks::page))
+        .route("/webhooks/resend", post(webhooks::resend))
         .route("/changes", get(changes::page))
         .route("/config", get(config::page))
         .route("/logout", post(login::sign_out))

@@ -17,9 +17,11 @@ pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 pub(crate) use super::api::refunds::{RefundGasRecord, RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
+pub(crate) use super::api::webhooks::{Resend, ResendReport};
 pub use super::story::{StepRecord, StoryRecord};
 use super::time;
 use super::units::Units;
+pub(crate) use super::webhooks::AttemptRecord;
 
 /// A payment. Amounts are texts, because JSON's numbers lose digits.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

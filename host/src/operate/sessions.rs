@@ -72,7 +72,8 @@ fn set_cookie(host: &Authority, id: &str, seconds: u64, is_encrypted: bool) -> O
     format!("{name}={id}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}").parse().ok()
 }
 
-fn cookie_name(host: &Authority) -> String {
+/// The name of the cookie for this host.
+pub(super) fn cookie_name(host: &Authority) -> String {
     format!("coinslot-admin-{}", host.port_u16().unwrap_or(0))
 }
 

@@ -5,25 +5,28 @@
 //! twice. A message that is not accepted is tried again after growing pauses, for [`GIVE_UP`]; messages after it wait.
 //! Alerts are told when they begin and when they end, which a file remembers over a restart.
 //!
-//! Each address has a task of its own. Nothing on the path of a request waits for one.
+//! Each address has a task of its own. Nothing on the path of a request waits for one, and no delivery waits for the disk:
+//! the [`journal`] of the address writes attempts and its place to the ledger meanwhile.
 
 mod delivery;
 mod event;
+mod journal;
 mod message;
 mod record;
+mod resend;
 mod secrets;
 mod signature;
 mod told;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_x402::UnixTime;
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use self::delivery::Delivery;
+use self::journal::Journal;
 use self::message::Message;
 use self::secrets::read_secret;
 use self::told::TOLD;
@@ -34,7 +37,10 @@ use crate::config::WebhookConfig;
 use crate::host::HostError;
 
 pub use event::WebhookEvent;
+pub(crate) use journal::write_all;
+pub(super) use record::records;
 pub(crate) use record::{AttemptRecord, WebhookRecord};
+pub(super) use resend::ResendPlan;
 pub(crate) use secrets::NewSecrets;
 
 /// The pause between two looks for something new.
@@ -44,12 +50,10 @@ const ALERT_INTERVAL: Duration = Duration::from_secs(5);
 /// The pauses after a message that was not accepted: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The time after which a message is given up, in seconds: those after it wait for it.
+/// The time after the first attempt of this process at which a message is given up, in seconds: those after it wait.
 const GIVE_UP: u64 = 3 * 24 * 60 * 60;
 /// The events of the ledger that are read at once.
 const EVENTS: u32 = 100;
-/// The attempts that are remembered for the operator.
-const REMEMBERED: usize = 50;
 
 /// One address that is told, and how that goes.
 #[derive(Debug)]
@@ -58,21 +62,9 @@ pub struct Webhook {
     name: String,
     config: WebhookConfig,
     delivery: Delivery,
-    log: Mutex<WebhookLog>,
-    /// Held while the place is written to the ledger and to memory. Otherwise a place that an operator has set could be
-    /// followed in the ledger by that of a message which was on its way, and a crash would lose what was asked for.
-    place: tokio::sync::Mutex<()>,
-    /// Set off when the place of the address has changed.
+    journal: Journal,
+    /// Set off when an operator has moved the place of the address.
     moved: Notify,
-}
-
-/// The place and the last attempts of an address.
-#[derive(Debug, Default)]
-struct WebhookLog {
-    place: u64,
-    failures: u32,
-    next_try: Option<UnixTime>,
-    attempts: VecDeque<AttemptRecord>,
 }
 
 impl Webhook {
@@ -85,13 +77,8 @@ impl Webhook {
         let secret = read_secret(&config)?;
         let failed = |reason: String| HostError::Config(format!("webhook {}: {reason}", config.name()));
         let delivery = Delivery::new(config.url.clone(), secret).map_err(failed)?;
-        let (log, place) = (Mutex::default(), tokio::sync::Mutex::default());
-        Ok(Self { name: config.name(), config, delivery, log, place, moved: Notify::new() })
-    }
-
-    /// The name of its place among the readers of events.
-    fn reader(&self) -> String {
-        format!("webhook {}", self.name)
+        let name = config.name();
+        Ok(Self { journal: Journal::new(&name), name, config, delivery, moved: Notify::new() })
     }
 
     fn is_told(&self, event: WebhookEvent) -> bool {
@@ -108,19 +95,11 @@ impl Webhook {
         self.name == name || self.config.url.as_str() == name
     }
 
-    /// Tells it again what happened after this event.
-    pub(super) async fn resend(&self, host: &HostView, after: u64) -> Result<(), coinslot_ledger::LedgerError> {
-        let _place = self.place.lock().await;
-        host.payments.ledger().set_place(&self.reader(), after).await?;
-        self.log.lock().place = after;
-        self.moved.notify_one();
-        Ok(())
-    }
-
     /// Tells the address what happens, for ever.
     pub(super) async fn run(self: Arc<Self>, host: Arc<HostView>) {
+        self.journal.recall(&host).await;
         // Alerts do not wait behind a message about a payment that is not accepted.
-        tokio::join!(self.follow_events(&host), self.follow_alerts(&host));
+        tokio::join!(self.follow_events(&host), self.follow_alerts(&host), self.journal.keep(&host));
     }
 
     /// Tells the events of the ledger, for ever.
@@ -154,19 +133,9 @@ impl Webhook {
 
     /// Finds the place of the address. A new one is told what happens from now on.
     async fn begin(&self, host: &HostView) {
-        let ledger = host.payments.ledger();
         loop {
-            let place = async {
-                match ledger.place(&self.reader()).await? {
-                    Some(place) => Ok(place),
-                    None => {
-                        let last = ledger.last_event().await?;
-                        ledger.set_place(&self.reader(), last).await.map(|()| last)
-                    }
-                }
-            };
-            match place.await {
-                Ok(place) => return self.log.lock().place = place,
+            match self.journal.begin(&**host.payments.ledger()).await {
+                Ok(()) => return,
                 Err(error) => tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be read"),
             }
             tokio::time::sleep(LONGEST_PAUSE).await;
@@ -177,7 +146,7 @@ impl Webhook {
     async fn tell_events(&self, host: &HostView) {
         let ledger = host.payments.ledger();
         loop {
-            let place = self.log.lock().place;
+            let place = self.journal.place();
             let events = match ledger.events(place, EVENTS).await {
                 Ok(events) if events.is_empty() => return,
                 Ok(events) => events,
@@ -198,29 +167,16 @@ impl Webhook {
             for event in events {
                 if self.is_told(WebhookEvent::Payment(event.kind)) {
                     let message = Message::of_payment(&event, &host.units(), ledger.identity());
-                    if !self.deliver(&message, event.at).await {
+                    if !self.deliver(&message).await {
                         return;
                     }
                 }
-                if !self.move_on(host, done, event.number).await {
+                if !self.journal.move_on(done, event.number) {
                     break;
                 }
                 done = event.number;
             }
         }
-    }
-
-    /// Moves the place on, in the ledger and in memory. False if the operator has moved it meanwhile: that place counts.
-    async fn move_on(&self, host: &HostView, from: u64, to: u64) -> bool {
-        let _place = self.place.lock().await;
-        if self.log.lock().place != from {
-            return false;
-        }
-        if let Err(error) = host.payments.ledger().set_place(&self.reader(), to).await {
-            tracing::warn!(url = self.name(), %error, "the place of a webhook cannot be written: it is told again");
-        }
-        self.log.lock().place = to;
-        true
     }
 
     /// Tells the alerts that have begun or ended since the last look.
@@ -247,14 +203,17 @@ impl Webhook {
         }
     }
 
-    /// Delivers a message about something of this time. False if the place of the address was moved meanwhile.
-    async fn deliver(&self, message: &Message, at: UnixTime) -> bool {
+    /// Delivers a message. False if the place of the address was moved meanwhile.
+    async fn deliver(&self, message: &Message) -> bool {
+        // Not the time of its event: what is told again may be old.
+        let first = time::now();
         let mut pause = FIRST_PAUSE;
         loop {
             if self.attempt(message).await {
                 return true;
             }
-            if message.now().0.saturating_sub(at.0) > GIVE_UP {
+            let now = time::now();
+            if now.0.saturating_sub(first.0) > GIVE_UP {
                 tracing::error!(
                     url = self.name(),
                     id = message.id(),
@@ -262,7 +221,7 @@ impl Webhook {
                 );
                 return true;
             }
-            self.log.lock().next_try = Some(message.now().plus(pause.as_secs()));
+            let _waiting = self.journal.wait_until(UnixTime(now.0 + pause.as_secs()));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.moved.notified() => return false,
@@ -273,31 +232,17 @@ impl Webhook {
 
     /// Tries once. True if the message was accepted.
     async fn attempt(&self, message: &Message) -> bool {
-        let end = self.delivery.send(message).await;
-        let mut log = self.log.lock();
+        let at = time::now();
+        let end = self.delivery.send(message, at).await;
         let (status, error) = match &end {
             Ok(status) => (Some(*status), None),
             Err(failure) => (failure.status, Some(failure.reason.clone())),
         };
-        if end.is_ok() {
-            (log.failures, log.next_try) = (0, None);
-        } else {
-            log.failures = log.failures.saturating_add(1);
-            // The first of a row: a log does not grow with the time for which an address is away.
-            if log.failures == 1 {
-                tracing::warn!(
-                    url = self.name(),
-                    id = message.id(),
-                    error,
-                    "a webhook was not delivered: it is tried again"
-                );
-            }
+        // The first of a row: a log does not grow with the time for which an address is away.
+        if self.journal.note(message.attempt(&self.name, at, status, error.clone())) == 1 {
+            let (url, id) = (self.name(), message.id());
+            tracing::warn!(url, id, error, "a webhook was not delivered: it is tried again");
         }
-        if log.attempts.len() == REMEMBERED {
-            log.attempts.pop_front();
-        }
-        let (at, id, kind) = (time::shown(message.now()), message.id().to_owned(), message.kind().to_owned());
-        log.attempts.push_back(AttemptRecord { at, id, kind, status, error });
         end.is_ok()
     }
 }

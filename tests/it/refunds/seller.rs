@@ -14,40 +14,40 @@ use super::{CENT, PATIENCE, WALLET_HAS};
 const CODE: Address = address!("0x00000000000000000000000000000000000c0de5");
 
 /// A host that sells answers of the guest `upfront`, and a wallet that pays them back.
-pub(super) struct Seller {
-    pub(super) chain: TestChain,
-    pub(super) node: FaultyNode,
+pub(crate) struct Seller {
+    pub(crate) chain: TestChain,
+    pub(crate) node: FaultyNode,
     /// The wallet of refunds.
-    pub(super) wallet: Wallet,
-    pub(super) host: ServeHost,
-    pub(super) key: tempfile::NamedTempFile,
+    pub(crate) wallet: Wallet,
+    pub(crate) host: ServeHost,
+    pub(crate) key: tempfile::NamedTempFile,
 }
 
 /// An answer that is owed.
 #[derive(Clone, Debug)]
-pub(super) struct Debt {
-    pub(super) id: String,
+pub(crate) struct Debt {
+    pub(crate) id: String,
     /// The value of the payment's header.
-    pub(super) payment: String,
-    pub(super) payer: Address,
+    pub(crate) payment: String,
+    pub(crate) payer: Address,
 }
 
 /// A transfer out of the wallet, as the chain logged it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sent {
-    pub(super) to: Address,
-    pub(super) amount: U256,
-    pub(super) transaction: String,
+pub(crate) struct Sent {
+    pub(crate) to: Address,
+    pub(crate) amount: U256,
+    pub(crate) transaction: String,
 }
 
 impl Seller {
     /// Starts a host with these lines in `[refunds]`. The wallet has an ether and ten dollars.
-    pub(super) async fn start(refunds: &str) -> Self {
+    pub(crate) async fn start(refunds: &str) -> Self {
         Self::start_with(refunds, "").await
     }
 
     /// The same, with more tables of the configuration.
-    pub(super) async fn start_with(refunds: &str, more: &str) -> Self {
+    pub(crate) async fn start_with(refunds: &str, more: &str) -> Self {
         let chain = TestChain::start().await;
         let node = chain.node().await;
         let secret = random_word().to_string();
@@ -65,22 +65,22 @@ impl Seller {
     }
 
     /// Asks the chain itself.
-    pub(super) async fn ask_chain(&self, method: &str, params: Value) -> Value {
+    pub(crate) async fn ask_chain(&self, method: &str, params: Value) -> Value {
         self.chain.client().call(method, params).await
     }
 
     /// Sets what the wallet has for gas.
-    pub(super) async fn set_ether(&self, wei: U256) {
+    pub(crate) async fn set_ether(&self, wei: U256) {
         self.ask_chain("anvil_setBalance", json!([self.wallet.address(), wei])).await;
     }
 
-    pub(super) async fn set_dollars(&self, account: Address, amount: u64) {
+    pub(crate) async fn set_dollars(&self, account: Address, amount: u64) {
         let slot = keccak256((account, U256::ZERO).abi_encode());
         self.ask_chain("anvil_setStorageAt", json!([USDC, slot, B256::from(U256::from(amount))])).await;
     }
 
     /// Has the token revert every transfer to an account, as USDC does while the account is on its list.
-    pub(super) async fn block(&self, account: Address) {
+    pub(crate) async fn block(&self, account: Address) {
         let code = self.ask_chain("eth_getCode", json!([USDC, "latest"])).await;
         self.ask_chain("anvil_setCode", json!([CODE, code])).await;
         // `transfer` to the account reverts; every other call is one of the code that was there.
@@ -93,24 +93,24 @@ impl Seller {
     }
 
     /// Has the token be what it was.
-    pub(super) async fn unblock(&self) {
+    pub(crate) async fn unblock(&self) {
         let code = self.ask_chain("eth_getCode", json!([CODE, "latest"])).await;
         self.ask_chain("anvil_setCode", json!([USDC, code])).await;
     }
 
     /// The dollars of the wallet of refunds.
-    pub(super) async fn wallet_has(&self) -> u64 {
+    pub(crate) async fn wallet_has(&self) -> u64 {
         self.chain.balance(self.wallet.address()).await
     }
 
     /// The transactions of the wallet in blocks.
-    pub(super) async fn used_nonces(&self) -> u64 {
+    pub(crate) async fn used_nonces(&self) -> u64 {
         let count = self.ask_chain("eth_getTransactionCount", json!([self.wallet.address(), "latest"])).await;
         serde_json::from_value::<U256>(count).expect("a number").to()
     }
 
     /// Every transfer of dollars out of the wallet, by the chain's logs.
-    pub(super) async fn sent(&self) -> Vec<Sent> {
+    pub(crate) async fn sent(&self) -> Vec<Sent> {
         let topics = json!([keccak256("Transfer(address,address,uint256)"), self.wallet.address().into_word()]);
         let filter = json!({ "address": USDC, "fromBlock": "0x0", "toBlock": "latest", "topics": topics });
         let logs = self.ask_chain("eth_getLogs", json!([filter])).await;
@@ -123,7 +123,7 @@ impl Seller {
     }
 
     /// Asserts that the chain has one transfer out of the wallet, which pays this debt.
-    pub(super) async fn paid_back_once(&self, debt: &Debt) {
+    pub(crate) async fn paid_back_once(&self, debt: &Debt) {
         let sent = self.sent().await;
         let is_it = matches!(&*sent, [one] if one.to == debt.payer && one.amount == U256::from(CENT));
         assert!(is_it, "{sent:?}\n{}", self.host.log());
@@ -131,7 +131,7 @@ impl Seller {
     }
 
     /// Asserts that nothing was sent, and that the payer gets the answer for the payment.
-    pub(super) async fn sent_nothing_and_owes(&self, debt: &Debt) {
+    pub(crate) async fn sent_nothing_and_owes(&self, debt: &Debt) {
         assert_eq!((self.sent().await, self.used_nonces().await), (Vec::new(), 0));
         assert_eq!(self.state(debt), "owed");
         let (status, body) = self.present(debt).await;
@@ -139,7 +139,7 @@ impl Seller {
     }
 
     /// Has a payer pay for an answer that the guest does not give.
-    pub(super) async fn owe(&self, payer: usize) -> Debt {
+    pub(crate) async fn owe(&self, payer: usize) -> Debt {
         let payer = self.chain.payer(payer);
         let client = reqwest::Client::new();
         let challenge = client.post(self.host.url("/upfront")).body("mine").send().await.expect("a challenge");
@@ -153,35 +153,35 @@ impl Seller {
         debt
     }
 
-    pub(super) fn request(&self, payment: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn request(&self, payment: &str) -> reqwest::RequestBuilder {
         reqwest::Client::new().post(self.host.url("/upfront")).body("mine").header("PAYMENT-SIGNATURE", payment)
     }
 
     /// Sends the payment of a debt again, once. Returns the status and the body.
-    pub(super) async fn present(&self, debt: &Debt) -> (u16, Value) {
+    pub(crate) async fn present(&self, debt: &Debt) -> (u16, Value) {
         let reply = self.request(&debt.payment).send().await.expect("an answer");
         (reply.status().as_u16(), reply.json().await.expect("JSON"))
     }
 
     /// The state of a payment in the ledger.
-    pub(super) fn state(&self, debt: &Debt) -> String {
+    pub(crate) fn state(&self, debt: &Debt) -> String {
         self.query(&format!("SELECT state FROM payment WHERE payment_id = '{}'", debt.id))
     }
 
     /// The text that a query of the ledger finds.
-    pub(super) fn query(&self, sql: &str) -> String {
+    pub(crate) fn query(&self, sql: &str) -> String {
         let file = self.host.path(".coinslot/ledger.db");
         let ledger = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY);
         ledger.expect("the ledger").query_row(sql, [], |row| row.get(0)).expect("a row")
     }
 
     /// Waits until a payment is in this state.
-    pub(super) async fn until(&self, debt: &Debt, state: &str) {
+    pub(crate) async fn until(&self, debt: &Debt, state: &str) {
         self.waits_for(state, || self.state(debt) == state).await;
     }
 
     /// Waits until this holds.
-    pub(super) async fn waits_for(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) async fn waits_for(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
             assert!(Instant::now() < deadline, "not in time: {what}\n{}", self.host.log());
@@ -190,12 +190,12 @@ impl Seller {
     }
 
     /// Waits until the node was asked this at least so often.
-    pub(super) async fn until_called(&self, method: &str, times: usize) {
+    pub(crate) async fn until_called(&self, method: &str, times: usize) {
         self.waits_for(method, || self.node.calls(method) >= times).await;
     }
 
     /// Asks the listener of operators to pay a debt back. Returns the status and the answer.
-    pub(super) async fn order(&self, debt: &Debt) -> (u16, Value) {
+    pub(crate) async fn order(&self, debt: &Debt) -> (u16, Value) {
         let asked = json!({ "payment": debt.id });
         let url = format!("{}/api/v1/owed/refund", self.host.admin());
         let answer = reqwest::Client::new().post(url).json(&asked).send().await.expect("an answer");
@@ -203,7 +203,7 @@ impl Seller {
     }
 
     /// Has a debt paid back, and waits for the end. Returns the transaction.
-    pub(super) async fn pays_back(&self, debt: &Debt) -> String {
+    pub(crate) async fn pays_back(&self, debt: &Debt) -> String {
         let (status, report) = self.order(debt).await;
         assert_eq!(status, 200, "{report}\n{}", self.host.log());
         self.until(debt, "refunded").await;
@@ -211,7 +211,7 @@ impl Seller {
     }
 
     /// Has the order refused with this status, and a message that has this text. Nothing is sent.
-    pub(super) async fn refuses(&self, debt: &Debt, status: u16, reason: &str) {
+    pub(crate) async fn refuses(&self, debt: &Debt, status: u16, reason: &str) {
         let before = (self.sent().await, self.used_nonces().await);
         let (answered, report) = self.order(debt).await;
         let message = report["message"].as_str().unwrap_or_default();
@@ -220,14 +220,14 @@ impl Seller {
     }
 
     /// Runs a command against the listener of operators. Returns its exit code, its output and its errors.
-    pub(super) async fn command(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
+    pub(crate) async fn command(&self, arguments: &[&str]) -> (Option<i32>, String, String) {
         let url = self.host.admin();
         let arguments: Vec<String> = arguments.iter().copied().chain(["--url", &url]).map(Into::into).collect();
         self.local(arguments).await
     }
 
     /// Runs a command in the folder of the host.
-    pub(super) async fn local(&self, arguments: Vec<String>) -> (Option<i32>, String, String) {
+    pub(crate) async fn local(&self, arguments: Vec<String>) -> (Option<i32>, String, String) {
         let dir = self.host.path("");
         let run = move || run(&dir, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
         let done = tokio::task::spawn_blocking(run).await.expect("a command");
@@ -236,21 +236,21 @@ impl Seller {
     }
 
     /// Runs a command that ends well, and returns its output.
-    pub(super) async fn good(&self, arguments: &[&str]) -> String {
+    pub(crate) async fn good(&self, arguments: &[&str]) -> String {
         let (code, out, error) = self.command(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {out}{error}\n{}", self.host.log());
         out
     }
 
     /// The alerts of this kind that the host raises now, by their messages.
-    pub(super) async fn alerts(&self, kind: &str) -> Vec<String> {
+    pub(crate) async fn alerts(&self, kind: &str) -> Vec<String> {
         let status = crate::admin::ask(&self.host, "/api/v1/status").await;
         let of_kind = status["alerts"].as_array().expect("a list").iter().filter(|alert| alert["kind"] == kind);
         of_kind.map(|alert| format!("{}: {}", alert["message"], alert["advice"])).collect()
     }
 
     /// Waits until the host raises an alert of this kind with this text.
-    pub(super) async fn until_alert(&self, kind: &str, text: &str) {
+    pub(crate) async fn until_alert(&self, kind: &str, text: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let alerts = self.alerts(kind).await;
@@ -263,7 +263,7 @@ impl Seller {
     }
 
     /// Waits until the host raises no alert of this kind.
-    pub(super) async fn until_no_alert(&self, kind: &str) {
+    pub(crate) async fn until_no_alert(&self, kind: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.alerts(kind).await.is_empty() {
             assert!(Instant::now() < deadline, "{:?}\n{}", self.alerts(kind).await, self.host.log());
@@ -272,14 +272,14 @@ impl Seller {
     }
 
     /// Replaces a text of the configuration.
-    pub(super) fn reconfigure(&self, from: &str, to: &str) {
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
         let config = self.host.configuration();
         assert!(config.contains(from), "{config}");
         self.host.write_configuration(&config.replace(from, to));
     }
 
     /// Starts the host again. The waits of refunds are a twentieth of the usual ones.
-    pub(super) async fn restart_in_a_hurry(&mut self) {
+    pub(crate) async fn restart_in_a_hurry(&mut self) {
         self.host.restart(&[("COINSLOT_HURRY", "20")]).await;
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use coinslot_x402::UnixTime;
 use rusqlite::Connection;
 
-use crate::sqlite::{api_keys, open_beside};
+use crate::sqlite::{api_keys, open_beside, open_to_rehearse};
 use crate::{Fingerprint, FreeQuota, LedgerError};
 
 /// A key, as the ledger knows it.
@@ -89,6 +89,12 @@ impl ApiKeys {
     /// no keys.
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         open_beside(path).map(Self)
+    }
+
+    /// Opens the ledger's file to find out how changes would end: what is added or revoked is undone when this is dropped.
+    /// The file is neither created nor upgraded, and it is refused where [`ApiKeys::open`] refuses it.
+    pub fn rehearse(path: &Path) -> Result<Self, LedgerError> {
+        open_to_rehearse(path).map(Self)
     }
 
     /// Keeps a key. None if another one that counts has the same name.

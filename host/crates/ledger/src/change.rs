@@ -87,8 +87,9 @@ impl ChangeKind {
 /// The source of a change: who made it, as far as the host can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// A request to the admin listener from this address, admitted in this way.
-    Operator { address: IpAddr, admitted: Admitted },
+    /// A request to the admin listener from this address, admitted in this way. `certificate`: the subject of the
+    /// certificate that its connection has shown, where the listener asks for one.
+    Operator { address: IpAddr, admitted: Admitted, certificate: Option<String> },
     /// A command on the machine of the host. None: the user has no name there.
     CommandLine { user: Option<String> },
     /// A file of the plugin folder.
@@ -106,7 +107,7 @@ pub enum Author {
 /// The way in which an operator was admitted to the admin listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admitted {
-    /// The listener asks for no token.
+    /// The listener asks for no token. It may ask for a certificate.
     WithoutToken,
     Token,
     /// A browser that has signed in.
@@ -116,13 +117,18 @@ pub enum Admitted {
 impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Operator { address, admitted } => {
-                let how = match admitted {
-                    Admitted::WithoutToken => "without a token",
-                    Admitted::Token => "by token",
-                    Admitted::Session => "by session",
-                };
-                write!(f, "operator {how} from {address}")
+            Self::Operator { address, admitted, certificate } => {
+                // The quotes end what others have chosen.
+                let shown =
+                    certificate.as_ref().map(|subject| format!("certificate \"{}\"", subject.replace('"', "'")));
+                match (admitted, shown) {
+                    (Admitted::WithoutToken, None) => write!(f, "operator without a token from {address}"),
+                    (Admitted::WithoutToken, Some(shown)) => write!(f, "operator by {shown} from {address}"),
+                    (Admitted::Token, None) => write!(f, "operator by token from {address}"),
+                    (Admitted::Token, Some(shown)) => write!(f, "operator by token and {shown} from {address}"),
+                    (Admitted::Session, None) => write!(f, "operator by session from {address}"),
+                    (Admitted::Session, Some(shown)) => write!(f, "operator by session and {shown} from {address}"),
+                }
             }
             Self::CommandLine { user: Some(user) } => write!(f, "command line (user {user})"),
             Self::CommandLine { user: None } => f.write_str("command line"),

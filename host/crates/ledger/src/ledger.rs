@@ -12,7 +12,7 @@ use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState,
     Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, RequestCount, SignedRefund,
-    Step, StoredAnswer, StoredTransaction,
+    Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -117,6 +117,11 @@ pub trait Ledger: Send + Sync + fmt::Debug {
 
     /// Writes down that a reader is done with the events up to this one.
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError>;
+
+    /// Writes attempts of a webhook down, and with them that it is done with the events up to this one. Of each webhook
+    /// the newest ten thousand are kept. They share the next commit with what waits for the disk, or are written soon
+    /// after: no request waits for them.
+    async fn keep_attempts(&self, reader: &str, place: u64, attempts: Vec<WebhookAttempt>) -> Result<(), LedgerError>;
 
     /// Says how much is left in each of these counts, before the request's body is read. Waits for no write.
     async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError>;

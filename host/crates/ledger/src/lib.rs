@@ -11,7 +11,8 @@
 //! A payment whose money moved and that got no answer is owed: its row stays until the same payment has fetched
 //! its answer, or until its money went back to the payer ([`RefundOrder`]).
 //!
-//! Beside payments it keeps the audit log: what was changed in the host, when and by whom ([`Change`]).
+//! Beside payments it keeps the audit log: what was changed in the host, when and by whom ([`Change`]); and the attempts
+//! to tell webhooks what happened ([`WebhookAttempt`]).
 //!
 //! The store is a SQLite file ([`SqliteLedger`]), which any SQLite tool can read. [`reports`] read it beside the
 //! host that writes it.
@@ -47,6 +48,7 @@ mod step;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod webhook_attempt;
 
 pub use api_key::{ApiKey, ApiKeyUse, ApiKeys, NewApiKey};
 pub use change::{Admitted, Author, Change, ChangeKind, RecordedChange};
@@ -69,3 +71,4 @@ pub use refund::{
 pub use sqlite::{RepetitionOutcome, SqliteLedger, record_beside};
 pub use state::PaymentState;
 pub use step::{Reported, Retained, SettledBy, Step};
+pub use webhook_attempt::WebhookAttempt;

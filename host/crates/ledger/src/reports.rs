@@ -20,6 +20,7 @@ mod stop;
 mod story;
 #[cfg(test)]
 mod tests;
+mod webhook_attempts;
 
 pub use changes::ChangeFilter;
 pub use earnings::{Earnings, GroupBy, GroupKey, MoneyKind, PrunedTotal};
@@ -32,3 +33,4 @@ pub use refunds::{RefundRow, RefundState};
 pub use row::{ClaimOrder, Filter, ListPlace, ListStart, PaymentRow};
 pub use stop::ReportStop;
 pub use story::{PaymentStory, Repetition, StepTimes};
+pub use webhook_attempts::{AttemptFilter, KeptAttempt};

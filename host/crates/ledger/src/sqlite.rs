@@ -1,9 +1,10 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of them, [`changes`] the audit log,
-//! [`refunds`] what pays them back,
-//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] how requests are counted, [`leases`], [`due`] and [`prune`] what is
+//! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of
+//! them, [`webhook_attempts`] how it was told, [`refunds`] what pays them back, [`changes`] the audit log,
+//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] how requests are counted,
+//! [`leases`], [`due`] and [`prune`] what is
 //! done to many, [`open`] the file itself.
 
 mod answers;
@@ -25,12 +26,13 @@ mod repetitions;
 pub(crate) mod schema;
 mod steps;
 mod transactions;
+pub(crate) mod webhook_attempts;
 mod writer;
 
 #[cfg(test)]
 pub(crate) use answers::encode_head;
 pub use changes::record_beside;
-pub(crate) use open::{lock, open_beside};
+pub(crate) use open::{lock, open_beside, open_to_rehearse};
 pub use repetitions::RepetitionOutcome;
 
 use std::fs::File;
@@ -48,7 +50,7 @@ use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
     Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
-    SignedRefund, Step, StoredAnswer, StoredTransaction,
+    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -251,6 +253,15 @@ impl Ledger for SqliteLedger {
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError> {
         let reader = reader.to_owned();
         self.writer.run_lazily(move |connection| events::set_place(connection, &reader, number)).await
+    }
+
+    async fn keep_attempts(&self, reader: &str, place: u64, attempts: Vec<WebhookAttempt>) -> Result<(), LedgerError> {
+        let reader = reader.to_owned();
+        let keep = move |connection: &Connection| {
+            events::set_place(connection, &reader, place)?;
+            attempts.iter().try_for_each(|attempt| webhook_attempts::keep(connection, attempt))
+        };
+        self.writer.run_lazily(keep).await
     }
 
     async fn free_left(&self, counters: Vec<FreeCounter>, at: UnixTime) -> Result<Vec<FreeLeft>, LedgerError> {

@@ -15,6 +15,7 @@ mod refunds;
 mod steps;
 mod story;
 mod upgrade;
+mod webhook_attempts;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -168,11 +168,6 @@ impl AdminClient {
         Ok(url)
     }
 
-    /// Asks for a change.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> Result<(), Failure> {
-        self.send(self.client.post(self.url(path)?).json(body)).await.map(drop)
-    }
-
     /// Asks for a change that is reported.
     pub(in crate::cli) async fn change<T: DeserializeOwned>(
         &self,

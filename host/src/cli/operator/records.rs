@@ -5,7 +5,8 @@ use serde::Serialize;
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
 use crate::operate::records::{
-    self, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord, StepRecord, StoryRecord,
+    self, AttemptRecord, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord, StepRecord,
+    StoryRecord,
 };
 
 /// A record as a row of a table.
@@ -112,6 +113,23 @@ impl Table for ChangeRecord {
             text(&self.before),
             text(&self.after),
             self.who.clone(),
+        ]
+    }
+}
+
+impl Table for AttemptRecord {
+    const HEADINGS: &'static [&'static str] = &["TIME", "WEBHOOK", "TYPE", "STATUS", "ERROR", "PAYMENT", "ID"];
+
+    fn cells(&self) -> Vec<String> {
+        let dash = || "-".to_owned();
+        vec![
+            self.at.clone(),
+            self.webhook.clone(),
+            self.kind.clone(),
+            self.status.map_or_else(dash, |status| status.to_string()),
+            self.error.clone().unwrap_or_else(dash),
+            self.payment_id.clone().unwrap_or_else(dash),
+            self.id.clone(),
         ]
     }
 }

@@ -112,13 +112,15 @@ pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: 
     }
     for webhook in found {
         let count = |name: &str| webhook[name].as_u64().unwrap_or_default();
+        let next = webhook["nextTry"].as_str().map(|next| format!(", next try at {next}"));
         out.line(&format!(
-            "{}  done up to event {}, {} {}, {} in a row",
+            "{}  done up to event {}, {} {}, {} in a row{}",
             text(webhook, "url"),
             count("place"),
             count("waiting"),
             if count("waiting") == 1 { "waits" } else { "wait" },
-            counted(count("failures"), "failure")
+            counted(count("failures"), "failure"),
+            next.unwrap_or_default()
         ))?;
         let attempts = webhook["attempts"].as_array().map(Vec::as_slice).unwrap_or_default();
         let shown = attempts.iter().take(10);

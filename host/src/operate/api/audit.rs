@@ -32,7 +32,7 @@ pub(crate) struct AuditQuery {
 
 /// The changes of the host, the newest first.
 #[utoipa::path(get, path = "/api/v1/audit", params(AuditQuery),
-    responses((status = 200, body = Vec<ChangeRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<ChangeRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 503, body = ApiError)))]
 pub(crate) async fn audit(
     State(host): State<Arc<HostView>>,
     Query(query): Query<AuditQuery>,

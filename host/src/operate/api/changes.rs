@@ -62,7 +62,7 @@ impl RollbackReport {
 
 /// Pauses a plugin: it gets no requests until it is resumed, restarts included. Requests at work end.
 #[utoipa::path(post, path = "/api/v1/plugins/pause", request_body = PluginChange,
-    responses((status = 200, body = PauseReport), (status = 404, body = ApiError)))]
+    responses((status = 200, body = PauseReport), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn pause(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,
@@ -73,7 +73,7 @@ pub(crate) async fn pause(
 
 /// Resumes a plugin.
 #[utoipa::path(post, path = "/api/v1/plugins/resume", request_body = PluginChange,
-    responses((status = 200, body = PauseReport), (status = 404, body = ApiError)))]
+    responses((status = 200, body = PauseReport), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn resume(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,
@@ -84,7 +84,8 @@ pub(crate) async fn resume(
 
 /// Puts the component that the plugin's file held before into the folder again.
 #[utoipa::path(post, path = "/api/v1/plugins/rollback", request_body = PluginChange,
-    responses((status = 200, body = RollbackReport), (status = 404, body = ApiError), (status = 409, body = ApiError)))]
+    responses((status = 200, body = RollbackReport), (status = 404, body = ApiError), (status = 409, body = ApiError),
+        (status = 500, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn rollback(
     State(host): State<Arc<HostView>>,
     visitor: Visitor,

@@ -98,7 +98,7 @@ impl AllowanceReport {
 
 /// Requests that were served free of charge, the newest first. They are no revenue.
 #[utoipa::path(get, path = "/api/v1/free", params(FreeQuery),
-    responses((status = 200, body = Vec<FreeUseRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<FreeUseRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))), (status = 503, body = ApiError)))]
 pub(crate) async fn uses(
     State(host): State<Arc<HostView>>,
     Query(query): Query<FreeQuery>,
@@ -114,7 +114,7 @@ pub(crate) async fn uses(
 
 /// The numbers of free requests by day, endpoint, kind and outcome, the newest day first.
 #[utoipa::path(get, path = "/api/v1/free/totals", params(FreeTotalQuery),
-    responses((status = 200, body = Vec<FreeTotalRecord>), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<FreeTotalRecord>), (status = 503, body = ApiError)))]
 pub(crate) async fn totals(
     State(host): State<Arc<HostView>>,
     Query(query): Query<FreeTotalQuery>,
@@ -125,7 +125,7 @@ pub(crate) async fn totals(
 }
 
 /// The keys of customers with their use, the newest first. A key itself is known to its holder alone.
-#[utoipa::path(get, path = "/api/v1/keys", responses((status = 200, body = Vec<KeyRecord>)))]
+#[utoipa::path(get, path = "/api/v1/keys", responses((status = 200, body = Vec<KeyRecord>), (status = 503, body = ApiError)))]
 pub(crate) async fn keys(State(host): State<Arc<HostView>>) -> Result<Json<Vec<KeyRecord>>, ApiError> {
     let now = time::now();
     let found =

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::extract::State;
 use axum::extract::rejection::JsonRejection;
-use axum::extract::{Path, State};
 use coinslot_ledger::ChangeKind;
 use coinslot_plugin::{OutputLevel, OutputLine};
 use coinslot_x402::UnixTime;
@@ -14,7 +14,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::changes::{named, unknown};
 use super::error::ApiError;
-use super::payments::Query;
+use super::payments::{PathPart, Query};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::time;
@@ -55,14 +55,24 @@ pub(crate) struct LevelChange {
     /// The time after which the configured level holds again, at most a week. Without it: at the next start.
     #[serde(default)]
     pub for_seconds: Option<u64>,
+    /// True: nothing is changed, and the answer says what would be.
+    #[serde(default)]
+    pub dry_run: bool,
 }
 
 /// The level that a plugin has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct LevelReport {
     pub plugin: String,
     pub before: String,
     pub level: String,
+    /// The time after which the configured level holds again. None: at the next start.
+    #[serde(default)]
+    pub for_seconds: Option<u64>,
+    /// False for a dry run.
+    #[serde(default)]
+    pub applied: bool,
 }
 
 impl LineRecord {
@@ -81,7 +91,7 @@ impl LineRecord {
     responses((status = 200, body = Vec<LineRecord>), (status = 404, body = ApiError)))]
 pub(crate) async fn logs(
     State(host): State<Arc<HostView>>,
-    Path(plugin): Path<String>,
+    PathPart(plugin): PathPart<String>,
     Query(LinesQuery { after }): Query<LinesQuery>,
 ) -> Result<Json<Vec<LineRecord>>, ApiError> {
     let plugin = named(&host, &plugin).ok_or_else(|| unknown(&host, &plugin))?;
@@ -96,7 +106,7 @@ pub(crate) async fn set_level(
     visitor: Visitor,
     asked: Result<Json<LevelChange>, JsonRejection>,
 ) -> Result<Json<LevelReport>, ApiError> {
-    let Json(LevelChange { plugin, level, for_seconds }) =
+    let Json(LevelChange { plugin, level, for_seconds, dry_run }) =
         asked.map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
     let Some(level) = OutputLevel::parse(&level) else {
         let known = OutputLevel::ALL.map(OutputLevel::as_str).join(", ");
@@ -107,11 +117,18 @@ pub(crate) async fn set_level(
         return Err(ApiError::invalid("a level is set for a second to a week, or until the next start"));
     }
     let plugin = named(&host, &plugin).ok_or_else(|| unknown(&host, &plugin))?;
+    let report = |before: OutputLevel| {
+        let (before, level) = (before.as_str().to_owned(), level.as_str().to_owned());
+        LevelReport { plugin: plugin.clone(), before, level, for_seconds, applied: !dry_run }
+    };
+    if dry_run {
+        return Ok(Json(report(host.output.level(&plugin))));
+    }
     let before = host.output.choose(&plugin, level, for_seconds.map(Duration::from_secs));
     let time =
         for_seconds.map_or_else(|| "until the next start".to_owned(), |seconds| format!("for {seconds} seconds"));
     let after = format!("{} {time}", level.as_str());
     tracing::info!(plugin, level = level.as_str(), "the level of the plugin's lines is set");
     host.audit.record(visitor.author, ChangeKind::LogLevel, &plugin, Some(before.as_str().to_owned()), Some(after));
-    Ok(Json(LevelReport { plugin, before: before.as_str().to_owned(), level: level.as_str().to_owned() }))
+    Ok(Json(report(before)))
 }

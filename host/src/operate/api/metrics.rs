@@ -12,7 +12,8 @@ use super::error::ApiError;
 use crate::operate::admin::HostView;
 
 /// The metrics of the host, for Prometheus. What the ledger has is counted first, so that both say the same.
-#[utoipa::path(get, path = "/metrics", responses((status = 200, body = String, content_type = "text/plain")))]
+#[utoipa::path(get, path = "/metrics",
+    responses((status = 200, body = String, content_type = "text/plain"), (status = 503, body = ApiError)))]
 pub(crate) async fn metrics(State(host): State<Arc<HostView>>) -> Result<Response, ApiError> {
     let unavailable = |error: String| ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "metrics_unavailable", error);
     let metrics = &host.metrics;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{FromRequestParts, State};
 use axum::http::StatusCode;
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, FailedPayment, FailureFilter, Filter, GroupBy, ListStart, PaymentRow};
@@ -27,6 +27,17 @@ pub(crate) struct Query<T>(pub(in crate::operate) T);
 
 impl From<QueryRejection> for ApiError {
     fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+/// A part of the path of a request. One that is no text is answered like every other mistake.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(ApiError))]
+pub(crate) struct PathPart<T>(pub(in crate::operate) T);
+
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
         Self::invalid(rejection.body_text())
     }
 }
@@ -102,7 +113,7 @@ pub(crate) struct RevenueQuery {
 /// Payments, the newest first.
 #[utoipa::path(get, path = "/api/v1/payments", params(PaymentQuery),
     responses((status = 200, body = Vec<PaymentRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
-        (status = 400, body = ApiError)))]
+        (status = 503, body = ApiError)))]
 pub(crate) async fn payments(
     State(host): State<Arc<HostView>>,
     Query(query): Query<PaymentQuery>,
@@ -127,10 +138,10 @@ fn part_of<T>(rows: &[PaymentRow], limit: u32, record: impl Fn(&PaymentRow) -> T
 
 /// One payment, by its id as headers and logs have it.
 #[utoipa::path(get, path = "/api/v1/payments/{id}", params(("id" = String, Path)),
-    responses((status = 200, body = PaymentRecord), (status = 404, body = ApiError)))]
+    responses((status = 200, body = PaymentRecord), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn payment(
     State(host): State<Arc<HostView>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
 ) -> Result<Json<PaymentRecord>, ApiError> {
     let found = read(&host, move |reader, units| Ok(reader.payment(&id)?.map(|row| PaymentRecord::of(&row, units))));
     let missing = || {
@@ -146,7 +157,7 @@ pub(crate) async fn payment(
     responses((status = 200, body = StoryRecord), (status = 404, body = ApiError)))]
 pub(crate) async fn story(
     State(host): State<Arc<HostView>>,
-    Path(id): Path<String>,
+    PathPart(id): PathPart<String>,
 ) -> Result<Json<StoryRecord>, ApiError> {
     let found = read(&host, move |reader, units| Ok(StoryRecord::of(&id, &reader.story(&id)?, units)));
     let missing = || {
@@ -159,7 +170,7 @@ pub(crate) async fn story(
 /// The money received, by group, asset and network. Payments that are settled, delivered or owed count, on the day (UTC)
 /// of their last change. At most ten thousand groups.
 #[utoipa::path(get, path = "/api/v1/revenue", params(RevenueQuery),
-    responses((status = 200, body = Vec<EarningsRecord>), (status = 400, body = ApiError)))]
+    responses((status = 200, body = Vec<EarningsRecord>), (status = 503, body = ApiError)))]
 pub(crate) async fn revenue(
     State(host): State<Arc<HostView>>,
     Query(query): Query<RevenueQuery>,
@@ -184,7 +195,7 @@ pub(crate) async fn revenue(
 /// Payments that were received and bought nothing yet, the oldest first.
 #[utoipa::path(get, path = "/api/v1/owed", params(PartQuery),
     responses((status = 200, body = Vec<OwedRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
-        (status = 400, body = ApiError)))]
+        (status = 503, body = ApiError)))]
 pub(crate) async fn owed(
     State(host): State<Arc<HostView>>,
     Query(PartQuery { limit, after }): Query<PartQuery>,
@@ -208,7 +219,7 @@ pub(crate) async fn owed(
 /// newest ten thousand.
 #[utoipa::path(get, path = "/api/v1/failed", params(FailedQuery),
     responses((status = 200, body = Vec<FailureRecord>, headers(("Link", description = "The part of the list that follows (RFC 8288, `rel=next`); absent at its end"))),
-        (status = 400, body = ApiError)))]
+        (status = 503, body = ApiError)))]
 pub(crate) async fn failed(
     State(host): State<Arc<HostView>>,
     Query(FailedQuery { payer, request, limit, after }): Query<FailedQuery>,

@@ -15,12 +15,13 @@ use crate::operate::api::ApiError;
 use crate::operate::api::status::{StatusReport, status};
 
 /// The pages, in the order of the navigation.
-pub(super) const PAGES: [(&str, &str); 7] = [
+pub(super) const PAGES: [(&str, &str); 8] = [
     ("/", "Now"),
     ("/payments", "Payments"),
     ("/money", "Money"),
     ("/plugins", "Plugins"),
     ("/chain", "Chain"),
+    ("/webhooks", "Webhooks"),
     ("/config", "Config"),
     ("/changes", "Changes"),
 ];

@@ -9,10 +9,11 @@ use super::explorer;
 use super::frame::{Frame, PageError};
 use super::payments::{encoded, network};
 use super::refund;
+use super::webhooks;
 use super::write::{at, money, name, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::api::payments::story;
+use crate::operate::api::payments::{PathPart, story};
 use crate::operate::records::{PaymentRecord, StepRecord, StoryRecord};
 
 pub(super) async fn page(
@@ -20,14 +21,15 @@ pub(super) async fn page(
     visitor: Visitor,
     Path(id): Path<String>,
 ) -> Result<Markup, PageError> {
-    let story = story(State(Arc::clone(&host)), Path(id.clone())).await?.0;
+    let story = story(State(Arc::clone(&host)), PathPart(id.clone())).await?.0;
     let frame = Frame::of(&host, visitor).await;
     let wallet = host.refunds.as_ref().map(|refunds| refunds.address().to_string());
     let refund = story.payment.as_ref().filter(|record| record.state == "owed");
     let refund = refund.map(|record| refund::form(record, wallet.as_deref(), &frame));
     let title = format!("Payment {}", id.chars().take(8).collect::<String>());
     let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
-    let live = html! { (show(&story)) @if let Some(form) = refund { (form) } };
+    let told = webhooks::of_payment(&host, &id).await?;
+    let live = html! { (show(&story)) (told) @if let Some(form) = refund { (form) } };
     Ok(frame.page("/payments", &title, fixed, live))
 }
 

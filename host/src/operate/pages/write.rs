@@ -128,9 +128,11 @@ pub(super) fn digest(text: &str) -> Markup {
 /// The word for a state, with a mark that does not depend on its colour.
 pub(super) fn state(word: &str) -> Markup {
     let (tone, mark) = match word {
-        "settled" | "delivered" | "paid" | "refunded" | "ready" | "active" | "closed" => ("good", "●"),
+        "settled" | "delivered" | "paid" | "refunded" | "ready" | "active" | "closed" | "accepted" | "up to date" => {
+            ("good", "●")
+        }
         "owed" | "unknown" | "no_gas" | "open" | "half_open" | "waiting" | "not loaded" | "paused" => ("warn", "▲"),
-        "refused" | "failed" | "down" | "nothing serves" => ("bad", "■"),
+        "refused" | "failed" | "down" | "nothing serves" | "failing" => ("bad", "■"),
         _ => ("quiet", "○"),
     };
     html! { span class={ "state " (tone) } { span aria-hidden="true" { (mark) } " " (name(&word.replace('_', " "))) } }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coinslot_x402::UnixTime;
 use reqwest::header::CONTENT_TYPE;
 use reqwest::redirect;
 use url::Url;
@@ -48,9 +49,10 @@ impl Delivery {
         is_new
     }
 
-    /// Sends a message once. The status of an answer below 300 says that it was accepted; its body is not read.
-    pub(super) async fn send(&self, message: &Message) -> Result<u16, DeliveryFailure> {
-        let at = message.now().0;
+    /// Sends a message once, at this time. The status of an answer below 300 says that it was accepted; its body is not read.
+    pub(super) async fn send(&self, message: &Message, at: UnixTime) -> Result<u16, DeliveryFailure> {
+        // The receiver compares it with its own clock.
+        let at = at.0;
         let request = self
             .client
             .post(self.url.clone())

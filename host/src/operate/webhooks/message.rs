@@ -1,8 +1,6 @@
 //! The messages: an id, a type, a time and what it is about, as JSON.
 
-use std::time::SystemTime;
-
-use coinslot_ledger::PaymentEvent;
+use coinslot_ledger::{PaymentEvent, WebhookAttempt};
 use coinslot_x402::UnixTime;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +15,8 @@ pub(super) struct Message {
     id: String,
     kind: String,
     body: String,
+    /// The event that it tells, and its payment. None: it tells an alert.
+    told: Option<(u64, String)>,
 }
 
 impl Message {
@@ -43,7 +43,8 @@ impl Message {
         // The payment is in it: after a restore the ledger counts its events from an earlier number again.
         let payment = event.payment_id.get(..12).unwrap_or(&event.payment_id);
         let id = format!("evt_{}_{}_{payment}", hex::encode(&ledger[..6]), event.number);
-        Self::new(id, &format!("payment.{}", event.kind.as_str()), event.at, &data)
+        let told = Some((event.number, event.payment_id.clone()));
+        Self::new(id, &format!("payment.{}", event.kind.as_str()), event.at, &data, told)
     }
 
     /// Tells that something is wrong since this time, or is wrong no longer.
@@ -51,30 +52,32 @@ impl Message {
         let kind = if begins { "alert.raised" } else { "alert.cleared" };
         let subject = hex::encode(&Sha256::digest(alert.subject.as_bytes())[..6]);
         let id = format!("evt_{}_{}_{}_{subject}", kind.replace('.', "_"), at.0, alert.kind.as_str());
-        Self::new(id, kind, at, &json!(alert))
+        Self::new(id, kind, at, &json!(alert), None)
     }
 
-    fn new(id: String, kind: &str, at: UnixTime, data: &Value) -> Self {
+    fn new(id: String, kind: &str, at: UnixTime, data: &Value, told: Option<(u64, String)>) -> Self {
         let body = json!({ "id": id, "type": kind, "timestamp": time::shown(at), "data": data }).to_string();
-        Self { id, kind: kind.to_owned(), body }
+        Self { id, kind: kind.to_owned(), body, told }
     }
 
     pub(super) fn id(&self) -> &str {
         &self.id
     }
 
-    pub(super) fn kind(&self) -> &str {
-        &self.kind
-    }
-
     pub(super) fn body(&self) -> &str {
         &self.body
     }
 
-    /// The time of an attempt.
-    #[expect(clippy::disallowed_methods, reason = "a receiver compares the time of an attempt with its own clock")]
-    #[expect(clippy::unused_self, reason = "it reads as the time of sending this message")]
-    pub(super) fn now(&self) -> UnixTime {
-        UnixTime::from(SystemTime::now())
+    /// An attempt to deliver it to this webhook that has ended so.
+    pub(super) fn attempt(
+        &self,
+        webhook: &str,
+        at: UnixTime,
+        status: Option<u16>,
+        error: Option<String>,
+    ) -> WebhookAttempt {
+        let (event, payment_id) = self.told.clone().unzip();
+        let (webhook, message, kind) = (webhook.to_owned(), self.id.clone(), self.kind.clone());
+        WebhookAttempt { webhook, at, message, kind, event, payment_id, status, error }
     }
 }

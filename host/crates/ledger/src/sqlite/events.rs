@@ -56,7 +56,7 @@ fn read(mut found: Rows<'_>) -> Result<Vec<PaymentEvent>, LedgerError> {
 }
 
 /// See [`crate::Ledger::last_event`].
-pub(super) fn last(connection: &Connection) -> Result<u64, LedgerError> {
+pub(crate) fn last(connection: &Connection) -> Result<u64, LedgerError> {
     let last: Option<i64> = connection.query_row("SELECT max(id) FROM event", [], |row| row.get(0))?;
     Ok(last.map_or(0, from_sqlite))
 }

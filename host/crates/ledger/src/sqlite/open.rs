@@ -60,6 +60,22 @@ pub(crate) fn open_beside(path: &Path) -> Result<Connection, LedgerError> {
     Ok(connection)
 }
 
+/// Opens the file as [`open_beside`] does, in a transaction that is never committed: what is done is undone when the
+/// connection is closed. Nothing is created; without a file it is an empty ledger in memory.
+pub(crate) fn open_to_rehearse(path: &Path) -> Result<Connection, LedgerError> {
+    if !path.exists() {
+        let mut connection = Connection::open_in_memory()?;
+        schema::prepare(&mut connection)?;
+        return Ok(connection);
+    }
+    let _lock = (!schema::is_current(path)).then(|| lock(path)).transpose()?;
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.execute_batch("BEGIN IMMEDIATE")?;
+    schema::migrate(&connection)?;
+    Ok(connection)
+}
+
 /// Makes each statement be prepared once. By default SQLite looks at the values that are bound, whenever a partial
 /// index may be of use, and prepares the statement again for the next value: that took a quarter of the time of a
 /// payment.

@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, changes, claims, free_uses, refunds};
+use super::{answers, changes, claims, free_uses, refunds, webhook_attempts};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -56,7 +56,7 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 10] = [
+pub(super) const KINDS: [PruneSlice; 11] = [
     delete_old_answers,
     delete_excess_answers,
     forget_identifiers,
@@ -66,6 +66,7 @@ pub(super) const KINDS: [PruneSlice; 10] = [
     end_free_uses,
     delete_free_uses,
     changes::prune,
+    webhook_attempts::prune,
     move_into_totals,
 ];
 
@@ -93,6 +94,11 @@ impl Cutoffs {
             payments: to_sqlite(now.0.saturating_sub(kept.payments.as_secs())),
             answer_bytes: to_sqlite(kept.answer_bytes),
         }
+    }
+
+    /// The time of the newest row that is old enough.
+    pub(super) fn payments(self) -> i64 {
+        self.payments
     }
 
     /// The time of the newest line of the audit log that is old enough: a year longer than payments are kept.

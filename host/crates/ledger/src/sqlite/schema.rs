@@ -32,6 +32,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/migrations/10_request_ids.sql"),
     include_str!("schema/migrations/11_refunds.sql"),
     include_str!("schema/migrations/12_story.sql"),
+    include_str!("schema/migrations/13_webhook_attempts.sql"),
     include_str!("schema/migrations/14_funnel.sql"),
 ];
 
@@ -51,6 +52,32 @@ pub(super) fn is_current(path: &Path) -> bool {
 /// Creates the schema in an empty file or upgrades an older one, in one transaction, and sets the connection up for
 /// durable commits. Refuses other programs' databases and newer schemas.
 pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
+    done(connection)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    // FULL: a commit is on disk when it returns. WAL with NORMAL would lose the last commits in a power cut.
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // Milliseconds to wait for another tool that writes to the file.
+    connection.pragma_update(None, "busy_timeout", 5_000)?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    let transaction = connection.transaction()?;
+    migrate(&transaction)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Creates the schema or upgrades an older one, in the transaction that is open.
+pub(super) fn migrate(connection: &Connection) -> Result<(), LedgerError> {
+    for migration in &MIGRATIONS[done(connection)?..] {
+        connection.execute_batch(migration)?;
+    }
+    connection.pragma_update(None, "application_id", APPLICATION_ID)?;
+    connection.pragma_update(None, "user_version", current_version())?;
+    Ok(())
+}
+
+/// The number of migrations that are done. Refuses other programs' databases and newer schemas.
+fn done(connection: &Connection) -> Result<usize, LedgerError> {
     let application: i64 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -64,21 +91,7 @@ pub(crate) fn prepare(connection: &mut Connection) -> Result<(), LedgerError> {
             MIGRATIONS.len()
         )));
     }
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    // FULL: a commit is on disk when it returns. WAL with NORMAL would lose the last commits in a power cut.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // Milliseconds to wait for another tool that writes to the file.
-    connection.pragma_update(None, "busy_timeout", 5_000)?;
-    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    let transaction = connection.transaction()?;
-    for migration in &MIGRATIONS[done..] {
-        transaction.execute_batch(migration)?;
-    }
-    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", current_version())?;
-    transaction.commit()?;
-    Ok(())
+    Ok(done)
 }
 
 impl From<rusqlite::Error> for LedgerError {

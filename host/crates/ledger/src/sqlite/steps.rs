@@ -244,6 +244,11 @@ fn settle(
         SettledBy::Request { verify, run, settle, .. } => (Some(micros(verify)), run.map(micros), Some(micros(settle))),
         SettledBy::Recovery { .. } => (None, None, None),
     };
+    if state == PaymentState::Owed {
+        // The events of one statement have no order: the money moves first, and then the answer is owed.
+        let sql = "UPDATE progress SET paid = 1, updated_at = ?2 WHERE id = ?1";
+        connection.prepare_cached(sql)?.execute(params![row, to_sqlite(at.0)])?;
+    }
     connection
         .prepare_cached(
             "UPDATE progress SET state = ?2, paid = 1, reason = ?3, lease_until = ?4, next_look = NULL, updated_at = ?5,

@@ -4,7 +4,7 @@ use super::*;
 use crate::reports::{ChangeFilter, LedgerReader};
 
 fn change(kind: ChangeKind, subject: &str, at: u64) -> Change {
-    let who = Author::Operator { address: [192, 0, 2, 1].into(), admitted: Admitted::Token };
+    let who = Author::Operator { address: [192, 0, 2, 1].into(), admitted: Admitted::Token, certificate: None };
     Change { at: UnixTime(at), who, kind, subject: subject.to_owned(), before: None, after: Some("after".to_owned()) }
 }
 
@@ -43,6 +43,28 @@ async fn changes_are_listed_newest_first_by_kind_by_time_and_in_pages() {
         (route.number, route.at, &route.before, route.after.as_deref()),
         (2, UnixTime(20), &None, Some("after"))
     );
+}
+
+#[test]
+fn who_made_a_change_is_said_by_all_that_the_listener_knows() {
+    let who = |admitted, certificate: Option<&str>| {
+        let certificate = certificate.map(str::to_owned);
+        Author::Operator { address: [192, 0, 2, 1].into(), admitted, certificate }.to_string()
+    };
+    for (admitted, certificate, said) in [
+        (Admitted::WithoutToken, None, "operator without a token from 192.0.2.1"),
+        (Admitted::WithoutToken, Some("CN=ada"), "operator by certificate \"CN=ada\" from 192.0.2.1"),
+        (Admitted::Token, Some("CN=ada"), "operator by token and certificate \"CN=ada\" from 192.0.2.1"),
+        (Admitted::Session, None, "operator by session from 192.0.2.1"),
+        // A subject forges no other ending.
+        (
+            Admitted::WithoutToken,
+            Some("CN=ada\" from 10.0.0.1"),
+            "operator by certificate \"CN=ada' from 10.0.0.1\" from 192.0.2.1",
+        ),
+    ] {
+        assert_eq!(who(admitted, certificate), said);
+    }
 }
 
 #[tokio::test]

@@ -72,6 +72,18 @@ async fn each_end_of_a_payment_has_its_event_also_those_of_leases_and_of_recover
     assert_eq!(ledger.events(6, 9).await.expect("events")[0].transaction.as_deref(), Some("0xlate"));
 }
 
+/// One statement did both, and the debt was told before the payment.
+#[tokio::test]
+async fn a_payment_that_recovery_finds_paid_is_paid_before_its_answer_is_owed() {
+    let (_dir, ledger) = ledger();
+    let hold = won(&ledger, Claim { flow: Flow::Upfront, ..claim("n", 1) }).await;
+    take(&ledger, &hold, Step::SettlingUpfront { request: "{}".to_owned() }, 1_001).await;
+    take(&ledger, &hold, Step::Unknown { transaction: None, reason: None, reported: None }, 1_002).await;
+    take(&ledger, &hold, settled_by("0xlate", BY_RECOVERY), 1_003).await;
+    let expected = [(EventKind::Unknown, 1_002), (EventKind::Paid, 1_003), (EventKind::Owed, 1_003)];
+    assert_eq!(kinds(&ledger).await, expected);
+}
+
 #[tokio::test]
 async fn a_reader_of_events_finds_its_place_again_and_the_oldest_events_go() {
     let (dir, ledger) = ledger();

@@ -1,0 +1,49 @@
+//! Writes attempts to deliver messages to webhooks, and forgets the oldest.
+//!
+//! They are kept as long as finished payments, and the schema keeps the newest ten thousand of each webhook, so that a
+//! receiver that fails for days cannot fill the disk.
+
+use rusqlite::{Connection, params};
+
+use super::prune::{Cutoffs, Slice};
+use crate::number::to_sqlite;
+use crate::{LedgerError, WebhookAttempt};
+
+/// The characters of one text that are kept.
+const TEXT: usize = 300;
+
+/// The attempts of one slice of pruning.
+const SLICE_ROWS: u32 = 100;
+
+/// Keeps one attempt.
+pub(super) fn keep(connection: &Connection, attempt: &WebhookAttempt) -> Result<(), LedgerError> {
+    let text = |text: &String| coinslot_base::text::excerpt(text, TEXT);
+    connection
+        .prepare_cached(
+            "INSERT INTO webhook_attempt (webhook, number, at, message, kind, event, payment_id, status, error)
+                VALUES (?1, 1 + coalesce((SELECT number FROM webhook_attempt WHERE webhook = ?1
+                    ORDER BY number DESC LIMIT 1), 0), ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            attempt.webhook,
+            to_sqlite(attempt.at.0),
+            text(&attempt.message),
+            text(&attempt.kind),
+            attempt.event.map(to_sqlite),
+            attempt.payment_id,
+            attempt.status,
+            attempt.error.as_ref().map(text),
+        ])?;
+    Ok(())
+}
+
+/// Deletes attempts that are old enough. The oldest are looked at, and no others.
+pub(super) fn prune(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let deleted = connection
+        .prepare_cached(
+            "DELETE FROM webhook_attempt
+                WHERE id IN (SELECT id FROM webhook_attempt ORDER BY id LIMIT ?2) AND at < ?1",
+        )?
+        .execute(params![cutoffs.payments(), SLICE_ROWS])?;
+    Ok(Slice { deleted: deleted as u64, more: deleted == SLICE_ROWS as usize })
+}
