@@ -34,7 +34,7 @@ async fn the_lines_of_a_plugin_are_kept_whatever_the_log_shows_of_them() {
     host.wait_for_log("first", 1).await;
     let url = host.admin();
     let set = run(&host.path("."), &["log-level", "echo", "off", "--for", "10m", "--url", &url]);
-    assert_eq!(String::from_utf8_lossy(&set.stdout).trim(), "echo: off, before info");
+    assert_eq!(String::from_utf8_lossy(&set.stdout).trim(), "echo: off for 600 seconds, before info");
     say(&host, "second").await;
     let lines = shown(&host, &["echo"]);
     assert!(lines[0].contains("first") && lines[lines.len() - 1].contains("second"), "{lines:?}");

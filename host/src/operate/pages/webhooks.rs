@@ -121,7 +121,7 @@ fn result(attempt: &AttemptRecord) -> Markup {
     html! {
         (state(if attempt.is_accepted() { "accepted" } else { "failed" }))
         @if let Some(status) = attempt.status { " " span.quiet { "with " (status) } }
-        @if let (None, Some(error)) = (attempt.status, &attempt.error) { " " span.quiet { (sentence(error)) } }
+        @if let (None, Some(error)) = (attempt.status, &attempt.error) { ": " span.quiet { (sentence(error)) } }
     }
 }
 
