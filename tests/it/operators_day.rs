@@ -60,7 +60,8 @@ async fn every_number_of_a_day_is_the_same_wherever_it_is_shown() {
     day.ends().await;
 
     assert_eq!(day.chain.balance(SELLER).await, day.received, "the chain\n{}", day.host.log());
-    let paid = metrics_with(&day.host, &[("coinslot_state", "paid")], f64::from(u32::try_from(day.moved).expect("few"))).await;
+    let paid =
+        metrics_with(&day.host, &[("coinslot_state", "paid")], f64::from(u32::try_from(day.moved).expect("few"))).await;
     let amount = sample(&paid, "coinslot_payments_amount_total", &[("coinslot_state", "paid")]);
     assert_eq!(whole(amount * 1e6), day.received, "Prometheus\n{paid}");
     the_books_agree(&day).await;
@@ -141,7 +142,8 @@ async fn now(day: &Day) {
     ];
     let steps = page.table("Requests in steps of five minutes");
     for (title, expected) in hour {
-        let of_steps: u64 = steps.column(title).iter().filter(|cell| *cell != "not running").map(|cell| number(cell)).sum();
+        let of_steps: u64 =
+            steps.column(title).iter().filter(|cell| *cell != "not running").map(|cell| number(cell)).sum();
         let of_chart = page.fact(&format!("{title}, on the axis"));
         assert_eq!(of_steps, expected, "{title} in steps");
         assert!(of_chart.starts_with(&format!("{expected} in ")), "{title}: {of_chart}, not {expected}");
@@ -175,7 +177,10 @@ async fn money_page(day: &Day) {
     let figure = page.fact("USDC on base-sepolia (test)");
     let refunded = format!("of which {} went back by 1 refund", dollars(CENT));
     assert_eq!(figure, format!("{} by {} payments, {refunded}", dollars(day.received), day.moved));
-    assert_eq!((money(asset), day.chain.balance(day.wallet.address()).await), (dollars(day.received), WALLET_HAS - CENT));
+    assert_eq!(
+        (money(asset), day.chain.balance(day.wallet.address()).await),
+        (dollars(day.received), WALLET_HAS - CENT)
+    );
     let groups = [("By route", "Route", "endpoint"), ("By plugin", "Plugin", "plugin")];
     for (name, column, by) in groups {
         let shown = page.table(name).of_columns(&[column, "Payments", "Amount"]);

@@ -87,9 +87,8 @@ impl Page {
 
 impl Table {
     fn of(region: ElementRef<'_>) -> Self {
-        let cells = |row: ElementRef<'_>| -> Vec<String> {
-            row.child_elements().map(|cell| squeezed(cell.text())).collect()
-        };
+        let cells =
+            |row: ElementRef<'_>| -> Vec<String> { row.child_elements().map(|cell| squeezed(cell.text())).collect() };
         Self {
             name: region.value().attr("aria-label").unwrap_or_default().to_owned(),
             columns: within(region, "thead tr").flat_map(cells).collect(),

@@ -27,7 +27,7 @@ pub(crate) struct FunnelQuery {
 /// to, by endpoint, over restarts. Of a host that was killed the requests of a few seconds may be missing, of payments
 /// none.
 #[utoipa::path(get, path = "/api/v1/funnel", params(FunnelQuery),
-    responses((status = 200, body = FunnelReport), (status = 400, body = ApiError)))]
+    responses((status = 200, body = FunnelReport), (status = 503, body = ApiError)))]
 pub(crate) async fn funnel(
     State(host): State<Arc<HostView>>,
     Query(query): Query<FunnelQuery>,

@@ -154,7 +154,7 @@ pub(crate) async fn payment(
 
 /// The story of one payment: each step that the ledger knows, with its time. Also of one that was given back.
 #[utoipa::path(get, path = "/api/v1/payments/{id}/story", params(("id" = String, Path)),
-    responses((status = 200, body = StoryRecord), (status = 404, body = ApiError)))]
+    responses((status = 200, body = StoryRecord), (status = 404, body = ApiError), (status = 503, body = ApiError)))]
 pub(crate) async fn story(
     State(host): State<Arc<HostView>>,
     PathPart(id): PathPart<String>,
