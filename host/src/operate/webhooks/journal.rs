@@ -1,8 +1,8 @@
 //! Remembers the place of a webhook and its attempts, and writes both to the ledger beside the deliveries.
 //!
 //! No delivery waits for the disk. What could not be written is written later. If the process ends before that, the next one
-//! tells the messages of the last moments again: at least once, as webhooks are told. While the disk stalls, the attempts that wait for it are
-//! bounded, and the oldest of them are forgotten.
+//! tells the messages of the last moments again: at least once, as webhooks are told. While the disk stalls, the attempts
+//! that wait for it are bounded, and the oldest of them are forgotten.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
