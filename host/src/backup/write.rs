@@ -30,7 +30,7 @@ const MODE: u32 = 0o600;
 const TRIES: usize = 5;
 
 /// Copies the state of a host into one file, which has its name when all of it is on the disk. Beside the target there
-/// has to be room for it and for one more copy of the ledger. A rehearsal does all of it, and leaves no file.
+/// has to be room for it and for one more copy of the ledger. A rehearsal does the same work, and leaves no file.
 pub fn back_up(state: &StateConfig, target: &Path, replaces: bool, is_rehearsal: bool) -> Result<Contents, Trouble> {
     let at_target = Trouble::at(target);
     if !replaces && target.exists() {

@@ -17,8 +17,8 @@ use crate::config::Config;
 ///
 /// Not in it are coinslot.toml, keys and the plugin folder, which is yours: keep copies of them, too.
 ///
-/// Ends with 0 if the file is there (with --dry-run: could be made), 1 if it cannot be made or another is there already, 2 for wrong usage or a wrong
-/// configuration.
+/// Ends with 0 if the file is there (with --dry-run: could be made), 1 if it cannot be made or another is there already, 2
+/// for wrong usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct BackupArgs {
     /// The file to write. It has its name when all of it is on the disk.
@@ -29,7 +29,7 @@ pub struct BackupArgs {
     /// Replace a file that is there.
     #[arg(long)]
     pub force: bool,
-    /// Say what would be in the file, and leave none. Its copies need the same room meanwhile.
+    /// Say what would be in the file, and leave no file. The copies that are made meanwhile need the same room.
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -94,8 +94,9 @@ pub(super) fn is_running_here() -> bool {
     DevHost::of(Path::new(DEV_FILE)).is_some_and(|host| host.is_running())
 }
 
-/// Says of the `coinslot dev` that runs in the current folder what it has to do with a command for a host that sells.
-/// None if none runs, or if another configuration was named.
+/// A sentence about the `coinslot dev` that runs in the current folder, for commands of a host that sells: beside a
+/// configuration that it is another host, and without one how to use it. None if no `coinslot dev` runs there, or if another
+/// configuration was named.
 pub(super) fn beside(config: &Path) -> Option<String> {
     if config != Path::new(DEFAULT_CONFIG) {
         return None;

@@ -25,8 +25,8 @@ const MODE: u32 = 0o644;
 /// also makes the plugin folder, and in a folder of git it has the state and key files ignored. What `coinslot check`
 /// finds, such as a gas wallet that is still empty, is printed.
 ///
-/// Ends with 0 if the file is written (with --dry-run: could be written), whatever the check finds, 1 if it cannot be written or is there already, 2 for wrong
-/// usage, as if an answer is missing.
+/// Ends with 0 if the file is written (with --dry-run: could be written), whatever the check finds, 1 if it cannot be
+/// written or is there already, 2 for wrong usage, as if an answer is missing.
 #[derive(clap::Args, Clone, Debug)]
 pub struct InitArgs {
     /// The file to write. The folders of plugins and of the state lie beside it.

@@ -13,8 +13,8 @@ use crate::operate::time;
 /// are restored where they are missing. The host that the backup is of must not run again on its own state, because the
 /// restored ledger has the same identity.
 ///
-/// Ends with 0 if the state is there (with --dry-run: could be restored), 1 if it is not, for which it says the reason, 2 for wrong usage or a wrong
-/// configuration.
+/// Ends with 0 if the state is there (with --dry-run: could be restored), 1 if it is not, for which it says the reason, 2
+/// for wrong usage or a wrong configuration.
 #[derive(clap::Args, Clone, Debug)]
 pub struct RestoreArgs {
     /// The file that `coinslot backup` wrote.

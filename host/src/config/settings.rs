@@ -20,10 +20,10 @@ use super::types::Config;
 
 pub(super) use self::written::public_part;
 
-/// The word for a value that is there and not shown.
+/// The word in the place of a value that is set and not shown.
 const HIDDEN: &str = "set";
 
-/// The entries of a list that are shown.
+/// The most entries of a list that are shown.
 const SHOWN_ENTRIES: usize = 8;
 
 /// The moment at which a change takes effect.
@@ -41,11 +41,11 @@ pub struct Setting {
     pub table: String,
     /// Its key. Empty for the table itself, where its presence is what counts.
     pub key: Cow<'static, str>,
-    /// None: it is not set, and nothing stands in its place.
+    /// None: it is not set, and has no default.
     pub value: Option<Value>,
-    /// The value that it has without being set. None: none.
+    /// The value in force where it is not set. None: there is no default.
     pub default: Option<Value>,
-    /// Tells a value that is not shown from others.
+    /// Of a value that is not shown: tells it from others.
     digest: Option<[u8; 32]>,
     rule: Rule,
 }
@@ -106,7 +106,7 @@ impl Value {
         }
     }
 
-    /// The value beside another one: of a long list its length, and the entries that the other one does not have.
+    /// The value as it is shown beside another one: of a long list its length, and the entries that the other one lacks.
     fn shown_beside(&self, other: Option<&Self>) -> String {
         let Self::List(entries) = self else { return self.shown() };
         if entries.len() <= SHOWN_ENTRIES {

@@ -90,7 +90,7 @@ impl Operation {
         self.telemetry.clone()
     }
 
-    /// The numbers, the spans and the journals of webhooks that are left at the end of the host.
+    /// What is left to write at the end of the host: numbers of requests, spans, metrics, and journals of webhooks.
     pub(super) fn rest(&self, payments: &Payments) -> Rest {
         Rest {
             metrics: Arc::clone(&self.metrics),
@@ -132,7 +132,7 @@ impl Operation {
     }
 }
 
-/// What has something left to write when a host ends.
+/// Everything that has something left to write when a host ends.
 pub(super) struct Rest {
     metrics: Arc<Metrics>,
     telemetry: Option<Arc<Telemetry>>,

@@ -98,7 +98,7 @@ struct Applied {
     waiting: Vec<SettingChange>,
 }
 
-/// The changes of the files with payers: the configuration has only their names.
+/// The changes in the files with payers, of which the configuration has only the names.
 fn payer_changes(before: &PayerRules, after: &PayerRules, config: &Config) -> Vec<SettingChange> {
     let file = |source: &Option<PayerSource>| source.as_ref().is_some_and(|source| source.file.is_some());
     let shown = |list: Option<&PayerList>| list.map(PayerList::shown).unwrap_or_default();

@@ -71,7 +71,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
 }
 
 pub(super) fn wrong_method() -> ApiError {
-    let message = "the path is not asked so: the field `Allow` has the methods that it knows";
+    let message = "the path takes no such method: the field `Allow` has those that it takes";
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }
 

@@ -18,7 +18,7 @@ use crate::catalog::{Catalog, HistoryEntry, HistoryFile, Installed, KeptBuild, S
 use crate::config::SettingChange;
 use crate::payment::Payments;
 
-/// The settings of one reload that are written down one by one: a file may name thousands of plugins.
+/// The most settings of one reload that are written down one by one: a file may name thousands of plugins.
 const MOST_SETTINGS: usize = 500;
 
 /// Writes down what changes in a host.

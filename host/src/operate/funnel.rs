@@ -1,7 +1,7 @@
-//! Counts the requests of the way from the price to the payment, and writes their numbers into the ledger.
+//! Counts requests for the funnel from the price to the payment, and writes their numbers into the ledger.
 //!
 //! No request waits for it, and no challenge costs a commit: numbers are collected here and written every few seconds,
-//! before a page shows them, and at the end of the host. A host that is killed loses those of [`INTERVAL`] at most.
+//! before a page shows them, and at the end of the host. A host that is killed loses the numbers of [`INTERVAL`] at most.
 //! Payments are not counted here: the ledger counts them itself, in the commits of their steps.
 
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) struct Funnel {
     endpoints: Mutex<Vec<Arc<EndpointCounts>>>,
     /// Those that were taken out and could not be written.
     unwritten: Mutex<Ends>,
-    /// Numbers that could not be written are told once.
+    /// The writes that have failed: only the first is logged.
     has_failed: AtomicU64,
 }
 
@@ -113,7 +113,7 @@ impl Funnel {
     fn take(&self) -> Ends {
         let mut ends = std::mem::take(&mut *self.unwritten.lock());
         self.endpoints.lock().retain(|counts| {
-            // Read first: one that is let go of after it was emptied is found by the next look.
+            // Whether it is served is read first: one that is dropped while it is drained stays until the next time.
             let is_served = Arc::strong_count(counts) > 1;
             counts.drain(&mut ends);
             is_served
@@ -123,7 +123,7 @@ impl Funnel {
 }
 
 impl EndpointCounts {
-    /// Counts a request that ended so. `code`: of the error that it was answered with.
+    /// Counts a request with this outcome. `code`: that of the error that it was answered with.
     pub(super) fn count(&self, outcome: RequestOutcome, code: Option<String>) {
         match outcome {
             RequestOutcome::Asked => {
@@ -137,7 +137,8 @@ impl EndpointCounts {
                 let end = (outcome.as_str(), code.unwrap_or_default());
                 *self.errors.lock().entry(end).or_default() += 1;
             }
-            // Of these the ledger has a payment or a free use.
+            // A request that was served is in the ledger as a payment or a free use. Answers of the host for itself and
+            // requests whose client left are not counted.
             RequestOutcome::OfHost
             | RequestOutcome::Free
             | RequestOutcome::Paid

@@ -22,7 +22,7 @@ use steps::steps;
 #[serde(rename_all = "camelCase")]
 pub struct StoryRecord {
     pub payment_id: String,
-    /// The state of its row, or without one: `given_back`, or what was known of it last.
+    /// The state of its row. Without a row: `given_back`, or the kind of its last event.
     pub state: String,
     pub payer: String,
     pub network: String,
@@ -51,7 +51,7 @@ pub struct StepRecord {
     pub at: Option<String>,
     /// Whole seconds since the step before.
     pub seconds_after: Option<u64>,
-    /// The time that it took, where that was measured.
+    /// The duration of the verification, the run or the settlement that the step ends, where it was measured.
     pub took_microseconds: Option<u64>,
     pub transaction: Option<String>,
     /// The block of the transaction, where a node has shown it.
@@ -66,7 +66,7 @@ pub struct StepRecord {
 }
 
 impl StepRecord {
-    /// The time since the step before: as it was measured, or in whole seconds.
+    /// The time since the step before: the measured duration if there is one, or whole seconds.
     pub(crate) fn after(&self) -> Option<String> {
         let measured = self.took_microseconds.map(|took| measured(Duration::from_micros(took)));
         measured.or_else(|| {

@@ -6,7 +6,7 @@
 //! Alerts are told when they begin and when they end, which a file remembers over a restart.
 //!
 //! Each address has a task of its own. Nothing on the path of a request waits for one, and no delivery waits for the disk:
-//! the [`journal`] of the address writes attempts and its place to the ledger meanwhile.
+//! the [`journal`] of the address writes its attempts and its place to the ledger meanwhile.
 
 mod delivery;
 mod event;
@@ -50,7 +50,8 @@ const ALERT_INTERVAL: Duration = Duration::from_secs(5);
 /// The pauses after a message that was not accepted: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
-/// The time after the first attempt of this process at which a message is given up, in seconds: those after it wait.
+/// The time after which a message is given up, in seconds, from its first attempt in this process: the messages behind it
+/// wait for it.
 const GIVE_UP: u64 = 3 * 24 * 60 * 60;
 /// The events of the ledger that are read at once.
 const EVENTS: u32 = 100;
@@ -205,7 +206,7 @@ impl Webhook {
 
     /// Delivers a message. False if the place of the address was moved meanwhile.
     async fn deliver(&self, message: &Message) -> bool {
-        // Not the time of its event: what is told again may be old.
+        // It is not given up by the time of its event: what is told again may be old.
         let first = time::now();
         let mut pause = FIRST_PAUSE;
         loop {

@@ -26,7 +26,7 @@ struct TraceFacts {
     ran: AtomicBool,
     /// The request has a field that carries a payment, or may.
     carries_payment: AtomicBool,
-    /// The payment is noted, too.
+    /// The observer reads texts for people, so the payment is noted, too.
     has_texts: bool,
     endpoint: OnceLock<Arc<Endpoint>>,
     payment: OnceLock<TracedPayment>,
@@ -121,7 +121,7 @@ pub struct TracedSpan<'t> {
 }
 
 impl RequestTrace {
-    /// A trace that takes note of everything, with or without the texts for people.
+    /// A trace that takes note of everything; of the payment only with `has_texts`, because it is shown to people alone.
     pub fn watched(spans: Option<RequestSpans>, has_texts: bool) -> Self {
         let facts = |this: &Weak<_>| TraceFacts { spans, has_texts, this: Weak::clone(this), ..TraceFacts::default() };
         Self(Some(Arc::new_cyclic(facts)))

@@ -154,7 +154,7 @@ impl RequestOutcome {
 
 /// A request that is observed. If it is dropped before its answer, the client has left.
 ///
-/// It is moved, so it is small; the report is made once, when it is told.
+/// It is moved with the request, so it is small: the report is made at the end, once.
 pub(super) struct WatchedRequest {
     observer: RequestObserver,
     begun: Instant,
@@ -166,12 +166,12 @@ pub(super) struct WatchedRequest {
     is_reported: bool,
 }
 
-/// What is seen of an answer.
+/// The facts of an answer, as far as it was seen.
 #[derive(Debug)]
 struct ObservedAnswer {
     status: Option<u16>,
     outcome: RequestOutcome,
-    /// The time that the guest took to write it after its head.
+    /// The time that the guest took to write the body after the head.
     streamed: Duration,
     code: Option<String>,
     reason: Option<String>,

@@ -53,7 +53,7 @@ struct JournalEntry {
 struct GasSums {
     today: DaySpending,
     earlier: BTreeMap<u64, U256>,
-    /// The cost since this process began. No journal has it.
+    /// The cost since this process began, which is in no journal.
     charged: U256,
 }
 

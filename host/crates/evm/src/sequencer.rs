@@ -79,7 +79,7 @@ pub struct GasWallet {
 }
 
 impl GasWallet {
-    /// The transactions that are named one by one. Nodes keep 16 of an account for sure.
+    /// The most transactions that are named one by one. Nodes promise to keep 16 of an account.
     pub const SHOWN: usize = 32;
 }
 
@@ -92,8 +92,8 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Starts two tasks for each key. There must be a key; one that occurs twice counts once. The observer hears of
-    /// their transactions.
+    /// Starts two tasks for each key. There must be a key; one that occurs twice counts once. The observer hears of the
+    /// transactions of all of them.
     pub async fn start(
         chain: Arc<Chain>,
         keys: Vec<Key>,

@@ -121,12 +121,12 @@ impl From<&OnChain> for CallResult {
     }
 }
 
-/// Hears of each call when it has ended, and of the transactions of facilitators in this process.
+/// Hears of each call when it has ended, and of what becomes of the transactions of facilitators in this process.
 pub trait CallObserver: Send + Sync + fmt::Debug {
     /// `facilitator`: its name in the configuration.
     fn ended(&self, facilitator: &str, operation: Operation, result: CallResult, took: Duration);
 
-    /// Something became of a transaction of one of its wallets on a network.
+    /// A transaction of one of the facilitator's wallets on this network was sent, replaced, included or lost.
     fn transaction(&self, facilitator: &str, network: &Network, wallet: Address, event: TransactionEvent);
 }
 

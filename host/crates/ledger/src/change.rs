@@ -20,7 +20,7 @@ pub enum ChangeKind {
     Route,
     /// The configuration was read again and took effect.
     Configuration,
-    /// A setting has another value by the configuration, since it was read again.
+    /// A setting has another value in force, because the configuration was read again.
     Setting,
     /// A setting has changed that takes effect at the next start.
     RestartNeeded,
@@ -87,8 +87,8 @@ impl ChangeKind {
 /// The source of a change: who made it, as far as the host can tell.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Author {
-    /// A request to the admin listener from this address, admitted in this way. `certificate`: the subject of the
-    /// certificate that its connection has shown, where the listener asks for one.
+    /// A request to the admin listener from this address, admitted in this way. `certificate`: the subject of the client's
+    /// certificate, where the listener asks for one.
     Operator { address: IpAddr, admitted: Admitted, certificate: Option<String> },
     /// A command on the machine of the host. None: the user has no name there.
     CommandLine { user: Option<String> },
@@ -118,7 +118,7 @@ impl fmt::Display for Author {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Operator { address, admitted, certificate } => {
-                // The quotes end what others have chosen.
+                // A subject is chosen by others: it ends at its closing quote, and contains none.
                 let shown =
                     certificate.as_ref().map(|subject| format!("certificate \"{}\"", subject.replace('"', "'")));
                 match (admitted, shown) {

@@ -1,4 +1,4 @@
-//! Requests that are counted for the way from the price to the payment.
+//! Declares the counts of requests for the funnel from the price to the payment.
 
 /// Requests to one endpoint that ended alike.
 #[derive(Clone, Debug, PartialEq, Eq)]

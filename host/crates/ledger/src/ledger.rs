@@ -118,9 +118,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Writes down that a reader is done with the events up to this one.
     async fn set_place(&self, reader: &str, number: u64) -> Result<(), LedgerError>;
 
-    /// Writes attempts of a webhook down, and with them that it is done with the events up to this one. Of each webhook
-    /// the newest ten thousand are kept. They share the next commit with what waits for the disk, or are written soon
-    /// after: no request waits for them.
+    /// Writes down attempts of a webhook, and the last event that it is done with. Of each webhook the newest ten thousand
+    /// attempts are kept. They share the next commit with what waits for the disk, or are written soon after: no request
+    /// waits for them.
     async fn keep_attempts(&self, reader: &str, place: u64, attempts: Vec<WebhookAttempt>) -> Result<(), LedgerError>;
 
     /// Says how much is left in each of these counts, before the request's body is read. Waits for no write.
@@ -142,8 +142,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// were served; a failure is logged.
     fn note_free(&self, hold: FreeHold, end: FreeEnd, at: UnixTime);
 
-    /// Adds these requests to those of the day, for the funnel from the price to the payment. Written with the next step
-    /// that waits for the disk, or soon after. Payments need no call: a claim and an event are counted in their commits.
+    /// Adds these requests to those of the day, for the funnel from the price to the payment. They are written with the next
+    /// step that waits for the disk, or soon after. Payments need no call: the commits of claims and of events count them.
     async fn count_requests(&self, counts: Vec<RequestCount>, at: UnixTime) -> Result<(), LedgerError>;
 
     /// Begins to pay an owed answer back, atomically: its row is refunding, which no client can claim, its amount counts

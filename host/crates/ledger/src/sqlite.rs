@@ -1,11 +1,10 @@
 //! The ledger in one SQLite file, written by one thread.
 //!
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
-//! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`events`] what is told of
-//! them, [`webhook_attempts`] how it was told, [`refunds`] what pays them back, [`changes`] the audit log,
-//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] how requests are counted,
-//! [`leases`], [`due`] and [`prune`] what is
-//! done to many, [`open`] the file itself.
+//! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`refunds`] what pays them
+//! back, [`events`] what is told of them, [`webhook_attempts`] the attempts to tell it, [`changes`] the audit log,
+//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] the counts of requests,
+//! [`leases`], [`due`] and [`prune`] what is done to many rows, [`open`] the file itself.
 
 mod answers;
 pub(crate) mod api_keys;
@@ -99,7 +98,7 @@ impl SqliteLedger {
         Ok(Self { reader, writer, identity, first_pruning: OnceLock::new(), last_take: AtomicU64::new(u64::MAX) })
     }
 
-    /// Notes that a request gets the kept answer of a payment: no client waits for that line.
+    /// Notes that a request gets the kept answer of a payment. No client waits for this line.
     fn note_fetch(&self, claimed: &Claimed, request_id: Option<String>, at: UnixTime) {
         let Claimed::Settled { answer: Some(kept), .. } = claimed else { return };
         let row = kept.row;

@@ -1,4 +1,4 @@
-//! `coinslot payments` and `failed`: payments of a running host, the story of one, and what a request was.
+//! `coinslot payments` and `failed`: payments of a running host, the story of one, and what became of a request.
 
 use clap::Args;
 
@@ -103,7 +103,7 @@ pub async fn payments(args: PaymentsArgs) -> Result<(), Failure> {
     }
 }
 
-/// Says of a request what else it was than one that claimed a payment.
+/// Says what became of a request that claimed no payment: it is a failed call, a free request, or not known.
 async fn elsewhere(connection: &Connection, request: &str) -> Result<(), Failure> {
     let client = AdminClient::of(connection)?;
     let of_request = [("request", Some(request))];

@@ -150,7 +150,7 @@ pub(in crate::cli) fn write<T: Table + Serialize + Default>(
     writer.end(out, nothing)
 }
 
-/// Writes the steps of a payment: on a terminal below a line that says what it is.
+/// Writes the steps of a payment, in a table below a line with its state, amount, network, payer and endpoint.
 pub(in crate::cli) fn write_story(
     out: &mut Output<'_>,
     format: OutputFormat,

@@ -130,7 +130,7 @@ pub(super) fn write_webhooks(out: &mut Output<'_>, format: OutputFormat, found: 
     out.flush()
 }
 
-/// Writes settings: those that differ from their defaults, or all of them.
+/// Writes settings: in a table those that differ from their defaults, or all of them; in JSON all.
 pub(super) fn write_config(
     out: &mut Output<'_>,
     format: OutputFormat,

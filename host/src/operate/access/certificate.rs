@@ -1,4 +1,4 @@
-//! Reads whom the certificate of an operator names, for the audit log. The handshake has verified it.
+//! Reads the subject of an operator's certificate for the audit log. The handshake has verified the certificate.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use webpki::EndEntityCert;
 /// The longest subject that is shown, in characters.
 const LONGEST: usize = 200;
 
-/// Tags of DER (X.690): an object identifier, and the strings that are not UTF-8 or a part of it.
+/// Tags of DER (X.690): an object identifier, and the strings that are neither UTF-8 nor ASCII.
 const OBJECT_IDENTIFIER: u8 = 0x06;
 const UNIVERSAL_STRING: u8 = 0x1c;
 const BMP_STRING: u8 = 0x1e;
@@ -42,7 +42,7 @@ impl PeerCertificate {
         Self(excerpt(&subject, LONGEST).into())
     }
 
-    /// Its subject, as in `CN=ada, O=Example`: without one its first DNS name, or its serial number.
+    /// Its subject, as in `CN=ada, O=Example`. Without a subject: its first DNS name, or its serial number.
     pub(in crate::operate) fn subject(&self) -> &str {
         &self.0
     }

@@ -48,16 +48,17 @@ pub(crate) struct SettingRecord {
     pub section: String,
     /// The key with its table, as in `server.keep_alive`. `[admin]` stands for the table itself.
     pub key: String,
-    /// The value in force, as the file takes it. A secret is never shown: of its place the name of the variable or the
-    /// file is, of a URL the origin, and of a value of `[plugin.NAME.config]` that it is set. None: it is not set.
+    /// The value in force, as the file takes it. No secret is shown: the value of its key is the name of the variable or
+    /// the file that has it. A URL is shown by its origin and the beginning of its digest, and a value of
+    /// `[plugin.NAME.config]` as `set`. None: the key is not set.
     pub value: Option<String>,
-    /// The value that it has without being set. None: none.
+    /// The value in force where the key is not set. None: there is no default.
     pub default: Option<String>,
     /// True if the value is the default.
     pub is_default: bool,
     /// `reload`: a changed file takes effect when it is read again; `restart`: at the next start.
     pub takes_effect: String,
-    /// The value of the file that waits for a restart, `not set` if it is gone there. None: nothing waits.
+    /// The value of the file that waits for a restart, `not set` if the file has the key no more. None: nothing waits.
     pub waiting: Option<String>,
 }
 

@@ -23,7 +23,7 @@ const REFUSALS: [(&str, &str, &str); 6] = [
     ("Invalid", "400", "The request makes no sense (`invalid_request`), or names no host (`no_host`)."),
     ("NotAdmitted", "401", "The listener asks for a token, and the request has none or a wrong one (`token_missing`)."),
     ("OfAnotherOrigin", "403", "A page of another origin sends the request (`cross_origin`)."),
-    ("WrongMethod", "405", "The path is not asked so (`method_not_allowed`). `Allow` has the methods that it knows."),
+    ("WrongMethod", "405", "The path takes no such method (`method_not_allowed`). `Allow` has those that it takes."),
     ("UnknownHost", "421", "The request names a host that is no name of this listener (`unknown_host`)."),
     ("TooManyTokens", "429", "The address has sent many wrong tokens (`too_many_tokens`). `Retry-After` has seconds."),
 ];
@@ -35,7 +35,7 @@ const ANSWERS: [(&str, &str); 6] = [
     ("404", "What is named is not there: `error` says what."),
     ("409", "It is refused as things are: `message` has the reason."),
     ("500", "It failed: `message` has the reason."),
-    ("503", "The ledger or the state cannot be read or written now, or other reports take their turn: ask again."),
+    ("503", "The ledger or the state cannot be read or written now, or other reports are being made: ask again."),
 ];
 
 /// The description of this API, with the ways to be admitted that this listener asks for.
@@ -48,7 +48,7 @@ pub(crate) async fn openapi(
 ) -> Json<OpenApi> {
     let mut document = (*document).clone();
     if let Some(components) = &mut document.components {
-        // A browser has a cookie for each port of a machine.
+        // Listeners at several ports of one name share its cookies: each has a name of its own.
         let cookie = authority(&headers).map(|host| cookie_name(&host)).unwrap_or_default();
         add_schemes(components, &cookie);
     }

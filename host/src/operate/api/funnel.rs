@@ -1,4 +1,4 @@
-//! The way from the price to the payment: what became of requests and of payments.
+//! Reports the funnel from the price to the payment: what became of requests and of payments.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::operate::admin::HostView;
 use crate::operate::records::{FunnelRecord, FunnelReport};
 use crate::operate::time;
 
-/// A period.
+/// The period of the funnel.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -24,8 +24,7 @@ pub(crate) struct FunnelQuery {
 }
 
 /// The numbers of requests that were told a price or ended with an error, and of payments at each state that they came
-/// to, by endpoint, over restarts. Of a host that was killed the requests of a few seconds may be missing, of payments
-/// none.
+/// to, by endpoint, over restarts. If a host was killed, requests of its last seconds may be missing; payments are not.
 #[utoipa::path(get, path = "/api/v1/funnel", params(FunnelQuery),
     responses((status = 200, body = FunnelReport), (status = 503, body = ApiError)))]
 pub(crate) async fn funnel(
@@ -33,7 +32,7 @@ pub(crate) async fn funnel(
     Query(query): Query<FunnelQuery>,
 ) -> Result<Json<FunnelReport>, ApiError> {
     let since = point(query.since.as_deref())?;
-    // What was counted up to now is shown, too.
+    // Requests that are counted and not written yet are shown, too.
     host.metrics.write_funnel(&**host.payments.ledger()).await;
     let found = read(&host, move |reader, _| {
         Ok(FunnelReport {

@@ -31,7 +31,7 @@ impl From<QueryRejection> for ApiError {
     }
 }
 
-/// A part of the path of a request. One that is no text is answered like every other mistake.
+/// A part of the path of a request. One that is not UTF-8 is answered like every other mistake.
 #[derive(Debug, FromRequestParts)]
 #[from_request(via(axum::extract::Path), rejection(ApiError))]
 pub(crate) struct PathPart<T>(pub(in crate::operate) T);

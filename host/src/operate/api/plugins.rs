@@ -58,7 +58,7 @@ pub(crate) struct UsageRecord {
     pub memory: u64,
     /// CPU time of guests that have ended, of the active build, in milliseconds.
     pub cpu_milliseconds: u64,
-    /// The same in microseconds: a call of a small plugin takes less than a millisecond.
+    /// The same CPU time in microseconds: a call of a small plugin takes less than a millisecond.
     #[serde(default)]
     pub cpu_microseconds: u64,
     /// Permits that its instances hold, of those of all plugins.

@@ -209,7 +209,7 @@ impl RefundRecord {
 }
 
 /// The refunds of owed answers, the wallet that pays them, and its budgets.
-#[utoipa::path(get, path = "/api/v1/refunds", 
+#[utoipa::path(get, path = "/api/v1/refunds",
     responses((status = 200, body = RefundsReport), (status = 503, body = ApiError)))]
 pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<RefundsReport>, ApiError> {
     let rows = read(&host, |reader, units| {

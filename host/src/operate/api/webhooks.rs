@@ -79,7 +79,7 @@ pub(crate) async fn attempts(
 ) -> Result<Page<AttemptRecord>, ApiError> {
     let AttemptQuery { webhook, payment, limit, after } = query;
     let (limit, before) = (limited(limit.unwrap_or(PAGE))?, numbered(after.as_deref())?);
-    // A webhook that is configured no more has its attempts under its name.
+    // The attempts of a webhook that is no longer configured are found by its name.
     let named = webhook.map(|name| named(&host, &name).map_or(name, |webhook| webhook.name().to_owned()));
     let filter = AttemptFilter { webhook: named, payment_id: payment, before: Some(before), limit: limit + 1 };
     let found = read(&host, move |reader, _| {
@@ -124,7 +124,7 @@ pub(in crate::operate) async fn tell_again(
     let webhook_name = webhook.name().to_owned();
     let report = ResendReport { webhook: webhook_name, after, last, messages, applied: !dry_run };
     if *dry_run {
-        // As far as it is known before: what cannot be written now is refused.
+        // A dry run cannot know how the write would end, but it knows whether the last one failed.
         let writable = host.payments.ledger().writable();
         let refused = || unwritable(LedgerError::Unavailable("the last write failed".to_owned()));
         return if writable { Ok(report) } else { Err(refused()) };

@@ -54,7 +54,7 @@ fn known_status(status: u16) -> i64 {
 pub(super) struct EndpointSeries {
     /// The plugin and the path template.
     pub(super) names: [KeyValue; 2],
-    /// None of a free endpoint.
+    /// None: the endpoint is free.
     pub(super) funnel: Option<Arc<EndpointCounts>>,
     requests: RwLock<Vec<(RequestEnd, BoundHistogram<f64>)>>,
     stages: [OnceLock<BoundHistogram<f64>>; Stage::ALL.len()],

@@ -1,4 +1,4 @@
-//! Finds what stands beside the payments of a search: failed calls, and requests that were served free of charge.
+//! Finds what a search shows beside payments: failed calls, and requests that were served free of charge.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ const ROWS: u32 = 20;
 /// The failed calls and the free requests of a payer or of a request.
 #[derive(Debug, Default)]
 pub(super) struct Beside {
-    /// None: of a request.
+    /// None: they are those of a request.
     payer: Option<String>,
     failed: Vec<FailureRecord>,
     has_more_failed: bool,
@@ -39,7 +39,7 @@ pub(super) struct RequestFound {
     pub(super) payment_of_this_id: Option<String>,
     /// A payment was claimed or fetched by the request.
     has_payment: bool,
-    /// Payments without a row that it claimed.
+    /// Payments that the request claimed and that have no row any more.
     past: Vec<String>,
     beside: Beside,
 }
@@ -61,7 +61,7 @@ impl Beside {
         Ok(Self { payer: None, failed, has_more_failed, free, has_more_free })
     }
 
-    /// A section for each kind of which there is one.
+    /// A section for the failed calls and one for the free requests, if there are any.
     pub(super) fn show(&self, now: UnixTime) -> Markup {
         html! {
             @if !self.failed.is_empty() {
@@ -101,13 +101,13 @@ impl RequestFound {
         let failed = FailedQuery { request: Some(id.to_owned()), ..FailedQuery::default() };
         let free = FreeQuery { request: Some(id.to_owned()), ..FreeQuery::default() };
         let beside = Beside::of(host, failed, free).await?;
-        // The failed calls say so themselves.
+        // Those of failed calls are shown with the calls.
         let past = past.into_iter().filter(|id| !beside.failed.iter().any(|failure| failure.payment_id == *id));
         let past = past.collect();
         Ok(Self { payment_of_this_id: is_payment.then(|| id.to_owned()), has_payment, past, beside })
     }
 
-    /// True if no request has this id, as far as the ledger knows.
+    /// True if the ledger knows no request and no payment of this id.
     pub(super) fn is_empty(&self) -> bool {
         let Self { payment_of_this_id, has_payment, past, beside } = self;
         payment_of_this_id.is_none()
@@ -131,7 +131,7 @@ impl RequestFound {
         html! {
             @if self.has_payment { (list(payments, search, now)) }
             @for id in &self.past {
-                p { a href={ "/payments/" (name(id)) } { "Payment " code { (name(id)) } } ": its events are kept." }
+                p { a href={ "/payments/" (name(id)) } { "Payment " code { (name(id)) } } ": only its events are kept." }
             }
             (self.beside.show(now))
         }

@@ -1,7 +1,7 @@
 //! Draws charts as SVG, whose colours come from the style sheet, so that they follow the reader's light or dark.
 //!
 //! A chart has no text in it: it is stretched to its column, and text would be, too. Titles, scales and a table with
-//! the same numbers stand beside it; a bar tells its value to who points at it.
+//! the same numbers stand beside it; a bar shows its value to whoever points at it.
 
 mod svg;
 
@@ -52,7 +52,7 @@ pub(super) fn bars(title: &str, values: &[(String, f64)], top: f64) -> Markup {
         for (index, (_, value)) in values.iter().enumerate() {
             let (begin, margin) = (at(index), (1.0 - BAR) / 2.0);
             let bar = [(begin + margin, 0.0), (begin + 1.0 - margin, value.clamp(0.0, top))];
-            // The whole day tells its value, so that a short bar needs no steady hand.
+            // The whole height of the day shows the value, so that a short bar needs no steady hand.
             let day = [(begin, 0.0), (begin + 1.0, top)];
             plot.draw_series([Rectangle::new(bar, COLUMN.filled()), Rectangle::new(day, HIT.filled())])?;
         }

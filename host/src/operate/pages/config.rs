@@ -93,7 +93,7 @@ fn overrides(host: &HostView) -> Markup {
     )
 }
 
-/// Every setting by its table: first the tables with a value that is not the default, and in each of them such values.
+/// Every setting by its table. Tables with a value that is not the default come first, and so do such values in each.
 fn settings(report: &ConfigReport) -> Markup {
     let mut sections: Vec<(&str, Vec<&SettingRecord>)> = Vec::new();
     for setting in &report.settings {
@@ -142,7 +142,7 @@ fn section_of(section: &str, settings: &[&SettingRecord]) -> Markup {
                             }
                         }
                         td.wide {
-                            @if setting.is_default { span.quiet { "this" } }
+                            @if setting.is_default { span.quiet { "the same" } }
                             @else if let Some(default) = &setting.default { (sentence(default)) }
                             @else { span.quiet { "none" } }
                         }

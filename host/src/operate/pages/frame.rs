@@ -126,7 +126,7 @@ pub(super) fn plain(title: &str, content: Markup) -> Markup {
     )
 }
 
-/// A table that scrolls by itself where the screen is narrower.
+/// A table that scrolls by itself where the screen is narrower. A column is its title and its class.
 pub(super) fn table(label: &str, columns: &[(&str, &str)], rows: Markup) -> Markup {
     html! {
         div.scroll role="region" aria-label=(label) tabindex="0" {
@@ -140,8 +140,8 @@ pub(super) fn table(label: &str, columns: &[(&str, &str)], rows: Markup) -> Mark
 
 /// A table whose rows become cards where the screen is narrow, so that no column is hidden there.
 ///
-/// A column is its title and its class. `head` names its row; `number` stands right; `text` and `text long` are as wide
-/// as a card, and `meter` is a bar without a title. A cell without content is left out of a card.
+/// Of the classes of columns, `head` names its row; `number` stands right; `text` and `text long` are as wide as a card, and
+/// `meter` is a bar without a title. A cell without content is left out of a card.
 pub(super) fn records<const N: usize>(
     label: &str,
     columns: &[(&str, &str); N],

@@ -47,7 +47,7 @@ const TIMES_ITS_COST: u32 = 20;
 /// The rows of the tables of single payments.
 const ROWS: u32 = 20;
 
-/// The days of the charts of all time, the last ones.
+/// The number of days in the charts of all time: the last ones.
 const DAYS: u64 = 90;
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -149,7 +149,7 @@ async fn report(host: &Arc<HostView>, period: usize) -> Result<Arc<MoneyReport>,
 }
 
 impl MoneyReport {
-    /// Reads what was earned on the last days, so many, or ever.
+    /// Reads the reports of so many days up to today, or of all time.
     async fn read(host: &Arc<HostView>, days: Option<u64>) -> Result<Self, ApiError> {
         let today = time::now().0 / DAY;
         let since = days.map(|days| time::day((today + 1).saturating_sub(days)));

@@ -76,7 +76,7 @@ fn head(story: &StoryRecord) -> Markup {
                     "The plugin failed, so the payment was given back: nothing was charged. Its payer may send it again."
                 }
             }
-            None => { p.note { "The ledger keeps its events alone: its row was old enough to be forgotten." } }
+            None => { p.note { "The ledger has only the events of this payment: its row was old enough to be deleted." } }
         }
     }
 }
@@ -154,7 +154,7 @@ fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
     html! { (text) }
 }
 
-/// What the row has, or of a payment without one, its last event.
+/// The facts of the row. Of a payment without a row: those of its last event.
 fn facts(story: &StoryRecord) -> Markup {
     let mut facts: Vec<(&str, Markup)> = vec![
         ("Payer", html! { a.whole href={ "/payments?q=" (encoded(&story.payer)) } { code { (name(&story.payer)) } } }),

@@ -181,7 +181,7 @@ fn limits(limits: &LimitsRecord, used: &UsageRecord, store: Option<&StoreRecord>
     }
 }
 
-/// A number of the key-value store.
+/// A number of the key-value store, or that it cannot be read.
 fn kept(number: Option<u64>, shown: fn(u64) -> String) -> String {
     number.map_or_else(|| "unknown".to_owned(), shown)
 }

@@ -1,5 +1,5 @@
-//! `/webhooks`: the addresses that are told what happens, how that goes, and the form that tells one again. A payment's page
-//! has the deliveries of its events from here.
+//! `/webhooks`: the addresses that are told what happens, how that goes, and the form that tells one again. The page of a
+//! payment takes the deliveries of its events from here.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
         @for (index, record) in records.iter().enumerate() { (webhook(record, index, &frame)) }
         @if !records.is_empty() {
             p.quiet {
-                "The ledger keeps the newest ten thousand attempts of each: " code { "coinslot webhooks --attempts" } " lists them."
+                "The ledger keeps the newest ten thousand attempts of each: " code { "coinslot webhooks --attempts" }
+                " lists them."
             }
         }
     };
@@ -82,7 +83,7 @@ fn webhook(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
     }
 }
 
-/// The kinds of messages; every alert in two words.
+/// The events that a webhook is told. If it is told every kind of alert, they are `every alert`.
 fn events(kinds: &[String]) -> String {
     let has_all = AlertKind::ALL.into_iter().all(|kind| kinds.iter().any(|name| name == kind.as_str()));
     let is_alert = |name: &&String| AlertKind::ALL.into_iter().any(|kind| kind.as_str() == *name);
@@ -132,8 +133,8 @@ fn form(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
         details.confirm id=(id) {
             summary { "Tell again…" span.unseen { " " (name(&record.url)) } }
             p {
-                "It is told again, in their order and with the ids that they had, of all payments' events after this one \
-                 that the ledger still has; 0 stands for all. What waits comes after them."
+                "The events of payments after this one that the ledger still has are told again, in their order and with the \
+                 ids that they had; 0 stands for all. Messages that wait come after them."
             }
             form method="post" action="/webhooks/resend" {
                 input type="hidden" name="proof" value=(frame.visitor.form_proof);

@@ -1,4 +1,4 @@
-//! The records of the way from the price to the payment.
+//! Declares the records of the funnel from the price to the payment.
 
 use coinslot_ledger::reports::FunnelTotal;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FunnelRecord {
-    /// The money is worth nothing. Requests: all that the endpoint takes is.
+    /// True if the money is worth nothing: of a payment, that of its network; of requests, all that the endpoint takes.
     pub testnet: bool,
     pub plugin: String,
     /// The method and the path template.
@@ -23,7 +23,7 @@ pub struct FunnelRecord {
     pub number: u64,
 }
 
-/// The way from the price to the payment.
+/// The funnel from the price to the payment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FunnelReport {

@@ -1,6 +1,6 @@
 //! Puts the steps of a payment into the order of time.
 //!
-//! Times are whole seconds, as the ledger keeps them; lengths that were measured are microseconds. Steps of one second
+//! Times are whole seconds, as the ledger keeps them; durations that were measured are microseconds. Steps of one second
 //! stand in the order of the life of a payment: the attempts that were given back, the way to the settlement, what the
 //! events tell in their own order, the answer, and what was fetched again.
 
@@ -115,7 +115,7 @@ fn given_back(story: &PaymentStory, steps: &mut Steps) {
     }
 }
 
-/// The steps of the row: the claim, the check, the run, the settlement and the delivery.
+/// The steps of the row: the claim, the verification, the run, the settlement and the delivery.
 fn way(story: &PaymentStory, steps: &mut Steps) {
     let (Some(row), times) = (&story.row, story.times) else { return };
     let upfront = row.flow == "upfront";
@@ -155,7 +155,7 @@ fn way(story: &PaymentStory, steps: &mut Steps) {
     }
 }
 
-/// The state of the row, where the event that would tell it is not kept any more.
+/// The end that the state of the row tells, where the event of it is not kept any more.
 fn untold_end(story: &PaymentStory, steps: &mut Steps) {
     let Some(row) = &story.row else { return };
     let told = match row.state {

@@ -1,8 +1,8 @@
 //! Remembers the place of a webhook and its attempts, and writes both to the ledger beside the deliveries.
 //!
-//! No delivery waits for the disk. What could not be written is written later; a process that ends before that tells the
-//! messages of the last moments again, which is at least once. While the disk stalls, the attempts that wait for it are
-//! bounded, and the oldest of them are forgotten.
+//! No delivery waits for the disk. What could not be written is written later. If the process ends before that, the next one
+//! tells the messages of the last moments again: at least once, as webhooks are told. While the disk stalls, the attempts
+//! that wait for it are bounded, and the oldest of them are forgotten.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,9 +20,9 @@ use crate::operate::api::read::read;
 
 /// The attempts that are remembered for the operator.
 const REMEMBERED: usize = 50;
-/// The attempts that wait for the disk at most.
+/// The most attempts that wait for the disk.
 const MOST_UNWRITTEN: usize = 1_000;
-/// The attempts of one write: it takes the writer of the ledger milliseconds.
+/// The most attempts of one write, which takes the writer of the ledger milliseconds.
 const WRITTEN_AT_ONCE: usize = 100;
 /// The time for which attempts are collected, so that a receiver which is fast causes few commits.
 const COLLECTED: Duration = Duration::from_millis(200);

@@ -68,7 +68,7 @@ impl Message {
         &self.body
     }
 
-    /// An attempt to deliver it to this webhook that has ended so.
+    /// The record of an attempt to deliver it to this webhook, which ended with this status or error.
     pub(super) fn attempt(
         &self,
         webhook: &str,

@@ -1,4 +1,4 @@
-//! Shows a webhook to operators: its place among the events, and its last attempts.
+//! Shows a webhook to operators: its place among the events, what waits for it, and its last attempts.
 
 use coinslot_ledger::WebhookAttempt;
 use coinslot_ledger::reports::LedgerReader;
@@ -43,7 +43,7 @@ pub(crate) struct WebhookRecord {
     pub events: Vec<String>,
     /// The last event of the ledger that it is done with.
     pub place: u64,
-    /// Events of the ledger after that, of those that it is told.
+    /// Events of the ledger after that which it is told.
     pub waiting: u64,
     /// Attempts in a row that failed.
     pub failures: u32,

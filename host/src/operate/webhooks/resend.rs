@@ -1,4 +1,4 @@
-//! Tells a webhook again what happened, and says before what that would be.
+//! Tells a webhook again what happened, and counts beforehand the messages that this takes.
 
 use coinslot_ledger::reports::{LedgerReader, ReportError};
 use coinslot_ledger::{EventKind, LedgerError};
@@ -15,7 +15,7 @@ pub(in crate::operate) struct ResendPlan {
     pub(in crate::operate) after: u64,
     /// The newest event.
     pub(in crate::operate) last: u64,
-    /// The events between that the webhook is told, of those that the ledger still has.
+    /// The events between these that the ledger still has and the webhook is told.
     pub(in crate::operate) messages: u64,
 }
 

@@ -16,7 +16,7 @@ pub enum TransactionEvent {
     Included(Duration),
     /// It is in a block, where it failed, this long after it was submitted.
     Reverted(Duration),
-    /// It was not sent: the wallet cannot pay for it, or the node does not take it.
+    /// It was not sent: the wallet cannot pay for it, the budget of the day is spent, or the node does not take it.
     NotSent,
     /// Another transaction has used its nonce. Its calls are sent anew.
     Displaced,

@@ -91,11 +91,11 @@ pub struct WaitingTransaction {
     pub nonce: u64,
     /// The newest of those that were signed for the nonce.
     pub hash: B256,
-    /// The time since the first one was.
+    /// The time since the first of them was signed.
     pub age: Duration,
     /// How often it was signed again with higher fees.
     pub replacements: usize,
-    /// Calls that it makes: settlements, and none if it only fills a gap.
+    /// Its calls, each of which is a settlement. None if it only fills a gap between nonces.
     pub calls: usize,
 }
 
@@ -115,7 +115,7 @@ impl PendingTxs {
         self.by_nonce.values().filter(|tx| !tx.is_included()).count()
     }
 
-    /// The first transactions that are in no block.
+    /// The first transactions that are in no block, at most so many.
     pub(super) fn named(&self, most: usize) -> Vec<WaitingTransaction> {
         let waiting = self.by_nonce.iter().filter(|(_, tx)| !tx.is_included());
         let named = waiting.filter_map(|(nonce, tx)| {

@@ -1,4 +1,4 @@
-//! Sums up the way from the price to the payment, and the gas of refunds.
+//! Sums up the funnel from the price to the payment, and lists the gas of refunds.
 
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};

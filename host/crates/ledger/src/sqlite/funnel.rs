@@ -1,5 +1,5 @@
-//! Counts the requests of the way from the price to the payment, by day. Payments are counted by triggers, in the commit
-//! that makes the claim or the event.
+//! Counts requests for the funnel from the price to the payment, by day. Payments are counted by triggers, in the commit that
+//! makes the claim or the event.
 
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};

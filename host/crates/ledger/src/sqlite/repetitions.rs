@@ -1,5 +1,5 @@
-//! Keeps a line of each request that presents a claimed payment again and gets something for it, so that it is found by its
-//! id.
+//! Keeps a line of each request that presents a claimed payment again and gets something for it, so that the request is
+//! found by its id.
 
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};
@@ -7,15 +7,15 @@ use rusqlite::{Connection, params};
 use crate::LedgerError;
 use crate::number::to_sqlite;
 
-/// The lines of one payment, at most: an answer may be fetched for as long as it is kept.
+/// The most lines of one payment: an answer may be fetched for as long as it is kept.
 const MOST: i64 = 100;
 
-/// The gain of a request that presents a claimed payment again.
+/// The result of a request that presents a claimed payment again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepetitionOutcome {
-    /// The guest runs for the answer that is owed.
+    /// The guest runs anew for the answer that is owed.
     Run,
-    /// The answer that is kept.
+    /// The client gets the answer that is kept.
     Answer,
 }
 

@@ -132,7 +132,7 @@ fn row(connection: &Connection, id: &PaymentId) -> Result<Option<Row>, LedgerErr
     Ok(Some(Row { id: row.get(0)?, attempt: Attempt(row.get(4)?), position }))
 }
 
-/// Money that moved.
+/// The settlement of a payment whose money moved.
 struct Moved<'s> {
     settlement: &'s SettlementResponse,
     by: SettledBy,

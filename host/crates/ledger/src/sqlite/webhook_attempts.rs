@@ -1,6 +1,6 @@
 //! Writes attempts to deliver messages to webhooks, and forgets the oldest.
 //!
-//! They are kept as long as finished payments, and the schema keeps the newest ten thousand of each webhook, so that a
+//! Attempts are kept as long as finished payments, and the schema keeps the newest ten thousand of each webhook, so that a
 //! receiver that fails for days cannot fill the disk.
 
 use rusqlite::{Connection, params};
@@ -9,10 +9,10 @@ use super::prune::{Cutoffs, Slice};
 use crate::number::to_sqlite;
 use crate::{LedgerError, WebhookAttempt};
 
-/// The characters of one text that are kept.
+/// The most characters that are kept of one text.
 const TEXT: usize = 300;
 
-/// The attempts of one slice of pruning.
+/// The most attempts of one slice of pruning.
 const SLICE_ROWS: u32 = 100;
 
 /// Keeps one attempt.

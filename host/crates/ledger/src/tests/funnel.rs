@@ -1,4 +1,4 @@
-//! The way from the price to the payment: what is counted of it, in which commit, and for which day.
+//! Checks the funnel from the price to the payment: what is counted, in which commit, and for which day.
 
 use std::collections::BTreeMap;
 

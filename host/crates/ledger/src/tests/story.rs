@@ -1,4 +1,4 @@
-//! The story of one payment: the time of each step, who presented it again, and how it is found by the id of a request.
+//! Checks the story of one payment: the time of each step, who presented it again, and the search by the id of a request.
 
 use super::*;
 use crate::reports::{FailureFilter, PaymentStory, StepTimes};

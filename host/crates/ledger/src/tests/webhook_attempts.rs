@@ -1,4 +1,4 @@
-//! Attempts to deliver messages: they are kept beside payments, over a restart, and not for ever.
+//! Checks the attempts to deliver messages: they are kept beside payments, over a restart, and not for ever.
 
 use super::*;
 use crate::reports::{AttemptFilter, LedgerReader};

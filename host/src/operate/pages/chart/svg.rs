@@ -16,7 +16,7 @@ pub(super) const GRID: RGBColor = RGBColor(0, 0, 1);
 pub(super) const AREA: RGBColor = RGBColor(0, 0, 2);
 pub(super) const LINE: RGBColor = RGBColor(0, 0, 3);
 pub(super) const COLUMN: RGBColor = RGBColor(0, 0, 4);
-/// What shows nothing, and tells a value to who points at it.
+/// An invisible mark over a bar, which shows its value to whoever points at it.
 pub(super) const HIT: RGBColor = RGBColor(0, 0, 5);
 
 /// The classes of the style sheet.
@@ -37,12 +37,12 @@ impl<'s> SvgMarks<'s> {
         Self { to, labels: labels.iter() }
     }
 
-    /// Writes a path. One of a colour that stands for nothing is left out.
+    /// Writes a path. One whose colour stands for no class is left out.
     fn path(&mut self, points: impl IntoIterator<Item = BackendCoord>, color: BackendColor, end: &str) {
         let Some(class) = class(color) else { return };
         let mut d = String::new();
         for (index, (x, y)) in points.into_iter().enumerate() {
-            // Nothing is told by a result here: a String has room.
+            // Writing to a String does not fail.
             let _ = write!(d, "{}{x} {y}", if index == 0 { "M" } else { "L" });
         }
         let _ = write!(self.to, "<path class=\"{class}\" d=\"{d}{end}\"/>");

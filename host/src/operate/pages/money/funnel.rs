@@ -1,4 +1,4 @@
-//! Shows the way from the price to the payment in the chosen time, and the reasons for which it ended before.
+//! Shows the funnel from the price to the payment in the chosen time, and the reasons why requests did not come to its end.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::operate::pages::now::{OUTCOMES, part};
 use crate::operate::pages::write::{count, name};
 use crate::operate::records::{FunnelRecord, FunnelReport};
 
-/// The states of payments that are no plain end, and what each one means.
+/// The states of payments other than a plain `paid`, and the meaning of each.
 const TROUBLES: [(&str, &str); 5] = [
     ("failed", "The plugin failed, and the payment was given back"),
     ("refused", "The settlement was refused"),
@@ -41,7 +41,8 @@ impl Steps {
         *step = step.saturating_add(record.number);
     }
 
-    /// The number that the others are parts of. A client that knows the price need not ask for it.
+    /// The number that the others are parts of: it may be that of claims, because a client that knows the price need not
+    /// ask for it.
     fn first(self) -> u64 {
         self.told.max(self.claimed)
     }
@@ -53,7 +54,7 @@ pub(super) fn section(report: &FunnelReport, since: Option<&str>) -> Markup {
         report.totals.iter().filter(|record| record.testnet == testnet).collect()
     };
     let (real, test) = (of_kind(false), of_kind(true));
-    // What was counted from a later day on is not the whole of the chosen time.
+    // Shown where the counts begin later than the chosen time.
     let counted_since = report.counted_since.as_deref().filter(|day| since.is_none_or(|since| *since < **day));
     html! {
         section aria-labelledby="funnel" {
@@ -68,8 +69,8 @@ pub(super) fn section(report: &FunnelReport, since: Option<&str>) -> Markup {
             }
             p.quiet {
                 @if let Some(day) = counted_since { "Counted since " (name(day)) ". " }
-                "A client that is told the price twice counts twice. A route that takes real money, too, counts its "
-                "requests there. " a href="/failed" { "The failed calls" } " are listed."
+                "A client that is told the price twice counts twice. Requests of a route that takes both kinds of money "
+                "count as those for real money. " a href="/failed" { "The failed calls" } " are listed."
             }
         }
     }

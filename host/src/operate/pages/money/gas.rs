@@ -19,8 +19,8 @@ struct Spent {
     refunding: U256,
 }
 
-/// The sums since this day, by network. There is nothing to show where this host pays no gas: its facilitators are
-/// others', and it has paid nothing back.
+/// The sums since this day, by network. A host that pays no gas has no such section: all its facilitators are elsewhere, and
+/// it has paid nothing back.
 pub(super) fn section(
     facilitators: &[FacilitatorRecord],
     refunds: &[RefundGasRecord],
