@@ -37,6 +37,7 @@ mod forged;
 mod forwarded;
 mod full_disk;
 mod functions;
+mod funnel;
 mod fuzz;
 mod gas_wallet;
 mod grants;

@@ -158,6 +158,18 @@ async fn every_number_of_a_day_is_the_same_wherever_it_is_shown() {
     }
     let money = page(&host, "/money?period=all").await;
     assert!(money.contains(&received), "{received} is missing from\n{money}");
+    let funnel = ask(&host, "/api/v1/funnel").await;
+    let totals = funnel["totals"].as_array().expect("totals");
+    let ended = |subject: &str, outcome: &str| -> u64 {
+        let found = totals.iter().filter(|one| one["subject"] == subject && one["outcome"] == outcome);
+        found.map(|one| one["number"].as_u64().expect("a number")).sum()
+    };
+    let of = |name: &str, label: &str| sample(&prometheus, name, &[(label, "challenged")]);
+    let told = of("http_server_request_duration_seconds_count", "coinslot_outcome");
+    assert_eq!(f64::from(u32::try_from(ended("request", "challenged")).expect("few")), told, "{funnel}");
+    assert_eq!(ended("payment", "paid"), moved as u64, "{funnel}");
+    let claimed = settled.as_array().expect("rows").len() as u64 + ended("payment", "failed");
+    assert_eq!(ended("payment", "claimed"), claimed, "{funnel}");
     let owed = ask(&host, "/api/v1/owed").await;
     assert_eq!(
         (owed.as_array().map(Vec::len), lines(&host, &["ledger", "owed", "--format", "json"]).len()),

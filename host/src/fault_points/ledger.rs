@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use coinslot_ledger::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention, SignedRefund,
-    Step, StoredAnswer, StoredTransaction,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
+    SignedRefund, Step, StoredAnswer, StoredTransaction,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;

@@ -16,9 +16,7 @@ pub use self::funnel::{FunnelRecord, FunnelReport};
 pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
-pub(crate) use super::api::refunds::{
-    RefundGasRecord, RefundOrderRequest, RefundRecord, RefundReport, RefundsReport,
-};
+pub(crate) use super::api::refunds::{RefundGasRecord, RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
 use super::time;
 use super::units::Units;
 

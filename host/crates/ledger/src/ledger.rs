@@ -12,7 +12,7 @@ use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaymentEvent, PaymentId, PaymentState,
     Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, RequestCount, SignedRefund,
-    Step,    StoredAnswer, StoredTransaction,
+    Step, StoredAnswer, StoredTransaction,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten

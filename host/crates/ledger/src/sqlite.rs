@@ -45,8 +45,8 @@ use rusqlite::Connection;
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
     FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention, SignedRefund,
-    Step,    StoredAnswer, StoredTransaction,
+    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
+    SignedRefund, Step, StoredAnswer, StoredTransaction,
 };
 use prune::Cutoffs;
 use reader::LookupThread;

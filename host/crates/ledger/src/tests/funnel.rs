@@ -84,7 +84,10 @@ async fn money_of_test_networks_and_real_money_are_counted_apart() {
     let (dir, ledger) = ledger();
     won(&ledger, claim("test", 1)).await;
     won(&ledger, Claim { testnet: false, ..claim("real", 1) }).await;
-    ledger.count_requests(vec![told(2), RequestCount { testnet: false, ..told(1) }], UnixTime(1_000)).await.expect("it");
+    ledger
+        .count_requests(vec![told(2), RequestCount { testnet: false, ..told(1) }], UnixTime(1_000))
+        .await
+        .expect("it");
     let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
     let numbers: Vec<_> = reader.funnel(None).expect("totals").iter().map(|one| (one.testnet, one.number)).collect();
     assert_eq!(numbers, [(false, 1), (false, 1), (true, 1), (true, 2)]);

@@ -33,8 +33,8 @@ pub(super) fn section(
     }
     let columns = [
         ("Network", "head"),
-        ("Gas of settlements", "number"),
-        ("Gas of refunds", "number"),
+        ("For settling", "number text"),
+        ("For refunds", "number text"),
         ("Received there", "number"),
         ("Payments", "number"),
     ];
@@ -117,8 +117,10 @@ mod tests {
             wei: "3".to_owned(),
             ..RefundGasRecord::default()
         };
-        let refunds = [refund("2026-01-02", "eip155:1"), refund("2026-01-01", "eip155:1"), refund("2026-01-02", "eip155:3")];
-        let wei = |settling: u64, refunding: u64| Spent { settling: U256::from(settling), refunding: U256::from(refunding) };
+        let refunds =
+            [refund("2026-01-02", "eip155:1"), refund("2026-01-01", "eip155:1"), refund("2026-01-02", "eip155:3")];
+        let wei =
+            |settling: u64, refunding: u64| Spent { settling: U256::from(settling), refunding: U256::from(refunding) };
         let found = |since| spent(&facilitators, &refunds, since).into_iter().collect::<Vec<_>>();
         assert_eq!(found(None), [("eip155:1", wei(24, 6)), ("eip155:3", wei(0, 3))]);
         assert_eq!(found(Some("2026-01-02")), [("eip155:1", wei(10, 3)), ("eip155:3", wei(0, 3))]);
