@@ -4,11 +4,13 @@
 //     "open": the selector of what is opened first, or null,
 //     "pages": [{ "name": of the picture, "url", "width", "scheme": "light" or "dark" }] }
 //
-// Of each page it prints the text, whether it overflows its window, the serious violations that axe finds, and what the
-// browser reports as errors, among it what the policy of the page's content has kept away.
+// Of each page it prints the text, whether it overflows its window, what a reader would stumble over (inspect.mjs), the
+// serious violations that axe finds, and what the browser reports as errors, among it what the policy of the page's
+// content has kept away.
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
+import { inspect } from "./inspect.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const job = JSON.parse(readFileSync(0, "utf8"));
@@ -39,13 +41,14 @@ const look = async ({ name, url, width, scheme }) => {
     document.body.innerText,
     document.documentElement.scrollWidth > document.documentElement.clientWidth,
   ]);
+  const obstacles = await page.evaluate(inspect);
   await page.evaluate(axe);
   const found = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
   const violations = found.violations
     .filter(({ impact }) => impact === "serious" || impact === "critical")
     .map(({ id, help, nodes }) => `${id}: ${help}: ${nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`);
   await context.close();
-  return { name, status: answer.status(), text, overflows, violations, errors };
+  return { name, status: answer.status(), text, overflows, obstacles, violations, errors };
 };
 
 try {

@@ -16,7 +16,8 @@ pub struct SeenPage {
     pub name: String,
     pub status: u64,
     pub text: String,
-    /// The faults of the page: it overflows its window, axe finds a serious violation, or the browser reports an error.
+    /// The faults of the page: it overflows its window, texts overlap or are cut off, a cell is hidden, axe finds a serious
+    /// violation, or the browser reports an error.
     pub faults: Vec<String>,
 }
 
@@ -72,6 +73,7 @@ impl SeenPage {
         };
         let mut faults = texts("violations");
         faults.extend(texts("errors"));
+        faults.extend(texts("obstacles"));
         if seen["overflows"] == true {
             faults.push("it is wider than its window".to_owned());
         }

@@ -327,7 +327,7 @@ async fn gas_is_summed_by_day_over_restarts() {
     let sum: U256 = days.iter().map(|day| day["wei"].as_str().expect("wei").parse::<U256>().expect("a number")).sum();
     assert_eq!(sum, cost, "{facilitators}");
     let page = reqwest::get(format!("{}/money", host.admin())).await.expect("a page").text().await.expect("text");
-    assert!(page.contains("Paid for gas") && page.contains(&Ether(sum).to_string()), "{page}");
+    assert!(page.contains("For settling") && page.contains(&Ether(sum).to_string()), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

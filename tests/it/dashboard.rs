@@ -223,6 +223,20 @@ async fn a_browser_signs_in_and_out() {
     assert!(!host.log().contains(token));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_to_sign_in_looks_right() {
+    let chain = TestChain::start().await;
+    let (host, token) = with_token(&chain).await;
+    let url = host.admin();
+    let cookie = sign_in(&url, token).await;
+    let mut seen = look_at(&named(&url, "stranger", &["/login", "/money"]), None);
+    assert!(seen.iter().all(|page| page.text.contains("Sign in")), "{seen:?}");
+    seen.extend(look_at(&named(&url, "signed-in", &["/", "/money"]), Some(&cookie)));
+    let signed_in = seen.iter().filter(|page| page.name.starts_with("signed-in"));
+    assert_eq!(signed_in.filter(|page| page.text.contains("Sign out")).count(), 8);
+    are_faultless(&seen);
+}
+
 #[tokio::test]
 async fn wrong_tokens_are_refused_and_then_not_even_looked_at() {
     let chain = TestChain::start().await;
@@ -319,19 +333,7 @@ async fn pages_look_right_when_empty_busy_and_in_trouble() {
     host.write_configuration(&format!("{config}{ADMIN}"));
     host.restart(&[]).await;
     let url = host.admin();
-    let pages = |state: &str, paths: &[&str]| -> Vec<(String, String)> {
-        let named = |path: &&str| match path.split('/').nth(1) {
-            Some("") | None => "now".to_owned(),
-            Some(name) => {
-                if path.matches('/').count() > 1 {
-                    "payment".to_owned()
-                } else {
-                    name.to_owned()
-                }
-            }
-        };
-        paths.iter().map(|path| (format!("{state}-{}", named(path)), format!("{url}{path}"))).collect()
-    };
+    let pages = |state: &str, paths: &[&str]| named(&url, state, paths);
     let mut seen = look_at(&pages("empty", &PAGES), None);
 
     host.install("unruly.wasm", &component("unruly"));
@@ -352,6 +354,23 @@ async fn pages_look_right_when_empty_busy_and_in_trouble() {
     let paths: Vec<&str> = PAGES.iter().copied().chain([&*story]).collect();
     seen.extend(look_at(&pages("busy", &paths), None));
 
+    // After a restart the counters of the process are at zero, and the books go on.
+    host.signal("TERM");
+    host.wait_for_exit().await;
+    host.restart(&[]).await;
+    let url = host.admin();
+    let pages = |state: &str, paths: &[&str]| named(&url, state, paths);
+    let again: Vec<&str> = ["/", "/payments", "/money", "/plugins", "/failed", "/changes", &story].into();
+    let again = look_at(&pages("restarted", &again), None);
+    let text = |name: &str| {
+        &again.iter().find(|page| page.name == format!("restarted-{name}-360-light")).expect("the page").text
+    };
+    assert!(text("now").contains("Counters begin anew with the host"), "{}", text("now"));
+    for part in ["by 8 payments", "Told the price", "Why not"] {
+        assert!(text("money").contains(part), "{part} is missing:\n{}", text("money"));
+    }
+    seen.extend(again);
+
     let name =
         "a name without any room to break it in half so that it has to be wrapped somewhere.wasm".replace(' ', "");
     host.install(&name, b"not a component");
@@ -369,6 +388,16 @@ async fn pages_look_right_when_empty_busy_and_in_trouble() {
     }
     seen.extend(trouble);
     are_faultless(&seen);
+}
+
+/// Names for pictures of these pages in this state of the host, with their addresses.
+fn named(url: &str, state: &str, paths: &[&str]) -> Vec<(String, String)> {
+    let name = |path: &str| match path.split('/').nth(1) {
+        Some("") | None => "now".to_owned(),
+        Some(_) if path.matches('/').count() > 1 => "payment".to_owned(),
+        Some(name) => name.to_owned(),
+    };
+    paths.iter().map(|path| (format!("{state}-{}", name(path)), format!("{url}{path}"))).collect()
 }
 
 fn are_faultless(seen: &[SeenPage]) {

@@ -39,6 +39,7 @@ mod forged;
 mod forwarded;
 mod full_disk;
 mod functions;
+mod funnel;
 mod fuzz;
 mod gas_wallet;
 mod grants;

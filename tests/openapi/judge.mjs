@@ -32,14 +32,21 @@ const ajv = new Ajv({ strict: false, allErrors: true });
 addFormats(ajv);
 ajv.addFormat("int32", true).addFormat("int64", true);
 
-// A schema with the properties that it names and no others: an answer has nothing that the description lacks.
+// A schema with the properties that it names and no others: an answer has nothing that the description lacks. A part of a
+// schema names some of its properties, so only the whole is closed.
+const part = (schema) => {
+  if (schema.$ref?.startsWith("#")) return { ...schema, $ref: `open${schema.$ref}` };
+  return schema;
+};
 const closed = (schema) => {
   if (Array.isArray(schema)) return schema.map(closed);
   if (schema === null || typeof schema !== "object") return schema;
-  const copy = Object.fromEntries(Object.entries(schema).map(([key, value]) => [key, closed(value)]));
-  if (copy.properties && copy.additionalProperties === undefined) copy.unevaluatedProperties = false;
+  const inner = ([key, value]) => [key, key === "allOf" ? value.map(part) : closed(value)];
+  const copy = Object.fromEntries(Object.entries(schema).map(inner));
+  if ((copy.properties || copy.allOf) && copy.additionalProperties === undefined) copy.unevaluatedProperties = false;
   return copy;
 };
+ajv.addSchema(description, "open");
 ajv.addSchema(closed(description), "api");
 
 const pointer = (parts) => parts.map((part) => encodeURIComponent(part.replaceAll("~", "~0").replaceAll("/", "~1"))).join("/");

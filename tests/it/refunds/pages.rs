@@ -57,6 +57,11 @@ async fn a_debt_is_paid_back_from_its_page_by_an_operator_who_was_shown_the_page
     assert!(late.text().await.expect("a page").contains("its money went back already"));
     let money = page(&seller, "/money?period=all").await;
     assert!(money.contains("Refunds") && money.contains("0.01 USD of 20 USD of test money"), "{money}");
+    let report = crate::admin::ask(&seller.host, "/api/v1/refunds").await;
+    let gas = report["gas"].as_array().expect("days");
+    assert_eq!((gas.len(), &gas[0]["wei"]), (1, &report["refunds"][0]["feeWei"]), "{report}");
+    let spent = gas[0]["shown"].as_str().expect("a text");
+    assert!(money.contains("For refunds") && money.contains(spent), "{spent} is missing:\n{money}");
     assert_eq!(seller.sent().await.len(), 1);
 }
 

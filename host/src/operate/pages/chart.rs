@@ -34,8 +34,9 @@ pub(super) fn area(title: &str, points: &[Option<f64>], top: f64) -> Markup {
             let line = run.iter().enumerate().map(|(index, value)| (at(start + index), value.clamp(0.0, top)));
             let mut line: Vec<(f64, f64)> = line.collect();
             if let [(x, value)] = line[..] {
-                // A line of one point would not be seen.
-                line = [x - 0.25, x + 0.25].map(|x| (x.clamp(0.0, last), value)).to_vec();
+                // A line of one point would not be seen: it is as long as the time that the point stands for.
+                let begin = (x - 1.0).max(0.0);
+                line = vec![(begin, value), (begin + 1.0, value)];
             }
             plot.draw_series(AreaSeries::new(line, 0.0, AREA.filled()).border_style(LINE))?;
         }
@@ -147,7 +148,9 @@ mod tests {
         assert!(drawn.contains("<path class=\"area\" d=\"M600 400L1200 0L1200 400L600 400Z\"/>"), "{drawn}");
         let gap = area("t", &[Some(1.0), None, Some(1.0), Some(1.0)], 1.0).into_string();
         assert_eq!(gap.matches("class=\"line\"").count(), 2, "{gap}");
-        assert!(gap.contains("M0 0L100 0\""), "a point alone is seen: {gap}");
+        assert!(gap.contains("d=\"M0 0L400 0\""), "a point alone is seen: {gap}");
+        let last = area("t", &[None, None, None, Some(1.0)], 1.0).into_string();
+        assert!(last.contains("d=\"M800 0L1200 0\""), "within the chart: {last}");
         for points in [&[][..], &[None], &[Some(f64::NAN)], &[Some(f64::INFINITY), Some(-1.0)]] {
             let drawn = area("t", points, 1.0).into_string();
             assert!(drawn.starts_with("<svg") && drawn.ends_with("</svg>"), "{drawn}");

@@ -6,7 +6,7 @@ use axum::extract::State;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records};
 use super::money::unsettled::failures;
 use super::payments::encoded;
 use super::write::{count, name};
@@ -87,14 +87,11 @@ fn by_code(counters: &Counters) -> Markup {
     codes.sort_by_key(|(code, number)| (std::cmp::Reverse(*number), *code));
     html! {
         @if !codes.is_empty() {
-            (table("Answers with an error, by code", &[("Code of the error", ""), ("Answers", "number")], html! {
-                @for (code, number) in codes {
-                    tr {
-                        th.text scope="row" { code.whole { (name(code)) } }
-                        td.number data-error=(name(code)) { (count(number)) }
-                    }
-                }
-            }))
+            @let rows = codes.into_iter().map(|(code, number)| {
+                [html! { code.whole { (name(code)) } }, html! { span data-error=(name(code)) { (count(number)) } }]
+            });
+            @let columns = [("Code of the error", "head"), ("Answers", "number brief")];
+            (records("Answers with an error, by code", &columns, rows))
         }
     }
 }

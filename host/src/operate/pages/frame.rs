@@ -140,8 +140,9 @@ pub(super) fn table(label: &str, columns: &[(&str, &str)], rows: Markup) -> Mark
 
 /// A table whose rows become cards where the screen is narrow, so that no column is hidden there.
 ///
-/// Of the classes of columns, `head` names its row; `number` stands right; `text` and `text long` are as wide as a card, and
-/// `meter` is a bar without a title. A cell without content is left out of a card.
+/// A column is its title and its class. `head` names its row; `number` stands right; `text` and `text long` are as wide
+/// as a card; `brief` stands beside the head of a card without a title, and `meter` is a bar below both. A cell without
+/// content is left out of a card.
 pub(super) fn records<const N: usize>(
     label: &str,
     columns: &[(&str, &str); N],

@@ -253,7 +253,7 @@ fn outcomes(counters: &Counters) -> Markup {
     });
     let sum = ("All requests", html! { span data-outcome="all" { (count(all)) } }, html! {});
     let rows = rows.chain([sum]).map(|(meaning, number, share)| [html! { (meaning) }, number, share]);
-    let columns = [("Outcome", "head"), ("Requests", "number"), ("Share", "meter")];
+    let columns = [("Outcome", "head"), ("Requests", "number brief"), ("Share", "meter")];
     html! {
         @if all == 0 {
             p.empty { "No request has come yet. Counters begin anew with the host; the ledger goes on." }

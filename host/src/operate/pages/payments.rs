@@ -136,7 +136,7 @@ fn form(search: &Search) -> Markup {
             }
             div {
                 label for="since" { "Since" }
-                input #since name="since" value=(name(&search.since)) placeholder="24h, 7d, 2026-01-31" maxlength="40"
+                input #since name="since" value=(name(&search.since)) placeholder="24h" maxlength="40"
                     autocomplete="off" size="14";
             }
             button type="submit" { "Search" }

@@ -110,16 +110,16 @@ fn routes(record: &PluginRecord) -> Markup {
 
 fn builds(record: &PluginRecord, now: UnixTime) -> Markup {
     let builds = [("Active", &record.active), ("Previous", &record.previous)];
-    let columns = [("Build", "head"), ("Version", ""), ("SHA-256", ""), ("Since", "")];
+    let columns = [("Build", "head"), ("Version", ""), ("Since", ""), ("SHA-256", "text")];
     let rows = builds.into_iter().filter_map(|(title, build)| {
         let build = build.as_ref()?;
         Some([
             html! { (title) },
             html! { (name(&build.name)) " " (name(&build.version)) },
-            digest(&build.sha256),
             html! {
                 @if let Some(since) = &build.since { (ago(since, now)) } @else { span.quiet { "unknown" } }
             },
+            digest(&build.sha256),
         ])
     });
     html! {

@@ -58,8 +58,9 @@ fn class(color: BackendColor) -> Option<&'static str> {
 impl DrawingBackend for SvgMarks<'_> {
     type ErrorType = Infallible;
 
+    /// One more than the view box: plotters draws onto pixels, of which the last is at the end of the box.
     fn get_size(&self) -> (u32, u32) {
-        (WIDTH, HEIGHT)
+        (WIDTH + 1, HEIGHT + 1)
     }
 
     fn ensure_prepared(&mut self) -> Drawn {

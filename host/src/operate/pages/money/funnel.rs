@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use maud::{Markup, html};
 
 use crate::operate::pages::chart;
-use crate::operate::pages::frame::{records, table};
+use crate::operate::pages::frame::records;
 use crate::operate::pages::now::{OUTCOMES, part};
 use crate::operate::pages::write::{count, name};
 use crate::operate::records::{FunnelRecord, FunnelReport};
@@ -62,10 +62,10 @@ pub(super) fn section(report: &FunnelReport, since: Option<&str>) -> Markup {
             @if real.is_empty() && test.is_empty() {
                 p.empty { "Nobody was told a price in this time." }
             }
-            @if !real.is_empty() { (kind(&real, "")) }
+            @if !real.is_empty() { (kind(&real, false, false)) }
             @if !test.is_empty() {
                 h3 { "Test networks" }
-                (kind(&test, "test-"))
+                (kind(&test, true, !real.is_empty()))
             }
             p.quiet {
                 @if let Some(day) = counted_since { "Counted since " (name(day)) ". " }
@@ -76,24 +76,24 @@ pub(super) fn section(report: &FunnelReport, since: Option<&str>) -> Markup {
     }
 }
 
-/// The numbers of one kind of money. `prefix` begins the ids of its headings.
-fn kind(totals: &[&FunnelRecord], prefix: &str) -> Markup {
+/// The numbers of one kind of money. `second`: those of the other stand above.
+fn kind(totals: &[&FunnelRecord], testnet: bool, second: bool) -> Markup {
     let (mut all, mut routes) = (Steps::default(), BTreeMap::<(&str, &str), Steps>::new());
     for record in totals {
         all.add(record);
         routes.entry((&record.endpoint, &record.plugin)).or_default().add(record);
     }
-    let label = if prefix.is_empty() { "" } else { ", test networks" };
+    let label = if testnet { ", test networks" } else { "" };
     html! {
         (steps(all, label))
         (by_route(routes, label))
-        (why_not(totals, prefix, label))
+        (why_not(totals, second, label))
     }
 }
 
 fn steps(all: Steps, label: &str) -> Markup {
     let named = [("Told the price", all.told), ("Sent a payment that was claimed", all.claimed), ("Paid", all.paid)];
-    let columns = [("Step", "head"), ("Number", "number"), ("Of the first", "number"), ("Share", "meter")];
+    let columns = [("Step", "head"), ("Number", "number brief"), ("Of the first", "number brief"), ("Share", "meter")];
     let rows = named.map(|(step, number)| {
         let share = part(number, all.first());
         [
@@ -110,21 +110,14 @@ fn steps(all: Steps, label: &str) -> Markup {
 fn by_route(routes: BTreeMap<(&str, &str), Steps>, label: &str) -> Markup {
     let mut routes: Vec<_> = routes.into_iter().filter(|(_, steps)| steps.first() > 0).collect();
     routes.sort_by_key(|(route, steps)| (std::cmp::Reverse((steps.paid, steps.told)), *route));
-    let columns = [
-        ("Route", "head"),
-        ("Told the price", "number"),
-        ("Claimed", "number"),
-        ("Paid", "number"),
-        ("Paid of the first", "number"),
-    ];
+    let columns = [("Route", "head"), ("Told the price", "number"), ("Claimed", "number"), ("Paid", "number")];
     let left_out = routes.len().saturating_sub(ROWS);
     let rows = routes.into_iter().take(ROWS).map(|((endpoint, plugin), steps)| {
         [
             html! { (name(endpoint)) " " span.quiet { (name(plugin)) } },
             html! { (count(steps.told)) },
             html! { (count(steps.claimed)) },
-            html! { (count(steps.paid)) },
-            html! { (format!("{:.0} %", part(steps.paid, steps.first()) * 100.0)) },
+            html! { (count(steps.paid)) " " span.quiet { (format!("{:.0} %", part(steps.paid, steps.first()) * 100.0)) } },
         ]
     });
     html! {
@@ -136,7 +129,7 @@ fn by_route(routes: BTreeMap<(&str, &str), Steps>, label: &str) -> Markup {
 }
 
 /// The reasons for which requests and payments were not served.
-fn why_not(totals: &[&FunnelRecord], prefix: &str, label: &str) -> Markup {
+fn why_not(totals: &[&FunnelRecord], second: bool, label: &str) -> Markup {
     let mut requests: BTreeMap<(&str, &str), u64> = BTreeMap::new();
     let mut payments: BTreeMap<&str, u64> = BTreeMap::new();
     for record in totals {
@@ -157,19 +150,13 @@ fn why_not(totals: &[&FunnelRecord], prefix: &str, label: &str) -> Markup {
         return html! {};
     }
     html! {
-        h3 id={ (prefix) "why-not" } { "Why not" }
+        h3 id=[(!second).then_some("why-not")] { "Why not" }
         div.columns {
             @if !requests.is_empty() { (by_reason(&requests, label)) }
             @if !troubles.is_empty() {
-                (table(
-                    &format!("Payments that did not end plainly{label}"),
-                    &[("Payments", ""), ("Number", "number")],
-                    html! {
-                        @for (meaning, number) in &troubles {
-                            tr { th scope="row" { (meaning) } td.number { (count(*number)) } }
-                        }
-                    },
-                ))
+                @let rows = troubles.iter().map(|(meaning, number)| [html! { (meaning) }, html! { (count(*number)) }]);
+                @let columns = [("Payments", "head"), ("Number", "number brief")];
+                (records(&format!("Payments that did not end plainly{label}"), &columns, rows))
             }
         }
     }
@@ -181,20 +168,62 @@ fn by_reason(requests: &[((&str, &str), u64)], label: &str) -> Markup {
         let known = OUTCOMES.into_iter().find(|(known, _)| *known == outcome);
         known.map_or_else(|| name(outcome), |(_, meaning)| meaning.to_owned())
     };
-    let rows = html! {
-        @for ((code, outcome), number) in requests {
-            tr {
-                th.text scope="row" {
-                    @if code.is_empty() { "An answer of the plugin" } @else { code.whole { (name(code)) } }
-                    br; span.quiet { (meaning(outcome)) }
-                }
-                td.number data-reason=(name(code)) { (count(*number)) }
-            }
+    let rows = requests.iter().map(|((code, outcome), number)| {
+        let head = html! {
+            @if code.is_empty() { "An answer of the plugin" } @else { code.whole { (name(code)) } }
+            br; span.quiet { (meaning(outcome)) }
+        };
+        [head, html! { span data-reason=(name(code)) { (count(*number)) } }]
+    });
+    let columns = [("Requests, by the code of their error", "head"), ("Number", "number brief")];
+    records(&format!("Requests that were not served{label}"), &columns, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn total(testnet: bool, subject: &str, outcome: &str, number: u64) -> FunnelRecord {
+        FunnelRecord {
+            testnet,
+            plugin: "status".to_owned(),
+            endpoint: "POST /status".to_owned(),
+            subject: subject.to_owned(),
+            outcome: outcome.to_owned(),
+            code: (outcome == "refused" && subject == "request").then(|| "busy".to_owned()),
+            number,
         }
-    };
-    table(
-        &format!("Requests that were not served{label}"),
-        &[("Requests, by the code of their error", ""), ("Number", "number")],
-        rows,
-    )
+    }
+
+    #[test]
+    fn real_money_and_test_money_are_never_added() {
+        let report = FunnelReport {
+            counted_since: Some("2026-01-03".to_owned()),
+            totals: vec![
+                total(false, "request", "challenged", 8),
+                total(false, "payment", "claimed", 4),
+                total(false, "payment", "paid", 2),
+                total(false, "payment", "refused", 2),
+                total(true, "request", "challenged", 1_000),
+                total(true, "request", "refused", 7),
+                total(true, "payment", "claimed", 1_001),
+            ],
+        };
+        let shown = section(&report, None).into_string();
+        let (real, test) = shown.split_once("<h3>Test networks</h3>").expect("both");
+        for part in [">8<", ">4<", ">2<", "50 %", "25 %", "The settlement was refused"] {
+            assert!(real.contains(part), "{part} is missing:\n{real}");
+        }
+        for part in [">1,000<", ">1,001<", ">7<", "busy", "Refused before anything was paid"] {
+            assert!(test.contains(part) && !real.contains(part), "{part}:\n{shown}");
+        }
+        assert!(shown.contains("Counted since 2026-01-03"));
+        assert!(section(&report, Some("2026-01-02")).into_string().contains("Counted since"));
+        assert!(!section(&report, Some("2026-01-03")).into_string().contains("Counted since"));
+        assert_eq!(shown.matches("id=\"why-not\"").count(), 1, "one place for the links that lead here");
+        let none = section(&FunnelReport::default(), None).into_string();
+        assert!(none.contains("Nobody was told a price"), "{none}");
+        let test = FunnelReport { totals: vec![total(true, "request", "refused", 1)], ..FunnelReport::default() };
+        assert!(section(&test, None).into_string().contains("id=\"why-not\""));
+    }
 }

@@ -33,8 +33,8 @@ pub(super) fn section(
     }
     let columns = [
         ("Network", "head"),
-        ("Gas of settlements", "number"),
-        ("Gas of refunds", "number"),
+        ("For settling", "number text"),
+        ("For refunds", "number text"),
         ("Received there", "number"),
         ("Payments", "number"),
     ];
