@@ -11,6 +11,7 @@ mod admin;
 mod alerts;
 mod api;
 pub(crate) mod audit;
+mod explorer;
 mod gauges;
 mod listener;
 mod metrics;
