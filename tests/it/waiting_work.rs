@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use coinslot_tests::{ServeHost, TestChain, guest, run};
+use coinslot_tests::{ServeHost, TestChain, run};
 use serde_json::{Value, json};
 
 use crate::admin::{ask, becomes, metrics, sample};
@@ -22,7 +22,7 @@ async fn page(host: &ServeHost, path: &str) -> String {
 async fn a_transaction_without_a_block_is_named_until_it_has_one_and_then_counted() {
     let chain = TestChain::start().await;
     let node = chain.node().await;
-    let host = chain.serve_seller(&guest("echo"), &node, 0, ADMIN).await;
+    let host = chain.serve_guests_on(&["echo"], &node, ADMIN).await;
     node.withhold();
     let buying = host.buy(chain.payer(0), "/echo", MINUTE);
     let watching = async {

@@ -132,11 +132,14 @@ impl Setting {
         }
     }
 
-    /// The name of the table at the top of the file that it belongs to: `plugin.echo` for those of one plugin.
+    /// The table that it is shown below: `admin` for `admin.tls` too, `plugin.echo` for all of one plugin, and each entry
+    /// of a list by itself, as in `accept[eip155:8453/USDC]`.
     pub fn section(&self) -> &str {
-        let end = |text: &str| text.find(['.', '[']).unwrap_or(text.len());
+        let end = |text: &str| text.find('.').unwrap_or(text.len());
         match self.table.split_once('.') {
             Some((top @ ("plugin" | "facilitator"), name)) => &self.table[..top.len() + 1 + end(name)],
+            // An entry of a list has no tables of its own, and dots in its name.
+            _ if self.table.contains('[') => &self.table,
             _ => &self.table[..end(&self.table)],
         }
     }

@@ -87,9 +87,12 @@ fn one(list: &mut Vec<Setting>, path: &str, plugin: &PluginConfig, all: &Limits)
         let mut table = Table::new(list, format!("{path}.routes.{label:?}"), Reload);
         changed_route(&mut table, route);
     }
-    for secret in secrets {
+    for (index, secret) in secrets.iter().enumerate() {
         let SecretSource { origin, place, prefix, value } = secret;
-        let mut table = Table::new(list, format!("{path}.secrets[{origin} {place}]"), Reload);
+        // Each is known by its place. A second one for the same place is added beside the first.
+        let same = secrets[..index].iter().filter(|other| other.origin == *origin && other.place == *place).count();
+        let name = if same == 0 { format!("{origin} {place}") } else { format!("{origin} {place} {}", same + 1) };
+        let mut table = Table::new(list, format!("{path}.secrets[{name}]"), Reload);
         table.set("origin", &origin.to_string());
         match place {
             SecretPlace::Header(name) => table.set("header", name.as_str()),

@@ -190,6 +190,18 @@ fn no_setting_shows_a_secret_and_its_change_is_seen_all_the_same() {
 }
 
 #[test]
+fn each_setting_has_a_path_of_its_own() {
+    let secret = "{ origin = \"https://a.example\", header = \"x-key\", value_env = \"K\" }";
+    let other = "[[accept]]\nnetwork = \"base\"\nasset = \"0x60a3E35Cc302bFA44Cb288Bc5a4F316Fdb1adb42\"\ndecimals = 6\n\
+                 eip712_name = \"USDC\"\neip712_version = \"2\"\npay_to = \"0xC0140eEa19bD90a7cA75882d5218eFaF20426e42\"\n";
+    let config =
+        read(&format!("{other}[plugin.echo]\nhttp = [\"https://a.example\"]\nsecrets = [{secret}, {secret}]\n"));
+    let paths: Vec<String> = settings(&config, &config).iter().map(Setting::path).collect();
+    let unique: BTreeSet<&String> = paths.iter().collect();
+    assert_eq!(unique.len(), paths.len(), "{paths:#?}");
+}
+
+#[test]
 fn a_long_list_is_shown_by_its_beginning_and_its_change_by_what_differs() {
     let list = |count: u8| {
         let accounts: Vec<String> = (0..count).map(|number| format!("\"0x{number:040x}\"")).collect();
@@ -204,4 +216,42 @@ fn a_long_list_is_shown_by_its_beginning_and_its_change_by_what_differs() {
     assert_eq!(told.len(), 1, "{told:?}");
     assert_eq!(told[0].before.as_deref(), Some("10 entries"));
     assert_eq!(told[0].after, Some(format!("11 entries, among them {added}")));
+}
+
+/// The page of the configuration says of a key that it is hot, or waits for a restart: it must say what is true.
+#[test]
+fn the_page_says_when_a_change_takes_effect() {
+    let reader = Reader::default();
+    let text = uncommented_example(false);
+    let config = document::config(&mut reader.document(&text).expect("TOML"), Path::new(""));
+    let settings = settings(&config, &config);
+    let (mut heading, mut column, mut compared) = ("", None, 0);
+    for line in include_str!("../../../docs/configuration.md").lines() {
+        heading = line.strip_prefix("## ").unwrap_or(heading);
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        if cells.get(1).is_some_and(|cell| ["key", "table"].contains(cell)) {
+            column = cells.iter().position(|cell| *cell == "change");
+        }
+        let (Some(column), Some(keys)) = (column, cells.get(1).filter(|cell| cell.starts_with('`'))) else { continue };
+        let told = match cells[column] {
+            "hot" => TakesEffect::Reload,
+            "restart" => TakesEffect::Restart,
+            other => panic!("{other} in {line}"),
+        };
+        for key in keys.split(", ").map(|key| key.trim_matches('`')) {
+            // `max_instances` is of `[limits]` alone, and what a page says of a table holds for it in every place.
+            let is_there = |setting: &&Setting| match setting.table.split(['.', '[']).next() {
+                Some("") => heading == "The document",
+                Some(top) => heading.contains(&format!("[{top}]")),
+                None => false,
+            };
+            let found: Vec<_> = settings.iter().filter(|setting| setting.key == key).filter(is_there).collect();
+            assert!(!found.is_empty(), "no setting is {key} below {heading}");
+            for setting in found {
+                assert_eq!(setting.takes_effect(), told, "{} below {heading}", setting.path());
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 25, "{compared} keys were compared");
 }

@@ -44,7 +44,8 @@ pub(crate) struct ConfigReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SettingRecord {
-    /// The table at the top of the file that it belongs to: `server`, `plugin.echo`. Empty for the top itself.
+    /// The table that it is shown below: `server`, `plugin.echo`, `accept[eip155:8453/USDC]`. Empty for the top of the
+    /// file.
     pub section: String,
     /// The key with its table, as in `server.keep_alive`. `[admin]` stands for the table itself.
     pub key: String,

@@ -118,12 +118,16 @@ fn section_of(section: &str, settings: &[&SettingRecord]) -> Markup {
     let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
     let changed = number(settings.iter().filter(|setting| !setting.is_default).count());
     let waiting = number(settings.iter().filter(|setting| setting.waiting.is_some()).count());
-    let title = if section.is_empty() { "Top of the file".to_owned() } else { format!("[{}]", name(section)) };
+    let title = match section.split_once('[') {
+        _ if section.is_empty() => "Top of the file".to_owned(),
+        Some((list, entry)) => format!("[[{list}]] {}", name(entry.trim_end_matches(']'))),
+        None => format!("[{}]", name(section)),
+    };
     let columns = [("Key", ""), ("In force", ""), ("Default", "wide"), ("A change takes effect", "wide")];
     html! {
         details id={ "settings-" (encoded(section)) } {
             summary {
-                (title) " "
+                (title) " · "
                 span.quiet {
                     @if changed == 0 { "all as by default" }
                     @else { (counted(changed, "value", "values")) " of its own" }
