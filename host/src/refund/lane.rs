@@ -176,7 +176,10 @@ impl Lane {
         let mut tried = HashMap::new();
         loop {
             match self.open(&books).await {
-                Ok(Some(refund)) => self.follow(&books, refund).await,
+                Ok(Some(refund)) => {
+                    self.follow(&books, refund).await;
+                    read_at = None; // it has less now
+                }
                 Ok(None) => {
                     if read_at.is_none_or(|read| read.elapsed() > paced(BALANCE_LOOK)) {
                         self.read_balance(&books).await;

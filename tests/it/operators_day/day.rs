@@ -14,6 +14,9 @@ use crate::admin::{ask, becomes};
 /// The money of the wallet of refunds at first, in atomic units.
 pub(super) const WALLET_HAS: u64 = 10_000_000;
 
+/// The longest time of a day.
+const LONGEST: Duration = Duration::from_secs(240);
+
 /// The price of an answer at first, and later of `status`, in atomic units.
 pub(super) const CENT: u64 = 10_000;
 const LATER: u64 = 3_000;
@@ -26,6 +29,7 @@ pub(super) struct Day {
     /// The wallet of refunds.
     pub(super) wallet: Wallet,
     _key: tempfile::NamedTempFile,
+    begun: Instant,
     /// The requests that were sent.
     pub(super) requests: u64,
     /// Those that were paid for and answered.
@@ -52,8 +56,19 @@ impl Day {
         );
         let host = chain.serve_guests_on(&["status", "upfront", "unruly", "echo"], &node, &config).await;
         let wallet = Wallet::from_key(&secret);
-        let day =
-            Self { chain, node, host, wallet, _key: key, requests: 0, paid: 0, received: 0, moved: 0, refused: 0 };
+        let day = Self {
+            chain,
+            node,
+            host,
+            wallet,
+            _key: key,
+            begun: Instant::now(),
+            requests: 0,
+            paid: 0,
+            received: 0,
+            moved: 0,
+            refused: 0,
+        };
         let ether = U256::from(10).pow(U256::from(18));
         day.chain.client().call("anvil_setBalance", json!([day.wallet.address(), ether])).await;
         day.set_dollars(day.wallet.address(), WALLET_HAS).await;
@@ -208,11 +223,15 @@ impl Day {
         self.until("all have an end", || open.iter().all(|state| self.host.count(state) == 0)).await;
     }
 
+    /// Waits a moment, unless the day is over.
+    pub(super) async fn has_time(&self, what: &str) {
+        assert!(self.begun.elapsed() < LONGEST, "not in time: {what}\n{}", self.host.log());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+
     async fn until(&self, what: &str, holds: impl Fn() -> bool) {
-        let begun = Instant::now();
         while !holds() {
-            assert!(begun.elapsed() < Duration::from_secs(90), "not in time: {what}\n{}", self.host.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            self.has_time(what).await;
         }
     }
 }
