@@ -48,7 +48,10 @@ pub fn restore(state: &StateConfig, archive: &Path, is_rehearsal: bool) -> Resul
     refuse_ledger(&ledger)?;
     let mut unpacked = tempfile::Builder::new();
     let unpacked = match is_rehearsal {
-        true => unpacked.prefix(UNPACKED).tempdir().map_err(Trouble::at(&tempfile::env::temp_dir()))?,
+        true => {
+            let place = nearest(folder);
+            unpacked.prefix(UNPACKED).tempdir_in(place).map_err(Trouble::at(place))?
+        }
         false => {
             remove_unpacked(folder);
             unpacked.prefix(UNPACKED).tempdir_in(folder).map_err(Trouble::at(folder))?
@@ -249,6 +252,13 @@ fn place(unpacked: &Path, folder: &Path, manifest: &Manifest, kept: &[String]) -
 /// Returns when the names of a folder's files would survive a crash of the machine.
 fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
+}
+
+/// The folder, or the nearest one above it that exists: a rehearsal finds out whether there is room where the ledger would
+/// be, and makes no folder.
+fn nearest(folder: &Path) -> &Path {
+    let above = folder.ancestors().find(|above| above.is_dir());
+    above.unwrap_or(Path::new("."))
 }
 
 #[cfg(test)]

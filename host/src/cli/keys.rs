@@ -102,9 +102,9 @@ pub fn run(args: KeysArgs) -> Result<(), Failure> {
     let (file, keys) = open(&source, is_rehearsal)?;
     let mut out = Output::stdout();
     match command {
-        KeysCommand::Add(args) => add(&keys, &file, &source, args, &mut out),
+        KeysCommand::Add(args) => add(keys, &file, &source, args, &mut out),
         KeysCommand::List(ListArgs {}) => list(&keys, &source, &mut out),
-        KeysCommand::Revoke(args) => revoke(&keys, &file, &args, &mut out),
+        KeysCommand::Revoke(args) => revoke(keys, &file, &args, &mut out),
     }
 }
 
@@ -122,7 +122,7 @@ fn open(source: &Source, is_rehearsal: bool) -> Result<(PathBuf, ApiKeys), Failu
     Ok((file, keys))
 }
 
-fn add(keys: &ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+fn add(keys: ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let AddArgs { name, plugin, route, quota, every, expires, dry_run } = args;
     check_name(&name)?;
     let every = every.as_deref().map(window).transpose()?.flatten();
@@ -140,6 +140,7 @@ fn add(keys: &ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut 
     let Some(added) = keys.add(&key, now).map_err(failed)? else {
         return Err(Failure::new(format!("a key that counts has the name {name}: revoke it first, or choose another")));
     };
+    drop(keys); // a terminal that does not take the lines must not keep a host from its ledger
     let shown = added.shown.clone();
     let record = KeyRecord::of(&ApiKeyUse::unused(added), now);
     if dry_run {
@@ -231,7 +232,7 @@ fn cells(record: &KeyRecord) -> Vec<String> {
     ]
 }
 
-fn revoke(keys: &ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+fn revoke(keys: ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     // As `list` shows the beginning of a key; a name may end so itself.
     let is_key = args.name.starts_with(KEY_PREFIX);
     let name = if is_key { args.name.trim_end_matches("..") } else { &args.name };
@@ -239,6 +240,7 @@ fn revoke(keys: &ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>
     if revoked.is_empty() {
         return Err(Failure::new(format!("no key that counts is named {name}: `coinslot keys list` shows all")));
     }
+    drop(keys); // as in `add`
     for key in revoked {
         let subject = format!("{} ({}..)", key.name, key.shown);
         if !args.dry_run {

@@ -216,6 +216,14 @@ fn a_slip_of_the_syntax_is_answered_with_what_to_write() {
     let bare = GOOD.replace("https://facilitator.example.com", "facilitator.example.com");
     let problems = read_text(&bare, "").expect_err("no scheme").join("\n");
     assert!(problems.contains("is not a URL: write \"https://facilitator.example.com\""), "{problems}");
+    // Keys of nodes are in paths, and the message gets to logs, pages and webhooks.
+    for url in
+        ["facilitator.example.com/v3/s3cret", "https://ann:s3cret@facilitator.example.com:80a/v3/s3cret?k=s3cret"]
+    {
+        let text = GOOD.replace("https://facilitator.example.com", url);
+        let problems = read_text(&text, "").expect_err("no URL").join("\n");
+        assert!(problems.contains("facilitator.example.com") && !problems.contains("s3cret"), "{problems}");
+    }
 }
 
 #[test]

@@ -115,8 +115,14 @@ impl FromToml for Url {
     }
 }
 
-/// Refuses a text as a URL. One without a scheme is shown with it.
+/// Refuses a text as a URL. One without a scheme is shown with it. The message gets into logs, pages and webhooks, so that
+/// of the text only the host is in it: users and paths hold keys of nodes.
 pub(super) fn not_a_url(text: &str, error: url::ParseError) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let cut = if host.len() < rest.len() { "/.." } else { "" };
+    let host = host.rsplit('@').next().unwrap_or_default();
+    let text = if scheme.is_empty() { format!("{host}{cut}") } else { format!("{scheme}://{host}{cut}") };
     match error {
         url::ParseError::RelativeUrlWithoutBase => format!("`{text}` is not a URL: write \"https://{text}\""),
         _ => format!("`{text}` is not a URL: {error}"),

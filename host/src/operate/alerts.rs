@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::admin::HostView;
 use super::api::chain::{FacilitatorRecord, WalletRecord, chain};
-use super::api::plugins::{PluginRecord, plugins};
+use super::api::plugins::{PluginRecord, files};
 use super::api::refunds::{RefundWalletRecord, wallets};
 
 /// The longest text of a reason, in characters.
@@ -145,7 +145,7 @@ pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
         alerts.push(Alert::new(AlertKind::LedgerTrouble, "ledger", message, advice).severe());
     }
     alerts.extend(chain(State(Arc::clone(host))).await.0.iter().flat_map(of_facilitator));
-    alerts.extend(plugins(State(Arc::clone(host))).await.0.iter().flat_map(of_plugin));
+    alerts.extend(files(host).iter().flat_map(of_plugin));
     if let Some(reason) = &host.active.load().refused {
         let message = format!("the changed configuration is not used: {}", shown(reason));
         let advice = "mend the file: `coinslot check` tells every problem. What was read before is used meanwhile";

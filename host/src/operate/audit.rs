@@ -18,8 +18,9 @@ use crate::catalog::{Catalog, HistoryEntry, HistoryFile, Installed, KeptBuild, S
 use crate::config::SettingChange;
 use crate::payment::Payments;
 
-/// The most settings of one reload that are written down one by one: a file may name thousands of plugins.
-const MOST_SETTINGS: usize = 500;
+/// The most settings of one reload that are written down one by one. A file may name thousands of plugins, and lines of
+/// settings would take the place of all other changes in the log.
+const MOST_SETTINGS: usize = 50;
 
 /// Writes down what changes in a host.
 #[derive(Debug)]

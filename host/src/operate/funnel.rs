@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use coinslot_ledger::{Ledger, RequestCount};
@@ -27,8 +27,8 @@ pub(super) struct Funnel {
     endpoints: Mutex<Vec<Arc<EndpointCounts>>>,
     /// Those that were taken out and could not be written.
     unwritten: Mutex<Ends>,
-    /// The writes that have failed: only the first is logged.
-    has_failed: AtomicU64,
+    /// The last write has failed: only the first of several is logged.
+    has_failed: AtomicBool,
 }
 
 /// Numbers of requests by their ends.
@@ -91,8 +91,11 @@ impl Funnel {
             code: end.code.clone(),
             requests: *number,
         });
-        let Err(error) = ledger.count_requests(counts.collect(), time::now()).await else { return };
-        if self.has_failed.fetch_add(1, Relaxed) == 0 {
+        let Err(error) = ledger.count_requests(counts.collect(), time::now()).await else {
+            self.has_failed.store(false, Relaxed);
+            return;
+        };
+        if !self.has_failed.swap(true, Relaxed) {
             tracing::warn!(%error, "requests cannot be counted in the ledger; their numbers are kept until they can");
         }
         let mut unwritten = self.unwritten.lock();

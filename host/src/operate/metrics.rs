@@ -45,6 +45,9 @@ const MAX_CODES: usize = 128;
 const SECONDS: [f64; 17] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// The longest wait of a report for the numbers of the last seconds.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The events of the ledger that are read at once.
 const EVENTS: u32 = 500;
 
@@ -261,6 +264,15 @@ impl Metrics {
     /// Writes the numbers of requests that are not in the ledger yet.
     pub async fn write_funnel(&self, ledger: &dyn Ledger) {
         self.funnel.write(ledger).await;
+    }
+
+    /// Has the numbers of requests written, and waits a moment for it: a report is shown without the last ones while the
+    /// disk does not answer.
+    pub(crate) async fn bring_funnel_up_to_date(self: &Arc<Self>, ledger: &Arc<dyn Ledger>) {
+        let (metrics, ledger) = (Arc::clone(self), Arc::clone(ledger));
+        // A task of its own: numbers that were taken are not lost with a reader that leaves.
+        let write = tokio::spawn(async move { metrics.write_funnel(&*ledger).await });
+        drop(tokio::time::timeout(FRESH, write).await);
     }
 
     /// Writes the numbers of requests into the ledger every few seconds, for ever.

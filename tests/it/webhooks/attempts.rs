@@ -127,3 +127,25 @@ async fn a_dry_run_of_a_resend_says_how_many_messages_and_tells_none() {
     let changes = becomes(&host, "/api/v1/audit?kind=webhook_resent", |found| !found[0].is_null()).await;
     assert_eq!((&changes[0]["subject"], &changes[0]["after"]), (&json!(name), &json!("after event 0")));
 }
+
+/// An order to tell an address again from an event that it was not told yet lost those before it.
+#[tokio::test]
+async fn a_resend_passes_over_nothing_that_waits() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let host = host(&chain, &["status"], &receiver, "events = [\"paid\"]\n").await;
+    host.buy(chain.payer(0), "/status", LIMIT).await;
+    until("it is told", &host, || receiver.accepted().len() == 1).await;
+    receiver.set(ReceiverMode::Refuse(500));
+    for payer in [1, 2] {
+        host.buy(chain.payer(payer), "/status", LIMIT).await;
+    }
+    let record =
+        webhook_becomes(&host, |record| record["waiting"] == 2 && record["failures"].as_u64() >= Some(1)).await;
+    let newest = record["newest"].as_u64().expect("a number").to_string();
+    let (code, _, error) = command(&host, &["webhooks", "--resend", &receiver.url(), "--after", &newest]);
+    let refused = "the newest event that it was told: what follows waits for it";
+    assert!(code != Some(0) && error.contains(refused), "{code:?} {error}");
+    receiver.set(ReceiverMode::Accept);
+    until("both are told", &host, || receiver.accepted().len() == 3).await;
+}

@@ -33,7 +33,7 @@ pub(crate) async fn funnel(
 ) -> Result<Json<FunnelReport>, ApiError> {
     let since = point(query.since.as_deref())?;
     // Requests that are counted and not written yet are shown, too.
-    host.metrics.write_funnel(&**host.payments.ledger()).await;
+    host.metrics.bring_funnel_up_to_date(host.payments.ledger()).await;
     let found = read(&host, move |reader, _| {
         Ok(FunnelReport {
             counted_since: reader.funnel_begins()?.map(time::day),

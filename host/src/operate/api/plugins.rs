@@ -134,6 +134,19 @@ pub(crate) struct EndpointRecord {
 /// The files of the plugin folder: what they serve, and why one does not.
 #[utoipa::path(get, path = "/api/v1/plugins", responses((status = 200, body = Vec<PluginRecord>)))]
 pub(crate) async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<PluginRecord>> {
+    let mut records = files(&host);
+    let catalog = host.catalog.load_full();
+    let stores = tokio::task::spawn_blocking(move || stores(&catalog)).await.unwrap_or_default();
+    for (file, store) in stores {
+        if let Some(record) = records.iter_mut().find(|record| record.file == file) {
+            record.store = Some(store);
+        }
+    }
+    Json(records)
+}
+
+/// The files of the plugin folder, without what their stores keep.
+pub(in crate::operate) fn files(host: &HostView) -> Vec<PluginRecord> {
     // Without a history, which a host may have lost, the active plugins are shown.
     let history = HistoryFile::read(&host.config.state.history()).unwrap_or_default();
     let catalog = host.catalog.load();
@@ -143,13 +156,8 @@ pub(crate) async fn plugins(State(host): State<Arc<HostView>>) -> Json<Vec<Plugi
         let record = records.entry(installed.file.clone()).or_default();
         record.serves(installed);
     }
-    let catalog = host.catalog.load_full();
-    let stores = tokio::task::spawn_blocking(move || stores(&catalog)).await.unwrap_or_default();
-    for (file, store) in stores {
-        records.entry(file).or_default().store = Some(store);
-    }
     records.values_mut().for_each(|record| record.note_pause(|plugin| host.pauses.is_paused(plugin)));
-    Json(records.into_values().collect())
+    records.into_values().collect()
 }
 
 /// The stores of the active plugins, by file. It reads the disk.

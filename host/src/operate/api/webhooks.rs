@@ -121,6 +121,11 @@ pub(in crate::operate) async fn tell_again(
     if after > last {
         return Err(ApiError::invalid(format!("`after` is at most {last}, the newest event")));
     }
+    if let Some(told) = webhook.told().filter(|told| after > *told) {
+        let message =
+            format!("`after` is at most {told}, the newest event that it was told: what follows waits for it");
+        return Err(ApiError::invalid(message));
+    }
     let webhook_name = webhook.name().to_owned();
     let report = ResendReport { webhook: webhook_name, after, last, messages, applied: !dry_run };
     if *dry_run {

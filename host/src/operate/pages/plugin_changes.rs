@@ -17,7 +17,7 @@ use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
 use crate::operate::api::changes::{PluginChange, finish, record_rollback, set_paused};
-use crate::operate::api::plugins::{BuildRecord, PluginRecord, plugins};
+use crate::operate::api::plugins::{BuildRecord, PluginRecord, files};
 use crate::operate::rollback::plan;
 
 /// The button that pauses a plugin, or resumes it.
@@ -132,7 +132,7 @@ pub(super) async fn roll_back(
     Form(asked): Form<Rollback>,
 ) -> Result<Response, PageError> {
     check_proof(&visitor, &asked.proof)?;
-    let records = plugins(State(Arc::clone(&host))).await.0;
+    let records = files(&host);
     let record = records.iter().find(|record| record.file == file);
     if record.and_then(|record| record.previous.as_ref()).is_none_or(|previous| previous.sha256 != asked.to) {
         let message = "The builds of this file have changed since the page was shown: look at it again.";

@@ -141,7 +141,7 @@ fn form(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
                 input type="hidden" name="url" value=(record.url);
                 label for=(field) { "After event" }
                 " "
-                input id=(field) name="after" type="number" inputmode="numeric" min="0" max=(record.newest)
+                input id=(field) name="after" type="number" inputmode="numeric" min="0" max=(record.place)
                     value=(record.place) required;
                 " "
                 button.danger type="submit" { "Tell it again" }

@@ -62,6 +62,9 @@ struct JournalState {
     lost: u64,
 }
 
+/// A place that no webhook has.
+const NOWHERE: u64 = u64::MAX;
+
 /// A webhook as its journal knows it.
 #[derive(Clone, Debug)]
 pub(super) struct JournalView {
@@ -131,6 +134,12 @@ impl Journal {
         self.state.lock().place
     }
 
+    /// The newest event that the webhook was told. None before that is known.
+    pub(super) fn told(&self) -> Option<u64> {
+        let state = self.state.lock();
+        state.has_begun.then_some(state.place)
+    }
+
     pub(super) fn view(&self) -> JournalView {
         let state = self.state.lock();
         JournalView {
@@ -153,16 +162,28 @@ impl Journal {
         true
     }
 
-    /// Sets the place for an operator. Durable when it returns; on an error the place is as it was.
+    /// Sets the place back for an operator, and never on: what waits would be told to nobody. Durable when it returns; on
+    /// an error the place is as it was.
     pub(super) async fn set_place(&self, ledger: &dyn Ledger, place: u64) -> Result<(), LedgerError> {
         let set = async {
             let _writing = self.writing.lock().await;
+            let told = match self.told() {
+                Some(told) => told,
+                None => ledger.place(&self.reader()).await?.unwrap_or(place),
+            };
+            let place = place.min(told);
             ledger.set_place(&self.reader(), place).await?;
             self.state.lock().begin_at(place);
             Ok(())
         };
-        let stalled = |_| LedgerError::Unavailable(format!("the disk did not answer within {} s", PATIENCE.as_secs()));
-        tokio::time::timeout(PATIENCE, set).await.map_err(stalled)?
+        let Ok(set) = tokio::time::timeout(PATIENCE, set).await else {
+            // The disk may still write it: then the place of this process is written over it.
+            self.state.lock().written = NOWHERE;
+            self.noted.notify_one();
+            let stalled = format!("the disk did not answer within {} s", PATIENCE.as_secs());
+            return Err(LedgerError::Unavailable(stalled));
+        };
+        set
     }
 
     /// Shows the time of the next attempt until the guard is dropped.

@@ -40,6 +40,11 @@ impl Webhook {
         Ok(ResendPlan { after, last, messages })
     }
 
+    /// The newest event that it was told. None before that is known.
+    pub(in crate::operate) fn told(&self) -> Option<u64> {
+        self.journal.told()
+    }
+
     /// Tells it again what happened after this event. On an error nothing is told again.
     pub(in crate::operate) async fn resend(&self, host: &HostView, after: u64) -> Result<(), LedgerError> {
         self.journal.set_place(&**host.payments.ledger(), after).await?;
