@@ -233,6 +233,26 @@ async fn alerts_wait_for_no_payment_and_end_over_a_restart() {
     until("both are cleared", &host, || types(&receiver)[2..] == ["alert.cleared", "alert.cleared"]).await;
 }
 
+/// Each restart told that a low wallet was mended, and a few seconds later that it was low.
+#[tokio::test]
+async fn a_restart_mends_no_wallet() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    let key = coinslot_tests::random_word().to_string();
+    let refunds = "[refunds]\nkey_file = \"refunds\"\ndaily_budget = \"$1\"\nlow_balance = 5000\n";
+    let mut host = host(&chain, &["status"], &receiver, "events = [\"wallet_low\"]\n").await;
+    std::fs::write(host.path("refunds"), key).expect("a key file");
+    host.write_configuration(&format!("{}{refunds}", host.configuration()));
+    host.restart(&[]).await;
+    until("it is raised", &host, || types(&receiver) == ["alert.raised"]).await;
+    host.restart(&[]).await;
+    let is_low = |status: &Value| status["alerts"].to_string().contains("wallet_low");
+    crate::admin::becomes(&host, "/api/v1/status", is_low).await;
+    // The next look for alerts is within five seconds.
+    tokio::time::sleep(std::time::Duration::from_secs(6)).await;
+    assert_eq!(types(&receiver), ["alert.raised"], "{}", host.log());
+}
+
 #[tokio::test]
 async fn a_webhook_that_could_not_work_is_refused_at_the_start() {
     let chain = TestChain::start().await;

@@ -64,6 +64,11 @@ impl AlertKind {
         Self::ConfigurationRefused,
     ];
 
+    /// True if a chain or a facilitator must be asked before it is known. A host that has just begun does not know it.
+    pub(super) fn is_measured(self) -> bool {
+        matches!(self, Self::SettlementDown | Self::WalletLow | Self::RefundTrouble | Self::ReconcileDifference)
+    }
+
     /// Its name in the API and in the configuration.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -18,9 +18,9 @@ mod secrets;
 mod signature;
 mod told;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use coinslot_x402::UnixTime;
 use tokio::sync::Notify;
@@ -50,6 +50,8 @@ const ALERT_INTERVAL: Duration = Duration::from_secs(5);
 /// The pauses after a message that was not accepted: the first, and the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// The time in which a host that has begun measures everything again: wallets, facilitators, ledger and chain.
+const MEASURED: Duration = Duration::from_secs(180);
 /// The time after which a message is given up, in seconds, from its first attempt in this process: the messages behind it
 /// wait for it.
 const GIVE_UP: u64 = 3 * 24 * 60 * 60;
@@ -122,9 +124,13 @@ impl Webhook {
         }
         let file = host.config.state.folder.join(TOLD);
         let mut told = self.told_before(&file);
+        let (begun, mut earlier) = (Instant::now(), told.keys().cloned().collect());
         loop {
             let before = told.clone();
-            self.tell_alerts(host, &mut told).await;
+            if begun.elapsed() > MEASURED {
+                earlier = BTreeSet::new();
+            }
+            self.tell_alerts(host, &mut told, &mut earlier).await;
             if told != before {
                 self.keep_told(&file, &told);
             }
@@ -180,8 +186,14 @@ impl Webhook {
         }
     }
 
-    /// Tells the alerts that have begun or ended since the last look.
-    async fn tell_alerts(&self, host: &Arc<HostView>, told: &mut BTreeMap<(AlertKind, String), Alert>) {
+    /// Tells the alerts that have begun or ended since the last look. What an earlier process measured has not ended before
+    /// this one has measured it, too: `earlier` has those alerts.
+    async fn tell_alerts(
+        &self,
+        host: &Arc<HostView>,
+        told: &mut BTreeMap<(AlertKind, String), Alert>,
+        earlier: &mut BTreeSet<(AlertKind, String)>,
+    ) {
         let found = alerts(host).await.into_iter().filter(|alert| self.is_told(WebhookEvent::Alert(alert.kind)));
         let now = host.payments.now();
         let present: BTreeMap<_, _> = found.map(|alert| (alert.key(), alert)).collect();
@@ -193,7 +205,9 @@ impl Webhook {
             }
             told.insert(key.clone(), alert.clone());
         }
-        let ended: Vec<_> = told.keys().filter(|key| !present.contains_key(*key)).cloned().collect();
+        earlier.retain(|key| key.0.is_measured() && !present.contains_key(key));
+        let has_ended = |key: &&(AlertKind, String)| !present.contains_key(*key) && !earlier.contains(*key);
+        let ended: Vec<_> = told.keys().filter(has_ended).cloned().collect();
         for key in ended {
             if let Some(alert) = told.get(&key)
                 && !self.attempt(&Message::of_alert(alert, false, now)).await

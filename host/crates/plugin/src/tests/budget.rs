@@ -42,7 +42,7 @@ async fn sleepers(plugin: &Plugin, count: usize) -> (Vec<tokio::task::JoinHandle
         let asleep = plugin.clone();
         let mut guest = tokio::spawn(async move { asleep.invoke(paid_by("0xa"), get("/?how=sleep")).await.err() });
         // A guest that sleeps says nothing; one that is ended is so within its 20 rounds.
-        match tokio::time::timeout(Duration::from_millis(500), &mut guest).await {
+        match tokio::time::timeout(Duration::from_secs(2), &mut guest).await {
             Ok(fault) => ended.push(fault.expect("no panic").expect("a fault")),
             Err(_) => running.push(guest),
         }
