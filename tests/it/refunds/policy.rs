@@ -45,7 +45,7 @@ async fn what_exceeds_the_budget_waits_and_is_paid_when_the_budget_is_raised() {
     // The budget is changed at a restart, and not before.
     seller.reconfigure("0.025 USDC", "$20");
     seller.host.signal("HUP");
-    seller.host.wait_for_log("[refunds]", 1).await;
+    seller.host.wait_for_log("refunds.daily_budget has changed", 1).await;
     seller.refuses(waits, 409, full).await;
     seller.restart_in_a_hurry().await;
     seller.until(waits, "refunded").await;
