@@ -175,7 +175,7 @@ fn would_add(record: &KeyRecord, source: &Source, out: &mut Output<'_>) -> Resul
     ))
 }
 
-/// What a key is for.
+/// The plugin and the route that a key is for.
 fn scope(record: &KeyRecord) -> String {
     let scope = [record.plugin.as_deref(), record.route.as_deref()];
     let scope = scope.into_iter().flatten().collect::<Vec<_>>().join(" ");

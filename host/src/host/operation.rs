@@ -90,7 +90,7 @@ impl Operation {
         self.telemetry.clone()
     }
 
-    /// What is left to write at the end of the host: numbers of requests, spans, metrics, and journals of webhooks.
+    /// Takes the writers that the end of the host flushes: numbers of requests, spans, metrics, and journals of webhooks.
     pub(super) fn rest(&self, payments: &Payments) -> Rest {
         Rest {
             metrics: Arc::clone(&self.metrics),

@@ -82,7 +82,7 @@ fn a_file_that_sets_little_has_the_defaults_but_for_that() {
     assert_eq!(value("tls.cert"), None);
 }
 
-/// What waits for a restart is what a reload leaves as it is, and everything else is recorded as applied.
+/// A reload leaves what waits for a restart as it is, and records everything else as applied.
 #[test]
 fn a_change_takes_effect_at_a_reload_or_waits_and_is_listed_once() {
     const OTHER: &str = "0x00000000000000000000000000000000000000AA";

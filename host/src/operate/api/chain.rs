@@ -75,7 +75,7 @@ pub(crate) struct PendingRecord {
     pub nonce: u64,
     /// The seconds since it was sent first.
     pub age_seconds: u64,
-    /// How often it was replaced by one that pays more.
+    /// The number of replacements, each of which pays more.
     pub replacements: usize,
     /// Settlements that it makes. None: it only fills a gap between nonces.
     pub settlements: usize,

@@ -157,7 +157,7 @@ pub(crate) struct RefundsReport {
     pub wallets: Vec<RefundWalletRecord>,
     /// The last attempts, the newest first, a hundred at most.
     pub refunds: Vec<RefundRecord>,
-    /// What the gas of refunds has cost, also of those whose rows are pruned, the newest day first.
+    /// The cost of the gas of refunds by day, also of those whose rows are pruned, the newest day first.
     #[serde(default)]
     pub gas: Vec<RefundGasRecord>,
 }

@@ -32,7 +32,7 @@ pub(crate) struct Resend {
     pub dry_run: bool,
 }
 
-/// What a webhook is told again.
+/// The order to tell a webhook events again.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct ResendReport {

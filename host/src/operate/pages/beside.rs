@@ -45,7 +45,7 @@ pub(super) struct RequestFound {
 }
 
 impl Beside {
-    /// What belongs to a payer.
+    /// Reads the failed calls and free requests of a payer.
     pub(super) async fn of_payer(host: &Arc<HostView>, payer: String) -> Result<Self, ApiError> {
         let failed_query = FailedQuery { payer: Some(payer.clone()), ..FailedQuery::default() };
         let free_query = FreeQuery { who: Some(payer.clone()), ..FreeQuery::default() };

@@ -93,7 +93,7 @@ pub struct WaitingTransaction {
     pub hash: B256,
     /// The time since the first of them was signed.
     pub age: Duration,
-    /// How often it was signed again with higher fees.
+    /// The number of times that it was signed again with higher fees.
     pub replacements: usize,
     /// Its calls, each of which is a settlement. None if it only fills a gap between nonces.
     pub calls: usize,
