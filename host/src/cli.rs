@@ -48,9 +48,6 @@ pub mod wit;
 
 mod dev_hosts;
 
-#[cfg(feature = "dev")]
-mod example;
-
 pub mod operator;
 mod output;
 mod print;

@@ -66,6 +66,9 @@ pub mod endpoint;
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 
+/// Makes requests by the schemas that endpoints declare.
+pub mod example;
+
 /// Decides who is served without a payment, and who may not pay.
 pub mod allowance;
 

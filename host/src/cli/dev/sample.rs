@@ -11,9 +11,9 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::cli::dev_hosts::DEV_FILE;
-use crate::cli::example::ExampleRequest;
 use crate::cli::pay::DEFAULT_MAX;
 use crate::endpoint::{Access, Endpoint};
+use crate::example::ExampleRequest;
 
 /// `pay 'http://127.0.0.1:8402/api/gitignore?stack=rust'`: a whole request of the endpoint that makes the best example.
 /// None if none of them has a request that a command line can hold. Where dev.json is not where `pay` looks by itself,

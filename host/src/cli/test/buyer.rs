@@ -18,7 +18,7 @@ use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
 use crate::cli::dev::chain::DevChain;
-use crate::cli::example::ExampleRequest;
+use crate::example::ExampleRequest;
 use crate::wallet::{ReceivedChallenge, SignedPayment, sign};
 
 /// The most characters of an answer that are shown.

@@ -5,7 +5,7 @@ use coinslot_x402::price::{Amount, Decimal};
 
 use super::buyer::{Buyer, ReadAnswer};
 use super::report::{Report, Suite};
-use crate::cli::example::{ExampleRequest, ForbiddenRequest};
+use crate::example::{ExampleRequest, ForbiddenRequest};
 use crate::schema::{AnswerSchema, InputSchema, SchemaCompiler, Unenforced};
 use crate::wallet::{ReceivedChallenge, SignedPayment};
 

@@ -17,12 +17,12 @@ const TAKE_BODIES: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
 
 /// A request for an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::cli) struct ExampleRequest {
-    pub(in crate::cli) method: Method,
+pub struct ExampleRequest {
+    pub method: Method,
     /// Path and query, encoded.
-    pub(in crate::cli) target: String,
-    pub(in crate::cli) media_type: Option<HeaderValue>,
-    pub(in crate::cli) body: Vec<u8>,
+    pub target: String,
+    pub media_type: Option<HeaderValue>,
+    pub body: Vec<u8>,
     params: Vec<(String, String)>,
     /// The value of the body as JSON, if the body is a form for its files alone. A schema compares this: only one that
     /// names the media type is about a form, and a plugin that takes files checks them itself.
@@ -31,14 +31,14 @@ pub(in crate::cli) struct ExampleRequest {
 
 /// A request that the schema of its endpoint forbids.
 #[derive(Clone, Debug)]
-pub(in crate::cli) struct ForbiddenRequest {
-    pub(in crate::cli) request: ExampleRequest,
-    pub(in crate::cli) refusal: InputRefusal,
+pub struct ForbiddenRequest {
+    pub request: ExampleRequest,
+    pub refusal: InputRefusal,
 }
 
 impl ExampleRequest {
     /// A request with the first candidate that fits the schema, or with made-up parameters if there is none.
-    pub(in crate::cli) fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
+    pub fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
         let Some(schema) = &endpoint.input_schema else { return Self::with(endpoint, &json!({})) };
         let mut last = None;
         for value in values::candidates(schema) {
@@ -55,7 +55,7 @@ impl ExampleRequest {
 
     /// Requests that the schema forbids: an input that fits, with one place made wrong. None if nothing is forbidden
     /// that a request can have.
-    pub(in crate::cli) fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
+    pub fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
         let schema = endpoint.input_schema.as_ref()?;
         let fits = |value: &Value| Self::with(endpoint, value).is_ok_and(|request| request.check(input).is_ok());
         let value = values::full_candidates(schema).find(fits)?;
@@ -108,13 +108,13 @@ impl ExampleRequest {
     }
 
     /// True if requests of this endpoint have a body of which its schema says nothing.
-    pub(in crate::cli) fn makes_up_body(endpoint: &EndpointInfo) -> bool {
+    pub fn makes_up_body(endpoint: &EndpointInfo) -> bool {
         TAKE_BODIES.contains(&endpoint.method) && body_schema(endpoint).is_none()
     }
 
     /// The same request with its body as a form: the fields of its body, or a text and a file that are made up. None if
     /// the endpoint declares another body.
-    pub(in crate::cli) fn as_form(&self, endpoint: &EndpointInfo) -> Option<Self> {
+    pub fn as_form(&self, endpoint: &EndpointInfo) -> Option<Self> {
         if !Self::makes_up_body(endpoint) {
             return None;
         }

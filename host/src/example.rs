@@ -1,0 +1,11 @@
+//! Makes requests by the schemas that endpoints declare: for documents that show one, and for commands that send or print
+//! one.
+
+mod form;
+mod keywords;
+mod request;
+mod steps;
+mod text;
+mod values;
+
+pub use request::{ExampleRequest, ForbiddenRequest};
