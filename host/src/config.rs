@@ -8,6 +8,7 @@ mod accept;
 mod active;
 mod admin;
 mod allow;
+mod discover;
 mod document;
 mod facilitator;
 mod hosts;
@@ -43,8 +44,9 @@ pub use self::settlement::{
     AcceptConfig, CredentialSource, FacilitatorConfig, KeySource, LocalFacilitator, RemoteFacilitator, SettlementConfig,
 };
 pub use self::types::{
-    AdminConfig, AdminTls, AllowanceConfig, Config, PayerSource, PaymentConfig, PluginConfig, PluginsConfig,
-    RateLimitConfig, RefundConfig, SecretSource, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
+    Accent, AdminConfig, AdminTls, AllowanceConfig, Config, DiscoverConfig, PayerSource, PaymentConfig, PluginConfig,
+    PluginsConfig, RateLimitConfig, RefundConfig, Robots, SecretSource, ServerConfig, StateConfig, TelemetryConfig,
+    TlsFiles, WebhookConfig,
 };
 pub use self::values::{parse_duration, parse_ether, parse_gas_price};
 

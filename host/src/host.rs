@@ -34,6 +34,7 @@ use self::operation::Operation;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanReport};
 use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
+use crate::discover::Publisher;
 use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::refund::Refunds;
@@ -60,6 +61,7 @@ pub struct Host {
     operation: Operation,
     audit: Arc<Audit>,
     refunds: Option<Arc<Refunds>>,
+    publisher: Arc<Publisher>,
 }
 
 /// The plugins of the folder, and the connected facilitators.
@@ -131,14 +133,16 @@ impl Host {
         );
         payments.load().await.map_err(HostError::ledger)?;
         let proxies = config.server.trusted_proxies.clone();
+        let publisher = Arc::new(Publisher::new(config.discover.clone()));
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
                 .with_private_network_access(config.server.private_network_access)
+                .with_publisher(Arc::clone(&publisher))
                 .with_observer(observer)
                 .with_telemetry(operation.telemetry());
         let audit = Arc::new(Audit::new(Arc::clone(&payments), Arc::clone(&loaded.catalog), &before));
-        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit, refunds })
+        Ok(Self { config, options, loaded, payments, handler, tls, operation, audit, refunds, publisher })
     }
 
     /// The active plugins and their endpoints; a new generation takes the place of the old one when they change.
@@ -162,7 +166,7 @@ impl Host {
     /// certificate, and, with a configuration file, the reload of the configuration. All of them are ended before this
     /// returns, and also if it is dropped.
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
-        let Self { config, options, loaded, payments, handler, tls, operation, audit, refunds } = self;
+        let Self { config, options, loaded, payments, handler, tls, operation, audit, refunds, publisher } = self;
         let history = config.state.history();
         audit.scanned(&Author::Start, &loaded.report, &history);
         let server = &config.server;
@@ -198,7 +202,14 @@ impl Host {
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(reload.seen_by(Arc::clone(&audit), output).telling(webhooks).beside(refunds).follow());
+            tasks.spawn(
+                reload
+                    .seen_by(Arc::clone(&audit), output)
+                    .telling(webhooks)
+                    .beside(refunds)
+                    .publishing(publisher)
+                    .follow(),
+            );
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;

@@ -69,6 +69,9 @@ pub mod schema;
 /// Makes requests by the schemas that endpoints declare.
 pub mod example;
 
+/// Publishes what is sold: documents for directories and agents, and pages for people.
+pub mod discover;
+
 /// Decides who is served without a payment, and who may not pay.
 pub mod allowance;
 

@@ -26,6 +26,7 @@ mod dashboard;
 mod dashboard_looks;
 mod deploying;
 mod developing;
+mod discovery;
 mod documented;
 mod dry_runs;
 mod embedded;

@@ -10,7 +10,9 @@ use super::reader::Section;
 use super::settlement::{FacilitatorConfig, KeySource};
 use super::types::{Config, PaymentConfig, PluginsConfig, RateLimitConfig, StateConfig};
 use super::values::ByteSize;
-use super::{accept, admin, allow, facilitator, limits, overrides, plugin, refunds, server, telemetry, webhook};
+use super::{
+    accept, admin, allow, discover, facilitator, limits, overrides, plugin, refunds, server, telemetry, webhook,
+};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -36,6 +38,7 @@ pub(super) fn config(root: &mut Section<'_, '_>, base: &Path) -> Config {
         refunds,
         log,
         telemetry,
+        discover: discover::read(root, base),
     }
 }
 

@@ -208,7 +208,20 @@ impl<'l> Table<'l> {
 /// Every setting of a configuration, in the order of the file that the documentation shows. `started` is the
 /// configuration that the host was built with: assets that it does not name are not taken yet.
 pub fn settings(config: &Config, started: &Config) -> Vec<Setting> {
-    let Config { base, server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
+    let Config {
+        base,
+        server,
+        plugins,
+        payment,
+        state,
+        admin,
+        webhooks,
+        allowances,
+        refunds,
+        log,
+        telemetry,
+        discover,
+    } = config;
     let mut list = Vec::new();
     of_host::server(&mut list, server);
     of_host::folders(&mut list, base, plugins, state);
@@ -224,6 +237,7 @@ pub fn settings(config: &Config, started: &Config) -> Vec<Setting> {
     of_host::webhooks(&mut list, webhooks);
     of_host::log(&mut list, log.as_deref());
     of_host::telemetry(&mut list, telemetry.as_ref());
+    of_host::discover(&mut list, discover);
     list
 }
 

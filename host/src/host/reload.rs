@@ -25,6 +25,7 @@ use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{
     AcceptConfig, ActiveConfig, Config, ConfigFacts, PayerSource, SettingChange, TakesEffect, changes,
 };
+use crate::discover::Publisher;
 use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
@@ -89,6 +90,7 @@ pub(super) struct Reload {
     reconfigure: mpsc::Sender<Reconfigure>,
     payments: Arc<Payments>,
     refunds: Option<Arc<Refunds>>,
+    publisher: Arc<Publisher>,
 }
 
 /// The settings that a reload has changed.
@@ -135,12 +137,18 @@ impl Reload {
             reconfigure,
             payments,
             refunds: None,
+            publisher: Arc::default(),
         }
     }
 
     /// Refuses a configuration by which the wallet of refunds would receive payments.
     pub(super) fn beside(self, refunds: Option<Arc<Refunds>>) -> Self {
         Self { refunds, ..self }
+    }
+
+    /// Publishes by the new settings.
+    pub(super) fn publishing(self, publisher: Arc<Publisher>) -> Self {
+        Self { publisher, ..self }
     }
 
     /// Writes what the configuration changes into this audit log, and sets the levels of this output.
@@ -241,6 +249,7 @@ impl Reload {
         if let Some(refunds) = &self.refunds {
             refunds.reconfigure(&config);
         }
+        self.publisher.reconfigure(config.discover.clone());
         secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {

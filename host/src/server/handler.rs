@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use coinslot_base::request_id::RequestId;
 use http::header::{HeaderValue, ORIGIN};
-use http::{Method, Request, Version};
+use http::{HeaderMap, Method, Request, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -22,7 +22,8 @@ use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use super::{forwarded, trace_context};
 use crate::catalog::Catalog;
-use crate::endpoint::Access;
+use crate::discover::{DocumentName, Publisher};
+use crate::endpoint::{Access, Endpoint};
 use crate::operate::Telemetry;
 use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
@@ -46,6 +47,8 @@ pub struct RequestHandler {
     strict_transport: Option<HeaderValue>,
     /// Pages of the Internet may call a host in a private network.
     private_network_access: bool,
+    /// What is published of the catalogue.
+    publisher: Arc<Publisher>,
     observer: Option<RequestObserver>,
     /// None: traces are not exported.
     telemetry: Option<Arc<Telemetry>>,
@@ -64,6 +67,7 @@ pub struct Peer {
 /// The result of routing: most responses of the host itself need no endpoint.
 enum Routed<'c> {
     Endpoint(MatchedEndpoint<'c>),
+    Document(DocumentName),
     Response(Reply),
 }
 
@@ -71,7 +75,17 @@ enum Routed<'c> {
 #[allow(clippy::large_enum_variant, reason = "matched at once by the only caller, and a box would cost what it saves")]
 enum Handled {
     Ready(Reply),
+    Document(DocumentCall),
     Call(EndpointCall),
+}
+
+/// A request for a document of the host.
+struct DocumentCall {
+    name: DocumentName,
+    /// The generation of its arrival.
+    catalog: Arc<Catalog>,
+    headers: HeaderMap,
+    head_only: bool,
 }
 
 impl RequestHandler {
@@ -91,6 +105,7 @@ impl RequestHandler {
             proxies,
             strict_transport: None,
             private_network_access: false,
+            publisher: Arc::default(),
             observer: None,
             telemetry: None,
             leaving,
@@ -107,6 +122,11 @@ impl RequestHandler {
     /// Lets pages of the Internet call a host in a private network.
     pub fn with_private_network_access(self, allowed: bool) -> Self {
         Self { private_network_access: allowed, ..self }
+    }
+
+    /// Publishes these documents about the catalogue.
+    pub fn with_publisher(self, publisher: Arc<Publisher>) -> Self {
+        Self { publisher, ..self }
     }
 
     /// Tells how each request went.
@@ -198,6 +218,13 @@ impl RequestHandler {
         let response = match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
+            (Handled::Document(call), None) => {
+                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).publish(call))), activity)
+            }
+            (Handled::Document(call), Some(unread)) => {
+                let reply = id.scope(Arc::clone(self).publish(call));
+                ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
+            }
             (Handled::Call(call), None) => {
                 ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).run(call))), activity)
             }
@@ -214,6 +241,11 @@ impl RequestHandler {
         let catalog = self.catalog.load(); // the request keeps this generation to its end
         let matched = match self.route(&catalog, &request) {
             Ok(Routed::Endpoint(matched)) => matched,
+            Ok(Routed::Document(name)) => {
+                let (catalog, headers) = (Arc::clone(&catalog), request.headers().clone());
+                let head_only = *request.method() == Method::HEAD;
+                return Handled::Document(DocumentCall { name, catalog, headers, head_only });
+            }
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
         };
@@ -267,6 +299,15 @@ impl RequestHandler {
         if head_only { respond::head_only(reply) } else { reply }
     }
 
+    /// Answers with a document of the host.
+    async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
+        let reply = match self.publisher.document(call.name, &call.catalog).await {
+            Some(document) => respond::document(document, &call.headers),
+            None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
+        };
+        if call.head_only { respond::head_only(reply) } else { reply }
+    }
+
     /// Finds the endpoint of a request, or answers it where no endpoint is meant.
     fn route<'c>(&self, catalog: &'c Catalog, request: &Request<ArrivedBody>) -> Result<Routed<'c>, Unroutable> {
         // A load balancer asks by address, not by name, so the host is not checked. It is answered while the host shuts
@@ -282,18 +323,32 @@ impl RequestHandler {
             return Ok(Routed::Response(respond::options(&[], request.headers(), self.private_network_access)));
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
+        let document = self.publisher.find(path.as_str());
         if *request.method() == Method::OPTIONS {
-            let methods = catalog.methods(&path);
+            let mut methods = catalog.methods(&path);
+            if document.is_some() && !methods.contains(&Method::GET) {
+                methods.push(Method::GET);
+            }
             let served = (!methods.is_empty())
                 .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
         }
         let method = guest_method(request.method());
-        let Some(FoundRoute { target: endpoint, params }) = catalog.find(method, &path) else {
+        let found = catalog.find(method, &path);
+        // A path that a plugin names goes before a document, and a document before a template that happens to match.
+        let is_named = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
+        if let Some(name) = document
+            && *method == Method::GET
+            && !found.as_ref().is_some_and(is_named)
+        {
+            return Ok(Routed::Document(name));
+        }
+        let Some(FoundRoute { target: endpoint, params }) = found else {
             if catalog.is_loading(method, &path) {
                 return Err(Unroutable::Loading);
             }
-            let methods = catalog.methods(&path);
+            let mut methods = catalog.methods(&path);
+            methods.extend(document.map(|_| Method::GET));
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))

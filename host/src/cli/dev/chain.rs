@@ -18,8 +18,8 @@ use url::Url;
 use crate::catalog::Catalog;
 use crate::cli::Failure;
 use crate::config::{
-    AcceptConfig, AllowanceConfig, Config, FacilitatorConfig, KeySource, LocalFacilitator, PaymentConfig,
-    PluginsConfig, ServerConfig, StateConfig,
+    AcceptConfig, AllowanceConfig, Config, DiscoverConfig, FacilitatorConfig, KeySource, LocalFacilitator,
+    PaymentConfig, PluginsConfig, Robots, ServerConfig, StateConfig,
 };
 use crate::endpoint::Access;
 
@@ -169,6 +169,11 @@ impl DevChain {
             refunds: None,
             log: None,
             telemetry: None,
+            discover: DiscoverConfig {
+                name: Some("Coinslot on this machine".to_owned()),
+                robots: Robots::Disallow,
+                ..DiscoverConfig::default()
+            },
         }
     }
 

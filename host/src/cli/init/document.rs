@@ -232,8 +232,9 @@ mod tests {
                 log,
                 telemetry,
                 refunds,
+                discover,
             } = config;
-            let rest = format!("{allowances:?} {log:?} {telemetry:?} {refunds:?}");
+            let rest = format!("{allowances:?} {log:?} {telemetry:?} {refunds:?} {discover:?}");
             format!("{server:?} {plugins:?} {payment:?} {state:?} {admin:?} {webhooks:?} {rest}")
         };
         assert_eq!(facts(&bare), facts(&stated));

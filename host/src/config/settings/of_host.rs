@@ -2,12 +2,15 @@
 
 use std::path::Path;
 
+use coinslot_plugin::Template;
+
 use super::TakesEffect::{Reload, Restart};
 use super::written::{Entries, Size};
 use super::{Rule, Setting, Table, Value};
 use crate::config::settlement::KeySource;
 use crate::config::types::{
-    AdminConfig, AdminTls, PluginsConfig, ServerConfig, StateConfig, TelemetryConfig, TlsFiles, WebhookConfig,
+    Accent, AdminConfig, AdminTls, DiscoverConfig, PluginsConfig, ServerConfig, StateConfig, TelemetryConfig, TlsFiles,
+    WebhookConfig,
 };
 use crate::operate::WebhookEvent;
 
@@ -123,6 +126,49 @@ pub(super) fn telemetry(list: &mut Vec<Setting>, telemetry: Option<&TelemetryCon
     table.or("otlp_endpoint", endpoint, "as OTEL_EXPORTER_OTLP_* say, or this machine's");
     table.put("sample", sample, &default.sample);
     table.put("metrics", metrics, &default.metrics);
+}
+
+/// `[discover]`: a reload publishes anew.
+pub(super) fn discover(list: &mut Vec<Setting>, discover: &DiscoverConfig) {
+    let DiscoverConfig {
+        name,
+        description,
+        email,
+        website,
+        terms,
+        accent,
+        logo,
+        ownership_proofs,
+        index,
+        openapi,
+        well_known,
+        catalog,
+        llms,
+        robots,
+        bazaar,
+        paywall,
+        mcp,
+    } = discover;
+    let default = DiscoverConfig::default();
+    let path = |mcp: &Option<Template>| mcp.as_ref().map_or("off", Template::as_str).to_owned();
+    let mut table = Table::new(list, "discover", Reload);
+    table.or("name", name, "the host of public_url");
+    table.set("description", description);
+    table.set("email", email);
+    table.set("website", website);
+    table.set("terms", terms);
+    table.or("accent", &accent.as_ref().map(Accent::as_str), "Coinslot's own");
+    table.or("logo", logo, "Coinslot's own");
+    table.put("ownership_proofs", &Entries(ownership_proofs.clone()), &Entries(default.ownership_proofs));
+    table.put("index", index, &default.index);
+    table.put("openapi", openapi, &default.openapi);
+    table.put("well_known", well_known, &default.well_known);
+    table.put("catalog", catalog, &default.catalog);
+    table.put("llms", llms, &default.llms);
+    table.put("robots", robots.as_str(), default.robots.as_str());
+    table.put("bazaar", bazaar, &default.bazaar);
+    table.put("paywall", paywall, &default.paywall);
+    table.put("mcp", &path(mcp), &path(&default.mcp));
 }
 
 /// The place of a secret, under the key for a variable or the one for a file.

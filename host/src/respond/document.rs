@@ -1,0 +1,29 @@
+//! Answers with a document that the host publishes.
+
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use http::{Response, StatusCode};
+
+use super::{Reply, empty, full, with_cors};
+use crate::discover::Document;
+
+/// The document, or 304 if the client has it. Every page may read it. A cache asks each time whether it is still the
+/// same (RFC 9110, section 13.1.2): a price may change at any time.
+pub fn document(document: Document, request: &HeaderMap) -> Reply {
+    let Document { media_type, body, etag } = document;
+    let is_known = request.get_all(IF_NONE_MATCH).iter().any(|value| matches(value, &etag));
+    let mut reply = Response::new(if is_known { empty() } else { full(body) });
+    if is_known {
+        *reply.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        reply.headers_mut().insert(CONTENT_TYPE, media_type);
+    }
+    reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    reply.headers_mut().insert(ETAG, etag);
+    with_cors(reply)
+}
+
+/// True if a list of tags has this one, or is `*`. Weak tags match, too (RFC 9110, section 13.1.2).
+fn matches(list: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(list), Ok(etag)) = (list.to_str(), etag.to_str()) else { return false };
+    list.split(',').map(|tag| tag.trim()).any(|tag| tag == "*" || tag.strip_prefix("W/").unwrap_or(tag) == etag)
+}
