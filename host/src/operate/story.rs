@@ -40,13 +40,70 @@ pub struct StoryRecord {
     pub steps: Vec<StepRecord>,
 }
 
+/// The name of a step, in the order of the life of a payment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StepName {
+    #[default]
+    Claimed,
+    Verified,
+    Started,
+    Answered,
+    Sent,
+    Paid,
+    Delivered,
+    GivenBack,
+    Unknown,
+    Refused,
+    Owed,
+    RunAgain,
+    FetchedAgain,
+    RefundSent,
+    RefundFailed,
+    Refunded,
+}
+
+impl StepName {
+    /// The name as the API has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Claimed => "claimed",
+            Self::Verified => "verified",
+            Self::Started => "started",
+            Self::Answered => "answered",
+            Self::Sent => "sent",
+            Self::Paid => "paid",
+            Self::Delivered => "delivered",
+            Self::GivenBack => "given_back",
+            Self::Unknown => "unknown",
+            Self::Refused => "refused",
+            Self::Owed => "owed",
+            Self::RunAgain => "run_again",
+            Self::FetchedAgain => "fetched_again",
+            Self::RefundSent => "refund_sent",
+            Self::RefundFailed => "refund_failed",
+            Self::Refunded => "refunded",
+        }
+    }
+
+    /// The step that an event tells.
+    fn of(kind: EventKind) -> Self {
+        match kind {
+            EventKind::Paid => Self::Paid,
+            EventKind::Failed => Self::GivenBack,
+            EventKind::Unknown => Self::Unknown,
+            EventKind::Refused => Self::Refused,
+            EventKind::Owed => Self::Owed,
+            EventKind::Refunded => Self::Refunded,
+        }
+    }
+}
+
 /// A step of a payment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct StepRecord {
-    /// `claimed`, `verified`, `started`, `answered`, `sent`, `paid`, `delivered`, `given_back`, `unknown`, `refused`,
-    /// `owed`, `run_again`, `fetched_again`, `refund_sent`, `refund_failed` or `refunded`.
-    pub step: String,
+    pub step: StepName,
     /// In UTC: `2026-01-31T12:00:00Z`. None: an older host did not write it down.
     pub at: Option<String>,
     /// Whole seconds since the step before.
@@ -134,9 +191,8 @@ impl<'s> Facts<'s> {
             return Some(facts!(row, row.state.as_str()));
         }
         if let Some(event) = story.events.last() {
-            let state = if event.kind == EventKind::Failed { "given_back" } else { event.kind.as_str() };
-            return Some(facts!(event, state));
+            return Some(facts!(event, StepName::of(event.kind).as_str()));
         }
-        story.failures.first().map(|failure| facts!(failure, "given_back"))
+        story.failures.first().map(|failure| facts!(failure, StepName::GivenBack.as_str()))
     }
 }

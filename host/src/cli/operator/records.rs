@@ -92,7 +92,7 @@ impl Table for StepRecord {
         vec![
             self.at.clone().unwrap_or_else(|| "not known".to_owned()),
             or_none(self.after()),
-            self.step.replace('_', " "),
+            self.step.as_str().replace('_', " "),
             or_none(self.transaction.as_deref().map(short)),
             or_none(self.block.map(|block| block.to_string())),
             or_none(self.request_id.clone()),

@@ -6,7 +6,7 @@ use axum::extract::State;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
 
-use super::frame::table;
+use super::frame;
 use super::money::unsettled::failures;
 use super::payments::{Search, encoded, list};
 use super::write::{ago, name};
@@ -140,18 +140,19 @@ impl RequestFound {
 
 /// A table of requests that were served free of charge.
 fn free_requests(records: &[FreeUseRecord], now: UnixTime) -> Markup {
-    let columns = [("Time", ""), ("Outcome", ""), ("Endpoint", ""), ("By", ""), ("Who", "wide"), ("Request", "wide")];
-    let body = html! {
-        @for one in records {
-            tr {
-                th scope="row" { (ago(&one.at, now)) }
-                td { (name(&one.outcome)) }
-                td.text { (name(&one.endpoint)) }
-                td { (name(&one.kind)) }
-                td.wide { (name(&one.who)) }
-                td.wide { code { (one.request_id.as_deref().map_or_else(|| "not known".to_owned(), name)) } }
-            }
-        }
-    };
-    table("Requests that were served free of charge", &columns, body)
+    let columns = [
+        ("Time", "head"),
+        ("Outcome", ""),
+        ("Endpoint", "text"),
+        ("By", ""),
+        ("Who", "text"),
+        ("Request", "text long"),
+    ];
+    let rows = records.iter().map(|one| {
+        let [outcome, endpoint, kind, who] =
+            [&one.outcome, &one.endpoint, &one.kind, &one.who].map(|text| html! { (name(text)) });
+        let request = one.request_id.as_deref().map_or_else(|| "not known".to_owned(), name);
+        [html! { (ago(&one.at, now)) }, outcome, endpoint, kind, who, html! { code { (request) } }]
+    });
+    frame::records("Requests that were served free of charge", &columns, rows)
 }

@@ -6,7 +6,7 @@ use axum::extract::State;
 use maud::{Markup, html};
 
 use super::chain::receiver;
-use super::frame::{Frame, table};
+use super::frame::{Frame, records};
 use super::payments::{encoded, network};
 use super::write::{ago, counted, name, names, sentence, state};
 use crate::operate::access::Visitor;
@@ -16,7 +16,15 @@ use crate::operate::api::config::{ConfigReport, SettingRecord, config};
 pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) -> Markup {
     let report = config(State(Arc::clone(&host))).await.0;
     let frame = Frame::of(&host, visitor).await;
-    let columns = [("Asset", ""), ("Network", ""), ("Receiver", ""), ("Facilitators", "wide")];
+    let columns = [("Asset", "head"), ("Network", ""), ("Receiver", "text"), ("Facilitators", "text")];
+    let accepts = report.accept.iter().map(|accept| {
+        [
+            html! { (name(&accept.symbol)) },
+            network(&accept.network, false),
+            receiver(&accept.network, &accept.pay_to),
+            html! { (names(&accept.facilitators)) },
+        ]
+    });
     let live = html! {
         section aria-labelledby="file" {
             h2 #file { "The file" }
@@ -24,16 +32,7 @@ pub(super) async fn page(State(host): State<Arc<HostView>>, visitor: Visitor) ->
         }
         section aria-labelledby="accept" {
             h2 #accept { "What is taken, and who receives it" }
-            (table("What is taken", &columns, html! {
-                @for accept in &report.accept {
-                    tr {
-                        th scope="row" { (name(&accept.symbol)) }
-                        td { (network(&accept.network, false)) }
-                        td { (receiver(&accept.network, &accept.pay_to)) }
-                        td.wide { (names(&accept.facilitators)) }
-                    }
-                }
-            }))
+            (records("What is taken", &columns, accepts))
         }
         section aria-labelledby="overrides" {
             h2 #overrides { "What it changes of plugins" }
@@ -75,22 +74,13 @@ fn overrides(host: &HostView) -> Markup {
     if changes.is_empty() {
         return html! { p.quiet { "Nothing: plugins are sold as they declare themselves." } };
     }
-    let columns = [("Plugin", ""), ("Route", ""), ("Setting", ""), ("Declared", "wide"), ("Effective", "wide")];
-    table(
-        "Declared and effective values",
-        &columns,
-        html! {
-            @for (plugin, change) in changes {
-                tr {
-                    th scope="row" { (name(plugin)) }
-                    td { (name(&change.route)) }
-                    td { (name(&change.key)) }
-                    td.wide { (sentence(&change.declared)) }
-                    td.wide { (sentence(&change.effective)) }
-                }
-            }
-        },
-    )
+    let columns = [("Plugin", "head"), ("Route", "text"), ("Setting", ""), ("Declared", "text"), ("Effective", "text")];
+    let rows = changes.into_iter().map(|(plugin, change)| {
+        let [route, key] = [&change.route, &change.key].map(|text| html! { (name(text)) });
+        let [declared, effective] = [&change.declared, &change.effective].map(|text| html! { (sentence(text)) });
+        [html! { (name(plugin)) }, route, key, declared, effective]
+    });
+    records("Declared and effective values", &columns, rows)
 }
 
 /// Every setting by its table. Tables with a value that is not the default come first, and so do such values in each.
@@ -123,7 +113,19 @@ fn section_of(section: &str, settings: &[&SettingRecord]) -> Markup {
         Some((list, entry)) => format!("[[{list}]] {}", name(entry.trim_end_matches(']'))),
         None => format!("[{}]", name(section)),
     };
-    let columns = [("Key", ""), ("In force", ""), ("Default", "wide"), ("A change takes effect", "wide")];
+    let columns = [("Key", "head"), ("In force", "text"), ("Default", "text"), ("A change takes effect", "text")];
+    let rows = settings.iter().map(|setting| {
+        [
+            html! { code { (name(key_in(section, &setting.key))) } },
+            in_force(setting),
+            html! {
+                @if setting.is_default { span.quiet { "the same" } }
+                @else if let Some(default) = &setting.default { (sentence(default)) }
+                @else { span.quiet { "none" } }
+            },
+            html! { "at a " (name(&setting.takes_effect)) },
+        ]
+    });
     html! {
         details id={ "settings-" (encoded(section)) } {
             summary {
@@ -134,26 +136,18 @@ fn section_of(section: &str, settings: &[&SettingRecord]) -> Markup {
                     @if waiting > 0 { ", " (counted(waiting, "waits", "wait")) " for a restart" }
                 }
             }
-            (table(&format!("Settings of {title}"), &columns, html! {
-                @for setting in settings {
-                    tr {
-                        th.text scope="row" { code { (name(key_in(section, &setting.key))) } }
-                        td {
-                            @if let Some(value) = &setting.value { code { (sentence(value)) } }
-                            @else { span.quiet { "not set" } }
-                            @if let Some(value) = &setting.waiting {
-                                " " (state("waiting")) " " span.quiet { "for a restart: " code { (sentence(value)) } }
-                            }
-                        }
-                        td.wide {
-                            @if setting.is_default { span.quiet { "the same" } }
-                            @else if let Some(default) = &setting.default { (sentence(default)) }
-                            @else { span.quiet { "none" } }
-                        }
-                        td.wide { "at a " (name(&setting.takes_effect)) }
-                    }
-                }
-            }))
+            (records(&format!("Settings of {title}"), &columns, rows))
+        }
+    }
+}
+
+/// The value of a setting, and the one that waits for a restart.
+fn in_force(setting: &SettingRecord) -> Markup {
+    html! {
+        @if let Some(value) = &setting.value { code { (sentence(value)) } }
+        @else { span.quiet { "not set" } }
+        @if let Some(value) = &setting.waiting {
+            " " (state("waiting")) " " span.quiet { "for a restart: " code { (sentence(value)) } }
         }
     }
 }

@@ -14,7 +14,7 @@ use super::write::{at, money, name, sentence, state};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::payments::{PathPart, story};
-use crate::operate::records::{PaymentRecord, StepRecord, StoryRecord};
+use crate::operate::records::{PaymentRecord, StepName, StepRecord, StoryRecord};
 
 pub(super) async fn page(
     State(host): State<Arc<HostView>>,
@@ -89,7 +89,7 @@ fn step(step: &StepRecord, story: &StoryRecord) -> Markup {
                 @if let Some(after) = step.after() { " " span.after { "+ " (after) } }
             }
             p {
-                strong { (title(&step.step)) } " " (text(step, story))
+                strong { (title(step.step)) } " " (text(step, story))
                 @if let Some(hash) = &step.transaction {
                     " Transaction " (explorer::transaction(&story.network, hash))
                     @if let Some(block) = step.block { " in block " (block) }
@@ -102,54 +102,53 @@ fn step(step: &StepRecord, story: &StoryRecord) -> Markup {
     }
 }
 
-fn title(step: &str) -> String {
-    let title = match step {
-        "claimed" => "Claimed",
-        "verified" => "Verified",
-        "started" => "Started",
-        "answered" => "Answered",
-        "sent" => "Settlement",
-        "paid" => "Paid",
-        "delivered" => "Delivered",
-        "given_back" => "Given back",
-        "unknown" => "Unknown",
-        "refused" => "Refused",
-        "owed" => "Owed",
-        "run_again" => "Run again",
-        "fetched_again" => "Asked for again",
-        "refund_sent" => "Refund",
-        "refund_failed" => "Refund failed",
-        "refunded" => "Paid back",
-        other => return name(other),
-    };
-    title.to_owned()
+fn title(step: StepName) -> &'static str {
+    match step {
+        StepName::Claimed => "Claimed",
+        StepName::Verified => "Verified",
+        StepName::Started => "Started",
+        StepName::Answered => "Answered",
+        StepName::Sent => "Settlement",
+        StepName::Paid => "Paid",
+        StepName::Delivered => "Delivered",
+        StepName::GivenBack => "Given back",
+        StepName::Unknown => "Unknown",
+        StepName::Refused => "Refused",
+        StepName::Owed => "Owed",
+        StepName::RunAgain => "Run again",
+        StepName::FetchedAgain => "Asked for again",
+        StepName::RefundSent => "Refund",
+        StepName::RefundFailed => "Refund failed",
+        StepName::Refunded => "Paid back",
+    }
 }
 
 fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
-    let text = match &*step.step {
-        "claimed" => {
+    let text = match step.step {
+        StepName::Claimed => {
             return html! { "The payment was written down for the plugin " b { (name(&story.plugin)) } "." };
         }
-        "verified" => "The facilitator found it valid.",
-        "started" => "The plugin began to work.",
-        "answered" => "The plugin had answered.",
-        "sent" => "The facilitator was asked to move the money.",
-        "paid" => "The money moved.",
-        "delivered" => "The answer was handed to the client.",
-        "given_back" => "The plugin failed, and nothing was charged.",
-        "unknown" => "It is not known whether the money moves. The host asks the chain again.",
-        "refused" if step.after_work == Some(true) => {
+        StepName::Verified => "The facilitator found it valid.",
+        StepName::Started => "The plugin began to work.",
+        StepName::Answered => "The plugin had answered.",
+        StepName::Sent => "The facilitator was asked to move the money.",
+        StepName::Paid => "The money moved.",
+        StepName::Delivered => "The answer was handed to the client.",
+        StepName::GivenBack => "The plugin failed, and nothing was charged.",
+        StepName::Unknown => "It is not known whether the money moves. The host asks the chain again.",
+        StepName::Refused if step.after_work == Some(true) => {
             "The payment was refused: no money moved, and the plugin had worked for it."
         }
-        "refused" => "The payment was refused: no money moved.",
-        "owed" => "The money moved, and its answer is owed.",
-        "run_again" => "The same payment came again, and the plugin ran for what was owed.",
-        "fetched_again" => "The same payment came again, and got the answer that it had bought.",
-        "refund_sent" if step.ordered_by.as_deref() == Some("policy") => "Sent back by the rule of the configuration.",
-        "refund_sent" => "Sent back by an operator.",
-        "refund_failed" => "The refund failed, and the answer was owed again.",
-        "refunded" => "The money went back to its payer.",
-        _ => "",
+        StepName::Refused => "The payment was refused: no money moved.",
+        StepName::Owed => "The money moved, and its answer is owed.",
+        StepName::RunAgain => "The same payment came again, and the plugin ran for what was owed.",
+        StepName::FetchedAgain => "The same payment came again, and got the answer that it had bought.",
+        StepName::RefundSent if step.ordered_by.as_deref() == Some("policy") => {
+            "Sent back by the rule of the configuration."
+        }
+        StepName::RefundSent => "Sent back by an operator.",
+        StepName::RefundFailed => "The refund failed, and the answer was owed again.",
+        StepName::Refunded => "The money went back to its payer.",
     };
     html! { (text) }
 }

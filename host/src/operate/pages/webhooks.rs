@@ -9,7 +9,7 @@ use coinslot_ledger::reports::AttemptFilter;
 use maud::{Markup, html};
 use serde::Deserialize;
 
-use super::frame::{Frame, PageError, table};
+use super::frame::{Frame, PageError, records};
 use super::login::check_proof;
 use super::payments::encoded;
 use super::write::{ago, count, counted, digest, name, names, sentence, state};
@@ -96,26 +96,20 @@ fn events(kinds: &[String]) -> String {
 }
 
 fn attempts(label: &str, attempts: &[AttemptRecord], frame: &Frame) -> Markup {
-    let columns = [("Time", ""), ("Message", ""), ("Result", ""), ("Payment", "wide"), ("Event", "number wide")];
-    table(
-        label,
-        &columns,
-        html! {
-            @for attempt in attempts.iter().take(SHOWN) {
-                tr {
-                    td { (ago(&attempt.at, frame.now)) }
-                    th scope="row" { (name(&attempt.kind)) }
-                    td { (result(attempt)) }
-                    td.wide {
-                        @if let Some(id) = &attempt.payment_id {
-                            a href={ "/payments/" (encoded(id)) } { (digest(id)) }
-                        } @else { "none" }
-                    }
-                    td.number.wide { @if let Some(event) = attempt.event { (count(event)) } @else { "none" } }
-                }
-            }
-        },
-    )
+    let columns = [("Time", ""), ("Message", "head"), ("Result", "text"), ("Payment", "text"), ("Event", "number")];
+    let rows = attempts.iter().take(SHOWN).map(|attempt| {
+        let payment = attempt.payment_id.as_ref().map(|id| {
+            html! { a href={ "/payments/" (encoded(id)) } { (digest(id)) } }
+        });
+        [
+            html! { (ago(&attempt.at, frame.now)) },
+            html! { (name(&attempt.kind)) },
+            result(attempt),
+            payment.unwrap_or_default(),
+            attempt.event.map(|event| html! { (count(event)) }).unwrap_or_default(),
+        ]
+    });
+    records(label, &columns, rows)
 }
 
 fn result(attempt: &AttemptRecord) -> Markup {
@@ -182,21 +176,16 @@ pub(super) async fn of_payment(host: &HostView, id: &str) -> Result<Markup, Page
     if attempts.is_empty() {
         return Ok(html! {});
     }
-    let columns = [("Time", ""), ("Webhook", "wide"), ("Message", ""), ("Result", "")];
+    let columns = [("Time", ""), ("Webhook", "text"), ("Message", "head"), ("Result", "text")];
     let (most, now) = (OF_PAYMENT as usize, time::now());
+    let rows = attempts.iter().take(most).map(|attempt| {
+        let told = html! { (name(&attempt.webhook)) };
+        [html! { (ago(&attempt.at, now)) }, told, html! { (name(&attempt.kind)) }, result(attempt)]
+    });
     Ok(html! {
         section aria-labelledby="told" {
             h2 #told { "Who was told" }
-            (table("Attempts to tell webhooks, the newest first", &columns, html! {
-                @for attempt in attempts.iter().take(most) {
-                    tr {
-                        td { (ago(&attempt.at, now)) }
-                        td.wide { (name(&attempt.webhook)) }
-                        th scope="row" { (name(&attempt.kind)) }
-                        td { (result(attempt)) }
-                    }
-                }
-            }))
+            (records("Attempts to tell webhooks, the newest first", &columns, rows))
             @if attempts.len() > most { p.quiet { "The newest " (count(most as u64)) " are shown." } }
             p.quiet { a href="/webhooks" { "All webhooks" } }
         }

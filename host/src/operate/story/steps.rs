@@ -8,7 +8,7 @@ use coinslot_ledger::reports::{FailedPayment, PaymentStory, RefundState};
 use coinslot_ledger::{EventKind, PaymentEvent, PaymentState, RepetitionOutcome};
 use coinslot_x402::UnixTime;
 
-use super::StepRecord;
+use super::{StepName, StepRecord};
 use crate::operate::time;
 
 /// The place of a step in its second.
@@ -54,8 +54,8 @@ impl Steps {
     }
 }
 
-fn named(step: &str) -> StepRecord {
-    StepRecord { step: step.to_owned(), ..StepRecord::default() }
+fn named(step: StepName) -> StepRecord {
+    StepRecord { step, ..StepRecord::default() }
 }
 
 /// The time so many microseconds later.
@@ -73,7 +73,7 @@ pub(super) fn steps(story: &PaymentStory) -> Vec<StepRecord> {
             transaction: event.transaction.clone().filter(|_| event.kind == EventKind::Refunded),
             reason: event.reason.clone(),
             after_work: event.after_work,
-            ..named(event.kind.as_str())
+            ..named(StepName::of(event.kind))
         };
         steps.add(Rank::Event(event.number * 2), Some(event.at), record);
     }
@@ -81,8 +81,8 @@ pub(super) fn steps(story: &PaymentStory) -> Vec<StepRecord> {
     refunds(story, &mut steps);
     for repetition in &story.repetitions {
         let (step, rank) = match repetition.outcome {
-            RepetitionOutcome::Run => ("run_again", Rank::Event(repetition.after_event * 2 + 1)),
-            RepetitionOutcome::Answer => ("fetched_again", Rank::Fetched),
+            RepetitionOutcome::Run => (StepName::RunAgain, Rank::Event(repetition.after_event * 2 + 1)),
+            RepetitionOutcome::Answer => (StepName::FetchedAgain, Rank::Fetched),
         };
         let record = StepRecord { request_id: repetition.request_id.clone(), ..named(step) };
         steps.add(rank, Some(repetition.at), record);
@@ -97,16 +97,19 @@ fn given_back(story: &PaymentStory, steps: &mut Steps) {
     };
     let events = story.events.iter().filter(|event| event.kind == EventKind::Failed);
     for event in events.filter(|event| !story.failures.iter().any(|failure| is_of(event, failure))) {
-        let record =
-            StepRecord { reason: event.reason.clone(), request_id: event.request_id.clone(), ..named("given_back") };
+        let record = StepRecord {
+            reason: event.reason.clone(),
+            request_id: event.request_id.clone(),
+            ..named(StepName::GivenBack)
+        };
         steps.add(Rank::GivenBack(0, 0), Some(event.at), record);
     }
     for failure in story.failures.iter().rev() {
         let request_id = failure.request_id.clone();
         for (part, at, record) in [
-            (0, failure.claimed_at, StepRecord { request_id, ..named("claimed") }),
-            (1, failure.run_at, named("started")),
-            (2, Some(failure.at), StepRecord { reason: Some(failure.reason.clone()), ..named("given_back") }),
+            (0, failure.claimed_at, StepRecord { request_id, ..named(StepName::Claimed) }),
+            (1, failure.run_at, named(StepName::Started)),
+            (2, Some(failure.at), StepRecord { reason: Some(failure.reason.clone()), ..named(StepName::GivenBack) }),
         ] {
             if at.is_some() {
                 steps.add(Rank::GivenBack(failure.number, part), at, record);
@@ -119,39 +122,46 @@ fn given_back(story: &PaymentStory, steps: &mut Steps) {
 fn way(story: &PaymentStory, steps: &mut Steps) {
     let (Some(row), times) = (&story.row, story.times) else { return };
     let upfront = row.flow == "upfront";
-    steps.add(Rank::Way, Some(row.created_at), StepRecord { request_id: row.request_id.clone(), ..named("claimed") });
-    let took = |took: Option<u64>, step: &str| StepRecord { took_microseconds: took, ..named(step) };
+    steps.add(
+        Rank::Way,
+        Some(row.created_at),
+        StepRecord { request_id: row.request_id.clone(), ..named(StepName::Claimed) },
+    );
+    let took = |took: Option<u64>, step: StepName| StepRecord { took_microseconds: took, ..named(step) };
     if row.verify_us.is_some() {
-        steps.add(Rank::Way, Some(later(row.created_at, row.verify_us)), took(row.verify_us, "verified"));
+        steps.add(Rank::Way, Some(later(row.created_at, row.verify_us)), took(row.verify_us, StepName::Verified));
     }
     let paid = story.events.iter().find(|event| event.kind == EventKind::Paid);
     let number = paid.map_or(0, |event| event.number * 2);
     if !upfront {
         if times.run.is_some() {
-            steps.add(Rank::Way, times.run, named("started"));
+            steps.add(Rank::Way, times.run, named(StepName::Started));
         }
         // Sent as soon as the plugin had answered.
         let answered = times.run.map(|run| later(run, row.run_us)).filter(|_| row.run_us.is_some()).or(times.sent);
         if answered.is_some() || row.run_us.is_some() {
-            steps.add(Rank::Way, answered, took(row.run_us, "answered"));
+            steps.add(Rank::Way, answered, took(row.run_us, StepName::Answered));
         }
     }
     if times.sent.is_some() || row.settle_us.is_some() {
-        steps.add(Rank::Way, times.sent, named("sent"));
+        steps.add(Rank::Way, times.sent, named(StepName::Sent));
     }
     if row.paid || paid.is_some() {
-        let record =
-            StepRecord { transaction: row.transaction.clone(), block: times.block, ..took(row.settle_us, "paid") };
+        let record = StepRecord {
+            transaction: row.transaction.clone(),
+            block: times.block,
+            ..took(row.settle_us, StepName::Paid)
+        };
         steps.add(Rank::Event(number), paid.map(|event| event.at).or(times.paid), record);
     }
     if upfront && times.run.is_some() {
-        steps.add(Rank::Event(number + 1), times.run, named("started"));
+        steps.add(Rank::Event(number + 1), times.run, named(StepName::Started));
     }
     if upfront && (times.answered.is_some() || row.run_us.is_some()) {
-        steps.add(Rank::Answer, times.answered, took(row.run_us, "answered"));
+        steps.add(Rank::Answer, times.answered, took(row.run_us, StepName::Answered));
     }
     if row.state == PaymentState::Delivered {
-        steps.add(Rank::Answer, Some(row.updated_at), named("delivered"));
+        steps.add(Rank::Answer, Some(row.updated_at), named(StepName::Delivered));
     }
 }
 
@@ -171,7 +181,7 @@ fn untold_end(story: &PaymentStory, steps: &mut Steps) {
         | PaymentState::Refunded => return,
     };
     if !story.events.iter().any(|event| event.kind == told) {
-        let record = StepRecord { reason: row.reason.clone(), ..named(told.as_str()) };
+        let record = StepRecord { reason: row.reason.clone(), ..named(StepName::of(told)) };
         steps.add(Rank::Event(0), Some(row.updated_at), record);
     }
 }
@@ -185,12 +195,12 @@ fn refunds(story: &PaymentStory, steps: &mut Steps) {
         let sent = StepRecord {
             transaction: refund.transaction.clone(),
             ordered_by: Some(refund.ordered_by.as_str().to_owned()),
-            ..named("refund_sent")
+            ..named(StepName::RefundSent)
         };
         steps.add(Rank::Event(debt + 1), Some(refund.begun_at), sent);
         let end = match refund.state {
-            RefundState::Failed => "refund_failed",
-            RefundState::Paid if !told => "refunded",
+            RefundState::Failed => StepName::RefundFailed,
+            RefundState::Paid if !told => StepName::Refunded,
             RefundState::Paid | RefundState::Sent => continue,
         };
         let record = StepRecord {

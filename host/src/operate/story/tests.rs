@@ -104,11 +104,11 @@ fn answer() -> StoredAnswer {
 }
 
 fn names(story: &StoryRecord) -> Vec<&str> {
-    story.steps.iter().map(|step| &*step.step).collect()
+    story.steps.iter().map(|step| step.step.as_str()).collect()
 }
 
 fn step<'s>(story: &'s StoryRecord, name: &str) -> &'s StepRecord {
-    story.steps.iter().find(|step| step.step == name).unwrap_or_else(|| panic!("no {name}: {story:?}"))
+    story.steps.iter().find(|step| step.step.as_str() == name).unwrap_or_else(|| panic!("no {name}: {story:?}"))
 }
 
 /// Everything within one second: only what the ledger knows beside the time puts the steps into their order.
@@ -159,7 +159,7 @@ async fn every_step_says_its_time_and_the_time_since_the_step_before() {
     books.take(&hold, settled(SettledBy::Recovery { alone: true }), 1_090).await;
     books.ledger.delivered(&hold.id, true, UnixTime(1_095)).await;
     let story = books.story().await;
-    let told: Vec<_> = story.steps.iter().map(|step| (&*step.step, step.seconds_after)).collect();
+    let told: Vec<_> = story.steps.iter().map(|step| (step.step.as_str(), step.seconds_after)).collect();
     let expected = [
         ("claimed", None),
         ("started", Some(2)),
