@@ -109,6 +109,14 @@ impl From<HostError> for Failure {
     }
 }
 
+/// Reads the certificates of authorities from a file in PEM.
+fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, Failure> {
+    let bytes = std::fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+    let unusable = |why: &str| Failure::usage(format!("{}: {why}: it is to be PEM", file.display()));
+    let certificates = reqwest::Certificate::from_pem_bundle(&bytes).map_err(|error| unusable(&error.to_string()))?;
+    if certificates.is_empty() { Err(unusable("it has no certificate")) } else { Ok(certificates) }
+}
+
 /// Binds a port, and gives the address that it has. `advice` ends the message if that fails.
 async fn listen(address: SocketAddr, advice: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let failed = |error: std::io::Error| Failure::new(format!("cannot listen on {address}: {error}{advice}"));

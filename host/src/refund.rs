@@ -155,25 +155,37 @@ impl Refunds {
         }
     }
 
-    /// Reads what the wallet has on each network: the coin for gas, and the tokens that have a budget. A line each.
+    /// Reads what the wallet has on each network: the coin for gas, and the tokens that have a budget. A line each, and
+    /// a warning where the coin is low.
     pub(crate) async fn balances(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (network, lane) in &self.lanes {
             let read = async {
                 let wallet = lane.wallet().await?;
                 let failed = |error: coinslot_evm::CallError| RefundError::Node(error.to_string());
-                let mut held = vec![coinslot_evm::Ether(wallet.native_balance().await.map_err(failed)?).to_string()];
+                let gas = lane.gas(&wallet).await.map_err(failed)?;
+                let mut held = vec![coinslot_evm::Ether(gas.native).to_string()];
                 for asset in self.units.assets().into_iter().filter(|asset| asset.network == *network) {
                     let Ok(token) = asset.address.parse() else { continue };
                     let amount = Amount(wallet.balances(token).await.map_err(failed)?.token);
                     held.push(format!("{} {}", amount.decimal(asset.decimals), asset.symbol));
                 }
-                Ok::<_, RefundError>(held.join(", "))
+                Ok::<_, RefundError>((held.join(", "), gas))
             };
-            lines.push(match read.await {
-                Ok(held) => format!("{} has {held} on {network} for refunds", self.address),
-                Err(error) => format!("{} on {network}: {error}", self.address),
-            });
+            match read.await {
+                Ok((held, gas)) => {
+                    lines.push(format!("{} has {held} on {network} for refunds", self.address));
+                    lines.extend(gas.needed.map(|needed| {
+                        format!(
+                            "warning: the wallet of refunds {} has {} for gas on {network}; it should have {}: fund it",
+                            self.address,
+                            coinslot_evm::Ether(gas.native),
+                            coinslot_evm::Ether(needed)
+                        )
+                    }));
+                }
+                Err(error) => lines.push(format!("{} on {network}: {error}", self.address)),
+            }
         }
         for network in &self.without_node {
             lines.push(format!("on {network} nothing is paid back: no `rpc` is named in the table of its facilitator"));

@@ -156,6 +156,8 @@ static void answer(coinslot_request *request) {
   if (request->out.size == 0 && request->status == 0 && !request->is_started) {
     coinslot_log_error("%s: the handler wrote no answer", cs_label(request->endpoint));
     coinslot_refuse(request, 500, "plugin_failed", "The plugin wrote no answer.");
+    /* The host counts the answer as a failure of the plugin. */
+    coinslot_set_header(request, "x-coinslot-failed", "1");
   }
 }
 

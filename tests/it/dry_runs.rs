@@ -66,6 +66,8 @@ async fn keys_are_made_and_revoked_by_a_run_that_is_not_dry_alone() {
     let (code, out, _) = command(&folder, &["keys", "revoke", "acme", "--dry-run"]);
     let would: Value = serde_json::from_str(&out).expect("JSON");
     assert_eq!((code, &would["applied"], &would["state"]), (Some(0), &json!(false), &json!("active")));
+    let (code, out, _) = command(&folder, &["keys", "revoke", "acme", "--dry-run", "--format", "table"]);
+    assert!(code == Some(0) && out.contains("would be revoked: nothing is changed"), "{out}");
     assert_eq!(ask(&host, "/api/v1/keys").await[0]["state"], "active");
     assert_eq!(command(&folder, &["keys", "revoke", "acme"]).0, Some(0));
     assert_eq!(ask(&host, "/api/v1/keys").await[0]["state"], "revoked");

@@ -64,6 +64,8 @@ async fn a_host_sells_with_the_configuration_that_init_wrote() {
     }
     assert!(!dir.path().join(".gitignore").exists(), "the folder is no working tree");
     std::fs::copy(guest("echo"), dir.path().join("plugins/echo.wasm")).expect("a component");
+    let again = said(&init(dir.path(), &[&flags[..], &["--force"]].concat()));
+    assert!(again.contains("now:  coinslot check") && !again.contains("YOUR.wasm"), "a plugin is there: {again}");
     let served = RunningCommand::start(dir.path(), &["serve", "--listen", "127.0.0.1:0"], &[]);
     let client = reqwest::Client::new();
     let challenge = client.post(served.url("/echo")).send().await.expect("a challenge");

@@ -3,8 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{SELLER, ServeHost, TestChain, raw};
+use coinslot_tests::{SELLER, ServeHost, TestChain, component, raw, run};
 use serde_json::Value;
+
+use crate::admin::{ask, becomes};
+use crate::audit::{changes, text};
 
 /// Opens the circuit after two failures, for longer than a test takes.
 const LONG_PAUSE: &str =
@@ -222,6 +225,57 @@ async fn a_new_build_that_keeps_failing_is_rolled_back_once() {
     assert_eq!(unpaid.status(), 503);
     tokio::time::sleep(Duration::from_millis(2500)).await;
     assert_eq!((builds().len(), host.log().matches("is put back").count()), (3, 1), "{}", host.log());
+}
+
+/// After a rollback by the host the advice of its alert and the command led back to the build that had failed, and the audit
+/// log told of a file that somebody had replaced.
+#[tokio::test]
+async fn a_rollback_by_the_host_is_told_and_does_not_lead_back_unsaid() {
+    let chain = TestChain::start().await;
+    let admin = "rollback = true\n[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let host = chain.serve(&["upfront"], &format!("{LONG_PAUSE}{admin}")).await;
+    host.install_another_build("upfront");
+    host.wait_for_log("active file=upfront.wasm", 2).await;
+    for payer in [0, 1] {
+        assert_eq!(pay(&chain, &host, payer, "trap").await.status(), 500);
+    }
+    let back = changes(&host, "plugin_rolled_back", 1).await[0].clone();
+    assert_eq!((text(&back, "who"), text(&back, "subject")), ("health", "upfront.wasm"));
+    assert!(text(&back, "before").starts_with("upfront ") && back["before"] != back["after"], "{back}");
+    assert_eq!(changes(&host, "plugin_replaced", 1).await.len(), 1, "by the new build alone");
+
+    let is_told = |status: &Value| status["alerts"].to_string().contains("was rolled back");
+    let status = becomes(&host, "/api/v1/status", is_told).await;
+    let alert = status["alerts"].as_array().expect("a list").iter().find(|alert| alert["kind"] == "plugin_unhealthy");
+    let alert = alert.expect("an alert").clone();
+    assert!(text(&alert, "advice").starts_with("replace upfront.wasm with a mended build"), "{alert}");
+
+    let tried = run(&host.path("."), &["plugins", "rollback", "upfront", "--dry-run"]);
+    let warning = String::from_utf8_lossy(&tried.stderr).into_owned();
+    assert!(
+        tried.status.success() && warning.contains("failed again and again and was rolled back before"),
+        "{warning}"
+    );
+    let tried = run(&host.path("."), &["plugins", "rollback", "upfront", "--dry-run", "--json"]);
+    let report: Value = serde_json::from_slice(&tried.stdout).expect("JSON");
+    assert_eq!(report["hasFailed"], true, "{report}");
+    let page =
+        reqwest::get(format!("{}/plugins", host.admin())).await.expect("an answer").text().await.expect("a page");
+    assert!(page.contains("failed again and again and was rolled back"), "{page}");
+
+    // Either remedy ends it: the build that failed is forbidden, or the file gets another one.
+    let config = host.configuration();
+    let active = ask(&host, "/api/v1/plugins").await[0]["active"]["sha256"].as_str().expect("a digest").to_owned();
+    host.write_configuration(&config.replace(
+        "[plugin.upfront.health]",
+        &format!("[plugin.upfront]\nsha256 = \"{active}\"\n[plugin.upfront.health]"),
+    ));
+    becomes(&host, "/api/v1/status", |status| !is_told(status)).await;
+    host.write_configuration(&config);
+    becomes(&host, "/api/v1/status", is_told).await;
+    let mended = [&component("upfront")[..], &[0, 3, 1, b'y', 1]].concat();
+    host.install("upfront.wasm", &mended);
+    becomes(&host, "/api/v1/status", |status| !is_told(status)).await;
 }
 
 /// A link says where a release is: the failing build stays, and the log says what to do.

@@ -67,6 +67,14 @@ async fn a_request_with_a_key_is_served_and_the_key_stays_between_customer_and_h
     assert_eq!((&uses[0]["kind"], &uses[0]["who"]), (&json!("key"), &json!("acme")));
     let of_key = ask(&host, "/api/v1/keys").await;
     assert_eq!((&of_key[0]["served"], &of_key[0]["state"]), (&json!(2), &json!("active")));
+    // The command that asks the listener shows what the one that reads the ledger shows.
+    let (url, printed) =
+        (host.admin(), |all: &[&str]| String::from_utf8(run(&host.path("."), all).stdout).expect("text"));
+    for more in [&["--who", "acme"][..], &["--totals"], &["--format", "table"], &["--totals", "--format", "csv"]] {
+        let asked = printed(&[&["free", "--url", &url], more].concat());
+        assert_eq!(asked, printed(&[&["ledger", "free"], more].concat()), "{more:?}");
+        assert!(asked.contains("key"), "{more:?}: {asked}");
+    }
     assert_eq!(chain.payments_received().await, 0);
 }
 

@@ -82,6 +82,11 @@ greeting = "good morning"
 [plugin.NAME.limits]
 cpu_time = "2s"
 request_body = "64KiB"
+
+[plugin.NAME.health]
+failures = 4
+pause = "1h"
+longest_pause = "1h"
 "#;
 
 /// Tells all stories of one host.
@@ -106,6 +111,7 @@ async fn behaves(source: Source) {
     the_plugin_sees_who_paid(&host).await;
     instances_share_no_randomness(&host).await;
     the_operators_part_reaches_the_plugin(&host).await;
+    code_that_fails_for_every_payer_takes_the_plugin_off_sale(&host).await;
 }
 
 fn request(host: &DevHost, method: Method, path: &str) -> RequestBuilder {
@@ -124,9 +130,13 @@ async fn read(request: RequestBuilder) -> (u16, String) {
 
 /// The answer of a request after its challenge has been paid.
 async fn paid(host: &DevHost, request: RequestBuilder) -> Response {
+    paid_by(host, 0, request).await
+}
+
+async fn paid_by(host: &DevHost, payer: usize, request: RequestBuilder) -> Response {
     let challenge = send(request.try_clone().expect("a request with a whole body")).await;
     assert_eq!(challenge.status(), 402, "{request:?}");
-    let payment = host.payer(0).pay(&challenge).header();
+    let payment = host.payer(payer).pay(&challenge).header();
     send(request.header("PAYMENT-SIGNATURE", payment)).await
 }
 
@@ -356,4 +366,20 @@ async fn the_operators_part_reaches_the_plugin(host: &DevHost) {
         let counted = read(request(host, Method::POST, &format!("/counters/{name}"))).await;
         assert_eq!(counted, (200, count.to_owned()), "{name}");
     }
+}
+
+/// An error that an SDK caught was an answer of status 500 like any other: the commonest bad build was sold on for ever.
+async fn code_that_fails_for_every_payer_takes_the_plugin_off_sale(host: &DevHost) {
+    let before = earned(host).await;
+    for payer in 0..4 {
+        let failed = paid_by(host, payer, request(host, Method::GET, "/fail")).await;
+        assert_eq!(
+            (failed.status().as_u16(), &failed.headers()["x-coinslot-charged"]),
+            (500, &"no".parse().expect("ASCII"))
+        );
+        assert!(!failed.headers().contains_key("x-coinslot-failed"), "{:?}", failed.headers());
+    }
+    let refused = refusal(send(request(host, Method::GET, "/greet/ada")).await).await;
+    assert_eq!(refused, json!([503, "plugin_unhealthy", null, null]), "{}", host.log());
+    assert_eq!(earned(host).await, before, "nothing was charged");
 }

@@ -76,6 +76,8 @@ async fn a_paused_plugin_is_asked_for_nothing_until_it_is_resumed() {
     }
     assert_eq!(chain.payments_received().await, 1);
 
+    let (code, said) = plugins(&host, &["resume", "echo", "--dry-run"]);
+    assert_eq!((code, said.trim()), (Some(0), "echo would be asked again: nothing is changed"));
     let (code, said) = plugins(&host, &["resume", "echo"]);
     assert!(code == Some(0) && said.contains("echo is asked again"), "{said}");
     let (status, _, problem) = answer(post(&host).header("PAYMENT-SIGNATURE", &signed)).await;

@@ -143,14 +143,14 @@ impl Proxy {
     }
 }
 
-/// A host with the configuration that both files name, which finds no folder to write into but its state. Clients write
-/// the port of the proxy, which is not that of HTTPS here.
+/// A host with the configuration that both files name, which finds no folder to write into but its state. `public_url` has
+/// the port of the proxy, which is not that of HTTPS here: a proxy that drops it has every request refused.
 async fn host(chain: &TestChain, https: SocketAddr) -> ServeHost {
     let more = "[server]\ntrusted_proxies = [\"127.0.0.1/32\"]\n[rate_limits]\nfailures_per_second = 0.1\n";
     let mut host = chain.serve(&["echo", "ticker"], more).await;
     let state = host.path("state");
     host.write_configuration(&format!(
-        "public_url = \"https://{NAME}\"\nhosts = [\"{NAME}:{}\"]\nstate = \"{}\"\n{}",
+        "public_url = \"https://{NAME}:{}\"\nstate = \"{}\"\n{}",
         https.port(),
         state.display(),
         host.configuration()
@@ -165,7 +165,7 @@ async fn sells_behind(chain: &TestChain, host: &ServeHost, proxy: &mut Proxy) {
     let challenge = client.post(&echo).body("mine").send().await.expect("an answer");
     assert_eq!((challenge.status().as_u16(), challenge.version()), (402, Version::HTTP_2), "{}", host.log());
     let required = decode(challenge.headers()["payment-required"].to_str().expect("ASCII"));
-    assert_eq!(required["resource"]["url"], format!("https://{NAME}/echo"));
+    assert_eq!(required["resource"]["url"], echo);
     let payment = chain.payer(0).pay(&challenge).header();
     let paid = client.post(&echo).body("mine").header("PAYMENT-SIGNATURE", &payment).send().await.expect("an answer");
     assert_eq!(paid.status(), 200, "{}", host.log());

@@ -57,6 +57,13 @@ async fn a_payment_over_tls_works_and_a_renewed_certificate_is_picked_up() {
     let served = RunningCommand::start(dir.path(), &["serve"], &[]);
     let (url, client) = (served.url("/echo"), first.client());
     assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    let health = |more: &[&str]| run(dir.path(), &[&["health", &*served.url("/")], more].concat());
+    assert_eq!(health(&[]).status.code(), Some(1), "nobody has signed the certificate");
+    let ready = health(&["--ca", "cert.pem"]);
+    assert!(ready.status.success(), "{}", String::from_utf8_lossy(&ready.stderr));
+    let unread = health(&["--ca", "key.pem"]);
+    let said = String::from_utf8_lossy(&unread.stderr).into_owned();
+    assert!(unread.status.code() == Some(2) && said.contains("key.pem: it has no certificate"), "{said}");
 
     let challenge = client.post(&url).send().await.expect("an answer");
     assert_eq!((challenge.status().as_u16(), challenge.version()), (402, Version::HTTP_2));

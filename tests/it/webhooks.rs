@@ -233,6 +233,28 @@ async fn alerts_wait_for_no_payment_and_end_over_a_restart() {
     until("both are cleared", &host, || types(&receiver)[2..] == ["alert.cleared", "alert.cleared"]).await;
 }
 
+/// Each attempt to tell an alert had an id of its own, so that a receiver could not tell a repetition from another alert.
+#[tokio::test]
+async fn an_alert_that_is_told_again_has_the_same_id_also_after_a_restart() {
+    let chain = TestChain::start().await;
+    let receiver = Receiver::start().await;
+    receiver.set(ReceiverMode::Refuse(500));
+    let mut host = host(&chain, &["status"], &receiver, "events = [\"alert\"]\n").await;
+    host.install("broken.wasm", b"no component");
+    let attempts = async |least: usize| -> Vec<String> {
+        let path = "/api/v1/webhooks/attempts";
+        let enough = |found: &Value| found.as_array().is_some_and(|found| found.len() >= least);
+        let found = crate::admin::becomes(&host, path, enough).await;
+        found.as_array().expect("a list").iter().map(|attempt| text(attempt, "/id")).collect()
+    };
+    let ids = attempts(2).await;
+    assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    host.restart(&[]).await;
+    receiver.set(ReceiverMode::Accept);
+    until("it is raised", &host, || types(&receiver) == ["alert.raised"]).await;
+    assert_eq!(text(&receiver.accepted()[0].json(), "/id"), ids[0]);
+}
+
 /// Each restart told that a low wallet was mended, and a few seconds later that it was low.
 #[tokio::test]
 async fn a_restart_mends_no_wallet() {

@@ -162,7 +162,7 @@ impl Folder {
     /// is not tried again until its content changes.
     pub async fn scan(&mut self) -> io::Result<ScanReport> {
         if let Some(history) = &mut self.history {
-            rollback::roll_back_failing(history, &self.dir, &self.files, &self.staging);
+            rollback::roll_back_failing(history, &self.dir, &mut self.files, &self.staging);
         }
         let mut report = ScanReport::default();
         self.round(&mut report).await?;

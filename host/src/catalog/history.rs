@@ -276,6 +276,11 @@ impl HistoryEntry {
         }
     }
 
+    /// True if this build failed again and again and was rolled back.
+    pub fn is_abandoned(&self, build: &KeptBuild) -> bool {
+        self.abandoned.as_ref() == Some(&build.sha256)
+    }
+
     /// The build that serves with its former configuration, and the reason why it cannot use the present one.
     pub fn refused_configuration(&self) -> Option<(&KeptBuild, &str)> {
         Some((self.serving()?, self.failure.as_deref()?.strip_prefix(NOT_ANEW)?))

@@ -9,6 +9,8 @@ pub(crate) const NOT_ANEW: &str = "under the present configuration: ";
 pub struct ScanReport {
     /// Files that became active, new or changed.
     pub loaded: Vec<String>,
+    /// Those of them that the host itself has put back, because the build after them failed again and again.
+    pub put_back: Vec<String>,
     /// Files that were active and are gone.
     pub removed: Vec<String>,
     /// Files that are gone and were not active: they were refused, or were removed while no host ran.
@@ -31,6 +33,7 @@ impl ScanReport {
     /// Adds the report of the scan that followed. Its files are unsettled or not, whatever they were before.
     pub(super) fn extend(&mut self, next: Self) {
         self.loaded.extend(next.loaded);
+        self.put_back.extend(next.put_back);
         self.removed.extend(next.removed);
         self.forgotten.extend(next.forgotten);
         self.failed.extend(next.failed);

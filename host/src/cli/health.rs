@@ -1,11 +1,12 @@
 //! `coinslot health`: asks a host whether it is ready, for health checks of containers, which have no other client.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
-use super::{Failure, print};
+use super::{Failure, authorities, print};
 
 /// The page that says so.
 const READY: &str = "/.well-known/coinslot/ready";
@@ -24,6 +25,9 @@ pub struct HealthArgs {
     /// Seconds until a host that has not answered counts as not ready.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300), value_name = "SECONDS")]
     pub timeout: u64,
+    /// The authority that has signed the host's certificate, in PEM, beside those that the machine trusts.
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    pub ca: Option<PathBuf>,
     /// Take any certificate: that of a host with TLS is for its name, and not for 127.0.0.1.
     #[arg(long)]
     pub insecure: bool,
@@ -39,7 +43,7 @@ struct ReadyAnswer {
 
 /// Asks once.
 pub async fn run(args: HealthArgs) -> Result<(), Failure> {
-    let HealthArgs { mut url, timeout, insecure } = args;
+    let HealthArgs { mut url, timeout, ca, insecure } = args;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Failure::usage(format!("{url} is no URL of http or https")));
     }
@@ -51,13 +55,15 @@ pub async fn run(args: HealthArgs) -> Result<(), Failure> {
         Failure::new(format!("{url} does not answer: {cause}"))
     };
     // A proxy of the environment is for other machines than the one that is asked here.
-    let client = reqwest::Client::builder()
+    let mut client = reqwest::Client::builder()
         .timeout(Duration::from_secs(timeout))
         .redirect(reqwest::redirect::Policy::none())
         .no_proxy()
-        .tls_danger_accept_invalid_certs(insecure)
-        .build()
-        .map_err(|error| failed(&error))?;
+        .tls_danger_accept_invalid_certs(insecure);
+    if let Some(file) = &ca {
+        client = client.tls_certs_merge(authorities(file)?);
+    }
+    let client = client.build().map_err(|error| failed(&error))?;
     let mut reply = client.get(url.clone()).send().await.map_err(|error| failed(&error))?;
     let status = reply.status();
     let mut body = Vec::new();

@@ -141,13 +141,21 @@ fn next_steps(args: &InitArgs, answers: &Answers, plugins: &Path) -> String {
         }
         Settler::Remote { .. } => {}
     }
-    steps.push(format!(
-        "cp YOUR.wasm {}/    # `coinslot new NAME` begins a plugin, `coinslot build` makes the file",
-        shown(plugins)
-    ));
+    if !has_plugins(plugins) {
+        steps.push(format!(
+            "cp YOUR.wasm {}/    # `coinslot new NAME` begins a plugin, `coinslot build` makes the file",
+            shown(plugins)
+        ));
+    }
     steps.push(format!("coinslot check{named}"));
     steps.push(format!("coinslot serve{named}"));
     format!("now:  {}", steps.join("\n      "))
+}
+
+/// True if a plugin is in the folder already.
+fn has_plugins(folder: &Path) -> bool {
+    let found = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    found.map(|entry| entry.path()).any(|path| path.extension().is_some_and(|extension| extension == "wasm"))
 }
 
 /// A path without `./` before it.

@@ -1,6 +1,5 @@
 //! `coinslot keys`: keys of the operator's own customers, beside a running host or without one.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -104,7 +103,7 @@ pub fn run(args: KeysArgs) -> Result<(), Failure> {
     match command {
         KeysCommand::Add(args) => add(keys, &file, &source, args, &mut out),
         KeysCommand::List(ListArgs {}) => list(&keys, &source, &mut out),
-        KeysCommand::Revoke(args) => revoke(keys, &file, &args, &mut out),
+        KeysCommand::Revoke(args) => revoke(keys, &file, &source, &args, &mut out),
     }
 }
 
@@ -232,7 +231,13 @@ fn cells(record: &KeyRecord) -> Vec<String> {
     ]
 }
 
-fn revoke(keys: ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>) -> Result<(), Failure> {
+fn revoke(
+    keys: ApiKeys,
+    ledger: &Path,
+    source: &Source,
+    args: &RevokeArgs,
+    out: &mut Output<'_>,
+) -> Result<(), Failure> {
     // As `list` shows the beginning of a key; a name may end so itself.
     let is_key = args.name.starts_with(KEY_PREFIX);
     let name = if is_key { args.name.trim_end_matches("..") } else { &args.name };
@@ -246,7 +251,7 @@ fn revoke(keys: ApiKeys, ledger: &Path, args: &RevokeArgs, out: &mut Output<'_>)
         if !args.dry_run {
             audit::record(ledger, ChangeKind::Key, subject.clone(), Some("revoked".to_owned()));
         }
-        if std::io::stdout().is_terminal() {
+        if source.format() == OutputFormat::Table {
             let end = if args.dry_run { "would be revoked: nothing is changed" } else { "is revoked" };
             out.line(&format!("{subject} {end}"))?;
         } else {

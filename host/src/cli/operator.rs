@@ -1,5 +1,5 @@
-//! `coinslot status`, `audit`, `payments`, `revenue`, `owed`, `failed`, `webhooks` and `config`: questions to a running host,
-//! through its admin listener.
+//! `coinslot status`, `audit`, `payments`, `revenue`, `owed`, `failed`, `free`, `webhooks` and `config`: questions to a running
+//! host, through its admin listener.
 
 pub(super) mod client;
 mod payments;
@@ -21,7 +21,7 @@ use crate::operate::records::{
     AttemptRecord, ChangeRecord, EarningsRecord, LevelChange, LevelReport, OwedRecord, Resend, ResendReport,
 };
 
-pub use self::payments::{FailedArgs, PaymentsArgs, failed, payments};
+pub use self::payments::{FailedArgs, FreeArgs, PaymentsArgs, failed, free, payments};
 
 /// Show whether the host can sell, what is wrong and what to do, from its admin listener.
 ///

@@ -21,7 +21,7 @@ use crate::config::{Config, StateConfig};
 use crate::host::is_running;
 use crate::operate::pauses;
 use crate::operate::records::{BuildRecord, PauseReport, PluginChange, PluginRecord, RollbackReport};
-use crate::operate::rollback::{RollbackError, RollbackPlan, RolledBack, plan, roll_back};
+use crate::operate::rollback::{RollbackError, plan, roll_back};
 
 /// The state of `coinslot dev`, unless it keeps that in another directory.
 const DEV_STATE: &str = ".coinslot/dev";
@@ -52,7 +52,8 @@ enum PluginsCommand {
     ///
     /// If the file holds one that does not load, this is the build that serves; otherwise the one before it. A running
     /// host makes it active within a second; if it refuses it, the file is put back as it was. From a file that loads,
-    /// doing it twice undoes it.
+    /// doing it twice undoes it. A warning says if the build failed again and again before and was rolled back: a mended
+    /// build in the plugin folder is what helps then.
     ///
     /// Works on the folders of the configuration; with --url, the host itself does it.
     ///
@@ -229,14 +230,21 @@ async fn rollback(args: &PluginsArgs, change: &ChangeArgs) -> Result<(), Failure
     if args.wants_document() {
         return print::document(json!(report));
     }
-    let RollbackReport { file, plugin, version, sha256, active, applied } = report;
+    let RollbackReport { file, plugin, version, sha256, active, has_failed, applied } = report;
     let short: String = sha256.chars().take(12).collect();
     let end = match (applied, active) {
         (false, _) => "would be put into the folder: nothing is changed",
         (true, true) => "is active",
         (true, false) => "is in the folder; no running host has taken it yet",
     };
-    print::line(format_args!("{file}: {plugin} {version} ({short}) {end}"))
+    print::line(format_args!("{file}: {plugin} {version} ({short}) {end}"))?;
+    if has_failed {
+        crate::logging::say(&format!(
+            "warning: {plugin} {version} ({short}) failed again and again and was rolled back before: replace the file with \
+             a mended build instead"
+        ));
+    }
+    Ok(())
 }
 
 /// Rolls back in the folders of a configuration.
@@ -254,8 +262,7 @@ async fn roll_back_here(config: &Path, change: &ChangeArgs) -> Result<RollbackRe
     };
     let plan = plan(&config, &change.name).map_err(failed)?;
     if change.dry_run {
-        let RollbackPlan { file, build, .. } = plan;
-        return Ok(RollbackReport::new(RolledBack { file, build, is_active: false }, false));
+        return Ok(RollbackReport::new(plan.rehearsed(), false));
     }
     let done = roll_back(&config, plan).await.map_err(failed)?;
     let after = format!("{} {}, SHA-256 {}", done.build.plugin, done.build.version, done.build.sha256);
@@ -269,12 +276,13 @@ async fn set_paused(args: &PluginsArgs, change: &ChangeArgs, verb: &str) -> Resu
         return print::document(json!(report));
     }
     let PauseReport { plugin, paused, changed, applied } = report;
-    let state = if paused { "paused" } else { "not paused" };
     print::line(match (applied, changed) {
         (true, true) if paused => format!("{plugin} is paused: its requests are answered with 503, and cost nothing"),
         (true, true) => format!("{plugin} is asked again"),
-        (false, true) => format!("{plugin} would be {state}: nothing is changed"),
-        (_, false) => format!("{plugin} is {state} already"),
+        (false, true) if paused => format!("{plugin} would be paused: nothing is changed"),
+        (false, true) => format!("{plugin} would be asked again: nothing is changed"),
+        (_, false) if paused => format!("{plugin} is paused already"),
+        (_, false) => format!("{plugin} is not paused"),
     })
 }
 

@@ -168,7 +168,8 @@ impl AdminAccess {
         let _ = self.wrong.as_ref().map(|wrong| wrong.take(client, now));
         // As many lines as tries: an address has few.
         tracing::warn!(%client, "a wrong token was sent to the admin listener");
-        Err(missing())
+        let message = "this is not the token of [admin]: it is in the file or the variable that `token_file` or `token_env` names";
+        Err(ApiError::new(StatusCode::UNAUTHORIZED, "token_wrong", message))
     }
 
     /// The proof that the forms of a page carry. A page of another origin cannot read it.

@@ -1,5 +1,7 @@
 //! Finds what is wrong with a host now, with what to do: one list for the status, the dashboard and the webhooks.
 
+mod plugins;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +15,10 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use self::plugins::of_plugin;
 use super::admin::HostView;
 use super::api::chain::{FacilitatorRecord, WalletRecord, chain};
-use super::api::plugins::{PluginRecord, files};
+use super::api::plugins::files;
 use super::api::refunds::{RefundWalletRecord, wallets};
 
 /// The longest text of a reason, in characters.
@@ -150,7 +153,8 @@ pub(super) async fn alerts(host: &Arc<HostView>) -> Vec<Alert> {
         alerts.push(Alert::new(AlertKind::LedgerTrouble, "ledger", message, advice).severe());
     }
     alerts.extend(chain(State(Arc::clone(host))).await.0.iter().flat_map(of_facilitator));
-    alerts.extend(files(host).iter().flat_map(of_plugin));
+    let config = host.active_config();
+    alerts.extend(files(host).iter().flat_map(|record| of_plugin(record, &config)));
     if let Some(reason) = &host.active.load().refused {
         let message = format!("the changed configuration is not used: {}", shown(reason));
         let advice = "mend the file: `coinslot check` tells every problem. What was read before is used meanwhile";
@@ -223,37 +227,6 @@ fn of_refunds(record: &RefundWalletRecord, address: &str) -> Vec<Alert> {
             ),
         };
         alerts.push(Alert::new(AlertKind::RefundTrouble, network, message, advice));
-    }
-    alerts
-}
-
-fn of_plugin(record: &PluginRecord) -> Vec<Alert> {
-    let mut alerts = Vec::new();
-    if let Some(reason) = &record.failure {
-        let serves = record.active.as_ref().map(|build| format!("{} {} serves on", build.name, build.version));
-        let message = format!(
-            "the file {} is not loaded, and {}: {}",
-            record.file,
-            serves.as_deref().unwrap_or("nothing of it serves"),
-            shown(reason)
-        );
-        let advice = "mend the file in the plugin folder, roll it back, or remove it";
-        let alert = Alert::new(AlertKind::ReloadFailed, &record.file, message, advice);
-        alerts.push(if serves.is_none() { alert.severe() } else { alert });
-    }
-    let (paid, free) = record.fails();
-    if let (Some(active), true) = (&record.active, paid || free) {
-        let refused = if paid { "paid" } else { "free" };
-        let message = format!(
-            "the plugin {} fails again and again: its {refused} requests are refused for a while, and none has succeeded since",
-            active.name
-        );
-        let advice = format!(
-            "its log lines say why; deploy a mended build, or roll it back: `coinslot plugins rollback {}`",
-            active.name
-        );
-        let alert = Alert::new(AlertKind::PluginUnhealthy, &active.name, message, advice);
-        alerts.push(if paid { alert.severe() } else { alert });
     }
     alerts
 }

@@ -103,7 +103,7 @@ impl Audit {
         for file in &report.loaded {
             self.known.lock().failures.remove(file);
         }
-        self.compare(who);
+        self.compare_after(who, &report.put_back);
         if report.failed.is_empty() {
             return;
         }
@@ -124,6 +124,11 @@ impl Audit {
 
     /// Writes down how the plugins that serve differ from those that served before.
     pub(crate) fn compare(&self, who: &Author) {
+        self.compare_after(who, &[]);
+    }
+
+    /// The same, after the host itself has put the former builds of these files back.
+    fn compare_after(&self, who: &Author, put_back: &[String]) {
         let catalog = self.catalog.load();
         for installed in catalog.installed() {
             let (file, build) = (&installed.file, Build::active(installed));
@@ -138,7 +143,11 @@ impl Audit {
             let is_replaced = former.sha256 != build.sha256;
             if is_replaced {
                 let (before, after) = (Some(former.shown()), Some(build.shown()));
-                self.record(who.clone(), ChangeKind::PluginReplaced, file, before, after);
+                let (who, kind) = match put_back.contains(file) {
+                    true => (&Author::Health, ChangeKind::PluginRolledBack),
+                    false => (who, ChangeKind::PluginReplaced),
+                };
+                self.record(who.clone(), kind, file, before, after);
             }
             for (route, before, after) in former.differences(&build, is_replaced) {
                 self.record(who.clone(), ChangeKind::Route, format!("{}: {route}", build.plugin()), before, after);

@@ -18,6 +18,8 @@ pub(crate) struct RolledBack {
     pub(crate) build: KeptBuild,
     /// False if no running host has taken it yet.
     pub(crate) is_active: bool,
+    /// The build failed again and again before, and was rolled back.
+    pub(crate) has_failed: bool,
 }
 
 /// The reason why nothing was rolled back. The folder is as it was before.
@@ -48,6 +50,19 @@ pub(crate) struct RollbackPlan {
     entry: HistoryEntry,
 }
 
+impl RollbackPlan {
+    /// True if the build failed again and again before, and was rolled back.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.entry.is_abandoned(&self.build)
+    }
+
+    /// The end of a rollback that is only tried out.
+    pub(crate) fn rehearsed(self) -> RolledBack {
+        let has_failed = self.has_failed();
+        RolledBack { file: self.file, build: self.build, is_active: false, has_failed }
+    }
+}
+
 /// Plans the rollback of a plugin. It is named by its file, with or without `.wasm`, or by its name. Nothing is changed.
 pub(crate) fn plan(config: &Config, name: &str) -> Result<RollbackPlan, RollbackError> {
     let dir = config.state.history();
@@ -73,6 +88,7 @@ pub(crate) fn plan(config: &Config, name: &str) -> Result<RollbackPlan, Rollback
 
 /// Rolls a plugin back.
 pub(crate) async fn roll_back(config: &Config, plan: RollbackPlan) -> Result<RolledBack, RollbackError> {
+    let has_failed = plan.has_failed();
     let RollbackPlan { file, build, entry } = plan;
     let (dir, target) = (config.state.history(), config.plugins.folder.join(&file));
     let present = present(&target)?;
@@ -89,7 +105,7 @@ pub(crate) async fn roll_back(config: &Config, plan: RollbackPlan) -> Result<Rol
         }
         Taken::NotYet => false,
     };
-    Ok(RolledBack { file, build, is_active })
+    Ok(RolledBack { file, build, is_active, has_failed })
 }
 
 /// The remedy for a file that has no build to go back to, behind the words that say so.

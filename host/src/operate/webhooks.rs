@@ -18,7 +18,7 @@ mod secrets;
 mod signature;
 mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,9 +29,9 @@ use self::delivery::Delivery;
 use self::journal::Journal;
 use self::message::Message;
 use self::secrets::read_secret;
-use self::told::TOLD;
+use self::told::{TOLD, ToldAlerts};
 use super::admin::HostView;
-use super::alerts::{Alert, AlertKind, alerts};
+use super::alerts::{AlertKind, alerts};
 use super::time;
 use crate::config::WebhookConfig;
 use crate::host::HostError;
@@ -124,16 +124,12 @@ impl Webhook {
         }
         let file = host.config.state.folder.join(TOLD);
         let mut told = self.told_before(&file);
-        let (begun, mut earlier) = (Instant::now(), told.keys().cloned().collect());
+        let begun = Instant::now();
         loop {
-            let before = told.clone();
             if begun.elapsed() > MEASURED {
-                earlier = BTreeSet::new();
+                told.is_measured();
             }
-            self.tell_alerts(host, &mut told, &mut earlier).await;
-            if told != before {
-                self.keep_told(&file, &told);
-            }
+            self.tell_alerts(host, &file, &mut told).await;
             tokio::time::sleep(ALERT_INTERVAL).await;
         }
     }
@@ -186,35 +182,21 @@ impl Webhook {
         }
     }
 
-    /// Tells the alerts that have begun or ended since the last look. What an earlier process measured has not ended before
-    /// this one has measured it, too: `earlier` has those alerts.
-    async fn tell_alerts(
-        &self,
-        host: &Arc<HostView>,
-        told: &mut BTreeMap<(AlertKind, String), Alert>,
-        earlier: &mut BTreeSet<(AlertKind, String)>,
-    ) {
+    /// Tells the alerts that have begun or ended since the last look. What is to be told is kept before it is tried: each
+    /// attempt has the same id and the same bytes, also after a restart.
+    async fn tell_alerts(&self, host: &Arc<HostView>, file: &Path, told: &mut ToldAlerts) {
         let found = alerts(host).await.into_iter().filter(|alert| self.is_told(WebhookEvent::Alert(alert.kind)));
-        let now = host.payments.now();
-        let present: BTreeMap<_, _> = found.map(|alert| (alert.key(), alert)).collect();
-        let begun: Vec<_> = present.iter().filter(|(key, _)| !told.contains_key(*key)).collect();
-        for (key, alert) in begun {
-            // An alert may be over by the time at which its address answers again: it is tried at the next look.
-            if !self.attempt(&Message::of_alert(alert, true, now)).await {
-                return;
-            }
-            told.insert(key.clone(), alert.clone());
+        if told.look(found.collect(), host.payments.now()) {
+            self.keep_told(file, told);
         }
-        earlier.retain(|key| key.0.is_measured() && !present.contains_key(key));
-        let has_ended = |key: &&(AlertKind, String)| !present.contains_key(*key) && !earlier.contains(*key);
-        let ended: Vec<_> = told.keys().filter(has_ended).cloned().collect();
-        for key in ended {
-            if let Some(alert) = told.get(&key)
-                && !self.attempt(&Message::of_alert(alert, false, now)).await
-            {
+        for key in told.untold() {
+            // An alert may be over by the time at which its address answers again: it is tried at the next look.
+            let Some(message) = told.message(&key) else { continue };
+            if !self.attempt(&message).await {
                 return;
             }
-            told.remove(&key);
+            told.accepted(&key);
+            self.keep_told(file, told);
         }
     }
 

@@ -134,6 +134,7 @@ impl StreamedAnswer {
             Fault::TotalTime | Fault::Deadline => StreamOutcome::Partial("the answer took as long as its plugin may"),
             Fault::ResponseTooLarge => StreamOutcome::Partial("the answer was larger than its plugin may give"),
             Fault::Trap(_)
+            | Fault::Error
             | Fault::Cpu
             | Fault::Memory
             | Fault::HostMemory

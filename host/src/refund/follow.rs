@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use alloy::primitives::{B256, Bytes};
 use coinslot_evm::{SignedTransfer, TokenTransfer, TokenWallet, TransferOutcome};
-use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundEnd, SignedRefund, StoredTransaction};
+use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundEnd, SignedRefund, StoredTransaction};
 use coinslot_x402::price::Amount;
 use tokio::time::Instant;
 
@@ -202,7 +202,11 @@ impl Lane {
             }
         };
         let before = Some(format!("refund by {}", author.as_str()));
-        books.audit.record(Author::Policy, ChangeKind::Refund, payment, before, Some(after));
+        let who = match author {
+            RefundAuthor::Policy => Author::Policy,
+            RefundAuthor::Operator => Author::Host,
+        };
+        books.audit.record(who, ChangeKind::Refund, payment, before, Some(after));
     }
 }
 

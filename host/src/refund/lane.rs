@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use alloy::primitives::U256;
-use coinslot_evm::{Chain, ChainSettings, GasLimits, Key, TokenWallet, default_confirmations};
+use coinslot_evm::{CallError, Chain, ChainSettings, GasLimits, Key, TokenWallet, default_confirmations};
 use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundsDue};
 use coinslot_x402::price::{Amount, Asset};
 use coinslot_x402::{Network, UnixTime};
@@ -82,6 +82,14 @@ pub(super) struct Lane {
     pub(super) orders: mpsc::Sender<Order>,
     wallet: tokio::sync::Mutex<Option<Arc<TokenWallet>>>,
     pub(super) state: Mutex<WalletState>,
+}
+
+/// The coin of the wallet, in wei.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GasHeld {
+    pub(super) native: U256,
+    /// The amount that the wallet should have. None if it has enough.
+    pub(super) needed: Option<U256>,
 }
 
 /// The state of the wallet on one network, for operators.
@@ -208,15 +216,19 @@ impl Lane {
         Ok(open.into_iter().find(|refund| refund.network == self.network))
     }
 
+    /// Reads what the wallet has for gas, and what it should have.
+    pub(super) async fn gas(&self, wallet: &TokenWallet) -> Result<GasHeld, CallError> {
+        let (native, usual) = (wallet.native_balance().await?, wallet.gas_for(TRANSFERS).await);
+        let needed = self.low_balance.or(usual.ok()).filter(|needed| native < *needed);
+        Ok(GasHeld { native, needed })
+    }
+
     /// Reads what the wallet has for gas, and of the tokens that have a budget. What cannot be read stays as it was.
     async fn read_balance(&self, books: &RefundBooks) {
         let Ok(wallet) = self.wallet().await else { return };
-        let (native, usual) = (wallet.native_balance().await, wallet.gas_for(TRANSFERS).await);
-        let needed = self.low_balance.or(usual.ok());
-        if let Ok(native) = native {
+        if let Ok(GasHeld { native, needed }) = self.gas(&wallet).await {
             let mut state = self.state.lock();
-            state.native = Some(native);
-            state.needed = needed.filter(|needed| native < *needed);
+            (state.native, state.needed) = (Some(native), needed);
         }
         let of_network =
             |asset: &Asset| asset.network == self.network && budget_of(asset, &books.config.daily_budget).is_some();

@@ -25,6 +25,7 @@ pub(super) fn exceeded(fault: &Fault, limits: &Limits) -> Option<String> {
         }
         Fault::CircuitOpen { .. } => return Some(format!("health.failures = {}", limits.breaker.failures)),
         Fault::Trap(_)
+        | Fault::Error
         | Fault::SlowQuote(_)
         | Fault::HostMemory
         | Fault::Paused

@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use coinslot_plugin::Fault;
+use coinslot_plugin::{FAILED, Fault};
 use coinslot_x402::header::is_payment_header;
 use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use http_body::{Body, Frame, SizeHint};
@@ -78,9 +78,9 @@ fn is_allowed(name: &HeaderName, kind: RouteKind) -> bool {
 }
 
 /// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host,
-/// and in a client's request a guest could take it for a receipt.
+/// and in a client's request a guest could take it for a receipt. The mark of a failed plugin is for the host alone.
 pub(crate) fn is_host_only(name: &HeaderName) -> bool {
-    is_payment_header(name.as_str()) || name == PAYMENT_ID || name == CHARGED
+    is_payment_header(name.as_str()) || name == PAYMENT_ID || name == CHARGED || *name == FAILED
 }
 
 /// A guest's body whose trailers are cleaned like headers.

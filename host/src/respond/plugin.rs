@@ -126,6 +126,7 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         // Any client can send such bodies without a payment, and as many lines.
         Fault::RequestTooLarge(_) => tracing::debug!(%fault, "a request's body was too large"),
         Fault::Trap(_)
+        | Fault::Error
         | Fault::Memory
         | Fault::HostMemory
         | Fault::PluginMemory
@@ -140,7 +141,9 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
         | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
     match fault {
-        Fault::Trap(_) => error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed"),
+        Fault::Trap(_) | Fault::Error => {
+            error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed")
+        }
         Fault::Memory | Fault::HostMemory | Fault::PluginMemory => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_out_of_memory", "the endpoint ran out of memory")
         }

@@ -18,11 +18,16 @@ export function report(at, error) {
 
 const INTERNAL = ['plugin_failed', 'the plugin failed; its operator can read the reason in the log'];
 
+// Tells the host that an answer of status 500 stands for an error that the code does not handle.
+const FAILED = 'x-coinslot-failed';
+
 // The answer to an error: that of a refusal, or 500 for what is the plugin's fault, which is reported.
 export function failed(at, error) {
   if (error instanceof Refusal) return refusalResponse(error);
   report(at, error);
-  return refusalResponse(new Refusal(500, ...INTERNAL));
+  const response = refusalResponse(new Refusal(500, ...INTERNAL));
+  response.headers.set(FAILED, '1');
+  return response;
 }
 
 function notAwaited(endpoint, what, value) {

@@ -327,6 +327,7 @@ test('a generator that fails cuts its answer off, and is reported', async () => 
 test('an uncaught error is reported with its place, and answered 500', async () => {
   const oops = await ask('GET /oops');
   assert.deepEqual([oops.status, JSON.parse(oops.text).error], [500, 'plugin_failed']);
+  assert.equal(oops.headers['x-coinslot-failed'], '1', 'the host counts it as a failure of the plugin');
   assert.match(
     lines[0],
     /^GET \/oops failed: TypeError: Cannot read properties of undefined .* at (Object\.)?handler \(.*exports\.test\.js:\d+:\d+\)/,

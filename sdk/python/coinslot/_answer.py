@@ -99,10 +99,18 @@ def refusal(error: Refusal) -> Answer:
     return Answer(error.status, [("content-type", JSON)], dump_json(error.document()))
 
 
+def unsendable() -> Answer:
+    """The answer in place of one with a header field that HTTP does not allow. It does not count as a failure of the
+    plugin: the text is most often a client's, who could take the plugin off sale by it."""
+    answer = failure()
+    return Answer(answer.status, answer.headers[:1], answer.body)
+
+
 def failure() -> Answer:
     """The answer after an exception that the endpoint did not catch."""
     body = b'{"error":"plugin_failed","message":"the plugin failed; its operator can read the reason in the log"}'
-    return Answer(500, [("content-type", JSON)], body)
+    # The second field has the host count the answer as a failure of the plugin.
+    return Answer(500, [("content-type", JSON), ("x-coinslot-failed", "1")], body)
 
 
 def is_generator(value) -> bool:

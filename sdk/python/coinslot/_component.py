@@ -14,7 +14,7 @@ from wit_world.exports import manifest as manifest_types
 from wit_world.imports import types
 
 from . import _endpoint, _host, _plugin, _serve, _trace, _wasi_http
-from ._answer import failure as _failure
+from ._answer import unsendable as _unsendable
 from ._errors import Refusal
 from ._imports import ComponentImports
 from ._imports import reason as _reason
@@ -165,7 +165,7 @@ def _answer(response_out, answer, title: str) -> None:
         reason = _reason(error) if isinstance(error, Err) else "it is not UTF-8"
         problem = ValueError(f"a header field of the answer is not one that HTTP allows: {reason}: {headers!r}")
         _serve.log(f"{title} failed", problem)
-        return _answer(response_out, _failure(), title)
+        return _answer(response_out, _unsendable(), title)
     response.set_status_code(answer.status)
     body = response.body()
     types.ResponseOutparam.set(response_out, Ok(response))

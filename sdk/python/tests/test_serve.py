@@ -464,6 +464,7 @@ def f(n: int) -> str:
         with contextlib.redirect_stderr(log):
             answer = call("GET", "/x/0", catch=True)
         self.refused(answer, 500, "plugin_failed")
+        self.assertEqual(answer.headers["x-coinslot-failed"], "1", "the host counts it as a failure of the plugin")
         lines = log.getvalue().splitlines()
         self.assertEqual(
             lines,

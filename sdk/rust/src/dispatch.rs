@@ -2,7 +2,7 @@
 
 use std::task::{Context, Poll, Waker};
 
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, Method};
 
 use crate::answer::Response;
@@ -15,6 +15,9 @@ use crate::registry::Price;
 use crate::registry::{Registration, registrations};
 use crate::router::{self, EndpointCandidate, RouteMatch};
 use crate::{Amount, log};
+
+/// Tells the host that an answer of status 500 stands for an error that the endpoint does not handle.
+const FAILED: HeaderName = HeaderName::from_static("x-coinslot-failed");
 
 /// A request before it is routed.
 pub(crate) struct RawRequest {
@@ -48,8 +51,11 @@ pub(crate) async fn serve(raw: RawRequest) -> Response {
         Ok(response) => with_media_type(registration, response),
         Err(refusal) => refusal.response(),
     };
-    if let Some(RefusalMark { cause: Some(cause) }) = response.extensions_mut().remove() {
+    if let Some(RefusalMark { cause: Some(cause), is_failure }) = response.extensions_mut().remove() {
         log::error(format_args!("{} {}: {cause}", registration.declared.method, registration.declared.path));
+        if is_failure {
+            response.headers_mut().insert(FAILED, HeaderValue::from_static("1"));
+        }
     }
     response
 }

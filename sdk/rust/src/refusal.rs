@@ -42,12 +42,16 @@ pub struct Refusal {
     rule: Option<Cow<'static, str>>,
     /// The error behind it, for the operator's log.
     cause: Option<String>,
+    /// True for an error that the endpoint does not handle.
+    is_failure: bool,
 }
 
 /// Marks the response of a refusal, in its extensions. The error behind it is logged, and no client reads it.
 #[derive(Clone, Debug)]
 pub(crate) struct RefusalMark {
     pub(crate) cause: Option<String>,
+    /// True for an error that the endpoint does not handle: the host counts it as a failure of the plugin.
+    pub(crate) is_failure: bool,
 }
 
 impl RefusalMark {
@@ -70,13 +74,20 @@ impl Refusal {
             return Self::failed(format!("{status} is not the status of a refusal ({code})"));
         }
         let message = message.into().replace(|c: char| c.is_control(), " ");
-        Self { status, code, message, pointer: None, rule: None, cause: None }
+        Self { status, code, message, pointer: None, rule: None, cause: None, is_failure: false }
     }
 
     /// The refusal of a failed plugin. The operator reads the cause in the log.
     pub(crate) fn failed(cause: String) -> Self {
         let message = "the plugin failed; its operator can read the reason in the log".to_owned();
-        Self { status: 500, code: "plugin_failed".into(), message, pointer: None, rule: None, cause: Some(cause) }
+        let refusal = Self::new(500, "plugin_failed", message);
+        Self { cause: Some(cause), is_failure: true, ..refusal }
+    }
+
+    /// The refusal of an answer with text that no header field can have. It does not count as a failure of the plugin: the
+    /// text is most often a client's, who could take the plugin off sale by it.
+    pub(crate) fn unsendable(cause: String) -> Self {
+        Self { is_failure: false, ..Self::failed(cause) }
     }
 
     /// Refuses with status 400: the request is wrong.
@@ -175,7 +186,7 @@ impl Refusal {
         let mut response = Response::new(body.to_string().into());
         *response.status_mut() = StatusCode::from_u16(self.status).expect("`new` takes nothing else");
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        response.extensions_mut().insert(RefusalMark { cause: self.cause.clone() });
+        response.extensions_mut().insert(RefusalMark { cause: self.cause.clone(), is_failure: self.is_failure });
         response
     }
 }

@@ -119,7 +119,7 @@ async fn every_record_of_a_refund_says_the_same() {
     let audit = records(&seller.good(&["audit", "--kind", "refund"]).await);
     let of = |field: &str| audit.iter().map(|change| change[field].as_str().unwrap_or_default()).collect::<Vec<_>>();
     assert_eq!(of("subject"), [&*debt.id, &debt.id], "{audit:?}");
-    assert_eq!(of("who"), ["policy", "operator without a token from 127.0.0.1"], "{audit:?}");
+    assert_eq!(of("who"), ["host", "operator without a token from 127.0.0.1"], "{audit:?}");
     assert!(of("after")[0].contains("paid back to") && of("after")[1].contains("sent back to"), "{audit:?}");
     assert!(of("after").iter().all(|after| after.contains(&transaction) && after.contains("0.01 USDC")), "{audit:?}");
 

@@ -21,6 +21,13 @@ async fn a_wallet_that_holds_other_money_of_the_host_is_refused() {
         code == Some(0) && out.contains(&format!("{wallet} has 1 ether, 10 USDC on eip155:84532 for refunds")),
         "{out}{error}"
     );
+    assert!(!out.contains("warning: the wallet of refunds"), "{out}");
+    seller.host.write_configuration(&config.replace("[refunds]\n", "[refunds]\nlow_balance = \"2 ether\"\n"));
+    let (code, out, error) = seller.local(vec!["check".to_owned()]).await;
+    let low =
+        format!("warning: the wallet of refunds {wallet} has 1 ether for gas on eip155:84532; it should have 2 ether");
+    assert!(code == Some(0) && out.contains(&low), "a low wallet is a warning: {out}{error}");
+    seller.host.write_configuration(&config);
 
     let gas_key = std::fs::read_to_string(seller.host.path("key")).expect("a key");
     std::fs::write(seller.key.path(), gas_key).expect("a key file");

@@ -100,6 +100,10 @@ pub enum Author {
     Signal,
     /// The host itself, by a rule of its configuration.
     Policy,
+    /// The host itself, because a plugin failed again and again.
+    Health,
+    /// The host itself, which ended what an operator has begun.
+    Host,
     /// The difference to what served before, which was found when the host started.
     Start,
 }
@@ -136,6 +140,8 @@ impl fmt::Display for Author {
             Self::ConfigurationFile => f.write_str("configuration file"),
             Self::Signal => f.write_str("signal"),
             Self::Policy => f.write_str("policy"),
+            Self::Health => f.write_str("health"),
+            Self::Host => f.write_str("host"),
             Self::Start => f.write_str("start"),
         }
     }

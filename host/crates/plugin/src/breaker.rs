@@ -117,6 +117,7 @@ impl From<BreakerOpen> for Fault {
 fn counts(fault: &Fault) -> bool {
     match fault {
         Fault::Trap(_)
+        | Fault::Error
         | Fault::Cpu
         | Fault::Deadline
         | Fault::TotalTime

@@ -11,6 +11,10 @@ pub enum Fault {
     /// in the others.
     #[error("the plugin trapped: {}", .0.lines().next().unwrap_or_default())]
     Trap(String),
+    /// The guest's code ended with an error that it does not handle. Its SDK survived that, wrote the error into the
+    /// plugin's log, and answered status 500 with the field [`FAILED`](crate::FAILED).
+    #[error("the plugin's code ended with an error, which is in the plugin's log")]
+    Error,
     /// The guest used up its CPU time.
     #[error("the plugin used more CPU time than its limit")]
     Cpu,

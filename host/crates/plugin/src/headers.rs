@@ -5,6 +5,10 @@ use http::{HeaderMap, HeaderName, header};
 /// Names the servers that a request has been through (RFC 8586). Guests neither see nor set it.
 pub(crate) const CDN_LOOP: HeaderName = HeaderName::from_static("cdn-loop");
 
+/// The field by which an SDK says that its answer of status 500 stands for an error that the plugin's code does not
+/// handle. The value means nothing. No client receives the field.
+pub const FAILED: HeaderName = HeaderName::from_static("x-coinslot-failed");
+
 /// Fields that belong to a connection (RFC 9110, section 7.6.1), to the host's routing, or to a proxy's credential.
 const WITHHELD: [HeaderName; 11] = [
     header::CONNECTION,

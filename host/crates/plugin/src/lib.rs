@@ -58,7 +58,7 @@ pub use self::contract::{
 };
 pub use self::fault::{Circuit, Fault, LoadError};
 pub use self::handle::{Plugin, PluginUsage, StoreUsage};
-pub use self::headers::HostOnly;
+pub use self::headers::{FAILED, HostOnly};
 pub use self::instance::MeteredAmount;
 pub use self::instance::engine::MAX_INSTANCES;
 pub use self::instance::permits::PoolUsage;

@@ -63,6 +63,9 @@ impl Folder {
             self.staged.remove(&name);
             self.start.note_active(&name);
             let file = self.files.entry(name.clone()).or_default();
+            if file.put_back.take().is_some_and(|sha256| sha256 == installed.plugin.sha256()) {
+                report.put_back.push(name.clone());
+            }
             (file.active, file.failure) = (Some(installed), None);
             report.loaded.push(name);
         }

@@ -22,10 +22,11 @@ const MAX_AGE: Duration = Duration::from_secs(600);
 pub(super) fn roll_back_failing(
     history: &mut History,
     folder: &Path,
-    files: &HashMap<String, TrackedFile>,
+    files: &mut HashMap<String, TrackedFile>,
     staging: &Staging,
 ) {
-    for (name, file) in files {
+    let mut put_back = Vec::new();
+    for (name, file) in files.iter() {
         // Content that is being staged replaces the active build anyway.
         if is_failing(file)
             && !staging.contains(name)
@@ -38,8 +39,13 @@ pub(super) fn roll_back_failing(
             if let Err(error) = history.write(files.values().flat_map(TrackedFile::builds)) {
                 tracing::warn!(%error, dir = %history.dir().display(), "the history of the plugins cannot be written");
             }
-            roll_back(history, &folder.join(name), &failing, &former);
+            if roll_back(history, &folder.join(name), &failing, &former) {
+                put_back.push((name.clone(), former.sha256));
+            }
         }
+    }
+    for (name, sha256) in put_back {
+        files.entry(name).or_default().put_back = Some(sha256);
     }
 }
 
@@ -49,22 +55,26 @@ fn is_in_place(path: &Path, file: &TrackedFile, failing: &KeptBuild) -> bool {
     is_unchanged && file.staged.as_deref() == Some(&failing.sha256)
 }
 
-/// Replaces the file by the former build, unless it is a link.
-fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) {
+/// Replaces the file by the former build, unless it is a link. True if it is replaced.
+fn roll_back(history: &History, path: &Path, failing: &str, former: &KeptBuild) -> bool {
     let name = path.file_name().unwrap_or_default().display();
     if path.is_symlink() {
         tracing::warn!(
             file = %name,
             "it fails again and again; it is a link, which is not replaced: change what it leads to"
         );
-        return;
+        return false;
     }
     match former.restore(history.dir(), path) {
         Ok(()) => {
             let (from, to) = (failing, &former.sha256);
             tracing::warn!(file = %name, from, to, "it fails again and again: the build before it is put back");
+            true
         }
-        Err(error) => tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back"),
+        Err(error) => {
+            tracing::warn!(file = %name, %error, "it fails again and again, and cannot be rolled back");
+            false
+        }
     }
 }
 
@@ -85,7 +95,6 @@ fn way_back<'e>(entry: &'e HistoryEntry, file: &TrackedFile) -> Option<(&'e Kept
     let (failing, former) = (entry.active.as_ref()?, entry.previous.as_ref()?);
     let is_young = SystemTime::now() < UNIX_EPOCH + Duration::from_secs(failing.since) + MAX_AGE;
     let is_active = file.active.as_ref().is_some_and(|active| active.plugin.sha256() == failing.sha256);
-    let is_abandoned =
-        entry.abandoned.as_ref().is_some_and(|abandoned| [&failing.sha256, &former.sha256].contains(&abandoned));
+    let is_abandoned = entry.is_abandoned(failing) || entry.is_abandoned(former);
     (is_young && is_active && !is_abandoned).then_some((failing, former))
 }

@@ -55,6 +55,9 @@ pub(super) struct TrackedFile {
     pub(super) staged: Option<String>,
     /// The build of this file that serves.
     pub(super) active: Option<Arc<Installed>>,
+    /// The SHA-256, in hex, of the build that the host has put back into the folder, until a build of the file becomes
+    /// active.
+    pub(super) put_back: Option<String>,
     /// The reason that was reported last.
     pub(super) failure: Option<String>,
     /// The SHA-256, in hex, of the content that has this failure. None if the content was not read.

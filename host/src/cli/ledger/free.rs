@@ -1,12 +1,13 @@
 //! `coinslot ledger free`: lists the requests that were served free of charge, or sums them up.
 
 use clap::Args;
-use coinslot_ledger::reports::{FreeUse, FreeUseFilter};
+use coinslot_ledger::reports::FreeUseFilter;
 
 use super::source::{Source, failed};
 use crate::cli::Failure;
-use crate::cli::output::{Output, RecordWriter};
-use crate::operate::records::{self, FreeTotalRecord, FreeUseRecord};
+use crate::cli::operator::records;
+use crate::cli::output::Output;
+use crate::operate::records::{FreeTotalRecord, FreeUseRecord};
 use crate::operate::time;
 
 /// List the requests that were served free of charge, by an allowance or a key, the newest first.
@@ -37,30 +38,11 @@ pub(super) fn run(source: &Source, args: &FreeArgs, out: &mut Output<'_>) -> Res
     let (reader, _) = source.open()?;
     let nothing = "no request was served free of charge";
     if args.totals {
-        let names = records::names::<FreeTotalRecord>();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        let headings = &["DAY", "KIND", "PLUGIN", "ENDPOINT", "OUTCOME", "REQUESTS"];
-        let mut writer = RecordWriter::new(source.format(), &names, headings);
-        for total in reader.free_totals(args.since).map_err(failed)? {
-            let record = FreeTotalRecord::of(&total);
-            let cells = || {
-                let FreeTotalRecord { day, kind, plugin, endpoint, outcome, requests } = record.clone();
-                vec![day, kind, plugin, endpoint, outcome, requests.to_string()]
-            };
-            writer.add(out, || records::values(&record), cells)?;
-        }
-        return writer.end(out, nothing);
+        let found: Vec<_> = reader.free_totals(args.since).map_err(failed)?.iter().map(FreeTotalRecord::of).collect();
+        return records::write(out, source.format(), &found, nothing);
     }
-    let names = records::names::<FreeUseRecord>();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let mut writer = RecordWriter::new(source.format(), &names, &["TIME", "KIND", "WHO", "ENDPOINT", "OUTCOME"]);
     let filter = FreeUseFilter { who: args.who.clone(), request_id: args.request.clone(), since: args.since };
-    for row in reader.free_uses(&filter, args.limit).map_err(failed)? {
-        writer.add(out, || records::values(&FreeUseRecord::of(&row)), || cells(&row))?;
-    }
-    writer.end(out, nothing)
-}
-
-fn cells(row: &FreeUse) -> Vec<String> {
-    vec![time::shown(row.at), row.kind.clone(), row.who.clone(), row.endpoint.clone(), row.outcome.clone()]
+    let found = reader.free_uses(&filter, args.limit).map_err(failed)?;
+    let found: Vec<_> = found.iter().map(FreeUseRecord::of).collect();
+    records::write(out, source.format(), &found, nothing)
 }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::cli::output::OutputFormat;
-use crate::cli::{DEFAULT_CONFIG, Failure};
+use crate::cli::{DEFAULT_CONFIG, Failure, authorities};
 use crate::config::{AdminConfig, Config};
 use crate::operate::read_token;
 
@@ -254,17 +254,12 @@ fn next_of(link: &str) -> Option<String> {
 fn http_client(connection: &Connection, admin: Option<&AdminConfig>) -> Result<reqwest::Client, Failure> {
     let read =
         |file: &PathBuf| std::fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())));
-    let unusable = |file: &PathBuf| {
-        let file = file.display().to_string();
-        move |error: reqwest::Error| Failure::usage(format!("{file}: {error}: it is to be PEM"))
-    };
     // A token goes to the listener that was named, by no way around.
     let mut client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     // A certificate that signs itself is its own authority.
     let own = admin.and_then(|admin| admin.tls.as_ref()).map(|tls| &tls.certificates);
     for file in connection.ca.iter().chain(own) {
-        let certificates = reqwest::Certificate::from_pem_bundle(&read(file)?).map_err(unusable(file))?;
-        client = client.tls_certs_merge(certificates);
+        client = client.tls_certs_merge(authorities(file)?);
     }
     if let Some(file) = &connection.cert {
         let refused = |error: reqwest::Error| {

@@ -1,4 +1,5 @@
-//! `coinslot payments` and `failed`: payments of a running host, the story of one, and what became of a request.
+//! `coinslot payments`, `failed` and `free`: payments and free requests of a running host, the story of a payment, and what
+//! became of a request.
 
 use clap::Args;
 
@@ -6,7 +7,7 @@ use super::client::{AdminClient, Connection};
 use super::{list, records, watch};
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat};
-use crate::operate::records::{FailureRecord, FreeUseRecord, PaymentRecord, StoryRecord};
+use crate::operate::records::{FailureRecord, FreeTotalRecord, FreeUseRecord, PaymentRecord, StoryRecord};
 
 /// List the payments of a running host, the newest first. `coinslot ledger payments` needs no host.
 ///
@@ -66,6 +67,33 @@ pub struct FailedArgs {
     request: Option<String>,
     /// At most so many.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
+}
+
+/// List the requests that a running host has served free of charge, by an allowance or a key, the newest first.
+/// `coinslot ledger free` needs no host.
+///
+/// They earn nothing and are no revenue. The ledger keeps the newest hundred thousand, and their numbers for ever.
+///
+/// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
+#[derive(Args, Clone, Debug)]
+pub struct FreeArgs {
+    #[command(flatten)]
+    connection: Connection,
+    /// Their numbers by day, endpoint, kind and outcome instead.
+    #[arg(long)]
+    totals: bool,
+    /// Only from this time on: `2026-01-31`, `2026-01-31T12:00:00Z`, Unix seconds, or `24h` ago (s, m, h, d, w).
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Only by this account, of this network of a client, or with the key of this name.
+    #[arg(long, conflicts_with = "totals")]
+    who: Option<String>,
+    /// Only the request with this `x-request-id`.
+    #[arg(long, value_name = "REQUEST", conflicts_with = "totals")]
+    request: Option<String>,
+    /// At most so many.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..), conflicts_with = "totals")]
     limit: u32,
 }
 
@@ -143,4 +171,20 @@ pub async fn failed(args: FailedArgs) -> Result<(), Failure> {
     let nothing = "no payment was given back";
     let query = [("payer", args.payer.as_deref()), ("request", args.request.as_deref())];
     list::<FailureRecord>(&args.connection, "/api/v1/failed", &query, Some(args.limit), nothing).await
+}
+
+/// Prints free requests, or their numbers.
+pub async fn free(args: FreeArgs) -> Result<(), Failure> {
+    let FreeArgs { connection, totals, since, who, request, limit } = args;
+    let nothing = "no request was served free of charge";
+    if totals {
+        let client = AdminClient::of(&connection)?;
+        return watch(&connection, async |out| {
+            let found: Vec<FreeTotalRecord> = client.get("/api/v1/free/totals", &[("since", since.as_deref())]).await?;
+            records::write(out, connection.format(), &found, nothing)
+        })
+        .await;
+    }
+    let query = [("who", who.as_deref()), ("request", request.as_deref()), ("since", since.as_deref())];
+    list::<FreeUseRecord>(&connection, "/api/v1/free", &query, Some(limit), nothing).await
 }

@@ -5,8 +5,8 @@ use serde::Serialize;
 use crate::cli::Failure;
 use crate::cli::output::{Output, OutputFormat, RecordWriter, short};
 use crate::operate::records::{
-    self, AttemptRecord, ChangeRecord, EarningsRecord, FailureRecord, OwedRecord, PaymentRecord, StepRecord,
-    StoryRecord,
+    self, AttemptRecord, ChangeRecord, EarningsRecord, FailureRecord, FreeTotalRecord, FreeUseRecord, OwedRecord,
+    PaymentRecord, StepRecord, StoryRecord,
 };
 
 /// A record as a row of a table.
@@ -81,6 +81,23 @@ impl Table for FailureRecord {
             self.reason.clone(),
             self.payment_id.clone(),
         ]
+    }
+}
+
+impl Table for FreeUseRecord {
+    const HEADINGS: &'static [&'static str] = &["TIME", "KIND", "WHO", "ENDPOINT", "OUTCOME"];
+
+    fn cells(&self) -> Vec<String> {
+        vec![self.at.clone(), self.kind.clone(), self.who.clone(), self.endpoint.clone(), self.outcome.clone()]
+    }
+}
+
+impl Table for FreeTotalRecord {
+    const HEADINGS: &'static [&'static str] = &["DAY", "KIND", "PLUGIN", "ENDPOINT", "OUTCOME", "REQUESTS"];
+
+    fn cells(&self) -> Vec<String> {
+        let Self { day, kind, plugin, endpoint, outcome, requests } = self.clone();
+        vec![day, kind, plugin, endpoint, outcome, requests.to_string()]
     }
 }
 

@@ -41,6 +41,7 @@ pub(crate) struct PauseReport {
 
 /// A plugin that is rolled back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct RollbackReport {
     pub file: String,
     pub plugin: String,
@@ -51,12 +52,15 @@ pub(crate) struct RollbackReport {
     pub active: bool,
     /// False for a dry run.
     pub applied: bool,
+    /// True if the build failed again and again before, and was rolled back.
+    #[serde(default)]
+    pub has_failed: bool,
 }
 
 impl RollbackReport {
     pub(crate) fn new(done: RolledBack, applied: bool) -> Self {
-        let RolledBack { file, build: KeptBuild { plugin, version, sha256, .. }, is_active } = done;
-        Self { file, plugin, version, sha256, active: is_active, applied }
+        let RolledBack { file, build: KeptBuild { plugin, version, sha256, .. }, is_active, has_failed } = done;
+        Self { file, plugin, version, sha256, active: is_active, has_failed, applied }
     }
 }
 
@@ -94,8 +98,7 @@ pub(crate) async fn rollback(
     let PluginChange { plugin, dry_run } = read(asked)?;
     let plan = plan(&host.active_config(), &plugin)?;
     if dry_run {
-        let RollbackPlan { file, build, .. } = plan;
-        return Ok(Json(RollbackReport::new(RolledBack { file, build, is_active: false }, false)));
+        return Ok(Json(RollbackReport::new(plan.rehearsed(), false)));
     }
     let done = finish(&host, plan).await?;
     tracing::info!(file = done.file, version = done.build.version, active = done.is_active, "a plugin is rolled back");

@@ -21,7 +21,11 @@ const CERTIFICATE: &str = "certificate";
 /// The refusals that every path has: their names, statuses, and when they come.
 const REFUSALS: [(&str, &str, &str); 6] = [
     ("Invalid", "400", "The request makes no sense (`invalid_request`), or names no host (`no_host`)."),
-    ("NotAdmitted", "401", "The listener asks for a token, and the request has none or a wrong one (`token_missing`)."),
+    (
+        "NotAdmitted",
+        "401",
+        "The listener asks for a token, and the request has none (`token_missing`) or a wrong one (`token_wrong`).",
+    ),
     ("OfAnotherOrigin", "403", "A page of another origin sends the request (`cross_origin`)."),
     ("WrongMethod", "405", "The path takes no such method (`method_not_allowed`). `Allow` has those that it takes."),
     ("UnknownHost", "421", "The request names a host that is no name of this listener (`unknown_host`)."),

@@ -44,6 +44,9 @@ pub(crate) struct PluginRecord {
     pub grants: Vec<String>,
     /// The time at which the file was removed from the folder.
     pub gone_since: Option<String>,
+    /// True if the previous build failed again and again and was rolled back: a rollback would lead back to it.
+    #[serde(default)]
+    pub previous_has_failed: bool,
 }
 
 /// The use of a plugin now.
@@ -217,6 +220,7 @@ impl PluginRecord {
             file: file.to_owned(),
             active: entry.serving().map(build),
             previous: previous.map(build),
+            previous_has_failed: previous.is_some_and(|build| entry.is_abandoned(build)),
             failure: entry.failure.clone(),
             endpoints: entry.serving().map(endpoints).unwrap_or_default(),
             changes: entry.serving().map(|build| build.changes.clone()).unwrap_or_default(),

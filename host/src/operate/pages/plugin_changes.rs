@@ -100,6 +100,11 @@ pub(super) fn rollback(record: &PluginRecord, previous: &BuildRecord, frame: &Fr
                     ") again. Requests at work end with the present one. What was offered before is honoured for as long as \
                      it said."
                 }
+                @if record.previous_has_failed {
+                    p.note.bad {
+                        "That build failed again and again and was rolled back: replace the file with a mended build instead."
+                    }
+                }
                 form method="post" action={ "/plugins/" (encoded(&record.file)) "/rollback" } {
                     input type="hidden" name="proof" value=(frame.visitor.form_proof);
                     // A page that was open for long must not roll a newer build back.

@@ -81,7 +81,7 @@ impl<const N: usize, V: AsRef<str>, T: Answer> Answer for ([(&'static str, V); N
             let value = value.as_ref();
             let field = (HeaderName::try_from(name), HeaderValue::try_from(value));
             let (Ok(name), Ok(value)) = field else {
-                return Refusal::failed(format!("{name:?}: {value:?} is not a header field")).response();
+                return Refusal::unsendable(format!("{name:?}: {value:?} is not a header field")).response();
             };
             fields.insert(name, value);
         }

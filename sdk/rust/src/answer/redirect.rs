@@ -50,7 +50,7 @@ impl Answer for Redirect {
 
     fn into_response(self) -> Response {
         let Ok(location) = HeaderValue::try_from(&self.location) else {
-            return Refusal::failed(format!("{:?} is not an address to redirect to", self.location)).response();
+            return Refusal::unsendable(format!("{:?} is not an address to redirect to", self.location)).response();
         };
         let mut response = (self.status, Body::empty()).into_response();
         response.headers_mut().insert(LOCATION, location);

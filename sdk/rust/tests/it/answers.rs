@@ -244,6 +244,11 @@ fn events_are_sent_one_by_one_and_a_failure_cuts_them_short() {
 
 #[test]
 fn any_error_is_a_failure_and_a_refusal_among_its_causes_is_that_refusal() {
+    // The host counts the first as a failure of the plugin. The others are no fault of its code.
+    for (path, mark) in [("/failures/text", Some("1")), ("/failures/custom", None), ("/answers/named?name=a%0Ab", None)]
+    {
+        assert_eq!(get(path).header("x-coinslot-failed"), mark, "{path}");
+    }
     assert_eq!(failure("/failures/own/own"), (500, "plugin_failed".to_owned()));
     assert_eq!(failure("/failures/own/refused"), (409, "taken".to_owned()));
     assert_eq!(failure("/failures/any/x"), (500, "plugin_failed".to_owned()));

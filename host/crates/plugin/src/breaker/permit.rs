@@ -15,7 +15,8 @@ use crate::instance::shared::Companions;
 /// A fault of an instance that answers several requests at once ends all of them, and which of them caused it is not
 /// known. The fault counts once, as [`Companions`] says. A paid call that fails beside an unpaid one counts for
 /// nothing: otherwise a client that makes a free route fail could open the circuit of the paid calls in the same
-/// instance. As the trial it is no failure either, but the next trial comes after the same pause.
+/// instance. As the trial it is no failure either, but the next trial comes after the same pause. An error that an SDK
+/// reports ends one request alone, and counts as its own.
 #[derive(Debug)]
 #[must_use]
 pub struct CircuitPermit {
@@ -78,6 +79,7 @@ impl CircuitPermit {
         if !counts(fault) {
             return;
         }
+        let companions = companions.filter(|_| *fault != Fault::Error);
         let is_excused = companions.as_ref().is_some_and(|companions| companions.is_excused()) && !permit.is_trial();
         let Some(call) = paid else {
             if !is_excused {

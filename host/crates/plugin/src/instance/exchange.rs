@@ -63,8 +63,10 @@ impl RequestProgress {
     /// long or with too much memory is its own fault all the same.
     pub(crate) fn excuse(&self, fault: Fault) -> Fault {
         match fault {
-            Fault::Trap(_) | Fault::NoResponse(_) if self.is_too_large() => Fault::RequestTooLarge(fault.to_string()),
-            Fault::Trap(_) | Fault::NoResponse(_) if self.ended_early.load(Relaxed) => {
+            Fault::Trap(_) | Fault::Error | Fault::NoResponse(_) if self.is_too_large() => {
+                Fault::RequestTooLarge(fault.to_string())
+            }
+            Fault::Trap(_) | Fault::Error | Fault::NoResponse(_) if self.ended_early.load(Relaxed) => {
                 Fault::RequestEndedEarly(fault.to_string())
             }
             fault => fault,

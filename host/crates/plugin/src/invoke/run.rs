@@ -16,6 +16,7 @@ use crate::breaker::{CircuitPermit, Circuits};
 use crate::capabilities::egress::Provenance;
 use crate::contract::{PaymentReceipt, RequestBody, ResponseBody};
 use crate::fault::Fault;
+use crate::headers::FAILED;
 use crate::instance::exchange::{BodyRead, GuestRequest, RequestProgress};
 use crate::instance::meter::GuestMeter;
 use crate::instance::permits::{Demand, PermitRequest};
@@ -138,7 +139,7 @@ async fn run(
     if parts.status.is_informational() {
         return Err(Fault::NoResponse(format!("{} is not a final status", parts.status.as_u16())));
     }
-    if let Some(fault) = fault_behind(parts.status.as_u16(), guest.meter(), progress) {
+    if let Some(fault) = fault_behind(&parts, guest.meter(), progress) {
         return Err(fault);
     }
     parts.extensions.insert(MeteredAmount::new(guest.meter().clone()));
@@ -159,10 +160,15 @@ const INTERNAL_SERVER_ERROR: u16 = 500;
 ///
 /// An SDK answers 500 to any error of a handler, also to one over memory that the host refused, and 400 to a body that
 /// ended at its limit. Such a guest knows neither the limit nor its key, and a guest in another language ends with a
-/// trap instead. Both get the same answer, and the operator reads the limit.
-fn fault_behind(status: u16, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
+/// trap instead. Both get the same answer, and the operator reads the limit. The same holds for an error that the code
+/// does not handle: the SDK marks its answer, because a status of 500 alone may be what the code wants to answer.
+fn fault_behind(answer: &Parts, meter: &GuestMeter, request: &RequestProgress) -> Option<Fault> {
+    let status = answer.status.as_u16();
     if status >= 400 && status != PAYLOAD_TOO_LARGE && request.is_too_large() {
         return Some(Fault::RequestTooLarge(format!("it answered with the status {status}")));
     }
-    meter.refused_memory().filter(|_| status == INTERNAL_SERVER_ERROR)
+    if status != INTERNAL_SERVER_ERROR {
+        return None;
+    }
+    meter.refused_memory().or_else(|| answer.headers.contains_key(FAILED).then_some(Fault::Error))
 }
