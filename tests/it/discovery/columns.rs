@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// The routes of one document, by method and path.
 #[derive(Debug)]
-pub struct Column {
+pub(super) struct Column {
     pub name: &'static str,
     /// True if free routes are not in it.
     pub only_paid: bool,
@@ -17,7 +17,7 @@ pub struct Column {
 
 /// What a document says of a route. None: it does not say.
 #[derive(Clone, Debug, Default)]
-pub struct Said {
+pub(super) struct Said {
     pub url: Option<String>,
     pub text: Option<String>,
     /// Empty: it is free.
@@ -29,7 +29,7 @@ pub struct Said {
 
 /// A price in one asset, in its atomic units.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SaidPrice {
+pub(super) struct SaidPrice {
     pub network: String,
     pub asset: String,
     pub pay_to: String,
@@ -37,7 +37,7 @@ pub struct SaidPrice {
 }
 
 /// All columns. A further document that says what is sold is added here.
-pub async fn all(host: &ServeHost) -> Vec<Column> {
+pub(super) async fn all(host: &ServeHost) -> Vec<Column> {
     let catalog = json(host, "/catalog.json").await;
     let answers = answers(host, &catalog).await;
     vec![
@@ -51,7 +51,7 @@ pub async fn all(host: &ServeHost) -> Vec<Column> {
 }
 
 /// The routes that the host says it serves, to its operator.
-pub async fn served(host: &ServeHost) -> Vec<String> {
+pub(super) async fn served(host: &ServeHost) -> Vec<String> {
     let list: Value =
         reqwest::get(format!("{}/api/v1/plugins", host.admin())).await.expect("a list").json().await.expect("JSON");
     let endpoints =
@@ -59,13 +59,13 @@ pub async fn served(host: &ServeHost) -> Vec<String> {
     endpoints.map(|one| key(text_of(&one["method"]), text_of(&one["path"]))).collect()
 }
 
-pub async fn text(host: &ServeHost, path: &str) -> String {
+pub(super) async fn text(host: &ServeHost, path: &str) -> String {
     let answer = reqwest::get(host.url(path)).await.expect("an answer");
     assert_eq!(answer.status(), 200, "{path}\n{}", host.log());
     answer.text().await.expect("a text")
 }
 
-pub async fn json(host: &ServeHost, path: &str) -> Value {
+pub(super) async fn json(host: &ServeHost, path: &str) -> Value {
     serde_json::from_str(&text(host, path).await).expect("JSON")
 }
 

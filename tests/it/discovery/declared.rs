@@ -1,6 +1,6 @@
 //! Declares what is sold to facilitators, in challenges and in what clients echo of them; and switches parts off.
 
-use coinslot_tests::{FacilitatorMode, TestChain, decode, guest};
+use coinslot_tests::{TestChain, decode, guest};
 use serde_json::{Value, json};
 
 use super::columns;
@@ -10,7 +10,6 @@ use super::columns;
 async fn a_facilitator_reads_the_hosts_own_declaration() {
     let chain = TestChain::start().await;
     let facilitator = chain.facilitator(0).await;
-    facilitator.on_verify(FacilitatorMode::Forward);
     let host = chain.serve_through(&guest("schemas"), &[&facilitator]).await;
     let client = reqwest::Client::new();
     let ask = || client.get(host.url("/schemas/items/7"));
