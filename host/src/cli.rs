@@ -13,6 +13,8 @@ pub mod compile;
 #[cfg(feature = "dev")]
 pub mod dev;
 
+pub mod discover;
+
 pub mod facilitator;
 
 pub mod health;

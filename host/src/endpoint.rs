@@ -12,6 +12,8 @@ use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
 use http::{HeaderName, Method};
 
+use crate::example::ExampleRequest;
+use crate::recent::RecentDurations;
 use crate::schema::{AnswerSchema, InputSchema, Unenforced};
 
 /// A route of a plugin, priced by the operator's policy.
@@ -47,6 +49,10 @@ pub struct Endpoint {
     pub answer: Option<Arc<AnswerSchema>>,
     /// The declared schemas, and the patterns of them, that the host does not enforce.
     pub unenforced: Vec<Unenforced>,
+    /// A request that fits the input schema. None: none could be made in time.
+    pub example: Option<ExampleRequest>,
+    /// How long its last answers took.
+    pub recent: RecentDurations,
     /// Room for a value of an observer of requests.
     pub observed: ObserverSlot,
 }

@@ -63,11 +63,17 @@ pub mod catalog;
 /// A priced route of a plugin.
 pub mod endpoint;
 
+/// How long the last answers of an endpoint took.
+mod recent;
+
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 
 /// Makes requests by the schemas that endpoints declare.
 pub mod example;
+
+/// Declares endpoints to facilitators that list what is sold.
+mod bazaar;
 
 /// Publishes what is sold: documents for directories and agents, and pages for people.
 pub mod discover;

@@ -65,6 +65,7 @@ enum CliCommand {
     Pay(cli::pay::PayArgs),
     Ledger(cli::ledger::LedgerArgs),
     Keys(cli::keys::KeysArgs),
+    Discover(cli::discover::DiscoverArgs),
     Backup(cli::backup::BackupArgs),
     Restore(cli::restore::RestoreArgs),
     Health(cli::health::HealthArgs),
@@ -142,6 +143,7 @@ fn main() -> ExitCode {
             CliCommand::Pay(args) => cli::pay::run(args).await,
             CliCommand::Ledger(args) => cli::ledger::run(args).await,
             CliCommand::Keys(args) => cli::keys::run(args),
+            CliCommand::Discover(args) => cli::discover::run(&args),
             CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
             #[cfg(feature = "dev")]
             CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),

@@ -126,6 +126,7 @@ pub use allowed::{AllowedRequest, KeyRefusal};
 pub(crate) use answer::ANSWERED_402;
 pub use answer::GuestAnswer;
 pub(crate) use budget::least_budget;
+pub use challenge::{Availability, availability};
 pub use client::ClientAddress;
 pub(crate) use client::prefix_of as client_network;
 pub use delivery::PaidBody;

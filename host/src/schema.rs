@@ -12,6 +12,7 @@ mod body;
 mod budget;
 mod coerce;
 mod compile;
+mod describe;
 mod document;
 mod error;
 mod form;
@@ -26,8 +27,9 @@ mod unenforced;
 
 pub use answer::{AnswerSchema, checked};
 pub use compile::SchemaCompiler;
+pub use describe::{DescribedBody, DescribedField, DescribedInput, PlacedSchema, describe_input, without_annotations};
 pub(crate) use document::{escaped, unescaped};
 pub use error::{SchemaError, SchemaFault};
 pub use input::{CheckFailure, Effort, Input, InputPart, InputRefusal, InputSchema};
 pub(crate) use text::essence;
-pub use unenforced::{DeclaredSchema, Unenforced};
+pub use unenforced::{DeclaredSchema, Unenforced, checks_itself};

@@ -33,7 +33,7 @@ pub use dev_host::{DevHost, DevHostBuilder};
 pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};
 pub use guests::{altered, component, declaring, guest, target};
-pub use packages::{judge_api, node_modules};
+pub use packages::{judge_api, judge_discovery, node_modules};
 pub use receiver::{Accepted, Receiver, ReceiverMode};
 pub use serve_host::{LedgerRow, PurchaseOutcome, ServeHost};
 pub use small_disk::SmallDisk;

@@ -4,6 +4,7 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::HeaderValue;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::config::{DiscoverConfig, Robots};
@@ -20,27 +21,48 @@ pub struct Document {
 /// A document of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DocumentName {
+    OpenApi,
+    WellKnown,
+    Catalog,
+    Llms,
     Robots,
+    Icon,
 }
 
 impl Document {
     /// A document of these bytes.
     pub fn new(media_type: &'static str, body: impl Into<Bytes>) -> Self {
         let body = body.into();
-        let digest = BASE64_URL_SAFE_NO_PAD.encode(&Sha256::digest(&body)[..16]);
+        let digest = Sha256::digest(&body);
+        Self::tagged(media_type, body, &digest)
+    }
+
+    /// A document of JSON.
+    pub fn json(document: &Value) -> Self {
+        Self::new("application/json", document.to_string())
+    }
+
+    /// A document with this hash of all that its bytes depend on.
+    pub fn tagged(media_type: &'static str, body: impl Into<Bytes>, digest: &[u8]) -> Self {
+        let tag = BASE64_URL_SAFE_NO_PAD.encode(&digest[..digest.len().min(16)]);
         // Base64 in quotes is a header value.
-        let etag = HeaderValue::try_from(format!("\"{digest}\"")).unwrap_or(HeaderValue::from_static("\"\""));
-        Self { media_type: HeaderValue::from_static(media_type), body, etag }
+        let etag = HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\""));
+        Self { media_type: HeaderValue::from_static(media_type), body: body.into(), etag }
     }
 }
 
 impl DocumentName {
-    pub const ALL: [Self; 1] = [Self::Robots];
+    pub const ALL: [Self; 6] = [Self::OpenApi, Self::WellKnown, Self::Catalog, Self::Llms, Self::Robots, Self::Icon];
 
     /// The path of a document.
     pub fn path(self) -> &'static str {
         match self {
+            Self::OpenApi => "/openapi.json",
+            Self::WellKnown => "/.well-known/x402",
+            Self::Catalog => "/catalog.json",
+            Self::Llms => "/llms.txt",
             Self::Robots => "/robots.txt",
+            Self::Icon => "/favicon.ico",
         }
     }
 
@@ -51,7 +73,12 @@ impl DocumentName {
 
     fn is_published(self, config: &DiscoverConfig) -> bool {
         match self {
+            Self::OpenApi => config.openapi,
+            Self::WellKnown => config.well_known,
+            Self::Catalog => config.catalog,
+            Self::Llms => config.llms,
             Self::Robots => config.robots != Robots::Off,
+            Self::Icon => true,
         }
     }
 }

@@ -232,6 +232,7 @@ impl Reload {
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
+        let logo = super::logo(&config)?;
         let secrets = NewSecrets::read(&self.webhooks, &config.webhooks)?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
@@ -240,7 +241,8 @@ impl Reload {
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
         let overrides = policies::overrides(&config.plugins);
         // Only `dev` checks answers, and it reads no configuration anew.
-        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, checks_answers: false };
+        let (bazaar, checks_answers) = (config.discover.bazaar, false);
+        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, bazaar, checks_answers };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
@@ -249,7 +251,7 @@ impl Reload {
         if let Some(refunds) = &self.refunds {
             refunds.reconfigure(&config);
         }
-        self.publisher.reconfigure(config.discover.clone());
+        self.publisher.reconfigure(config.discover.clone(), logo);
         secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {

@@ -15,7 +15,7 @@ use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Price, Resource};
-use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
+use coinslot_x402::{Network, Object, Reason, UnixTime, Version, bazaar, identifier, v1, v2};
 use http::Request;
 
 use super::advice::{advice, clock_advice};
@@ -107,8 +107,11 @@ impl Accepted {
             Err(RefusedPayment { payload, problem: reason.into_problem(payments, purchase) })
         };
         let (matched, request) = match payload {
-            PaymentPayload::V2(payload) => match match_v2(payments, purchase, &payload) {
-                Ok((matched, requirements)) => (matched, PaymentRequest::V2 { payload, requirements }),
+            PaymentPayload::V2(mut payload) => match match_v2(payments, purchase, &payload) {
+                Ok((matched, requirements)) => {
+                    declare_ourselves(&mut payload, purchase);
+                    (matched, PaymentRequest::V2 { payload, requirements })
+                }
                 Err(reason) => return refused(PaymentPayload::V2(payload), reason),
             },
             PaymentPayload::V1(payload) => match match_v1(payments, purchase, &payload) {
@@ -270,15 +273,29 @@ fn match_v1<'p>(
     let prices = || purchase.prices(Version::V1, signed.map(Amount)).filter(|price| price.asset.network == network);
     // If no price has this amount, the first one is taken: the refusal then says that the amount is wrong.
     let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
-    let Resource { description, mime_type, .. } = &purchase.endpoint.resource;
+    let resource = &purchase.endpoint.resource;
+    let Resource { description, mime_type, .. } = resource;
     let (price, requirements) = price
         .and_then(|price| {
-            let requirements = price.requirements_v1(&purchase.url, description, mime_type)?;
+            let mut requirements = price.requirements_v1(&purchase.url, description, mime_type)?;
+            requirements.output_schema = resource.output_schema().cloned();
             Some((price, requirements))
         })
         .filter(|_| payload.scheme == exact::SCHEME)
         .ok_or_else(RefusalReason::no_match)?;
     Ok((matched(payments, price.into_owned(), &payload.payload, None)?, requirements))
+}
+
+/// Puts our own declaration in the place of the client's echo: a facilitator that lists what is sold must not take a
+/// client's word for it. An echo of an earlier declaration is as good, so it is no reason to refuse a payment.
+fn declare_ourselves(payload: &mut v2::PaymentPayload, purchase: &Purchase) {
+    let Some(extensions) = &mut payload.extensions else { return };
+    if extensions.shift_remove(bazaar::KEY).is_some()
+        && let Some(declaration) = &purchase.endpoint.resource.bazaar
+        && let Some(whole) = declaration.whole(&purchase.params)
+    {
+        extensions.insert(bazaar::KEY.to_owned(), whole);
+    }
 }
 
 fn matched<'p>(

@@ -1,10 +1,16 @@
 //! Answers with a document that the host publishes.
 
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH};
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    X_CONTENT_TYPE_OPTIONS,
+};
 use http::{Response, StatusCode};
 
 use super::{Reply, empty, full, with_cors};
 use crate::discover::Document;
+
+/// A picture of the operator's that a browser opens by itself runs no script and loads nothing.
+const INERT: HeaderValue = HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; sandbox");
 
 /// The document, or 304 if the client has it. Every page may read it. A cache asks each time whether it is still the
 /// same (RFC 9110, section 13.1.2): a price may change at any time.
@@ -15,8 +21,12 @@ pub fn document(document: Document, request: &HeaderMap) -> Reply {
     if is_known {
         *reply.status_mut() = StatusCode::NOT_MODIFIED;
     } else {
+        if media_type == "image/svg+xml" {
+            reply.headers_mut().insert(CONTENT_SECURITY_POLICY, INERT);
+        }
         reply.headers_mut().insert(CONTENT_TYPE, media_type);
     }
+    reply.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     reply.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     reply.headers_mut().insert(ETAG, etag);
     with_cors(reply)

@@ -301,7 +301,7 @@ impl RequestHandler {
 
     /// Answers with a document of the host.
     async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
-        let reply = match self.publisher.document(call.name, &call.catalog).await {
+        let reply = match self.publisher.document(call.name, &call.catalog, &self.payments).await {
             Some(document) => respond::document(document, &call.headers),
             None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
         };
