@@ -8,9 +8,14 @@
 
 mod document;
 mod listing;
+mod pages;
 mod publisher;
 mod robots;
+#[cfg(feature = "dev")]
+mod test_wallet;
 
 pub use document::{Document, DocumentName};
 pub use listing::{ListedEndpoint, Listing};
-pub use publisher::Publisher;
+pub use publisher::{PaywallRequest, Publisher};
+#[cfg(feature = "dev")]
+pub use test_wallet::TestWallet;

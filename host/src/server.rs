@@ -6,6 +6,7 @@
 mod activity;
 mod answer_body;
 mod authority;
+mod browser;
 mod client_share;
 mod client_stream;
 mod endpoint_call;

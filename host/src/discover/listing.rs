@@ -28,7 +28,7 @@ pub struct ListedEndpoint {
     pub endpoint: Arc<Endpoint>,
     /// The declaration with the operator's changes of path and texts.
     pub info: EndpointInfo,
-    /// A request that fits the input schema. None: none could be made.
+    /// A request that fits the input schema. None: none could be made, or none was asked for.
     pub example: Option<ExampleRequest>,
 }
 
@@ -46,13 +46,19 @@ impl Listing {
 
 impl ListedEndpoint {
     fn new(endpoint: Arc<Endpoint>) -> Self {
+        let listed = Self::without_example(endpoint);
+        let example = ExampleRequest::of(&listed.info, listed.endpoint.input.as_ref()).ok();
+        Self { example, ..listed }
+    }
+
+    /// The endpoint alone, which takes no time.
+    pub fn without_example(endpoint: Arc<Endpoint>) -> Self {
         let info = EndpointInfo {
             path: endpoint.path.clone(),
             summary: endpoint.resource.summary.clone(),
             description: endpoint.resource.description.clone(),
             ..endpoint.declared().clone()
         };
-        let example = ExampleRequest::of(&info, endpoint.input.as_ref()).ok();
-        Self { endpoint, info, example }
+        Self { endpoint, info, example: None }
     }
 }

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use coinslot_base::request_id::RequestId;
-use http::header::{HeaderValue, ORIGIN};
+use coinslot_x402::header;
+use http::header::{HeaderName, HeaderValue, ORIGIN};
 use http::{HeaderMap, Method, Request, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 
 use super::activity::Activity;
 use super::authority::Hosts;
+use super::browser::shows_pages;
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::free::{run_allowed, run_free};
 use super::observer::{RequestObserver, WatchedRequest};
@@ -22,15 +24,17 @@ use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use super::{forwarded, trace_context};
 use crate::catalog::Catalog;
-use crate::discover::{DocumentName, Publisher};
+use crate::discover::{DocumentName, PaywallRequest, Publisher};
 use crate::endpoint::{Access, Endpoint};
 use crate::operate::Telemetry;
-use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
+use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
+
+static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 
 /// The most plugins that the readiness path names.
 const MAX_NAMED: usize = 20;
@@ -82,6 +86,7 @@ enum Handled {
 /// A request for a document of the host.
 struct DocumentCall {
     name: DocumentName,
+    query: Option<String>,
     /// The generation of its arrival.
     catalog: Arc<Catalog>,
     headers: HeaderMap,
@@ -244,7 +249,8 @@ impl RequestHandler {
             Ok(Routed::Document(name)) => {
                 let (catalog, headers) = (Arc::clone(&catalog), request.headers().clone());
                 let head_only = *request.method() == Method::HEAD;
-                return Handled::Document(DocumentCall { name, catalog, headers, head_only });
+                let query = request.uri().query().map(ToOwned::to_owned);
+                return Handled::Document(DocumentCall { name, query, catalog, headers, head_only });
             }
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
@@ -255,7 +261,11 @@ impl RequestHandler {
         }
         // Most requests end here: they carry no payment, and their challenge is prepared.
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
-            return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
+            let reply = respond::challenge(challenge, request.headers().contains_key(ORIGIN));
+            if shows_pages(&request) {
+                return Handled::Ready(self.paywall(reply, matched.endpoint, &[], None, catalog.public_url()));
+            }
+            return Handled::Ready(reply);
         }
         let charged = Charged::unasked(request.headers());
         if charged == Charged::Unknown {
@@ -268,6 +278,8 @@ impl RequestHandler {
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
+        let query =
+            (shows_pages(&call.request) && !head_only).then(|| call.request.uri().query().map(ToOwned::to_owned));
         let reply = match &call.endpoint.access {
             Access::Free => {
                 let (endpoint, client, trace) = (&call.endpoint, call.client, &call.trace);
@@ -292,16 +304,45 @@ impl RequestHandler {
                     Ok(Served::Allowed(allowed)) => {
                         run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
                     }
-                    Err(unserved) => respond::unserved(unserved, &call.endpoint),
+                    Err(unserved) => {
+                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_));
+                        let reply = respond::unserved(unserved, &call.endpoint);
+                        match query.filter(|_| asks) {
+                            Some(query) => {
+                                let public_url = call.catalog.public_url();
+                                self.paywall(reply, &call.endpoint, &call.params, query.as_deref(), public_url)
+                            }
+                            None => reply,
+                        }
+                    }
                 }
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
     }
 
+    /// The challenge for a browser: the same, with a page that pays in place of its body, if the operator has one.
+    fn paywall(
+        &self,
+        reply: Reply,
+        endpoint: &Arc<Endpoint>,
+        params: &[(String, String)],
+        query: Option<&str>,
+        public_url: &str,
+    ) -> Reply {
+        let challenge = reply.headers().get(&PAYMENT_REQUIRED).filter(|_| self.publisher.has_paywall());
+        let page = challenge.and_then(|challenge| {
+            self.publisher.paywall(&PaywallRequest { endpoint, params, query, challenge, public_url })
+        });
+        match page {
+            Some(page) => respond::paywall(reply, page),
+            None => reply,
+        }
+    }
+
     /// Answers with a document of the host.
     async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
-        let reply = match self.publisher.document(call.name, &call.catalog).await {
+        let reply = match self.publisher.document(call.name, call.query.as_deref(), &call.catalog).await {
             Some(document) => respond::document(document, &call.headers),
             None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
         };
