@@ -9,6 +9,7 @@ mod authority;
 mod browser;
 mod client_share;
 mod client_stream;
+mod documents;
 mod endpoint_call;
 mod forwarded;
 mod free;

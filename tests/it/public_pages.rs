@@ -61,7 +61,8 @@ async fn a_browser_gets_a_page_with_the_challenge_and_everyone_else_gets_json() 
     }
     // The form of a browser, for a route that is prepared and for one with a query.
     for path in ["/echo", "/echo?a=1"] {
-        let form = client.post(host.url(path)).as_browser().form(&[("a", "1")]).send().await.expect("an answer");
+        let form = client.post(host.url(path)).as_browser().body("a=1");
+        let form = form.header("content-type", "application/x-www-form-urlencoded").send().await.expect("an answer");
         assert_eq!(
             (form.status(), &form.headers()["content-type"]),
             (StatusCode::PAYMENT_REQUIRED, &"text/html; charset=utf-8".parse().expect("a value"))
@@ -147,8 +148,10 @@ async fn a_development_host_has_a_wallet_in_its_pages_and_a_host_for_production_
 #[tokio::test(flavor = "multi_thread")]
 async fn the_pages_are_faultless_on_small_and_large_screens_in_light_and_dark() {
     let chain = TestChain::start().await;
-    let operator = "[discover]\nname = \"Acme Answers\"\ndescription = \"Answers of every kind, each for a cent.\\nAsk as often as you like.\"\n\
-                    email = \"sales@example.com\"\nwebsite = \"https://example.com\"\nterms = \"https://example.com/terms\"\naccent = \"#ffb000\"\n";
+    let operator = "[discover]\nname = \"Acme Answers\"\n\
+                    description = \"Answers of every kind, each for a cent.\\nAsk as often as you like.\"\n\
+                    email = \"sales@example.com\"\nwebsite = \"https://example.com\"\n\
+                    terms = \"https://example.com/terms\"\naccent = \"#ffb000\"\n";
     let host = chain.serve(&["answers", "echo", "schemas", "quoter"], operator).await;
     let empty = chain.serve(&[], "").await;
     let pages = [

@@ -9,8 +9,8 @@ use http::{Response, StatusCode};
 use super::{Reply, empty, full, with_cors};
 use crate::discover::Document;
 
-/// The document, or 304 if the client has it. Every page may read it, unless it is for those of this origin. A cache asks each time whether it is still the
-/// same (RFC 9110, section 13.1.2): a price may change at any time.
+/// The document, or 304 if the client has it. Every page may read it, unless it is for those of this origin. A cache
+/// asks each time whether it is still the same (RFC 9110, section 13.1.2): a price may change at any time.
 pub fn document(document: Document, request: &HeaderMap) -> Reply {
     let Document { media_type, body, etag, policy, is_for_every_page } = document;
     let is_known = request.get_all(IF_NONE_MATCH).iter().any(|value| matches(value, &etag));

@@ -10,8 +10,8 @@ static SEC_FETCH_MODE: HeaderName = HeaderName::from_static("sec-fetch-mode");
 /// The media types of the forms that a browser sends by itself.
 const FORMS: [&str; 3] = ["application/x-www-form-urlencoded", "multipart/form-data", "text/plain"];
 
-/// True for a person who opens a URL or sends a form: what stock servers take for a browser, `text/html` in `Accept` and
-/// `Mozilla` in `User-Agent`, and neither a payment nor the call of a page's script.
+/// True for a person who opens a URL or sends a form: what stock servers take for a browser, `text/html` in `Accept`
+/// and `Mozilla` in `User-Agent`, and neither a payment nor the call of a page's script.
 pub(super) fn shows_pages<B>(request: &Request<B>) -> bool {
     let headers = request.headers();
     // The first look tells most programs.

@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use coinslot_base::request_id::RequestId;
-use coinslot_x402::header;
-use http::header::{HeaderName, HeaderValue, ORIGIN};
-use http::{HeaderMap, Method, Request, Version};
+use http::header::{HeaderValue, ORIGIN};
+use http::{Method, Request, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use ipnet::IpNet;
@@ -17,6 +16,7 @@ use ipnet::IpNet;
 use super::activity::Activity;
 use super::authority::Hosts;
 use super::browser::shows_pages;
+use super::documents::{self, DocumentCall};
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::free::{run_allowed, run_free};
 use super::observer::{RequestObserver, WatchedRequest};
@@ -24,7 +24,7 @@ use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use super::{forwarded, trace_context};
 use crate::catalog::Catalog;
-use crate::discover::{DocumentName, PaywallRequest, Publisher};
+use crate::discover::{DocumentName, Publisher};
 use crate::endpoint::{Access, Endpoint};
 use crate::operate::Telemetry;
 use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
@@ -33,8 +33,6 @@ use crate::route::{FoundRoute, RequestPath};
 
 /// The path that reports whether the host is ready, whatever the `Host` of the request is.
 const READY: &str = "/.well-known/coinslot/ready";
-
-static PAYMENT_REQUIRED: HeaderName = HeaderName::from_static(header::PAYMENT_REQUIRED);
 
 /// The most plugins that the readiness path names.
 const MAX_NAMED: usize = 20;
@@ -81,16 +79,6 @@ enum Handled {
     Ready(Reply),
     Document(DocumentCall),
     Call(EndpointCall),
-}
-
-/// A request for a document of the host.
-struct DocumentCall {
-    name: DocumentName,
-    query: Option<String>,
-    /// The generation of its arrival.
-    catalog: Arc<Catalog>,
-    headers: HeaderMap,
-    head_only: bool,
 }
 
 impl RequestHandler {
@@ -224,10 +212,10 @@ impl RequestHandler {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
             (Handled::Document(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).publish(call))), activity)
+                ResponseFuture::working(Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), call))), activity)
             }
             (Handled::Document(call), Some(unread)) => {
-                let reply = id.scope(Arc::clone(self).publish(call));
+                let reply = id.scope(documents::publish(Arc::clone(&self.publisher), call));
                 ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
             }
             (Handled::Call(call), None) => {
@@ -263,7 +251,7 @@ impl RequestHandler {
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
             let reply = respond::challenge(challenge, request.headers().contains_key(ORIGIN));
             if shows_pages(&request) {
-                return Handled::Ready(self.paywall(reply, matched.endpoint, &[], None, catalog.public_url()));
+                return Handled::Ready(documents::paywall(&self.publisher, reply, matched.endpoint, (&[], None), catalog.public_url()));
             }
             return Handled::Ready(reply);
         }
@@ -310,7 +298,7 @@ impl RequestHandler {
                         match query.filter(|_| asks) {
                             Some(query) => {
                                 let public_url = call.catalog.public_url();
-                                self.paywall(reply, &call.endpoint, &call.params, query.as_deref(), public_url)
+                                documents::paywall(&self.publisher, reply, &call.endpoint, (&call.params, query.as_deref()), public_url)
                             }
                             None => reply,
                         }
@@ -319,34 +307,6 @@ impl RequestHandler {
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
-    }
-
-    /// The challenge for a browser: the same, with a page that pays in place of its body, if the operator has one.
-    fn paywall(
-        &self,
-        reply: Reply,
-        endpoint: &Arc<Endpoint>,
-        params: &[(String, String)],
-        query: Option<&str>,
-        public_url: &str,
-    ) -> Reply {
-        let challenge = reply.headers().get(&PAYMENT_REQUIRED).filter(|_| self.publisher.has_paywall());
-        let page = challenge.and_then(|challenge| {
-            self.publisher.paywall(&PaywallRequest { endpoint, params, query, challenge, public_url })
-        });
-        match page {
-            Some(page) => respond::paywall(reply, page),
-            None => reply,
-        }
-    }
-
-    /// Answers with a document of the host.
-    async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
-        let reply = match self.publisher.document(call.name, call.query.as_deref(), &call.catalog).await {
-            Some(document) => respond::document(document, &call.headers),
-            None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
-        };
-        if call.head_only { respond::head_only(reply) } else { reply }
     }
 
     /// Finds the endpoint of a request, or answers it where no endpoint is meant.

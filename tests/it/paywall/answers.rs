@@ -42,7 +42,8 @@ async fn a_stream_is_shown_as_it_comes() {
     shop.go("/answers/stream");
     shop.page.run(
         "(() => { globalThis.seen = []; new MutationObserver(() => { \
-         const text = document.querySelector('#answer-body pre')?.textContent; if (text) globalThis.seen.push(text.split('\\n').length - 1); }) \
+         const text = document.querySelector('#answer-body pre')?.textContent; \
+         if (text) globalThis.seen.push(text.split('\\n').length - 1); }) \
          .observe(document.body, { childList: true, subtree: true, characterData: true }); return null; })()",
     );
     shop.page.click(PAY);

@@ -1,4 +1,5 @@
-//! Loses the answer to a signed payment in every way, and gets it all the same: the payment is kept, and never signed twice.
+//! Loses the answer to a signed payment in every way, and gets it all the same: the payment is kept, and never signed
+//! twice.
 
 use coinslot_tests::{TestChain, altered, run};
 use serde_json::json;
@@ -53,9 +54,11 @@ async fn to_pay_for_the_same_request_again_sends_the_payment_that_is_kept() {
     shop.go("/answers/json");
     shop.page.click(PAY);
     shop.page.sees(STATE, "The connection was lost");
-    shop.page.tell_wallet(0, &json!({ "cutsOff": false }));
+    // The person leaves while the connection is gone, and comes back later.
+    shop.page.go("about:blank");
     shop.page.set_offline(false);
-    shop.page.reload();
+    shop.page.tell_wallet(0, &json!({ "cutsOff": false }));
+    shop.go("/answers/json");
     shop.page.click(PAY);
     shop.page.sees(STATE, "The answer is below.");
     assert_eq!((shop.kept(), shop.payments_of(0).await), (0, 1));
@@ -96,7 +99,11 @@ async fn while_the_endpoint_is_paused_nothing_is_signed() {
 async fn without_room_to_keep_a_payment_nothing_is_signed() {
     let mut shop = Shop::open(&[json!({ "name": "One" })]).await;
     shop.go("/answers/text");
-    shop.page.run("(() => { let text = 'x'.repeat(1 << 22); while (text) { try { localStorage.setItem('full' + localStorage.length, text); } catch { text = text.slice(text.length / 2 + 1); } } return null; })()");
+    shop.page.run(
+        "(() => { let text = 'x'.repeat(1 << 22); while (text) { \
+         try { localStorage.setItem('full' + localStorage.length, text); } \
+         catch { text = text.slice(text.length / 2 + 1); } } return null; })()",
+    );
     shop.page.click(PAY);
     shop.page.sees(STATE, "Nothing was paid: this browser cannot keep the payment");
     assert_eq!(shop.page.calls(0, "eth_signTypedData_v4"), 0);

@@ -1,5 +1,5 @@
-//! Writes the page of an endpoint, on which a person sends a request and pays for it: the paywall, which answers a browser
-//! with 402, and the page that the index leads to.
+//! Writes the page of an endpoint, on which a person sends a request and pays for it: the paywall, which answers a
+//! browser with 402, and the page that the index leads to.
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
@@ -64,8 +64,11 @@ fn price(prices: &PricesOf) -> Markup {
     html! {
         div.price-card {
             p.price { span data-price { (cut(&prices.short(), 80)) } }
-            @if prices.is_paid() { p.quiet { "for one request" @if prices.at_most { "; the exact price depends on it" } } }
-            @else { p.quiet { "no payment is asked for" } }
+            p.quiet {
+                @if !prices.is_paid() { "no payment is asked for" }
+                @else if prices.at_most { "for one request; the exact price depends on it" }
+                @else { "for one request" }
+            }
             @if prices.is_test() { p { (test_mark()) } }
         }
         @if prices.is_paid() { (prices.choice()) }
@@ -90,7 +93,9 @@ fn request(view: &EndpointView<'_>, form: &InputForm, pays: bool) -> Markup {
         noscript {
             p.notice {
                 @if is_paid { "Without JavaScript this page cannot pay. See below how a program does." }
-                @else if !is_native { "Without JavaScript this page cannot send the request. See below how a program does." }
+                @else if !is_native {
+                    "Without JavaScript this page cannot send the request. See below how a program does."
+                }
             }
         }
     }

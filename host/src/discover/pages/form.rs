@@ -214,8 +214,8 @@ fn control(id: &str, described: &str, field: &Field) -> Markup {
     html! {
         @match &field.control {
             Control::Text { is_long: true, most, .. } => {
-                textarea id=(id) name=[native] rows="5" maxlength=[most.as_ref()] required[required] aria-describedby=(described)
-                    data-in=(part) data-name=(name) data-type="text" { (value) }
+                textarea id=(id) name=[native] rows="5" maxlength=[most.as_ref()] required[required]
+                    aria-describedby=(described) data-in=(part) data-name=(name) data-type="text" { (value) }
             }
             Control::Text { input, most, .. } => {
                 input id=(id) name=[native] type=(input) maxlength=[most.as_ref()] required[required] value=(value)
@@ -238,7 +238,9 @@ fn control(id: &str, described: &str, field: &Field) -> Markup {
                     data-in=(part) data-name=(name) data-type="flag" {
                     @if !required || value.is_empty() { option value="" { "choose" } }
                     @for choice in ["true", "false"] {
-                        option value=(choice) selected[choice == value] { (if choice == "true" { "yes" } else { "no" }) }
+                        option value=(choice) selected[choice == value] {
+                            (if choice == "true" { "yes" } else { "no" })
+                        }
                     }
                 }
             }

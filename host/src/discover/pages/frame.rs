@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use coinslot_base::text::excerpt;
+use coinslot_base::text::{excerpt, first_chars, printable};
 use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
@@ -90,8 +90,11 @@ impl Seller<'_> {
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     header.bar {
-                        @if self.config.index && !is_index { a.seller href=(index) { (self.logo(&icon)) span { (name) } } }
-                        @else { p.seller { (self.logo(&icon)) span { (name) } } }
+                        @if self.config.index && !is_index {
+                            a.seller href=(index) { (logo(&icon)) span { (name) } }
+                        } @else {
+                            p.seller { (logo(&icon)) span { (name) } }
+                        }
                     }
                     main #main tabindex="-1" { (content) }
                     footer { (self.contact()) }
@@ -100,10 +103,6 @@ impl Seller<'_> {
             }
         };
         Document::page(page.into_string(), policy(colours.as_deref(), has_script))
-    }
-
-    fn logo(&self, icon: &str) -> Markup {
-        html! { img.logo src=(icon) alt="" width="28" height="28"; }
     }
 
     fn contact(&self) -> Markup {
@@ -117,6 +116,10 @@ impl Seller<'_> {
             p { "Paid by x402: no account, no card. Every request is one payment. Served by Coinslot." }
         }
     }
+}
+
+fn logo(icon: &str) -> Markup {
+    html! { img.logo src=(icon) alt="" width="28" height="28"; }
 }
 
 /// What the browser may load and run: the style and the script of the page, and nothing else. Pictures and sounds are
@@ -152,10 +155,10 @@ pub(super) fn cut(text: &str, most: usize) -> String {
 
 /// The paragraphs of a text, of which a page shows `most` characters.
 pub(super) fn paragraphs(text: &str, most: usize) -> Markup {
-    let shown = coinslot_base::text::first_chars(text, most);
+    let shown = first_chars(text, most);
     let is_whole = shown.len() == text.len();
     html! {
-        @for line in shown.lines().map(str::trim).filter(|line| !line.is_empty()) { p { (coinslot_base::text::printable(line)) } }
+        @for line in shown.lines().map(str::trim).filter(|line| !line.is_empty()) { p { (printable(line)) } }
         @if !is_whole { p { "..." } }
     }
 }

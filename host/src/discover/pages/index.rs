@@ -22,7 +22,9 @@ pub(in crate::discover) fn index(listing: &Listing) -> Document {
     let content = html! {
         h1 { (name) }
         @if let Some(description) = &listing.config.description { div.lead { (paragraphs(description, 2_000)) } }
-        @if all_test { p.notice { (test_mark()) " Payments here are made on test networks: try everything, nothing is at stake." } }
+        @if all_test {
+            p.notice { (test_mark()) " Payments here are made on test networks: try everything, nothing is at stake." }
+        }
         @if listing.endpoints.is_empty() { p.notice { "Nothing is sold here yet." } }
         @else { (endpoints(listing, &prices, seller.base())) }
         (example(listing, &prices, &seller))
@@ -59,7 +61,9 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, is_split: bo
         article {
             div.what {
                 @if is_split { h4 { (title) } } @else { h3 { (title) } }
-                p.route { span.method { (listed.endpoint.method) } " " code { (cut(listed.endpoint.path.as_str(), 300)) } }
+                p.route {
+                    span.method { (listed.endpoint.method) } " " code { (cut(listed.endpoint.path.as_str(), 300)) }
+                }
                 @if has_more { div.quiet { (paragraphs(&resource.description, 400)) } }
             }
             div.cost {
@@ -101,7 +105,9 @@ fn documents(listing: &Listing, base: &str) -> Markup {
         @if !published.is_empty() {
             section aria-labelledby="documents" {
                 h2 #documents { "For programs" }
-                ul.links { @for name in published { li { a href={ (base) (name.path()) } { code { (name.path()) } } } } }
+                ul.links {
+                    @for name in published { li { a href={ (base) (name.path()) } { code { (name.path()) } } } }
+                }
             }
         }
     }

@@ -89,7 +89,7 @@ impl PricesOf {
     /// The way or the ways to pay, as a table of facts or as a choice.
     pub(super) fn choice(&self) -> Markup {
         html! {
-            @if let [one] = &self.prices[..] { (one.facts()) }
+            @if let [one] = &self.prices[..] { (one.facts(0)) }
             @else {
                 fieldset.ways {
                     legend { "Pay with" }
@@ -104,7 +104,10 @@ impl PricesOf {
                     }
                 }
                 @for (index, shown) in self.prices.iter().enumerate() {
-                    details.more { summary { "Details of " (shown.text()) " on " (shown.network()) } (shown.facts_of(index)) }
+                    details.more {
+                        summary { "Details of " (shown.text()) " on " (shown.network()) }
+                        (shown.facts(index))
+                    }
                 }
             }
         }
@@ -143,18 +146,15 @@ impl ShownPrice {
         networks::name(&self.price.asset.network)
     }
 
-    fn facts(&self) -> Markup {
-        self.facts_of(0)
-    }
-
-    fn facts_of(&self, index: usize) -> Markup {
+    fn facts(&self, index: usize) -> Markup {
         let asset = &self.price.asset;
+        let network = asset.network.as_str();
         html! {
             dl.facts {
                 div { dt { "Amount" } dd { span data-amount=(index) { (self.text()) } } }
                 div { dt { "Network" } dd { (self.network()) " " span.quiet { "(" (asset.network) ")" } } }
-                div { dt { "Token" } dd { (cut(&asset.symbol, 20)) " " (address(asset.network.as_str(), &asset.address)) } }
-                div { dt { "Receiver" } dd { span data-receiver=(index) { (address(asset.network.as_str(), &self.pay_to)) } } }
+                div { dt { "Token" } dd { (cut(&asset.symbol, 20)) " " (address(network, &asset.address)) } }
+                div { dt { "Receiver" } dd { span data-receiver=(index) { (address(network, &self.pay_to)) } } }
             }
         }
     }

@@ -67,22 +67,23 @@ impl<'e> ExampleCall<'e> {
 /// The section with the ways. `networks` are those that are paid on.
 pub(super) fn section(seller: &Seller<'_>, call: &ExampleCall<'_>, is_paid: bool) -> Markup {
     let arguments = call.arguments();
-    let mcp = seller.config.mcp.as_ref().map(|path| format!("{}{path}", seller.public_url));
+    let pay = format!("coinslot pay {arguments}");
+    let (agent, by_agent) = match &seller.config.mcp {
+        Some(path) => (
+            "An agent finds every endpoint as a tool of the MCP server, and pays by it; or it runs this command.",
+            format!("{}{path}\n{pay} --max 0.10", seller.public_url),
+        ),
+        None => ("An agent runs this command, which pays no more than its limit.", format!("{pay} --max 0.10")),
+    };
     html! {
         section.ways-to-pay aria-labelledby="ways" {
             h2 #ways { @if is_paid { "Pay from a program" } @else { "Call it from a program" } }
             @if is_paid {
-                (way("Terminal", "curl shows the price: 402 and a header PAYMENT-REQUIRED. coinslot pay signs and pays.",
-                    &format!("curl -i {arguments}\ncoinslot pay {arguments}")))
+                (way("Terminal", "curl shows the price in the header PAYMENT-REQUIRED. coinslot pay signs and pays.",
+                    &format!("curl -i {arguments}\n{pay}")))
                 (way("TypeScript", "With the packages @x402/fetch, @x402/evm and viem.", &typescript(call)))
                 (way("Python", "With the packages x402[evm] and httpx.", &python(call)))
-                (way("Agent", match &mcp {
-                    Some(_) => "An agent finds every endpoint as a tool of the MCP server, and pays by it.",
-                    None => "An agent runs this command, which pays no more than its limit.",
-                }, &match &mcp {
-                    Some(url) => format!("{url}\ncoinslot pay {arguments} --max 0.10"),
-                    None => format!("coinslot pay {arguments} --max 0.10"),
-                }))
+                (way("Agent", agent, &by_agent))
             } @else {
                 (way("Terminal", "It is free: no payment is asked for.", &format!("curl {arguments}")))
             }

@@ -1,7 +1,7 @@
-//! Answers with each kind of content that a page can show: `GET /answers/{kind}`, paid. `POST /answers/order` takes a JSON
-//! body of fields, `POST /answers/file` a form with a file, `GET /answers/free` is free. `GET /answers/owed` is paid first
-//! and fails, unless its text `owed:fails` is another one. Its texts try to break out of a page. With another number in
-//! its text `many:000` it is a plugin with so many endpoints.
+//! Answers with each kind of content that a page can show: `GET /answers/{kind}`, paid. `POST /answers/order` takes a
+//! JSON body of fields, `POST /answers/file` a form with a file, `GET /answers/free` is free. `GET /answers/owed` is
+//! paid first and fails, unless its text `owed:fails` is another one. Its texts try to break out of a page. With another
+//! number in its text `many:000` it is a plugin with so many endpoints.
 
 use kit::{
     Endpoint, IncomingRequest, OutgoingBody, PluginInfo, Price, ResponseOutparam, StreamError, answer, endpoint, head,
@@ -21,16 +21,21 @@ const PNG: &[u8] = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\0\0\0\x01\0\0\0\x01\x08\x06
 const WAV: &[u8] = b"RIFF\x24\0\0\0WAVEfmt \x10\0\0\0\x01\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0data\0\0\0\0";
 
 const KIND: &str = r#"{"type":"object","required":["path"],"properties":{
-"path":{"type":"object","required":["kind"],"properties":{"kind":{"type":"string","title":"Kind of answer","enum":["text","json","image","audio","file","stream"]}}},
-"query":{"type":"object","properties":{"limit":{"type":"integer","minimum":1,"maximum":9,"description":"The most lines."},"word":{"type":"string"}}}}}"#;
+"path":{"type":"object","required":["kind"],"properties":{
+"kind":{"type":"string","title":"Kind of answer","enum":["text","json","image","audio","file","stream"]}}},
+"query":{"type":"object","properties":{
+"limit":{"type":"integer","minimum":1,"maximum":9,"description":"The most lines."},"word":{"type":"string"}}}}}"#;
 
-const ORDER: &str = r#"{"type":"object","required":["body"],"properties":{"body":{"type":"object","required":["item","count"],"additionalProperties":false,
-"properties":{"item":{"type":"string","title":"Item","maxLength":40,"pattern":"^[a-z]+$","description":"A word of small letters."},
-"count":{"type":"integer","minimum":1,"default":1},"note":{"type":"string","description":"</p><script>alert(1)</script>"},
+const ORDER: &str = r#"{"type":"object","required":["body"],"properties":{
+"body":{"type":"object","required":["item","count"],"additionalProperties":false,"properties":{
+"item":{"type":"string","title":"Item","maxLength":40,"pattern":"^[a-z]+$","description":"A word of small letters."},
+"count":{"type":"integer","minimum":1,"default":1},
+"note":{"type":"string","description":"</p><script>alert(1)</script>"},
 "wrapped":{"type":"boolean"},"tags":{"type":"array","items":{"type":"string"}},"size":{"enum":["small","large"]}}}}}"#;
 
-const FILE: &str = r#"{"type":"object","required":["body"],"properties":{"body":{"type":"object","contentMediaType":"multipart/form-data",
-"required":["name","file"],"properties":{"name":{"type":"string","maxLength":40},"file":{"type":"string","format":"binary","maxLength":100000}}}}}"#;
+const FILE: &str = r#"{"type":"object","required":["body"],"properties":{
+"body":{"type":"object","contentMediaType":"multipart/form-data","required":["name","file"],"properties":{
+"name":{"type":"string","maxLength":40},"file":{"type":"string","format":"binary","maxLength":100000}}}}}"#;
 
 fn info() -> PluginInfo {
     // Without the black box the compiler would read it now.
@@ -105,7 +110,7 @@ fn handle(request: IncomingRequest, out: ResponseOutparam) {
         }
         "/answers/stream" => stream(out),
         "/answers/free" => answer(out, 200, "{\"free\":true}"),
-        "/answers/owed" if std::hint::black_box(&OWED) == b"owed:fails" => panic!("as told"),
+        "/answers/owed" if std::hint::black_box(&OWED)[5] == b'f' => panic!("as told"),
         "/answers/owed" => answer(out, 200, "{\"owed\":\"given\"}"),
         _ => {
             let body = read(request);

@@ -132,6 +132,7 @@ const showUnpaid = async (reply) => {
 
 const buy = async () => {
   clear();
+  if (data.isPaid && !data.pays) throw new Trouble("This page does not pay. See below how a program does.");
   const request = await readRequest();
   const earlier = kept().find((payment) => isSame(payment.request, request));
   if (earlier) return redeem(earlier);
