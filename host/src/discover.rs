@@ -14,13 +14,18 @@ mod llms;
 mod logo;
 mod openapi;
 pub mod ownership;
+mod pages;
 mod price;
 mod publisher;
 mod robots;
+#[cfg(feature = "dev")]
+mod test_wallet;
 mod text;
 mod well_known;
 
 pub use document::{Document, DocumentName};
 pub use listing::{ListedEndpoint, Listing};
 pub use logo::{Logo, LogoError};
-pub use publisher::Publisher;
+pub use publisher::{PaywallRequest, Publisher};
+#[cfg(feature = "dev")]
+pub use test_wallet::TestWallet;

@@ -99,6 +99,16 @@ impl Endpoint {
         &self.plugin.info().endpoints[self.index]
     }
 
+    /// The declaration with the operator's changes of path and texts.
+    pub fn info(&self) -> EndpointInfo {
+        EndpointInfo {
+            path: self.path.clone(),
+            summary: self.resource.summary.clone(),
+            description: self.resource.description.clone(),
+            ..self.declared().clone()
+        }
+    }
+
     /// The path of a request as its guest sees it: without the mount, and so one of the declared template. `path` is
     /// canonical, and one that the endpoint's template matches.
     pub fn guest_path<'p>(&self, path: &'p str) -> &'p str {

@@ -8,4 +8,5 @@ mod steps;
 mod text;
 mod values;
 
+pub(crate) use keywords::kind;
 pub use request::{ExampleRequest, ForbiddenRequest};

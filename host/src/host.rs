@@ -134,7 +134,10 @@ impl Host {
         );
         payments.load().await.map_err(HostError::ledger)?;
         let proxies = config.server.trusted_proxies.clone();
-        let publisher = Arc::new(Publisher::new(config.discover.clone(), logo));
+        let publisher = Publisher::new(config.discover.clone(), logo);
+        #[cfg(feature = "dev")]
+        let publisher = publisher.with_test_wallet(options.test_wallet.take());
+        let publisher = Arc::new(publisher);
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))

@@ -29,6 +29,7 @@
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
+mod explorer;
 mod path_events;
 mod reconcile;
 mod refund;

@@ -35,7 +35,7 @@ use http_body_util::{BodyExt, Full};
 pub use allowed::allowed;
 pub use cors::options;
 use cors::with_cors;
-pub use document::document;
+pub use document::{document, paywall};
 pub(crate) use error::ErrorCode;
 pub(crate) use headers::{CHARGED, is_host_only};
 pub use note::FailureNote;

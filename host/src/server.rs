@@ -6,8 +6,10 @@
 mod activity;
 mod answer_body;
 mod authority;
+mod browser;
 mod client_share;
 mod client_stream;
+mod documents;
 mod endpoint_call;
 mod forwarded;
 mod free;

@@ -21,7 +21,7 @@ pub(crate) fn browser_scripts() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = installed("browser");
-        for script in ["inspect.mjs", "look.mjs", "steer.mjs"] {
+        for script in ["inspect.mjs", "look.mjs", "steer.mjs", "wallet.mjs"] {
             let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
             std::fs::copy(own, folder.join(script)).expect("a script to copy");
         }

@@ -34,7 +34,7 @@ pub struct ListedEndpoint {
     pub id: String,
     /// The declaration with the operator's changes of path and texts.
     pub info: EndpointInfo,
-    /// A request that fits the input schema. None: none could be made.
+    /// A request that fits the input schema. None: none could be made, or none was asked for.
     pub example: Option<ExampleRequest>,
     /// An account that signs in may have free requests.
     pub takes_sign_in: bool,
@@ -80,12 +80,7 @@ impl Listing {
 
 impl ListedEndpoint {
     fn new(endpoint: Arc<Endpoint>, ids: &mut HashSet<String>, allowances: &AllowancePolicy) -> Self {
-        let info = EndpointInfo {
-            path: endpoint.path.clone(),
-            summary: endpoint.resource.summary.clone(),
-            description: endpoint.resource.description.clone(),
-            ..endpoint.declared().clone()
-        };
+        let info = endpoint.info();
         let takes_sign_in = matches!(endpoint.access, Access::Paid(_)) && allowances.takes_sign_in(&endpoint);
         let (id, example) = (id(&endpoint, ids), endpoint.example.clone());
         Self { endpoint, id, info, example, takes_sign_in }

@@ -125,6 +125,11 @@ impl ExampleRequest {
         TAKE_BODIES.contains(&endpoint.method) && body_schema(endpoint).is_none()
     }
 
+    /// True if the body is sent as a form although its schema names no media type.
+    pub(crate) fn is_form(endpoint: &EndpointInfo) -> bool {
+        form::is_implied(endpoint, body_schema(endpoint))
+    }
+
     /// The same request with its body as a form: the fields of its body, or a text and a file that are made up. None if
     /// the endpoint declares another body.
     pub fn as_form(&self, endpoint: &EndpointInfo) -> Option<Self> {

@@ -8,13 +8,15 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use coinslot_base::request_id::RequestId;
 use http::header::{HeaderValue, ORIGIN};
-use http::{HeaderMap, Method, Request, Version};
+use http::{Method, Request, Version};
 use http_body_util::Either;
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::activity::Activity;
 use super::authority::Hosts;
+use super::browser::shows_pages;
+use super::documents::{self, DocumentCall};
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::free::{run_allowed, run_free};
 use super::observer::{RequestObserver, WatchedRequest};
@@ -25,7 +27,7 @@ use crate::catalog::Catalog;
 use crate::discover::{DocumentName, Publisher};
 use crate::endpoint::{Access, Endpoint};
 use crate::operate::Telemetry;
-use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
+use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -77,15 +79,6 @@ enum Handled {
     Ready(Reply),
     Document(DocumentCall),
     Call(EndpointCall),
-}
-
-/// A request for a document of the host.
-struct DocumentCall {
-    name: DocumentName,
-    /// The generation of its arrival.
-    catalog: Arc<Catalog>,
-    headers: HeaderMap,
-    head_only: bool,
 }
 
 impl RequestHandler {
@@ -218,11 +211,12 @@ impl RequestHandler {
         let response = match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
-            (Handled::Document(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).publish(call))), activity)
-            }
+            (Handled::Document(call), None) => ResponseFuture::working(
+                Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call))),
+                activity,
+            ),
             (Handled::Document(call), Some(unread)) => {
-                let reply = id.scope(Arc::clone(self).publish(call));
+                let reply = id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call));
                 ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
             }
             (Handled::Call(call), None) => {
@@ -244,7 +238,8 @@ impl RequestHandler {
             Ok(Routed::Document(name)) => {
                 let (catalog, headers) = (Arc::clone(&catalog), request.headers().clone());
                 let head_only = *request.method() == Method::HEAD;
-                return Handled::Document(DocumentCall { name, catalog, headers, head_only });
+                let query = request.uri().query().map(ToOwned::to_owned);
+                return Handled::Document(DocumentCall { name, query, catalog, headers, head_only });
             }
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
@@ -255,7 +250,17 @@ impl RequestHandler {
         }
         // Most requests end here: they carry no payment, and their challenge is prepared.
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
-            return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
+            let reply = respond::challenge(challenge, request.headers().contains_key(ORIGIN));
+            if shows_pages(&request) {
+                return Handled::Ready(documents::paywall(
+                    &self.publisher,
+                    reply,
+                    matched.endpoint,
+                    (&[], None),
+                    catalog.public_url(),
+                ));
+            }
+            return Handled::Ready(reply);
         }
         let charged = Charged::unasked(request.headers());
         if charged == Charged::Unknown {
@@ -268,6 +273,8 @@ impl RequestHandler {
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
+        let query =
+            (shows_pages(&call.request) && !head_only).then(|| call.request.uri().query().map(ToOwned::to_owned));
         let reply = match &call.endpoint.access {
             Access::Free => {
                 let (endpoint, client, trace) = (&call.endpoint, call.client, &call.trace);
@@ -292,20 +299,27 @@ impl RequestHandler {
                     Ok(Served::Allowed(allowed)) => {
                         run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
                     }
-                    Err(unserved) => respond::unserved(unserved, &call.endpoint),
+                    Err(unserved) => {
+                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_));
+                        let reply = respond::unserved(unserved, &call.endpoint);
+                        match query.filter(|_| asks) {
+                            Some(query) => {
+                                let public_url = call.catalog.public_url();
+                                documents::paywall(
+                                    &self.publisher,
+                                    reply,
+                                    &call.endpoint,
+                                    (&call.params, query.as_deref()),
+                                    public_url,
+                                )
+                            }
+                            None => reply,
+                        }
+                    }
                 }
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
-    }
-
-    /// Answers with a document of the host.
-    async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
-        let reply = match self.publisher.document(call.name, &call.catalog, &self.payments).await {
-            Some(document) => respond::document(document, &call.headers),
-            None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
-        };
-        if call.head_only { respond::head_only(reply) } else { reply }
     }
 
     /// Finds the endpoint of a request, or answers it where no endpoint is meant.
