@@ -9,7 +9,7 @@ use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundEnd, SignedRefund, S
 use coinslot_x402::price::Amount;
 use tokio::time::Instant;
 
-use super::lane::{Lane, UnderWay};
+use super::queue::{RefundQueue, UnderWay};
 use super::{RefundBooks, paced};
 
 /// The pause between two looks at a refund, in its first minute and after that.
@@ -45,7 +45,7 @@ enum Look {
     Ended(RefundEnd),
 }
 
-impl Lane {
+impl RefundQueue {
     /// Follows a refund until the ledger has its end, or cannot be written.
     pub(super) async fn follow(&self, books: &RefundBooks, mut refund: OpenRefund) {
         let mut following = Following { since: Instant::now(), sent: None, displaced: None };
