@@ -6,8 +6,9 @@
 
 mod error;
 mod follow;
-mod queue;
 mod prepare;
+mod queue;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,12 +30,13 @@ use crate::operate::Audit;
 use crate::operate::units::Units;
 use crate::payment::Payments;
 
-use self::queue::{RefundQueue, Order, Turn};
 use self::prepare::Budget;
+use self::queue::{Order, RefundQueue, Turn};
 
-pub(crate) use self::error::RefundError;
-pub(crate) use self::queue::{Begun, UnderWay, WalletState};
+pub(crate) use self::error::{RefundError, SettleError};
 pub(crate) use self::prepare::PreparedRefund;
+pub(crate) use self::queue::{Begun, UnderWay, WalletState};
+pub(crate) use self::settle::{DebtClaim, DebtDesk};
 
 /// The time for which the policy leaves a debt alone whose refund failed.
 const POLICY_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -145,6 +147,11 @@ impl Refunds {
     /// True if the wallet pays on this network, and follows what is under way there.
     pub(crate) fn is_on(&self, network: &Network) -> bool {
         self.queues.contains_key(network)
+    }
+
+    /// The queue of a network.
+    fn queue_on(&self, network: &Network) -> Option<&RefundQueue> {
+        self.queues.get(network).map(|queue| &**queue)
     }
 
     /// The rule by which debts are paid back, as the configuration spells it.

@@ -45,7 +45,7 @@ pub struct StoryRecord {
 #[serde(rename_all = "camelCase")]
 pub struct StepRecord {
     /// `claimed`, `verified`, `started`, `answered`, `sent`, `paid`, `delivered`, `given_back`, `unknown`, `refused`,
-    /// `owed`, `run_again`, `fetched_again`, `refund_sent`, `refund_failed` or `refunded`.
+    /// `owed`, `run_again`, `asked_again`, `refund_sent`, `refund_failed` or `refunded`.
     pub step: String,
     /// In UTC: `2026-01-31T12:00:00Z`. None: an older host did not write it down.
     pub at: Option<String>,

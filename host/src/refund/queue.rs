@@ -1,7 +1,7 @@
 //! Begins the refunds of one network, one at a time, and has each followed until the chain shows its end.
 //!
-//! One task takes the orders of a queue, so that the wallet has one nonce open on its network. Nothing of it is in memory alone that matters: after a
-//! restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
+//! One task takes the orders, so that the wallet has one nonce open on its network. Nothing of it is in memory alone that
+//! matters: after a restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
 
 use std::collections::HashMap;
 use std::sync::Arc;

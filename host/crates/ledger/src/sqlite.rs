@@ -46,10 +46,10 @@ use coinslot_x402::price::Amount;
 use rusqlite::Connection;
 
 use crate::{
-    Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
-    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter,
+    FreeEnd, FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund,
+    PaidByHand, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
+    RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -326,6 +326,10 @@ impl Ledger for SqliteLedger {
 
     async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
         self.writer.run(move |connection| refunds::end(connection, refund.id, &end, at)).await
+    }
+
+    async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError> {
+        self.writer.run(move |connection| refunds::end_by_hand(connection, &paid, at)).await
     }
 
     async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError> {

@@ -9,6 +9,7 @@ use super::explorer;
 use super::frame::{Frame, PageError};
 use super::payments::{encoded, network};
 use super::refund;
+use super::settle;
 use super::webhooks;
 use super::write::{at, money, name, sentence, state};
 use crate::operate::access::Visitor;
@@ -26,10 +27,13 @@ pub(super) async fn page(
     let wallet = host.refunds.as_ref().map(|refunds| refunds.address().to_string());
     let refund = story.payment.as_ref().filter(|record| record.state == "owed");
     let refund = refund.map(|record| refund::form(record, wallet.as_deref(), &frame));
+    let debt = story.payment.as_ref().filter(|record| matches!(&*record.state, "owed" | "refunding"));
+    let settle = debt.map(|record| settle::forms(record, &frame));
     let title = format!("Payment {}", id.chars().take(8).collect::<String>());
     let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
     let told = webhooks::of_payment(&host, &id).await?;
-    let live = html! { (show(&story)) (told) @if let Some(form) = refund { (form) } };
+    let live =
+        html! { (show(&story)) (told) @if let Some(form) = refund { (form) } @if let Some(forms) = settle { (forms) } };
     Ok(frame.page("/payments", &title, fixed, live))
 }
 
@@ -116,7 +120,7 @@ fn title(step: &str) -> String {
         "refused" => "Refused",
         "owed" => "Owed",
         "run_again" => "Run again",
-        "fetched_again" => "Asked for again",
+        "asked_again" => "Asked for again",
         "refund_sent" => "Refund",
         "refund_failed" => "Refund failed",
         "refunded" => "Paid back",
@@ -143,8 +147,8 @@ fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
         }
         "refused" => "The payment was refused: no money moved.",
         "owed" => "The money moved, and its answer is owed.",
-        "run_again" => "The same payment came again, and the plugin ran for what was owed.",
-        "fetched_again" => "The same payment came again, and got the answer that it had bought.",
+        "run_again" => "The same payment came again for the answer that was owed, and the plugin was called for it.",
+        "asked_again" => "The same payment came again for the answer that it had bought, which was kept.",
         "refund_sent" if step.ordered_by.as_deref() == Some("policy") => "Sent back by the rule of the configuration.",
         "refund_sent" => "Sent back by an operator.",
         "refund_failed" => "The refund failed, and the answer was owed again.",

@@ -102,7 +102,8 @@ impl LedgerReader {
         refunds::last_nonce(&self.connection, network, wallet)
     }
 
-    /// Lists the transactions that were signed for refunds of the other payments of a payment's payer, on any network.
+    /// Lists the transactions that were signed for refunds of the other payments of a payment's payer, or paid them back by
+    /// hand, on any network.
     pub fn refund_transactions_beside(&self, payment: &PaymentRow) -> Result<Vec<String>, ReportError> {
         refunds::transactions_beside(&self.connection, &payment.payer, &payment.payment_id)
     }

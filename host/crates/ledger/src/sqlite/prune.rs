@@ -13,12 +13,12 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, changes, claims, free_uses, refunds, webhook_attempts};
+use super::{answers, changes, claims, free_uses, funnel, refunds, webhook_attempts};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
 /// The most rows of one slice.
-const SLICE_ROWS: u32 = 100;
+pub(super) const SLICE_ROWS: u32 = 100;
 
 /// The bytes of answers after which a slice ends: every page of an answer is visited to free it.
 const SLICE_BYTES: i64 = 4 * 1024 * 1024;
@@ -56,7 +56,7 @@ pub(super) struct Slice {
 pub(super) type PruneSlice = fn(&Connection, Cutoffs) -> Result<Slice, LedgerError>;
 
 /// Every kind, in order. Totals come last: a malformed amount stops them, and nothing else.
-pub(super) const KINDS: [PruneSlice; 11] = [
+pub(super) const KINDS: [PruneSlice; 13] = [
     delete_old_answers,
     delete_excess_answers,
     forget_identifiers,
@@ -67,6 +67,8 @@ pub(super) const KINDS: [PruneSlice; 11] = [
     delete_free_uses,
     changes::prune,
     webhook_attempts::prune,
+    funnel::prune,
+    refunds::sum_up_fees,
     move_into_totals,
 ];
 
@@ -101,7 +103,8 @@ impl Cutoffs {
         self.payments
     }
 
-    /// The time of the newest line of the audit log that is old enough: a year longer than payments are kept.
+    /// The time of the newest line of the audit log, and of the newest number of the funnel, that is old enough: a year
+    /// longer than payments are kept.
     pub(super) fn changes(self) -> i64 {
         self.payments.saturating_sub(to_sqlite(365 * DAY))
     }
@@ -211,7 +214,7 @@ fn delete_free_uses(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, 
 }
 
 /// The slice of a statement that deleted so many rows.
-fn deleted(rows: usize) -> Result<Slice, LedgerError> {
+pub(super) fn deleted(rows: usize) -> Result<Slice, LedgerError> {
     Ok(Slice { deleted: rows as u64, more: rows >= SLICE_ROWS as usize })
 }
 
@@ -328,11 +331,11 @@ fn add_earlier(connection: &Connection, table: &str, totals: &mut Totals) -> Res
     Ok(())
 }
 
-fn parse(digits: &str) -> Result<Amount, LedgerError> {
+pub(super) fn parse(digits: &str) -> Result<Amount, LedgerError> {
     Amount::parse_atomic(digits).map_err(|error| LedgerError::Schema(format!("the ledger has a bad amount: {error}")))
 }
 
-fn add(one: Amount, other: Amount) -> Result<Amount, LedgerError> {
+pub(super) fn add(one: Amount, other: Amount) -> Result<Amount, LedgerError> {
     one.0.checked_add(other.0).map(Amount).ok_or_else(|| LedgerError::Schema("a total exceeds 256 bits".to_owned()))
 }
 
