@@ -5,16 +5,19 @@
 //! otherwise: for each payment one refund that has not failed, one open refund for each wallet and network, and one refund
 //! for each nonce.
 
+pub(super) mod by_hand;
+pub(super) mod fees;
+
 use alloy_primitives::U256;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::prune::{self, Cutoffs, Slice};
+use super::prune::totals::parse;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
-    BudgetedAsset, DAY, DebtEnded, LedgerError, OpenRefund, PaidByHand, PaymentState, RefundAuthor, RefundBegun,
-    RefundBudget, RefundEnd, RefundOrder, RefundsDue, SignedRefund, StoredTransaction,
+    BudgetedAsset, LedgerError, OpenRefund, PaymentState, RefundAuthor, RefundBegun, RefundBudget, RefundEnd,
+    RefundOrder, RefundsDue, SignedRefund, StoredTransaction,
 };
 
 /// The columns of an open refund, as [`open_refund`] reads them.
@@ -122,102 +125,6 @@ pub(super) fn end(connection: &Connection, refund: i64, end: &RefundEnd, at: Uni
     Ok(())
 }
 
-/// See [`crate::Ledger::end_debt`]. Everything that may refuse it comes before the first write.
-pub(super) fn end_by_hand(connection: &Connection, paid: &PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError> {
-    let Some(owed) = payment(connection, &paid.payment_id)? else { return Ok(DebtEnded::NotOwed(None)) };
-    let expected = if paid.instead_of.is_some() { PaymentState::Refunding } else { PaymentState::Owed };
-    if owed.state != expected {
-        return Ok(DebtEnded::NotOwed(Some(owed.state)));
-    }
-    let transaction = paid.transaction.to_ascii_lowercase();
-    if let Some(payment_id) = signed_for_another(connection, owed.id, &transaction)? {
-        return Ok(DebtEnded::SignedFor { payment_id });
-    }
-    if let Some((by, counted)) = counted_already(connection, &owed, &transaction)?
-        && paid.moved.0.saturating_sub(counted.0) < owed.amount.0
-    {
-        return Ok(DebtEnded::Counted { by, counted, owed: owed.amount });
-    }
-    if paid.dry_run {
-        return Ok(DebtEnded::Ended);
-    }
-    if let Some((refund, end)) = &paid.instead_of {
-        fail_attempt(connection, owed.id, refund.id, end, at)?;
-    }
-    connection
-        .prepare_cached(
-            "INSERT INTO refund (claim, network, asset, amount, sender, ordered_by, state, tx, begun_at, ended_at)
-             VALUES (?1, ?2, ?3, ?4, ?5, 'operator', 'paid', ?6, ?7, ?7)",
-        )?
-        .execute(params![
-            owed.id,
-            owed.network,
-            owed.asset,
-            owed.amount.to_string(),
-            paid.sender.to_ascii_lowercase(),
-            transaction,
-            to_sqlite(at.0)
-        ])?;
-    connection
-        .prepare_cached(
-            "UPDATE progress SET state = 'refunded', reason = NULL, lease_until = NULL, updated_at = ?2 WHERE id = ?1",
-        )?
-        .execute(params![owed.id, to_sqlite(at.0)])?;
-    Ok(DebtEnded::Ended)
-}
-
-/// Ends an attempt that moved nothing, and leaves the state of the payment to its caller.
-fn fail_attempt(
-    connection: &Connection,
-    claim: i64,
-    refund: i64,
-    end: &RefundEnd,
-    at: UnixTime,
-) -> Result<(), LedgerError> {
-    let RefundEnd::Failed { reason, transaction } = end else { return Err(out_of_order(refund, "ended by hand")) };
-    let (hash, fee) = match transaction {
-        Some((hash, fee)) => (Some(hash.to_ascii_lowercase()), Some(fee.to_string())),
-        None => (None, None),
-    };
-    let changed = connection
-        .prepare_cached(
-            "UPDATE refund SET state = 'failed', tx = ?3, fee = ?4, reason = ?5, ended_at = ?6
-             WHERE id = ?2 AND claim = ?1 AND state = 'sent'",
-        )?
-        .execute(params![claim, refund, hash, fee, reason, to_sqlite(at.0)])?;
-    if changed == 1 { Ok(()) } else { Err(out_of_order(refund, "ended by hand")) }
-}
-
-/// The other payment for whose refund the host signed this transaction.
-fn signed_for_another(connection: &Connection, claim: i64, transaction: &str) -> Result<Option<String>, LedgerError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT payment_id FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON claim.id = refund.claim
-         WHERE hash = ?1 AND refund.claim <> ?2 LIMIT 1",
-    )?;
-    Ok(statement.query_row(params![transaction, claim], |row| row.get(0)).optional()?)
-}
-
-/// The sum of the debts to the same payer that this transaction ended, and one of their payments. None: there is none.
-fn counted_already(
-    connection: &Connection,
-    owed: &Owed,
-    transaction: &str,
-) -> Result<Option<(String, Amount)>, LedgerError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT payment_id, refund.amount FROM refund JOIN claim ON claim.id = refund.claim
-         WHERE tx = ?1 AND state = 'paid' AND refund.network = ?2 AND lower(refund.asset) = lower(?3)
-            AND lower(payer) = lower(?4)",
-    )?;
-    let mut rows = statement.query(params![transaction, owed.network, owed.asset, owed.payer])?;
-    let mut found: Option<(String, Amount)> = None;
-    while let Some(row) = rows.next()? {
-        let amount = prune::parse(&row.get::<_, String>(1)?)?;
-        let sum = found.map_or(U256::ZERO, |(_, sum)| sum.0);
-        found = Some((row.get(0)?, Amount(sum.saturating_add(amount.0))));
-    }
-    Ok(found)
-}
-
 /// See [`crate::Ledger::open_refunds`].
 pub(super) fn open(connection: &Connection) -> Result<Vec<OpenRefund>, LedgerError> {
     let open = SELECT.replace("FROM refund", "FROM refund INDEXED BY refund_open");
@@ -258,7 +165,7 @@ pub(super) fn spent(connection: &Connection, budget: &RefundBudget, at: UnixTime
     while let Some(row) = rows.next()? {
         let (network, asset, amount): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         if let Some(decimals) = decimals(budget, &network, &asset) {
-            let amount = prune::parse(&amount)?;
+            let amount = parse(&amount)?;
             sum = sum.saturating_add(RefundBudget::counted(amount, decimals).map_or(U256::MAX, |amount| amount.0));
         }
     }
@@ -274,35 +181,6 @@ pub(super) fn delete(connection: &Connection, claim: i64) -> Result<(), LedgerEr
         connection.prepare_cached(sql)?.execute([claim])?;
     }
     Ok(())
-}
-
-/// Replaces the fees of one old day and network by their sum, which stays.
-pub(super) fn sum_up_fees(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
-    let before = cutoffs.payments() / to_sqlite(DAY);
-    let found: Option<(i64, String)> = connection
-        .prepare_cached(
-            "SELECT day, network FROM refund_fee WHERE day < ?1 GROUP BY day, network HAVING count(*) > 1 LIMIT 1",
-        )?
-        .query_row([before], |row| Ok((row.get(0)?, row.get(1)?)))
-        .optional()?;
-    let Some((day, network)) = found else { return Ok(Slice { deleted: 0, more: false }) };
-    let mut ids: Vec<i64> = Vec::new();
-    let mut sum = Amount::default();
-    let mut oldest = connection
-        .prepare_cached("SELECT id, fee FROM refund_fee WHERE day = ?1 AND network = ?2 ORDER BY id LIMIT ?3")?;
-    let mut rows = oldest.query(params![day, network, prune::SLICE_ROWS])?;
-    while let Some(row) = rows.next()? {
-        ids.push(row.get(0)?);
-        sum = prune::add(sum, prune::parse(&row.get::<_, String>(1)?)?)?;
-    }
-    let Some((first, others)) = ids.split_first() else { return Ok(Slice { deleted: 0, more: false }) };
-    connection
-        .prepare_cached("UPDATE refund_fee SET fee = ?2 WHERE id = ?1")?
-        .execute(params![first, sum.to_string()])?;
-    for other in others {
-        connection.prepare_cached("DELETE FROM refund_fee WHERE id = ?1")?.execute([other])?;
-    }
-    Ok(Slice { deleted: others.len() as u64, more: true })
 }
 
 /// The transaction that paid a claim back.
@@ -342,7 +220,7 @@ fn payment(connection: &Connection, id: &str) -> Result<Option<Owed>, LedgerErro
             .ok_or_else(|| LedgerError::Schema(format!("payment {id} has no known state")))?,
         network: row.get(2)?,
         asset: row.get(3)?,
-        amount: prune::parse(&row.get::<_, String>(4)?)?,
+        amount: parse(&row.get::<_, String>(4)?)?,
         payer: row.get(5)?,
     }))
 }
@@ -388,7 +266,7 @@ fn read(connection: &Connection, sql: &str) -> Result<Vec<OpenRefund>, LedgerErr
             network: Network::parse(&row.get::<_, String>(2)?).map_err(|_| malformed())?,
             asset: row.get(3)?,
             payer: row.get(4)?,
-            amount: prune::parse(&row.get::<_, String>(5)?)?,
+            amount: parse(&row.get::<_, String>(5)?)?,
             sender: row.get(6)?,
             nonce: from_sqlite(row.get(7)?),
             ordered_by: RefundAuthor::parse(&row.get::<_, String>(8)?).ok_or_else(malformed)?,
