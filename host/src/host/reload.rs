@@ -226,9 +226,15 @@ impl Reload {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
-        let allowances = allowances::read(&config.allowances)?;
-        let former_payers = self.payments.allowances().policy();
-        let listed = payer_changes(&former_payers.payers, &allowances.payers, &config);
+        // Lists of payers may have hundreds of thousands: they are read and compared beside the threads of requests.
+        let (asked, former) = (config.clone(), self.payments.allowances().policy());
+        let read = move || {
+            let allowances = allowances::read(&asked.allowances)?;
+            let listed = payer_changes(&former.payers, &allowances.payers, &asked);
+            Ok::<_, HostError>((allowances, listed))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let (allowances, listed) = read.map_err(|error| HostError::Runtime(error.to_string()))??;
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
