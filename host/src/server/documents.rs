@@ -42,9 +42,8 @@ pub(super) fn paywall(
     public_url: &str,
 ) -> Reply {
     let challenge = reply.headers().get(&PAYMENT_REQUIRED).filter(|_| publisher.has_paywall());
-    let page = challenge.and_then(|challenge| {
-        publisher.paywall(&PaywallRequest { endpoint, params, query, challenge, public_url })
-    });
+    let page = challenge
+        .and_then(|challenge| publisher.paywall(&PaywallRequest { endpoint, params, query, challenge, public_url }));
     match page {
         Some(page) => respond::paywall(reply, page),
         None => reply,

@@ -211,9 +211,10 @@ impl RequestHandler {
         let response = match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
-            (Handled::Document(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), call))), activity)
-            }
+            (Handled::Document(call), None) => ResponseFuture::working(
+                Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), call))),
+                activity,
+            ),
             (Handled::Document(call), Some(unread)) => {
                 let reply = id.scope(documents::publish(Arc::clone(&self.publisher), call));
                 ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
@@ -251,7 +252,13 @@ impl RequestHandler {
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
             let reply = respond::challenge(challenge, request.headers().contains_key(ORIGIN));
             if shows_pages(&request) {
-                return Handled::Ready(documents::paywall(&self.publisher, reply, matched.endpoint, (&[], None), catalog.public_url()));
+                return Handled::Ready(documents::paywall(
+                    &self.publisher,
+                    reply,
+                    matched.endpoint,
+                    (&[], None),
+                    catalog.public_url(),
+                ));
             }
             return Handled::Ready(reply);
         }
@@ -298,7 +305,13 @@ impl RequestHandler {
                         match query.filter(|_| asks) {
                             Some(query) => {
                                 let public_url = call.catalog.public_url();
-                                documents::paywall(&self.publisher, reply, &call.endpoint, (&call.params, query.as_deref()), public_url)
+                                documents::paywall(
+                                    &self.publisher,
+                                    reply,
+                                    &call.endpoint,
+                                    (&call.params, query.as_deref()),
+                                    public_url,
+                                )
                             }
                             None => reply,
                         }
@@ -349,7 +362,9 @@ impl RequestHandler {
                 return Err(Unroutable::Loading);
             }
             let mut methods = catalog.methods(&path);
-            methods.extend(document.map(|_| Method::GET));
+            if document.is_some() && !methods.contains(&Method::GET) {
+                methods.push(Method::GET);
+            }
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))

@@ -90,7 +90,9 @@ impl Seller<'_> {
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     header.bar {
-                        @if self.config.index && !is_index {
+                        // The index has the name as its title.
+                        @if is_index { p.seller { (logo(&icon)) } }
+                        @else if self.config.index {
                             a.seller href=(index) { (logo(&icon)) span { (name) } }
                         } @else {
                             p.seller { (logo(&icon)) span { (name) } }
