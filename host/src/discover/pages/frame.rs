@@ -171,11 +171,12 @@ mod tests {
 
     #[test]
     fn style_and_script_stay_in_their_elements_and_load_nothing() {
-        for text in [STYLE, SCRIPT] {
-            let lower = text.to_ascii_lowercase();
-            for forbidden in ["</script", "</style", "<!--", "@import", "url(", "http://", "innerhtml", "eval("] {
-                assert!(!lower.contains(forbidden), "{forbidden}");
-            }
+        let contains = |text: &str, forbidden: &str| text.to_ascii_lowercase().contains(forbidden);
+        for forbidden in ["</style", "@import", "url(", "http://", "https://"] {
+            assert!(!contains(STYLE, forbidden), "{forbidden}");
+        }
+        for forbidden in ["</script", "<!--", "innerhtml", "eval(", "import(", "http://", "https://"] {
+            assert!(!contains(SCRIPT, forbidden), "{forbidden}");
         }
     }
 
