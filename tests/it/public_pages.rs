@@ -125,7 +125,7 @@ async fn a_development_host_has_a_wallet_in_its_pages_and_a_host_for_production_
     let mut page = BrowserPage::open();
     page.go(&host.url("/"));
     page.sees("h1", "Coinslot on this machine");
-    page.click("a[aria-label='Try GET /answers/{kind}']");
+    page.click("a[href$='GET%20%2Fanswers%2F%7Bkind%7D']");
     page.select("[data-name=kind]", "json");
     page.click("#send");
     page.sees("#state", "Paid 0.01 USDC");

@@ -30,7 +30,7 @@ async fn a_body_of_fields_is_sent_as_json_and_the_host_points_at_what_is_wrong()
     shop.page.fill("[data-name=item]", "Not Small");
     shop.page.click(PAY);
     shop.page.sees(STATE, "Nothing was paid.");
-    shop.page.sees(".wrong", "the body does not fit this endpoint: `/body/item`");
+    assert_eq!(shop.page.read("#error-0"), "\"Not Small\" does not match \"^[a-z]+$\"");
     assert_eq!(shop.page.run("document.activeElement.dataset.name"), "item", "a reader is brought to the field");
     let faults = shop.page.look("paywall-form");
     assert!(faults.is_empty(), "{faults:#?}");

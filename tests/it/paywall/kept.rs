@@ -86,7 +86,8 @@ async fn while_the_endpoint_is_paused_nothing_is_signed() {
     let page = browser(&chain, &[json!({ "name": "One" })]);
     let mut shop = Shop { chain, host, page };
     shop.go("/answers/text");
-    let paused = run(&shop.host.path(""), &["plugins", "pause", "answers"]);
+    let admin = shop.host.admin();
+    let paused = run(&shop.host.path(""), &["plugins", "pause", "answers", "--url", &admin]);
     assert!(paused.status.success(), "{paused:?}");
     shop.page.click(PAY);
     shop.page.sees(STATE, "Nothing was paid.");

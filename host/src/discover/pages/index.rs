@@ -11,6 +11,15 @@ use super::ways::{self, ExampleCall};
 use crate::discover::document::{Document, DocumentName};
 use crate::discover::listing::{ListedEndpoint, Listing};
 
+/// The endpoints that stand together.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    /// They have the name of their plugin above them.
+    is_named: bool,
+    /// The page has said that nothing on it is money.
+    is_test: bool,
+}
+
 /// The page.
 pub(in crate::discover) fn index(listing: &Listing) -> Document {
     let seller = Seller { config: &listing.config, public_url: &listing.public_url };
@@ -26,7 +35,7 @@ pub(in crate::discover) fn index(listing: &Listing) -> Document {
             p.notice { (test_mark()) " Payments here are made on test networks: try everything, nothing is at stake." }
         }
         @if listing.endpoints.is_empty() { p.notice { "Nothing is sold here yet." } }
-        @else { (endpoints(listing, &prices, seller.base())) }
+        @else { (endpoints(listing, &prices, seller.base(), all_test)) }
         (example(listing, &prices, &seller))
         (documents(listing, seller.base()))
     };
@@ -34,24 +43,24 @@ pub(in crate::discover) fn index(listing: &Listing) -> Document {
 }
 
 /// The endpoints, in groups by their plugin.
-fn endpoints(listing: &Listing, prices: &[PricesOf], base: &str) -> Markup {
+fn endpoints(listing: &Listing, prices: &[PricesOf], base: &str, is_test: bool) -> Markup {
     let listed: Vec<(&ListedEndpoint, &PricesOf)> = listing.endpoints.iter().zip(prices).collect();
     let groups: Vec<_> = listed
         .chunk_by(|(one, _), (other, _)| std::ptr::eq::<Plugin>(&*one.endpoint.plugin, &*other.endpoint.plugin))
         .collect();
-    let is_split = groups.len() > 1;
+    let group = Group { is_named: groups.len() > 1, is_test };
     html! {
         section aria-labelledby="sold" {
             h2 #sold { "What you can call" span.count { " " (listed.len()) } }
-            @for group in groups {
-                @if is_split { h3.group { (cut(&group[0].0.endpoint.plugin.info().name, 80)) } }
-                ul.endpoints { @for (listed, prices) in group { li { (endpoint(listed, prices, base, is_split)) } } }
+            @for members in groups {
+                @if group.is_named { h3.group { (cut(&members[0].0.endpoint.plugin.info().name, 80)) } }
+                ul.endpoints { @for (listed, prices) in members { li { (endpoint(listed, prices, base, group)) } } }
             }
         }
     }
 }
 
-fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, is_split: bool) -> Markup {
+fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, group: Group) -> Markup {
     let resource = &listed.endpoint.resource;
     let title =
         if resource.summary.is_empty() { cut(&listed.endpoint.label, 200) } else { cut(&resource.summary, 200) };
@@ -60,7 +69,7 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, is_split: bo
     html! {
         article {
             div.what {
-                @if is_split { h4 { (title) } } @else { h3 { (title) } }
+                @if group.is_named { h4 { (title) } } @else { h3 { (title) } }
                 p.route {
                     span.method { (listed.endpoint.method) } " " code { (cut(listed.endpoint.path.as_str(), 300)) }
                 }
@@ -69,8 +78,8 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, is_split: bo
             div.cost {
                 p.price { (cut(&prices.short(), 80)) }
                 @if prices.is_paid() { p.quiet { "on " (cut(&prices.networks(), 120)) } }
-                @if prices.is_test() { p.quiet { (test_mark()) } }
-                a.button href={ (base) (address(label)) } aria-label={ "Try " (cut(label, 200)) } { "Try it" }
+                @if prices.is_test() && !group.is_test { p.quiet { (test_mark()) } }
+                a.button href={ (base) (address(label)) } { "Try it" span.unseen { ": " (cut(label, 200)) } }
             }
         }
     }

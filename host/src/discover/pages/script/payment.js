@@ -68,7 +68,7 @@ const showPrices = () => {
   for (const place of document.querySelectorAll("[data-receiver] code")) place.textContent = shown[place.parentElement.closest("[data-receiver]").dataset.receiver].payTo;
   const price = shown[chosen()];
   document.querySelector("[data-price]").textContent = data.atMost ? `up to ${money(price)}` : money(price);
-  if (send) send.textContent = data.atMost ? "Ask for the price" : `Pay ${money(price)} and get the answer`;
+  if (send) send.textContent = data.atMost ? "Ask for the price" : `Pay ${money(price)}`;
 };
 
 const nonce = () => `0x${[...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;

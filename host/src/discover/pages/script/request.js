@@ -130,6 +130,8 @@ const markPointer = (pointer, message) => {
   const within = fields().filter((field) => field.dataset.in === place);
   const field = within.find((field) => field.dataset.name === names[0]) ?? within.find((field) => field.dataset.name === "");
   if (!field) return;
-  wrong(field, message);
+  // Beside the field nobody needs its place.
+  const at = `\`${pointer}\`: `;
+  wrong(field, message.slice(message.includes(at) ? message.indexOf(at) + at.length : 0));
   field.focus();
 };
