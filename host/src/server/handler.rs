@@ -348,7 +348,9 @@ impl RequestHandler {
                 return Err(Unroutable::Loading);
             }
             let mut methods = catalog.methods(&path);
-            methods.extend(document.map(|_| Method::GET));
+            if document.is_some() && !methods.contains(&Method::GET) {
+                methods.push(Method::GET);
+            }
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))

@@ -43,7 +43,11 @@ async fn hostile_texts_stay_texts_and_large_schemas_slow_nobody_down() {
         drop(columns::json(&host, path).await);
     }
     let llms = columns::text(&host, "/llms.txt").await;
-    assert!(!llms.contains('\u{202e}') && !llms.contains("[free](") && !llms.replace("\\<", "").contains("<img"), "{}", &llms[..4_000]);
+    assert!(
+        !llms.contains('\u{202e}') && !llms.contains("[free](") && !llms.replace("\\<", "").contains("<img"),
+        "{}",
+        &llms[..4_000]
+    );
     assert!(
         !llms.lines().any(|line| line == "# Free" || line.contains("Price: free.")),
         "a heading or an entry of a plugin's"
