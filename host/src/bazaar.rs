@@ -271,7 +271,7 @@ mod tests {
         let input = json!({ "properties": {
             "path": { "properties": { "who": { "type": "string" } } },
             "query": { "properties": { "n": { "$ref": "#/$defs/Count" } }, "required": ["n"] },
-        }, "$defs": { "Count": { "type": "integer", "minimum": 3, "description": "How many." } } });
+        }, "required": ["query"], "$defs": { "Count": { "type": "integer", "minimum": 3, "description": "How many." } } });
         let output = json!({ "type": "object", "properties": { "a": { "$ref": "#/$defs/A" } },
             "$defs": { "A": { "type": "string" } }, "examples": [{ "a": "x" }] });
         let all = forms(&endpoint(Method::GET, "/say/{who}/by$/{*rest}", input, output));

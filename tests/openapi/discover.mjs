@@ -43,7 +43,7 @@ for (const url of urls) {
       const where = `${advisory.method} ${url}${probe ? " by its answer" : ""}`;
       judge(where, getWarningsForL3(advisory));
       if (probe) {
-        probed += 1;
+        probed += advisory.method === "HEAD" ? 0 : 1;
         const { summary, issues } = validatePaymentRequiredDetailed(advisory.paymentRequiredBody);
         if (summary.errorCount + summary.warnCount > 0) judge(where, issues);
       }

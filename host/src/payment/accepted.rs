@@ -17,6 +17,7 @@ use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Price, Resource};
 use coinslot_x402::{Network, Object, Reason, UnixTime, Version, bazaar, identifier, v1, v2};
 use http::Request;
+use serde_json::Value;
 
 use super::advice::{advice, clock_advice};
 use super::identity;
@@ -26,6 +27,9 @@ use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, RequestTrace, V
 /// The greatest difference between a client's clock and ours that is allowed for, in seconds: NTP keeps clocks within a
 /// second, phones within a few.
 const SKEW_SECONDS: u64 = 30;
+
+/// The most bytes of a declaration that a facilitator gets with a payment.
+const MAX_DECLARATION: usize = 8 << 10;
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -107,10 +111,10 @@ impl Accepted {
             Err(RefusedPayment { payload, problem: reason.into_problem(payments, purchase) })
         };
         let (matched, request) = match payload {
-            PaymentPayload::V2(mut payload) => match match_v2(payments, purchase, &payload) {
+            PaymentPayload::V2(payload) => match match_v2(payments, purchase, &payload) {
                 Ok((matched, requirements)) => {
-                    declare_ourselves(&mut payload, purchase);
-                    (matched, PaymentRequest::V2 { payload, requirements })
+                    let declaration = declaration(&payload, purchase);
+                    (matched, PaymentRequest::V2 { payload, requirements, declaration })
                 }
                 Err(reason) => return refused(PaymentPayload::V2(payload), reason),
             },
@@ -248,7 +252,7 @@ fn match_v2<'p>(
     if !purchase.offer.takes(Version::V2) {
         return Err(RefusalReason::OtherVersion { taken: Version::V1 });
     }
-    let named = payload.accepted.get("amount").and_then(serde_json::Value::as_str);
+    let named = payload.accepted.get("amount").and_then(Value::as_str);
     let named = named.and_then(|amount| Amount::parse_atomic(amount).ok());
     let (price, requirements) = purchase
         .prices(Version::V2, named)
@@ -286,16 +290,12 @@ fn match_v1<'p>(
     Ok((matched(payments, price.into_owned(), &payload.payload, None)?, requirements))
 }
 
-/// Puts our own declaration in the place of the client's echo: a facilitator that lists what is sold must not take a
-/// client's word for it. An echo of an earlier declaration is as good, so it is no reason to refuse a payment.
-fn declare_ourselves(payload: &mut v2::PaymentPayload, purchase: &Purchase) {
-    let Some(extensions) = &mut payload.extensions else { return };
-    if extensions.shift_remove(bazaar::KEY).is_some()
-        && let Some(declaration) = &purchase.endpoint.resource.bazaar
-        && let Some(whole) = declaration.whole(&purchase.params)
-    {
-        extensions.insert(bazaar::KEY.to_owned(), whole);
-    }
+/// Our own declaration for a payment that echoes one: a facilitator that lists what is sold must not take a client's word
+/// for it. An echo of an earlier declaration is as good, so it is no reason to refuse a payment.
+fn declaration(payload: &v2::PaymentPayload, purchase: &Purchase) -> Option<Value> {
+    let is_echoed = payload.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(bazaar::KEY));
+    let declaration = purchase.endpoint.resource.bazaar.as_ref().filter(|_| is_echoed)?;
+    declaration.within(MAX_DECLARATION, &purchase.params)
 }
 
 fn matched<'p>(

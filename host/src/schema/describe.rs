@@ -153,7 +153,7 @@ mod tests {
         let field =
             |name: &str, schema: Value, is_required| DescribedField { name: name.to_owned(), schema, is_required };
         assert_eq!(described.path, [field("who", json!({ "type": "string" }), true)]);
-        let kind = json!({ "$ref": format!("{PLACE}/%24defs/Kind") });
+        let kind = json!({ "$ref": format!("{PLACE}/$defs/Kind") });
         assert_eq!(
             described.query,
             [field("n", json!({ "type": "integer", "description": "How many." }), true), field("kind", kind, false)]

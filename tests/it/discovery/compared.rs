@@ -82,10 +82,10 @@ fn agree_about(what: &str, said: &Said, asked: &Said, is_quoted: bool) {
     }
 }
 
-/// The tag of each document.
+/// The tag of each document that is of a generation as a whole: durations change within one.
 async fn tags(host: &ServeHost) -> BTreeMap<&'static str, String> {
     let mut tags = BTreeMap::new();
-    for path in ["/openapi.json", "/catalog.json", "/.well-known/x402", "/llms.txt"] {
+    for path in ["/openapi.json", "/.well-known/x402", "/llms.txt"] {
         let answer = reqwest::get(host.url(path)).await.expect("an answer");
         tags.insert(path, answer.headers()["etag"].to_str().expect("ASCII").to_owned());
     }

@@ -19,15 +19,12 @@ async fn a_facilitator_reads_the_hosts_own_declaration() {
         let own = &required["extensions"]["bazaar"];
         assert_eq!(own["routeTemplate"], "/schemas/items/:id", "{required:#}");
         assert_eq!(own["info"]["input"]["pathParams"], json!({ "id": "7" }));
-        let payment = chain.payer(echo).pay(&challenge);
-        let payment = match echo {
-            0 => payment.with("/extensions", required["extensions"].clone()),
-            1 => payment.with(
-                "/extensions",
-                json!({ "bazaar": { "info": { "input": { "type": "http", "method": "EVIL" } } } }),
-            ),
-            _ => payment,
-        };
+        let mut payment = chain.payer(echo).pay(&challenge);
+        match echo {
+            0 => payment.document["extensions"] = required["extensions"].clone(),
+            1 => payment.document["extensions"] = json!({ "bazaar": { "info": { "input": { "method": "EVIL" } } } }),
+            _ => {}
+        }
         let bought = ask().header("PAYMENT-SIGNATURE", payment.header()).send().await.expect("an answer");
         assert_eq!(bought.status(), 200, "{}", host.log());
         let settled: Value = serde_json::from_slice(facilitator.settles().last().expect("a settlement")).expect("JSON");

@@ -42,9 +42,9 @@ impl Bazaar {
         self.output_schema.as_ref()
     }
 
-    /// The whole extension, for a request with these path parameters.
-    pub fn whole(&self, params: &[(String, String)]) -> Option<Value> {
-        self.forms.first().map(|form| form.with(params))
+    /// The first form that has at most so many bytes, for a request with these path parameters.
+    pub fn within(&self, most: usize, params: &[(String, String)]) -> Option<Value> {
+        fitting(&self.forms, most, params)
     }
 
     /// The first form that fits into so many bytes, of those that say what goes in.

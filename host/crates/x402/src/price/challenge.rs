@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use bytes::Bytes;
 use http::HeaderValue;
+use serde_json::Value;
 
 use super::offer::Offer;
 use super::secret::{ChallengeSecret, SecretHeader};
@@ -154,27 +155,21 @@ fn encoded(
     Ok(encoded)
 }
 
-/// Adds the form of `bazaar` that fits. Where only a form fits that says nothing of what goes in, the summary stands in
-/// the place of the description if that makes room for more.
+/// Adds the form of `bazaar` that fits: one that says what goes in, or else the least one. The summary stands in the place
+/// of the description if only that makes room for it.
 fn declare(required: &mut v2::PaymentRequired, resource: &Resource, bazaar: &Bazaar, params: &[(String, String)]) {
-    let room = MAX_DOCUMENT.saturating_sub(SecretHeader::document(required).len());
-    let by_summary = || {
-        let bytes = |text: &str| bazaar::json_bytes(&text.into());
-        let saved = bytes(&resource.description).saturating_sub(bytes(&resource.summary));
-        let taken = SecretHeader::document(required).len();
-        bazaar.detailed((MAX_DOCUMENT + saved).saturating_sub(taken), params)
-    };
-    let extension = match bazaar.detailed(room, params) {
-        Some(extension) => Some(extension),
-        None => match by_summary() {
-            Some(extension) => {
-                required.resource.description = Some(resource.summary.clone());
-                Some(extension)
-            }
-            None => bazaar.least(room, params),
-        },
-    };
-    if let (Some(extension), Some(extensions)) = (extension, &mut required.extensions) {
-        extensions.insert(bazaar::KEY.to_owned(), extension);
+    let bytes = |text: &str| bazaar::json_bytes(&text.into());
+    let saved = bytes(&resource.description).saturating_sub(bytes(&resource.summary));
+    let taken = SecretHeader::document(required).len();
+    let (room, more_room) = (MAX_DOCUMENT.saturating_sub(taken), (MAX_DOCUMENT + saved).saturating_sub(taken));
+    let with_summary = |extension: Value| (extension, true);
+    let found = bazaar.detailed(room, params).map(|extension| (extension, false));
+    let found = found.or_else(|| bazaar.detailed(more_room, params).map(with_summary));
+    let found = found.or_else(|| bazaar.least(room, params).map(|extension| (extension, false)));
+    let found = found.or_else(|| bazaar.least(more_room, params).map(with_summary));
+    let (Some((extension, is_by_summary)), Some(extensions)) = (found, &mut required.extensions) else { return };
+    extensions.insert(bazaar::KEY.to_owned(), extension);
+    if is_by_summary {
+        required.resource.description = Some(resource.summary.clone());
     }
 }

@@ -392,9 +392,12 @@ fn a_challenge_declares_as_much_for_facilitators_as_fits() {
     assert_eq!(said(&resource(10, &[9_000, 300]), url), (10, form(300)), "the next shorter form");
     assert_eq!(said(&resource(1_500, &[9_000, 900]), url), (8, form(900)), "the summary makes room for what goes in");
     assert_eq!(said(&resource(1_000, &[9_000, 8_000]), url), (1_000, least.clone()), "it would make no room");
-    let long = format!("{url}{}", "x".repeat(1_600));
-    let (_, declared) = said(&resource(10, &[900]), &long);
-    assert_eq!(declared, serde_json::Value::Null, "all of it goes before the URL does");
+    assert_eq!(said(&resource(2_200, &[9_000]), url), (8, least.clone()), "it makes room for the least");
+    // `document` fails if the challenge does not fit.
+    let lengths = (1_000..2_400).step_by(20);
+    let urls = lengths.map(|length| format!("{url}{}", "x".repeat(length)));
+    let gone = urls.map(|url| said(&resource(10, &[900]), &url)).find(|(_, declared)| declared.is_null());
+    assert!(gone.is_some(), "all of it goes before the URL does");
     // Each length of a form, to the byte: what is declared is the form or the next one, and the challenge fits.
     for bytes in 1_200..2_000 {
         let (_, declared) = said(&resource(8, &[bytes]), url);
