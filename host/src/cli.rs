@@ -13,6 +13,8 @@ pub mod compile;
 #[cfg(feature = "dev")]
 pub mod dev;
 
+pub mod doctor;
+
 pub mod facilitator;
 
 pub mod health;

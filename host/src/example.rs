@@ -9,3 +9,4 @@ mod text;
 mod values;
 
 pub use request::{ExampleRequest, ForbiddenRequest};
+pub(crate) use values::candidates;

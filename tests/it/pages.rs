@@ -227,7 +227,7 @@ async fn pages_for_payers_tell_what_a_host_answers() {
         terminal.set("PAYMENT", &payment.header());
         terminal.run_page(page);
     };
-    for page in ["README.md", "host/docs/x402.md", "host/docs/payers.md"] {
+    for page in ["README.md", "host/docs/x402.md", "host/docs/payers.md", "host/docs/doctor.md"] {
         reads(page);
     }
     let v1: Value = challenge.json().await.expect("JSON");
