@@ -1,8 +1,8 @@
 //! Sends the requests of an examination to a server that may be hostile.
 //!
-//! It follows no redirect, sends no request twice, and has a deadline for each exchange as a whole, so that neither a body
-//! without end nor one that comes byte by byte keeps it. Each request has a connection of its own unless the check is about
-//! connections: what a server does to one exchange must not decide about the next. Proxies of the environment are not
+//! It follows no redirect, sends no request twice, and has a deadline for each exchange as a whole, so that neither a
+//! body without end nor one that comes byte by byte keeps it. Each request has a connection of its own unless the check
+//! is about connections: what a server does to one exchange must not decide about the next. Proxies of the environment are not
 //! used, because they would answer in the server's place.
 
 mod connection;
@@ -22,6 +22,7 @@ use tokio_rustls::rustls::{ClientConfig, Error as TlsError};
 use url::Url;
 
 pub(super) use connection::Connection;
+use connection::Limits;
 
 /// The most bytes of the body of an answer that are read: the rest says nothing about how to pay.
 const MOST_BODY: usize = 1 << 20;
@@ -122,7 +123,7 @@ impl DoctorClient {
         self.within(async {
             let begun = Instant::now();
             let Some(mut connection) = Connection::open_http2(&request.url, &self.tls).await? else { return Ok(None) };
-            connection.exchange(request, MOST_BODY, begun).await.map(Some)
+            connection.exchange(request, self.limits(MOST_BODY, begun)).await.map(Some)
         })
         .await
     }
@@ -138,14 +139,14 @@ impl DoctorClient {
         connection: &mut Connection,
         request: &DoctorRequest,
     ) -> Result<Answer, Unanswered> {
-        self.within(connection.exchange(request, MOST_BODY, Instant::now())).await
+        self.within(connection.exchange(request, self.limits(MOST_BODY, Instant::now()))).await
     }
 
     async fn send_reading(&self, request: &DoctorRequest, most: usize) -> Result<Answer, Unanswered> {
         self.within(async {
             let begun = Instant::now();
             let mut connection = Connection::open(&request.url, &self.tls).await?;
-            connection.exchange(request, most, begun).await
+            connection.exchange(request, self.limits(most, begun)).await
         })
         .await
     }
@@ -153,6 +154,12 @@ impl DoctorClient {
     /// The longest time for one exchange.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The limits of an exchange that began then. Its body ends a little before the whole exchange would, so that an
+    /// answer without end is an answer, too.
+    fn limits(&self, most: usize, begun: Instant) -> Limits {
+        Limits { most, begun, until: begun + self.timeout.mul_f32(0.9) }
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, Unanswered>>) -> Result<T, Unanswered> {

@@ -254,7 +254,9 @@ mod tests {
                             { "name": "q", "in": "query", "required": true, "schema": { "enum": ["a b"] } },
                             { "name": "optional", "in": "query", "schema": { "type": "string" } },
                         ],
-                        "requestBody": { "content": { "application/json": { "schema": { "$ref": "#/components/schemas/item" } } } },
+                        "requestBody": {
+                            "content": { "application/json": { "schema": { "$ref": "#/components/schemas/item" } } },
+                        },
                         "responses": { "402": {} },
                         "x-payment-info": { "price": { "mode": "fixed", "currency": "USD", "amount": "0.01" } },
                     },
@@ -264,7 +266,13 @@ mod tests {
             },
             "components": {
                 "parameters": { "id": { "name": "id", "in": "path", "example": "a/b" } },
-                "schemas": { "item": { "type": "object", "properties": { "n": { "type": "integer", "minimum": 3 } }, "required": ["n"] } },
+                "schemas": {
+                    "item": {
+                        "type": "object",
+                        "properties": { "n": { "type": "integer", "minimum": 3 } },
+                        "required": ["n"],
+                    },
+                },
             },
         });
         let origin = "https://a.example/".parse().expect("a URL");

@@ -180,6 +180,12 @@ impl EndpointTarget {
         self.describe();
     }
 
+    /// The method that the descriptions of its path name, one that costs something first.
+    pub(super) fn described_method(&self) -> Option<Method> {
+        let paid = self.described.iter().find(|operation| operation.payment_info.is_some());
+        paid.or(self.described.first()).map(|operation| operation.method.clone())
+    }
+
     /// Finds the description of the method, whose example stands for a body that is not known.
     fn describe(&mut self) {
         let is_it = |operation: &&DescribedOperation| operation.method == self.request.method;

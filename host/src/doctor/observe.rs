@@ -89,14 +89,8 @@ pub async fn observe(
     let long_header = long_header(client, &bare, challenge.as_ref()).await;
 
     progress("trying connections");
-    let with_body = |size: usize| {
-        let method = if is_get || request.method == Method::DELETE { Method::POST } else { request.method.clone() };
-        let mut sized = bare_of(method, url).with("content-type", "application/json");
-        sized.body = format!("{{\"pad\":\"{}\"}}", "x".repeat(size)).into();
-        sized
-    };
-    let large_body = client.send(&with_body(LARGE_BODY)).await;
-    let keep_alive = keep_alive(client, &with_body(SMALL_BODY), &bare).await;
+    let large_body = client.send(&with_body(request, LARGE_BODY)).await;
+    let keep_alive = keep_alive(client, &with_body(request, SMALL_BODY), &bare).await;
     let http2 = if url.scheme() == "https" { Some(client.send_http2(request).await) } else { None };
     Ok(Observed {
         reach: Reach::of(url),
@@ -140,14 +134,27 @@ async fn probe(client: &DoctorClient, target: &mut EndpointTarget) -> Result<Vec
         return Err(Unanswered::TimedOut(client.timeout()));
     }
     let asks = |(_, answer): &&(Method, Exchange)| answer.as_ref().is_ok_and(|answer| answer.status == 402);
-    if let Some((method, _)) = probes.iter().find(asks).filter(|_| !target.has_method) {
-        target.take_method(method);
+    if !target.has_method {
+        // What asks for input first tells nothing to a probe.
+        let asking = probes.iter().find(asks).map(|(method, _)| method.clone());
+        if let Some(method) = asking.or_else(|| target.described_method()) {
+            target.take_method(&method);
+        }
     }
     Ok(probes)
 }
 
 fn bare_of(method: Method, url: &Url) -> DoctorRequest {
     DoctorRequest::bare(method, url.clone())
+}
+
+/// A request with a body of this size.
+fn with_body(request: &DoctorRequest, size: usize) -> DoctorRequest {
+    let takes_none = [Method::GET, Method::DELETE].contains(&request.method);
+    let method = if takes_none { Method::POST } else { request.method.clone() };
+    let mut sized = bare_of(method, &request.url).with("content-type", "application/json");
+    sized.body = format!("{{\"pad\":\"{}\"}}", "x".repeat(size)).into();
+    sized
 }
 
 /// A path of the same origin that nobody serves.

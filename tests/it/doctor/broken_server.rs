@@ -18,131 +18,10 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use Defect::*;
+use super::defects::Defect::{self, *};
 
 const USDC: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
 const ANSWER: &str = "{\"weather\":\"sunny\"}";
-
-/// What is wrong with the server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Defect {
-    Free,
-    ChecksInputFirst,
-    ServerError,
-    Redirects,
-    BodyOnly,
-    V1Only,
-    Unpadded,
-    UrlSafe,
-    LargeHeader,
-    HugeHeader,
-    NoResource,
-    NumericAmount,
-    NullExtra,
-    NullExtensions,
-    DecimalAmount,
-    WrongUnits,
-    WrongChecksum,
-    NetworkOfV1,
-    ShortTimeout,
-    WrongDomain,
-    OtherToken,
-    Dear,
-    OtherUrl,
-    LongDescription,
-    V1Null,
-    VersionsDisagree,
-    Html,
-    OptionsCost,
-    NoPreflight,
-    NothingExposed,
-    Credentials,
-    NoCacheControl,
-    PublicChallenge,
-    CachedChallenge,
-    SameSecret,
-    OtherPriceEachTime,
-    PublicAnswer,
-    HeadIsFree,
-    EveryPathCosts,
-    GarbageCrashes,
-    GarbagePays,
-    SmallHeaders,
-    BreaksOnLargeBody,
-    BreaksConnections,
-    WrongClock,
-    NoOpenApi,
-    OpenApiPrice,
-    NotListed,
-    CatalogPrice,
-    NoInputSchema,
-    UnsupportedKind,
-    NoReceipt,
-    ReceiptOfAnother,
-    ChargesAndFails,
-    NewChallengeOnRepeat,
-    ServesStrangers,
-}
-
-/// The defects, the checks that name them, and how.
-pub(super) const DEFECTS: &[(Defect, &str, &str)] = &[
-    (Free, "challenge", "failed"),
-    (ChecksInputFirst, "challenge", "warning"),
-    (ServerError, "methods", "failed"),
-    (Redirects, "redirects", "failed"),
-    (BodyOnly, "challenge-header", "failed"),
-    (V1Only, "challenge-header", "warning"),
-    (Unpadded, "header-encoding", "failed"),
-    (UrlSafe, "header-encoding", "failed"),
-    (LargeHeader, "header-size", "warning"),
-    (HugeHeader, "header-size", "failed"),
-    (NoResource, "required-fields", "failed"),
-    (NumericAmount, "required-fields", "failed"),
-    (NullExtra, "required-fields", "failed"),
-    (NullExtensions, "required-fields", "failed"),
-    (DecimalAmount, "amounts", "failed"),
-    (WrongUnits, "amounts", "warning"),
-    (WrongChecksum, "addresses", "failed"),
-    (NetworkOfV1, "networks", "failed"),
-    (ShortTimeout, "timeout", "warning"),
-    (WrongDomain, "token-domain", "failed"),
-    (OtherToken, "client-caps", "warning"),
-    (Dear, "client-caps", "warning"),
-    (OtherUrl, "resource-url", "failed"),
-    (LongDescription, "resource-texts", "warning"),
-    (V1Null, "v1-body", "failed"),
-    (VersionsDisagree, "versions-agree", "failed"),
-    (Html, "plain-client", "warning"),
-    (OptionsCost, "cors-preflight", "failed"),
-    (NoPreflight, "cors-preflight", "warning"),
-    (NothingExposed, "cors-headers", "warning"),
-    (Credentials, "cors-headers", "failed"),
-    (NoCacheControl, "cache-challenge", "warning"),
-    (PublicChallenge, "cache-challenge", "failed"),
-    (CachedChallenge, "cache-challenge", "failed"),
-    (SameSecret, "fresh-secret", "failed"),
-    (OtherPriceEachTime, "price-stable", "warning"),
-    (PublicAnswer, "cache-paid", "failed"),
-    (HeadIsFree, "head", "failed"),
-    (EveryPathCosts, "unknown-path", "failed"),
-    (GarbageCrashes, "garbage-payment", "failed"),
-    (GarbagePays, "garbage-payment", "failed"),
-    (SmallHeaders, "payment-header-size", "failed"),
-    (BreaksOnLargeBody, "large-body", "failed"),
-    (BreaksConnections, "keep-alive", "failed"),
-    (WrongClock, "clock", "failed"),
-    (NoOpenApi, "openapi", "skipped"),
-    (OpenApiPrice, "openapi-price", "failed"),
-    (NotListed, "well-known", "warning"),
-    (CatalogPrice, "catalog", "failed"),
-    (NoInputSchema, "input-schema", "skipped"),
-    (UnsupportedKind, "facilitator", "failed"),
-    (NoReceipt, "receipt", "failed"),
-    (ReceiptOfAnother, "receipt", "failed"),
-    (ChargesAndFails, "payment", "failed"),
-    (NewChallengeOnRepeat, "repeat", "warning"),
-    (ServesStrangers, "stranger", "failed"),
-];
 
 /// A running server. Dropping it ends it.
 #[derive(Debug)]
@@ -412,32 +291,30 @@ impl Seller {
         let mut v1 = json!({
             "x402Version": 1, "error": error,
             "accepts": [{
-                "scheme": "exact", "network": "base-sepolia", "maxAmountRequired": amount, "asset": asset, "payTo": pay_to,
-                "resource": url, "description": "The weather", "mimeType": "application/json", "maxTimeoutSeconds": 60,
+                "scheme": "exact", "network": "base-sepolia", "maxAmountRequired": amount, "asset": asset,
+                "payTo": pay_to, "resource": url, "description": "The weather", "mimeType": "application/json", "maxTimeoutSeconds": 60,
                 "extra": { "name": name, "version": "2" },
             }],
         });
-        let wrong_case = |text: &str| {
-            text.chars()
-                .rev()
-                .map(|c| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
-                .rev()
-                .collect::<String>()
-        };
+        self.bend(&mut v2, &mut v1);
+        (v2, v1)
+    }
+
+    /// Changes one member of the documents.
+    fn bend(&self, v2: &mut Value, v1: &mut Value) {
         let entry = &mut v2["accepts"][0];
         match self.defect {
             Some(NumericAmount) => entry["amount"] = json!(10_000),
             Some(NullExtra) => entry["extra"] = Value::Null,
-            Some(WrongChecksum) => entry["payTo"] = format!("0x{}", wrong_case(&pay_to[2..])).into(),
+            Some(WrongChecksum) => entry["payTo"] = wrong_checksum(&SELLER.to_string()).into(),
             Some(NetworkOfV1) => entry["network"] = "base-sepolia".into(),
             Some(NoResource) => drop(v2.as_object_mut().expect("an object").remove("resource")),
             Some(NullExtensions) => v2["extensions"] = Value::Null,
             Some(OtherUrl) => v2["resource"]["url"] = "https://localhost:3000/weather".into(),
             Some(V1Null) => v1["accepts"][0]["mimeType"] = Value::Null,
             Some(VersionsDisagree) => v1["accepts"][0]["maxAmountRequired"] = "20000".into(),
-            _ => {}
+            Some(_) | None => {}
         }
-        (v2, v1)
     }
 
     fn openapi(&self) -> Value {
@@ -449,7 +326,9 @@ impl Seller {
                 "200": { "description": "", "content": { "application/json": { "schema": { "type": "object" } } } },
                 "402": { "description": "Payment required" },
             },
-            "x-payment-info": { "price": { "mode": "fixed", "currency": "USD", "amount": amount }, "protocols": [{ "x402": {} }] },
+            "x-payment-info": {
+                "price": { "mode": "fixed", "currency": "USD", "amount": amount }, "protocols": [{ "x402": {} }],
+            },
         });
         if self.has(NoInputSchema) {
             operation["parameters"] = json!([]);
@@ -458,7 +337,8 @@ impl Seller {
         if self.has(ChecksInputFirst) {
             operation["requestBody"] = json!({ "content": { "application/json": { "example": { "city": "Rome" } } } });
         }
-        json!({ "openapi": "3.1.0", "info": { "title": "Weather", "version": "1" }, "paths": { "/weather": { (method): operation } } })
+        let info = json!({ "title": "Weather", "version": "1" });
+        json!({ "openapi": "3.1.0", "info": info, "paths": { "/weather": { (method): operation } } })
     }
 
     fn dollars(&self) -> String {
@@ -468,4 +348,10 @@ impl Seller {
             _ => "0.01".to_owned(),
         }
     }
+}
+
+/// An address whose letters have the other case.
+fn wrong_checksum(address: &str) -> String {
+    let other = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
+    format!("0x{}", address[2..].chars().map(other).collect::<String>())
 }

@@ -16,8 +16,8 @@ use crate::doctor::DoctorRequest;
 /// receipt, the transfer, and what the same payment fetches again; at a running `coinslot dev` of yours it needs none.
 /// It sends nothing but requests, and follows no redirect.
 ///
-/// Ends with 0 if nothing has failed, 1 if it could not examine, 2 for wrong usage, 3 if a check has failed (with --strict
-/// also for warnings).
+/// Ends with 0 if nothing has failed, 1 if it could not examine, 2 for wrong usage, 3 if a check has failed (with
+/// --strict also for warnings).
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
     /// The URL of an endpoint; or that of an origin, whose /openapi.json names the endpoints; or a path of the running
@@ -33,7 +33,8 @@ pub struct DoctorArgs {
     /// A header of every request, `name: value`; repeatable.
     #[arg(short = 'H', long, value_name = "HEADER")]
     pub header: Vec<String>,
-    /// The JSON-RPC of a node, which is asked about the token and the transfer. That of a running `coinslot dev` is found.
+    /// The JSON-RPC of a node, which is asked about the token and the transfer. That of a running `coinslot dev` is
+    /// found.
     #[arg(long, value_name = "URL")]
     pub rpc: Option<Url>,
     /// The facilitator that settles for the endpoint: is asked what it settles.

@@ -197,8 +197,8 @@ fn with_payment(request: &DoctorRequest, payment: &SignedPayment, value: &str) -
     paid
 }
 
-/// The same payment with another secret of the challenge, as somebody has it who has read the chain. None: the challenge
-/// has none.
+/// The same payment with another secret of the challenge, as somebody has it who has read the chain. None: the
+/// challenge has none.
 fn without_secret(payment: &SignedPayment) -> Option<String> {
     if payment.header != PAYMENT_SIGNATURE {
         return None;

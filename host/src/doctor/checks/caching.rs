@@ -13,13 +13,15 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     },
     Check {
         name: "fresh-secret",
-        why: "the secret of a challenge shows who may fetch the paid answer again: if two clients get the same one, each can fetch the other's",
+        why: "the secret of a challenge shows who may fetch the paid answer again: if two clients get the same \
+              one, each can fetch the other's",
         advice: "see that no cache stores the 402; make a new secret for each challenge",
         judge: secret,
     },
     Check {
         name: "price-stable",
-        why: "a client pays what its challenge says: if the next challenge says something else, its payment may be refused",
+        why: "a client pays what its challenge says: if the next challenge says something else, its payment may \
+              be refused",
         advice: "give the same request the same price, or honour a quoted price for its maxTimeoutSeconds",
         judge: price,
     },

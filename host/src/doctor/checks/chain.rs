@@ -7,7 +7,8 @@ use crate::doctor::observation::{ChainFacts, Observed};
 
 pub(super) const CHECKS: &[Check<Observed>] = &[Check {
     name: "token-contract",
-    why: "a payment is a call of the token's contract: if the address has none, or another EIP-712 domain, every settlement fails",
+    why: "a payment is a call of the token's contract: if the address has none, or another EIP-712 domain, every \
+          settlement fails",
     advice: "take asset, extra.name and extra.version from the contract: name(), version() and DOMAIN_SEPARATOR()",
     judge: contract,
 }];

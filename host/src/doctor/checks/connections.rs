@@ -12,7 +12,8 @@ const FAR_APART: u64 = 60;
 pub(super) const CHECKS: &[Check<Observed>] = &[
     Check {
         name: "keep-alive",
-        why: "clients send the payment on the connection of the challenge: if a 402 breaks that, the payment is lost on the way",
+        why: "clients send the payment on the connection of the challenge: if a 402 breaks that, the payment is \
+              lost on the way",
         advice: "read the request's body to its end after a 402, or close the connection with `Connection: close`",
         judge: keep_alive,
     },
@@ -24,7 +25,8 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     },
     Check {
         name: "clock",
-        why: "a payment is valid for a span of time: a server whose clock is wrong refuses good payments, or runs for expired ones",
+        why: "a payment is valid for a span of time: a server whose clock is wrong refuses good payments, or \
+              runs for expired ones",
         advice: "set the server's clock by NTP; if it is right, yours is not",
         judge: clock,
     },

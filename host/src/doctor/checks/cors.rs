@@ -15,14 +15,17 @@ const SIMPLE: [&str; 3] = ["GET", "HEAD", "POST"];
 pub(super) const CHECKS: &[Check<Observed>] = &[
     Check {
         name: "cors-preflight",
-        why: "a browser asks by OPTIONS before a page may send a payment: where that is refused or costs, no page can pay",
-        advice: "answer OPTIONS with 204, Access-Control-Allow-Origin, and Access-Control-Allow-Headers with PAYMENT-SIGNATURE, X-PAYMENT, Content-Type and Access-Control-Expose-Headers; never charge it",
+        why: "a browser asks by OPTIONS before a page may send a payment: where that is refused or costs, no \
+              page can pay",
+        advice: "answer OPTIONS with 204, Access-Control-Allow-Origin, and Access-Control-Allow-Headers with \
+              PAYMENT-SIGNATURE, X-PAYMENT, Content-Type and Access-Control-Expose-Headers; never charge it",
         judge: preflight,
     },
     Check {
         name: "cors-headers",
         why: "a page reads the challenge and the receipt only if the answer exposes their headers",
-        advice: "send Access-Control-Allow-Origin, and Access-Control-Expose-Headers with PAYMENT-REQUIRED, PAYMENT-RESPONSE and X-PAYMENT-RESPONSE, on every answer, also on 402; allow no credentials",
+        advice: "send Access-Control-Allow-Origin, and Access-Control-Expose-Headers with PAYMENT-REQUIRED, \
+              PAYMENT-RESPONSE and X-PAYMENT-RESPONSE, on every answer, also on 402; allow no credentials",
         judge: exposed,
     },
 ];

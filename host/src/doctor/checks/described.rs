@@ -21,7 +21,8 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     Check {
         name: "openapi-price",
         why: "a buyer chooses by the published price, and stops at a challenge that asks for more",
-        advice: "make both of one declaration: `x-payment-info.price` in dollars, the amount of the challenge in atomic units",
+        advice: "make both of one declaration: `x-payment-info.price` in dollars, the amount of the challenge in \
+              atomic units",
         judge: openapi_price,
     },
     Check {

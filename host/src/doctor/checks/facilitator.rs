@@ -6,7 +6,8 @@ use crate::doctor::observation::{FacilitatorFacts, Observed};
 pub(super) const CHECKS: &[Check<Observed>] = &[Check {
     name: "facilitator",
     why: "a way to pay that the facilitator does not settle takes a signature and gives nothing for it",
-    advice: "offer only what /supported of the facilitator lists, or use another facilitator (x402.org settles on test networks alone)",
+    advice: "offer only what /supported of the facilitator lists, or use another facilitator (x402.org settles \
+          on test networks alone)",
     judge: supported,
 }];
 

@@ -20,19 +20,23 @@ pub(super) const CHECKS: &[Check<ChallengeFacts>] = &[
     Check {
         name: "challenge-header",
         why: "clients of version 2 read the challenge from the header PAYMENT-REQUIRED and nowhere else",
-        advice: "send the PaymentRequired document of version 2 in the header PAYMENT-REQUIRED, once; a body alone is not read",
+        advice: "send the PaymentRequired document of version 2 in the header PAYMENT-REQUIRED, once; a body \
+              alone is not read",
         judge: present,
     },
     Check {
         name: "header-encoding",
-        why: "clients decode standard Base64 with padding: base64url breaks all of them, missing padding those in Python and Rust",
+        why: "clients decode standard Base64 with padding: base64url breaks all of them, missing padding those \
+              in Python and Rust",
         advice: "encode the JSON in UTF-8 with the alphabet A-Z a-z 0-9 + / and pad it with =",
         judge: encoding,
     },
     Check {
         name: "header-size",
-        why: "a challenge that is too large breaks proxies (502) and clients (header overflow), and its echo makes requests too large",
-        advice: "keep the header below 4 KiB: fewer entries and extensions, shorter descriptions; schemas belong into /openapi.json",
+        why: "a challenge that is too large breaks proxies (502) and clients (header overflow), and its echo \
+              makes requests too large",
+        advice: "keep the header below 4 KiB: fewer entries and extensions, shorter descriptions; schemas belong \
+              into /openapi.json",
         judge: size,
     },
 ];

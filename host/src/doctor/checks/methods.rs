@@ -22,25 +22,30 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     ANSWERS,
     Check {
         name: "challenge",
-        why: "directories and clients ask without a payment and without input first: what does not answer 402 is not listed and not paid",
-        advice: "answer 402 to every request without a payment, before authentication and before the input is checked",
+        why: "directories and clients ask without a payment and without input first: what does not answer 402 is \
+              not listed and not paid",
+        advice: "answer 402 to every request without a payment, before authentication and before the input is \
+              checked",
         judge: challenge,
     },
     Check {
         name: "methods",
-        why: "directories probe every method: an error of the server or a free answer there is taken for the endpoint",
+        why: "directories probe every method: an error of the server or a free answer there is taken for the \
+              endpoint",
         advice: "answer methods that are not served with 405, and gate every one that is",
         judge: methods,
     },
     Check {
         name: "redirects",
-        why: "clients do not send a payment to another address, and 301, 302 and 303 turn POST into GET and lose the body",
+        why: "clients do not send a payment to another address, and 301, 302 and 303 turn POST into GET and lose \
+              the body",
         advice: "publish the address to which the redirect leads, and serve it without one",
         judge: redirects,
     },
     Check {
         name: "https",
-        why: "on a connection without TLS everybody on the way can change the receiver and the amount, and directories refuse it",
+        why: "on a connection without TLS everybody on the way can change the receiver and the amount, and \
+              directories refuse it",
         advice: "serve the endpoint over https, with a certificate that clients trust",
         judge: https,
     },

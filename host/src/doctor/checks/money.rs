@@ -38,25 +38,31 @@ pub(super) const CHECKS: &[Check<ChallengeFacts>] = &[
     Check {
         name: "networks",
         why: "clients find the chain by its CAIP-2 identifier, and directories list what is paid on Base or Solana",
-        advice: "write CAIP-2, such as eip155:8453 for Base; offer a network with real money where the endpoint is public",
+        advice: "write CAIP-2, such as eip155:8453 for Base; offer a network with real money where the endpoint \
+              is public",
         judge: networks,
     },
     Check {
         name: "timeout",
-        why: "the payment has to be settled within this time: too short a time expires under way, too long a one stays open",
+        why: "the payment has to be settled within this time: too short a time expires under way, too long a one \
+              stays open",
         advice: "set maxTimeoutSeconds between 30 and 3600; 60 to 300 suits most endpoints",
         judge: timeout,
     },
     Check {
         name: "token-domain",
-        why: "clients sign with extra.name and extra.version: if they are not the token's own, every settlement fails",
-        advice: "set extra.name and extra.version to the token's EIP-712 domain: \"USD Coin\" on Base, \"USDC\" on Base Sepolia, version \"2\"",
+        why: "clients sign with extra.name and extra.version: if they are not the token's own, every settlement \
+              fails",
+        advice: "set extra.name and extra.version to the token's EIP-712 domain: \"USD Coin\" on Base, \"USDC\" \
+              on Base Sepolia, version \"2\"",
         judge: token_domain,
     },
     Check {
         name: "client-caps",
-        why: "stock clients pay unasked only the usual tokens, and only so much: others have to be configured for this endpoint",
-        advice: "offer `exact` in a default token, such as USDC, first, and at most 1.00 USD (0.10 for clients of version 1); else tell your payers what to set",
+        why: "stock clients pay unasked only the usual tokens, and only so much: others have to be configured \
+              for this endpoint",
+        advice: "offer `exact` in a default token, such as USDC, first, and at most 1.00 USD (0.10 for clients \
+              of version 1); else tell your payers what to set",
         judge: client_caps,
     },
 ];

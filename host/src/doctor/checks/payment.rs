@@ -14,7 +14,8 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     Check {
         name: "receipt",
         why: "a buyer proves and books a purchase by the receipt: transaction, network and payer",
-        advice: "send PAYMENT-RESPONSE (X-PAYMENT-RESPONSE to version 1) with success, transaction, network and payer with every paid answer",
+        advice: "send PAYMENT-RESPONSE (X-PAYMENT-RESPONSE to version 1) with success, transaction, network and \
+              payer with every paid answer",
         judge: receipt,
     },
     Check {
@@ -25,14 +26,18 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     },
     Check {
         name: "repeat",
-        why: "a client whose connection broke sends the same payment again: if it gets a new challenge instead of its answer, it pays twice",
-        advice: "remember what a payment bought until it expires, and answer the same request with the same payment with it, or with 409; never with a new challenge",
+        why: "a client whose connection broke sends the same payment again: if it gets a new challenge instead \
+              of its answer, it pays twice",
+        advice: "remember what a payment bought until it expires, and answer the same request with the same \
+              payment with it, or with 409; never with a new challenge",
         judge: repeat,
     },
     Check {
         name: "stranger",
-        why: "a payment is public once it is settled: whoever reads the chain can send it, and must not get the answer",
-        advice: "give the answer again only to a client that shows something that was not published, such as a secret of its challenge",
+        why: "a payment is public once it is settled: whoever reads the chain can send it, and must not get the \
+              answer",
+        advice: "give the answer again only to a client that shows something that was not published, such as a \
+              secret of its challenge",
         judge: stranger,
     },
 ];

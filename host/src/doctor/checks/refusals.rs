@@ -10,7 +10,8 @@ use crate::doctor::observation::Observed;
 pub(super) const CHECKS: &[Check<Observed>] = &[
     Check {
         name: "head",
-        why: "frameworks answer HEAD by running the handler of GET: where the payment is checked for GET alone, it runs for free",
+        why: "frameworks answer HEAD by running the handler of GET: where the payment is checked for GET alone, \
+              it runs for free",
         advice: "answer HEAD of a paid route with 402 or 405, and run nothing",
         judge: head,
     },
@@ -22,19 +23,22 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     },
     Check {
         name: "garbage-payment",
-        why: "a header that is no payment must be refused with a reason: 500 tells the client to try again, and 200 gives the answer away",
+        why: "a header that is no payment must be refused with a reason: 500 tells the client to try again, and \
+              200 gives the answer away",
         advice: "answer 400 or 402 with `error`, whatever is in PAYMENT-SIGNATURE or X-PAYMENT",
         judge: garbage,
     },
     Check {
         name: "payment-header-size",
-        why: "a payment repeats the challenge: if the server refuses a header of that size, the payer has signed and gets 431",
+        why: "a payment repeats the challenge: if the server refuses a header of that size, the payer has signed \
+              and gets 431",
         advice: "accept request headers of at least 16 KiB, here and in every proxy before it",
         judge: header_size,
     },
     Check {
         name: "large-body",
-        why: "a server that closes while the client still sends loses its own answer: the client sees a broken connection and no challenge",
+        why: "a server that closes while the client still sends loses its own answer: the client sees a broken \
+              connection and no challenge",
         advice: "answer 402 or 413 at once, and read on for a while before the connection is closed",
         judge: large_body,
     },

@@ -9,14 +9,18 @@ use crate::doctor::facts::{ChallengeFacts, Entry, MOST_ENTRIES};
 pub(super) const CHECKS: &[Check<ChallengeFacts>] = &[
     Check {
         name: "required-fields",
-        why: "clients and directories parse the challenge strictly: one field of a wrong type, or null, refuses all of it",
-        advice: "send x402Version 2 as a number, resource.url, and accepts with scheme, network, amount, asset, payTo (texts), maxTimeoutSeconds (an integer) and extra (an object, or absent)",
+        why: "clients and directories parse the challenge strictly: one field of a wrong type, or null, refuses \
+              all of it",
+        advice: "send x402Version 2 as a number, resource.url, and accepts with scheme, network, amount, asset, \
+              payTo (texts), maxTimeoutSeconds (an integer) and extra (an object, or absent)",
         judge: required_fields,
     },
     Check {
         name: "extensions",
-        why: "clients echo extensions and validate them: one that is malformed refuses the payment or hides the endpoint in directories",
-        advice: "send extensions as an object whose values have `info` and, where declared, `schema` that `info` fits; or leave it out",
+        why: "clients echo extensions and validate them: one that is malformed refuses the payment or hides the \
+              endpoint in directories",
+        advice: "send extensions as an object whose values have `info` and, where declared, `schema` that `info` \
+              fits; or leave it out",
         judge: extensions,
     },
 ];

@@ -19,14 +19,18 @@ const LONG_ICON: usize = 2_048;
 pub(super) const CHECKS: &[Check<ChallengeFacts>] = &[
     Check {
         name: "resource-url",
-        why: "directories list resource.url and clients pay for it: if it is another address, the endpoint is listed wrongly or not paid",
-        advice: "name the public address of the endpoint, with https and the path that is called; behind a proxy configure it (Coinslot: `public_url`)",
+        why: "directories list resource.url and clients pay for it: if it is another address, the endpoint is \
+              listed wrongly or not paid",
+        advice: "name the public address of the endpoint, with https and the path that is called; behind a proxy \
+              configure it (Coinslot: `public_url`)",
         judge: resource_url,
     },
     Check {
         name: "resource-texts",
-        why: "over-long or odd descriptions make directories drop an endpoint silently, and agents read them as instructions",
-        advice: "describe it in plain text of at most 500 characters; serviceName and tags are printable ASCII of at most 32",
+        why: "over-long or odd descriptions make directories drop an endpoint silently, and agents read them as \
+              instructions",
+        advice: "describe it in plain text of at most 500 characters; serviceName and tags are printable ASCII \
+              of at most 32",
         judge: texts,
     },
 ];

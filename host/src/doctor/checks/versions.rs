@@ -10,8 +10,10 @@ use crate::doctor::facts::{ChallengeFacts, Entry};
 pub(super) const CHECKS: &[Check<ChallengeFacts>] = &[
     Check {
         name: "v1-body",
-        why: "clients of version 1 refuse the whole body for one entry that they cannot read, such as a null or a network they do not know",
-        advice: "write into the body only what version 1 has: names of networks, texts for description and mimeType, `exact`, no null",
+        why: "clients of version 1 refuse the whole body for one entry that they cannot read, such as a null or \
+              a network they do not know",
+        advice: "write into the body only what version 1 has: names of networks, texts for description and \
+              mimeType, `exact`, no null",
         judge: body,
     },
     Check {

@@ -27,6 +27,16 @@ pub(super) const MOST_HEAD: usize = 128 << 10;
 /// The most fields in the head of an answer.
 const MOST_FIELDS: usize = 256;
 
+/// The limits of one exchange.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// The most bytes of a body.
+    pub(super) most: usize,
+    pub(super) begun: Instant,
+    /// The time until which a body is read.
+    pub(super) until: Instant,
+}
+
 /// An open connection. Dropping it closes it.
 #[derive(Debug)]
 pub(in crate::doctor) struct Connection {
@@ -77,13 +87,8 @@ impl Connection {
         Ok(Self { sender: Sender::Http1(sender), task: tokio::spawn(connection) })
     }
 
-    /// Sends a request, and reads at most this much of the answer's body.
-    pub(super) async fn exchange(
-        &mut self,
-        request: &DoctorRequest,
-        most: usize,
-        begun: Instant,
-    ) -> Result<Answer, Unanswered> {
+    /// Sends a request, and reads as much of the answer's body as the limits allow.
+    pub(super) async fn exchange(&mut self, request: &DoctorRequest, limits: Limits) -> Result<Answer, Unanswered> {
         let answer = match &mut self.sender {
             Sender::Http1(sender) => {
                 let request = of_version(request, Version::HTTP_11)?;
@@ -94,24 +99,25 @@ impl Connection {
         };
         let answer = answer
             .map_err(|error| if error.is_parse_too_large() { Unanswered::HeadTooLarge } else { broken(&error) })?;
-        let took = begun.elapsed();
+        let took = limits.begun.elapsed();
         let (head, body) = answer.into_parts();
-        let (body, is_whole) = read(body, most).await;
+        let (body, is_whole) = read(body, &limits).await;
         Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, is_whole, version: head.version, took })
     }
 }
 
-/// Reads the start of a body. An error in it ends it.
-async fn read(mut body: Incoming, most: usize) -> (Bytes, bool) {
+/// Reads the start of a body. An error in it ends it, and so does the end of its time.
+async fn read(mut body: Incoming, limits: &Limits) -> (Bytes, bool) {
     let mut bytes = BytesMut::new();
+    let until = limits.until.into();
     loop {
-        match body.frame().await {
-            None => return (bytes.freeze(), true),
-            Some(Err(_)) => return (bytes.freeze(), false),
-            Some(Ok(frame)) => {
+        match tokio::time::timeout_at(until, body.frame()).await {
+            Ok(None) => return (bytes.freeze(), true),
+            Ok(Some(Err(_))) | Err(_) => return (bytes.freeze(), false),
+            Ok(Some(Ok(frame))) => {
                 let Some(data) = frame.data_ref() else { continue };
-                bytes.extend_from_slice(&data[..data.len().min(most - bytes.len())]);
-                if bytes.len() == most {
+                bytes.extend_from_slice(&data[..data.len().min(limits.most - bytes.len())]);
+                if bytes.len() == limits.most {
                     return (bytes.freeze(), false);
                 }
             }
