@@ -25,7 +25,7 @@ use crate::logging;
 pub use args::DoctorArgs;
 use args::Wanted;
 use purchase::Buyer;
-use show::{ReportOutput, Spinner};
+use show::{ReportOutput, Spinner, warned};
 
 /// The exit code of an examination that found something.
 const FOUND: u8 = 3;
@@ -55,7 +55,7 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
     output.end(&report)?;
     let (failed, warnings) = (report.count(Outcome::Failed), report.count(Outcome::Warning));
     match failed > 0 || args.strict && warnings > 0 {
-        true => Err(Failure { code: FOUND, message: format!("{failed} failed, {warnings} warnings") }),
+        true => Err(Failure { code: FOUND, message: format!("{failed} failed, {}", warned(warnings)) }),
         false => Ok(()),
     }
 }

@@ -21,6 +21,8 @@ use tokio::task::JoinHandle;
 use super::defects::Defect::{self, *};
 
 const USDC: &str = "0x036CbD53842c5426634e7929541eC2318f3dCF7e";
+/// The case of the first letter is not that of EIP-55.
+const WRONG_CHECKSUM: &str = "0xc0140eEa19bD90a7cA75882d5218eFaF20426e42";
 const ANSWER: &str = "{\"weather\":\"sunny\"}";
 
 /// A running server. Dropping it ends it.
@@ -306,7 +308,7 @@ impl Seller {
         match self.defect {
             Some(NumericAmount) => entry["amount"] = json!(10_000),
             Some(NullExtra) => entry["extra"] = Value::Null,
-            Some(WrongChecksum) => entry["payTo"] = wrong_checksum(&SELLER.to_string()).into(),
+            Some(WrongChecksum) => entry["payTo"] = WRONG_CHECKSUM.into(),
             Some(NetworkOfV1) => entry["network"] = "base-sepolia".into(),
             Some(NoResource) => drop(v2.as_object_mut().expect("an object").remove("resource")),
             Some(NullExtensions) => v2["extensions"] = Value::Null,
@@ -348,10 +350,4 @@ impl Seller {
             _ => "0.01".to_owned(),
         }
     }
-}
-
-/// An address whose letters have the other case.
-fn wrong_checksum(address: &str) -> String {
-    let other = |c: char| if c.is_ascii_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() };
-    format!("0x{}", address[2..].chars().map(other).collect::<String>())
 }

@@ -9,6 +9,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::cli::{Failure, print};
 use crate::doctor::{Examined, Finding, Outcome, Report};
 
+/// A number of warnings.
+pub(super) fn warned(count: usize) -> String {
+    if count == 1 { "1 warning".to_owned() } else { format!("{count} warnings") }
+}
+
 /// The progress, on a terminal alone.
 pub(super) struct Spinner(ProgressBar);
 
@@ -84,6 +89,6 @@ impl ReportOutput {
         }
         let [ok, warnings, failed, skipped] =
             [Outcome::Ok, Outcome::Warning, Outcome::Failed, Outcome::Skipped].map(|outcome| report.count(outcome));
-        print::line(format_args!("{ok} ok, {warnings} warnings, {failed} failed, {skipped} skipped"))
+        print::line(format_args!("{ok} ok, {}, {failed} failed, {skipped} skipped", warned(warnings)))
     }
 }
