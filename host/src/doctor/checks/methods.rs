@@ -30,9 +30,8 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
     },
     Check {
         name: "methods",
-        why: "directories probe every method: an error of the server or a free answer there is taken for the \
-              endpoint",
-        advice: "answer methods that are not served with 405, and gate every one that is",
+        why: "directories probe every method without a body: an error of the server there is taken for the endpoint",
+        advice: "answer methods that are not served with 405, and every other one without an error",
         judge: methods,
     },
     Check {
@@ -96,18 +95,15 @@ fn challenge(observed: &Observed) -> Verdict {
 }
 
 fn methods(observed: &Observed) -> Verdict {
-    let (mut failures, mut warnings, mut seen) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut failures, mut seen) = (Vec::new(), Vec::new());
     for (method, exchange) in &observed.probes {
         match exchange {
             Ok(answer) if answer.status >= 500 => failures.push(format!("{method} is {}", answer.status)),
-            Ok(answer) if answer.status < 300 && observed.challenge.is_some() => {
-                warnings.push(format!("{method} is {} without a payment", answer.status));
-            }
             Ok(answer) => seen.push(format!("{method} {}", answer.status)),
             Err(error) => failures.push(format!("{method}: {error}")),
         }
     }
-    Verdict::of(failures, warnings, seen.join(", "))
+    Verdict::of(failures, Vec::new(), seen.join(", "))
 }
 
 fn redirects(observed: &Observed) -> Verdict {
