@@ -15,6 +15,8 @@ pub mod dev;
 
 pub mod discover;
 
+pub mod doctor;
+
 pub mod facilitator;
 
 pub mod health;

@@ -88,5 +88,8 @@ pub mod payment;
 /// Writes every response: status, error code, headers.
 pub mod respond;
 
+/// Checks endpoints as directories and stock clients would.
+pub mod doctor;
+
 /// Signs payments for other endpoints.
 pub mod wallet;

@@ -27,6 +27,7 @@ mod dashboard_looks;
 mod deploying;
 mod developing;
 mod discovery;
+mod doctor;
 mod documented;
 mod dry_runs;
 mod embedded;

@@ -230,6 +230,7 @@ async fn pages_for_payers_tell_what_a_host_answers() {
     for page in ["README.md", "host/docs/x402.md", "host/docs/payers.md"] {
         reads(page);
     }
+    reads("host/docs/doctor.md");
     let v1: Value = challenge.json().await.expect("JSON");
     let real = BTreeMap::from([("payload", &payment.document), ("maxAmountRequired", &v1)]);
     shown::x402_documents_are_real(&blocks("host/docs/x402.md"), &real);

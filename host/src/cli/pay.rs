@@ -25,13 +25,13 @@ use coinslot_x402::{UnixTime, header};
 use super::{Failure, dev_hosts};
 use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
-#[cfg(feature = "dev")]
-pub(super) use args::DEFAULT_MAX;
 pub use args::PayArgs;
+pub(super) use args::{DEFAULT_MAX, policy, request_of};
 use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
 use key::PayerKey;
-use purchase::PurchaseSummary;
-use saved::{PaymentStore, SavedPayment};
+pub(super) use key::key;
+pub(super) use purchase::{PurchaseSummary, RequestSpec};
+pub(super) use saved::{PaymentStore, SavedPayment, discard};
 use show::PayOutput;
 
 const TOO_DEAR: u8 = 3;
@@ -45,8 +45,8 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     if let Some(path) = &args.resume {
         return resume(&client, output, &args, path).await;
     }
-    let request = args::request_of(&args)?;
-    let policy = args::policy(&args)?;
+    let request = request_of(&args)?;
+    let policy = policy(&args)?;
 
     let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
@@ -60,7 +60,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     if args.dry_run {
         return output.dry_run(option);
     }
-    let PayerKey { key, of_dev } = key::key(&args, &request.url)?;
+    let PayerKey { key, of_dev } = key(&args, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
     let dev_chain = dev_hosts::chain_run(args.dev_json.as_deref(), &request.url);
     if let Some(kept) = store.kept_for(&request, dev_chain.as_deref()) {
@@ -84,7 +84,7 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 async fn resume(client: &PayClient, output: PayOutput, args: &PayArgs, path: &Path) -> Result<(), Failure> {
     let saved = SavedPayment::load(path)?;
     if saved.has_lost_its_chain(dev_hosts::chain_run(args.dev_json.as_deref(), &saved.request.url).as_deref()) {
-        saved::discard(path);
+        discard(path);
         return Err(Failure::new(format!(
             "{} is removed: it was a payment on the chain of a `coinslot dev` that has ended, and no host can answer \
              it. Nothing there was money: send the request anew",
@@ -162,7 +162,7 @@ async fn finish(
         return Err(unknown(&format!("{said} without a receipt"), path.display()));
     }
     if !outcome.leaves_something() {
-        saved::discard(path);
+        discard(path);
     }
     match outcome {
         Outcome::Answered => {

@@ -20,7 +20,7 @@ use crate::endpoint::{Access, Endpoint};
 use crate::schema::InputSchema;
 
 /// The `error` of a challenge whose only reason is the missing payment.
-const PAYMENT_REQUIRED: &str = "Payment required";
+pub(crate) const PAYMENT_REQUIRED: &str = "Payment required";
 
 static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
 static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);

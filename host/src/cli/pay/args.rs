@@ -76,7 +76,7 @@ pub struct PayArgs {
 }
 
 /// The request that the arguments describe. A body without a content type is called JSON or text, as it is.
-pub(super) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
+pub(in crate::cli) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
     let url = url_of(args)?;
     let body = args.data.as_deref().map(body).transpose()?;
     let method = match (&args.method, &body) {
@@ -146,7 +146,7 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// The limits that the arguments describe.
-pub(super) fn policy(args: &PayArgs) -> Result<SpendingPolicy, Failure> {
+pub(in crate::cli) fn policy(args: &PayArgs) -> Result<SpendingPolicy, Failure> {
     let network = match &args.network {
         None => None,
         Some(text) => Some(Network::parse_name(text).map_err(|error| Failure::usage(error.to_string()))?),

@@ -14,15 +14,15 @@ use crate::cli::{Failure, dev_hosts};
 const KEY_ENV: &str = "COINSLOT_PAYER_KEY";
 
 /// The key of a payer.
-pub(super) struct PayerKey {
-    pub(super) key: Key,
+pub(in crate::cli) struct PayerKey {
+    pub(in crate::cli) key: Key,
     /// True if it is that of a `coinslot dev`, whose money is none, and whose word counts.
     pub(super) of_dev: bool,
 }
 
 /// Finds the key for a payment to this URL: in the named place, else in the file of a `coinslot dev` that serves the
 /// URL, else in the environment.
-pub(super) fn key(args: &PayArgs, url: &Url) -> Result<PayerKey, Failure> {
+pub(in crate::cli) fn key(args: &PayArgs, url: &Url) -> Result<PayerKey, Failure> {
     let failed = |error: KeyError| Failure::new(error.to_string());
     if let Some(file) = &args.dev_json {
         let shown = file.display();

@@ -18,7 +18,7 @@ use crate::wallet::SignedPayment;
 /// One paid request, complete. The keys of its JSON stay as they are: earlier versions wrote files with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SavedPayment {
+pub(in crate::cli) struct SavedPayment {
     #[serde(rename = "call")]
     pub(super) request: RequestSpec,
     pub(super) payment: PaymentHeader,
@@ -34,7 +34,7 @@ pub(super) struct SavedPayment {
 
 impl SavedPayment {
     /// `dev_chain` is the chain of the `coinslot dev` that is paid, if it is one.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         request: RequestSpec,
         payment: &SignedPayment,
         purchase: PurchaseSummary,
@@ -71,11 +71,11 @@ impl SavedPayment {
 
 /// The directory in which payments are kept.
 #[derive(Debug)]
-pub(super) struct PaymentStore(PathBuf);
+pub(in crate::cli) struct PaymentStore(PathBuf);
 
 impl PaymentStore {
     /// Opens the directory in the named one, or in the user's directory for state, and creates it for this user alone.
-    pub(super) fn open(named: Option<&Path>) -> Result<Self, Failure> {
+    pub(in crate::cli) fn open(named: Option<&Path>) -> Result<Self, Failure> {
         let base = match named {
             Some(path) => path.to_owned(),
             None => std::env::var_os("XDG_STATE_HOME")
@@ -111,7 +111,7 @@ impl PaymentStore {
 
     /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could
     /// not be sent again. Send it after this only.
-    pub(super) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
+    pub(in crate::cli) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));
         let write = || file::create_durably(&path, 0o600, &serde_json::to_vec_pretty(saved)?);
@@ -125,7 +125,7 @@ impl PaymentStore {
 }
 
 /// Deletes the file of a payment whose outcome is known.
-pub(super) fn discard(path: &Path) {
+pub(in crate::cli) fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         logging::say(&format!("cannot remove {}: {error}", path.display()));
     }
