@@ -25,6 +25,8 @@ pub mod keys;
 
 pub mod ledger;
 
+pub mod mcp;
+
 #[cfg(feature = "dev")]
 pub mod new;
 

@@ -10,7 +10,10 @@ mod document;
 mod listing;
 mod publisher;
 mod robots;
+mod tool_names;
+mod tools;
 
 pub use document::{Document, DocumentName};
 pub use listing::{ListedEndpoint, Listing};
 pub use publisher::Publisher;
+pub use tools::{EndpointTool, ToolList};

@@ -29,5 +29,5 @@ pub use compile::SchemaCompiler;
 pub(crate) use document::{escaped, unescaped};
 pub use error::{SchemaError, SchemaFault};
 pub use input::{CheckFailure, Effort, Input, InputPart, InputRefusal, InputSchema};
-pub(crate) use text::essence;
+pub(crate) use text::{essence, is_text};
 pub use unenforced::{DeclaredSchema, Unenforced};

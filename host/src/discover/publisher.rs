@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 use super::document::{Document, DocumentName};
 use super::listing::Listing;
 use super::robots;
+use super::tools::ToolList;
 use crate::catalog::Catalog;
 use crate::config::DiscoverConfig;
 
@@ -26,6 +27,8 @@ struct Published {
     generation: u64,
     config: Arc<DiscoverConfig>,
     documents: BTreeMap<DocumentName, Document>,
+    /// The tools of agents. None: the operator offers none.
+    tools: Option<Arc<ToolList>>,
 }
 
 impl Publisher {
@@ -51,6 +54,21 @@ impl Publisher {
         published.documents.get(&name).cloned()
     }
 
+    /// True if agents call the endpoints as tools at this path.
+    pub fn is_mcp(&self, path: &str) -> bool {
+        self.config.load().mcp.as_ref().is_some_and(|mcp| mcp.as_str() == path)
+    }
+
+    /// The operator's settings, as they are now.
+    pub fn config(&self) -> Arc<DiscoverConfig> {
+        self.config.load_full()
+    }
+
+    /// The tools of this generation. None: there are none.
+    pub async fn tools(&self, catalog: &Arc<Catalog>) -> Option<Arc<ToolList>> {
+        self.published(catalog).await?.tools.clone()
+    }
+
     async fn published(&self, catalog: &Arc<Catalog>) -> Option<Arc<Published>> {
         let config = self.config.load_full();
         let mut published = self.published.lock().await;
@@ -73,7 +91,8 @@ impl Published {
         let listing = Listing::new(catalog, Arc::clone(&config));
         let document = |name| document(name, &listing).map(|document| (name, document));
         let documents = DocumentName::ALL.into_iter().filter_map(document).collect();
-        Self { generation: catalog.generation, config, documents }
+        let tools = config.mcp.is_some().then(|| Arc::new(ToolList::new(&listing)));
+        Self { generation: catalog.generation, config, documents, tools }
     }
 }
 

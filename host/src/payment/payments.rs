@@ -141,6 +141,11 @@ impl Payments {
         })
     }
 
+    /// Room for what is held for a client without a payment. It holds nothing yet.
+    pub(crate) fn hold(&self, client: ClientAddress) -> HeldBytes {
+        self.budget.client(client.ip)
+    }
+
     /// Reads from the ledger what must be known before the first purchase: the payers whose settlements failed of late,
     /// the payments whose settlements are open, and the payers who have paid.
     pub async fn load(&self) -> Result<(), LedgerError> {

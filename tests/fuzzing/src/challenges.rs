@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
     for (max, units) in LIMITS {
         let max = Decimal::parse(max).expect("an amount");
         for network in [None, Some(Network::eip155(sale::CHAIN))] {
-            let policy = SpendingPolicy { max: max.clone(), network };
+            let policy = SpendingPolicy { max: max.clone(), networks: network.into_iter().collect() };
             match policy.choose(&challenge) {
                 Ok(chosen) => {
                     assert!(chosen.amount <= Amount(U256::from(units)), "{} above {units}", chosen.amount);

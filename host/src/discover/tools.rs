@@ -1,0 +1,240 @@
+//! Makes the tools that agents call by MCP: one for each active endpoint, with its schemas and its price.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use coinslot_plugin::{EndpointInfo, Segment};
+use http::Method;
+use rmcp::model::{JsonObject, MetaObject, Tool, ToolAnnotations};
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::listing::{ListedEndpoint, Listing};
+use super::tool_names;
+use crate::endpoint::{Access, Endpoint};
+use crate::example::ExampleRequest;
+use crate::schema::{AnswerSchema, SchemaCompiler};
+
+/// The dialect of JSON Schema that MCP assumes where a schema names none.
+const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// The most characters of a title.
+const MAX_TITLE: usize = 100;
+
+/// The tools of one generation of the catalogue, by name.
+#[derive(Debug, Default)]
+pub struct ToolList {
+    tools: Vec<Arc<EndpointTool>>,
+    by_name: HashMap<String, usize>,
+    /// The hash of all definitions: another one means that clients have to list anew.
+    pub fingerprint: [u8; 32],
+}
+
+/// A tool that calls an endpoint.
+#[derive(Debug)]
+pub struct EndpointTool {
+    /// The declaration, with the operator's path and texts.
+    pub info: EndpointInfo,
+    /// The tool as clients see it.
+    pub definition: Tool,
+    /// The check of answers, compiled when it is first needed. None within: there is nothing to check.
+    answers: OnceLock<Option<AnswerSchema>>,
+}
+
+impl ToolList {
+    pub(super) fn new(listing: &Listing) -> Self {
+        let mut names: HashMap<&str, Vec<String>> = HashMap::new();
+        let mut tools: Vec<Arc<EndpointTool>> = Vec::new();
+        for listed in &listing.endpoints {
+            let plugin = listed.endpoint.plugin.info();
+            let of_plugin =
+                names.entry(&plugin.name).or_insert_with(|| tool_names::names(&plugin.name, &plugin.endpoints));
+            let name = of_plugin[listed.endpoint.index].clone();
+            tools.push(Arc::new(EndpointTool::new(name, listed)));
+        }
+        tools.sort_by(|one, other| one.definition.name.cmp(&other.definition.name));
+        // Names are apart, and clients refuse a list in which two are the same.
+        tools.dedup_by(|one, other| one.definition.name == other.definition.name);
+        let mut hash = Sha256::new();
+        for tool in &tools {
+            hash.update(serde_json::to_vec(&tool.definition).unwrap_or_default());
+        }
+        let name_of = |(index, tool): (usize, &Arc<EndpointTool>)| (tool.definition.name.to_string(), index);
+        let by_name = tools.iter().enumerate().map(name_of).collect();
+        Self { tools, by_name, fingerprint: hash.finalize().into() }
+    }
+
+    /// The tool of this name.
+    pub fn find(&self, name: &str) -> Option<&Arc<EndpointTool>> {
+        self.by_name.get(name).map(|index| &self.tools[*index])
+    }
+
+    /// At most so many tools after this name, in the order of names, and whether there are more.
+    pub fn after(&self, name: Option<&str>, most: usize) -> (&[Arc<EndpointTool>], bool) {
+        let start = name.map_or(0, |name| self.tools.partition_point(|tool| *tool.definition.name <= *name));
+        let end = self.tools.len().min(start + most);
+        (&self.tools[start..end], end < self.tools.len())
+    }
+}
+
+impl EndpointTool {
+    fn new(name: String, listed: &ListedEndpoint) -> Self {
+        let ListedEndpoint { endpoint, info, .. } = listed;
+        let mut definition = Tool::new(name, description(endpoint, info), input_schema(info));
+        definition.title = Some(title(info));
+        definition.output_schema = output_schema(info).map(Arc::new);
+        definition.annotations = Some(annotations(&info.method));
+        definition.meta = Some(meta(endpoint));
+        Self { info: info.clone(), definition, answers: OnceLock::new() }
+    }
+
+    /// The reason why an answer does not fit the schema that the tool promises. Compiles the schema when it is called
+    /// first, so call it where threads may work.
+    pub fn misfit(&self, answer: &[u8]) -> Option<String> {
+        let compiled = self.answers.get_or_init(|| {
+            let schema = self.definition.output_schema.as_ref().and(self.info.output_schema.as_ref())?;
+            let label = self.info.label();
+            let compiled = SchemaCompiler::run(|compiler| AnswerSchema::compile(compiler, &label, schema));
+            compiled.ok()?.ok().map(|(schema, _)| schema)
+        });
+        compiled.as_ref()?.misfit(answer)
+    }
+
+    /// True if the body of a request is bytes, which a tool takes as Base64.
+    pub fn takes_base64(&self) -> bool {
+        body_schema(&self.info).is_some_and(is_binary)
+    }
+}
+
+fn title(info: &EndpointInfo) -> String {
+    let text = if info.summary.is_empty() { info.label() } else { info.summary.clone() };
+    coinslot_base::text::excerpt(&text, MAX_TITLE)
+}
+
+/// What it does, and what a call costs.
+fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
+    let price = match &endpoint.access {
+        Access::Free => "Free of charge.".to_owned(),
+        Access::Paid(paid) if paid.quoted => {
+            format!("Each call is priced by its input and is paid by x402: {}.", endpoint.access.terms())
+        }
+        Access::Paid(_) => format!("Each call is paid by x402: {}.", endpoint.access.terms()),
+    };
+    let parts = [info.summary.as_str(), info.description.as_str(), &price];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("\n\n")
+}
+
+fn annotations(method: &Method) -> ToolAnnotations {
+    let is_read = *method == Method::GET;
+    let annotations = ToolAnnotations::new().read_only(is_read).open_world(true);
+    if is_read {
+        return annotations;
+    }
+    let annotations = annotations.destructive(*method == Method::DELETE);
+    annotations.idempotent([Method::PUT, Method::DELETE].contains(method))
+}
+
+/// The route and the price, for programs.
+fn meta(endpoint: &Endpoint) -> MetaObject {
+    let mut meta = Map::new();
+    meta.insert("coinslot/endpoint".to_owned(), json!({ "method": endpoint.method.as_str(), "url": endpoint.url }));
+    let price = match &endpoint.access {
+        Access::Free => json!({ "access": "free" }),
+        Access::Paid(paid) => {
+            let prices = paid.offer.prices().iter().map(|price| {
+                json!({
+                    "network": price.asset.network,
+                    "asset": price.asset.address,
+                    "symbol": price.asset.symbol,
+                    "decimals": price.asset.decimals,
+                    "amount": price.amount.to_string(),
+                    "payTo": &*price.pay_to,
+                })
+            });
+            let prices: Vec<Value> = prices.collect();
+            json!({ "access": "paid", "text": endpoint.access.to_string(), "quoted": paid.quoted, "prices": prices })
+        }
+    };
+    meta.insert("coinslot/price".to_owned(), price);
+    MetaObject(meta)
+}
+
+/// The declared schema, whose properties are the parts of a request: `path`, `query` and `body`. What it leaves out and
+/// a request needs is added.
+fn input_schema(info: &EndpointInfo) -> JsonObject {
+    let declared = info.input_schema.as_ref().and_then(Value::as_object).cloned();
+    let is_declared = declared.is_some();
+    let mut schema = rooted(declared.unwrap_or_default());
+    let mut added = Map::new();
+    let params: Vec<&str> = info.path.segments().iter().filter_map(Segment::name).collect();
+    if !params.is_empty() {
+        let texts: Map<String, Value> =
+            params.iter().map(|name| ((*name).to_owned(), json!({ "type": "string" }))).collect();
+        added.insert("path".to_owned(), json!({ "type": "object", "properties": texts, "required": params }));
+    }
+    if !is_declared {
+        let about = "the parameters of the query";
+        added.insert("query".to_owned(), json!({ "type": "object", "description": about }));
+    }
+    if ExampleRequest::makes_up_body(info) {
+        let about = "the body: a text is sent as plain text, and every other value as JSON";
+        added.insert("body".to_owned(), json!({ "description": about }));
+    }
+    let properties = schema.entry("properties").or_insert_with(|| json!({}));
+    if let Value::Object(properties) = properties {
+        for (name, value) in added {
+            properties.entry(name).or_insert(value);
+        }
+        if let Some(body) = properties.get_mut("body").filter(|body| is_binary(body)) {
+            *body = as_base64(body);
+        }
+    }
+    if !params.is_empty() {
+        let required = schema.entry("required").or_insert_with(|| json!([]));
+        if let Value::Array(required) = required
+            && !required.iter().any(|name| name == "path")
+        {
+            required.push("path".into());
+        }
+    }
+    schema
+}
+
+/// The declared schema, if all that it describes are objects: MCP has no place for other structured answers.
+fn output_schema(info: &EndpointInfo) -> Option<JsonObject> {
+    let declared = info.output_schema.as_ref()?.as_object()?;
+    (declared.get("type").and_then(Value::as_str) == Some("object")).then(|| rooted(declared.clone()))
+}
+
+/// A schema of objects, as MCP has it: without the name of the dialect that it assumes, which some clients do not know.
+fn rooted(mut schema: JsonObject) -> JsonObject {
+    let names_dialect =
+        schema.get("$schema").and_then(Value::as_str).is_some_and(|dialect| dialect.trim_end_matches('#') == DIALECT);
+    if names_dialect {
+        schema.shift_remove("$schema");
+    }
+    schema.entry("type").or_insert_with(|| "object".into());
+    schema
+}
+
+fn body_schema(info: &EndpointInfo) -> Option<&Value> {
+    info.input_schema.as_ref()?.pointer("/properties/body")
+}
+
+/// True for the schema of a body that is bytes: a text cannot hold them.
+fn is_binary(schema: &Value) -> bool {
+    let text = |keyword: &str| schema.get(keyword).and_then(Value::as_str);
+    let media = text("contentMediaType").unwrap_or_default();
+    let is_bytes = ["image/", "audio/", "video/", "font/"].iter().any(|kind| media.starts_with(kind))
+        || ["application/octet-stream", "application/pdf", "application/zip", "application/wasm"].contains(&media);
+    text("type") == Some("string") && (text("format") == Some("binary") || is_bytes)
+}
+
+fn as_base64(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Value::Object(keywords) = &mut schema {
+        keywords.shift_remove("format");
+        keywords.insert("contentEncoding".to_owned(), "base64".into());
+    }
+    schema
+}
