@@ -23,7 +23,7 @@ impl Home {
         let state = self.host.path("agent").display().to_string();
         let key = self.host.dev_json()["payers"][0]["privateKey"].as_str().expect("a key").to_owned();
         let fixed = ["mcp", url, "--key-env", "AGENT_KEY", "--state-dir", &state];
-        McpClient::spawn(binary(), &[&fixed, arguments].concat(), &[("AGENT_KEY", &key)])
+        McpClient::spawn(&binary(), &[&fixed, arguments].concat(), &[("AGENT_KEY", &key)])
             .await
             .expect("a server of MCP")
     }
@@ -34,7 +34,7 @@ impl Home {
 }
 
 async fn greet(agent: &McpClient, name: &str) -> Value {
-    agent.call("behaviours_greet_name", json!({ "path": { "name": name } }), None).await
+    agent.call("guest-behaviours_greet_name", json!({ "path": { "name": name } }), None).await
 }
 
 fn text(result: &Value) -> &str {
@@ -46,8 +46,8 @@ async fn an_agent_pays_by_itself_and_stops_at_its_budget_also_after_a_restart() 
     let home = Home::open().await;
     let agent = home.agent(&["--budget", "0.0025"]).await;
     let tools = agent.tools().await;
-    assert!(tools.contains_key("behaviours_post_orders") && tools.contains_key("coinslot_wallet"), "{tools:?}");
-    assert_eq!(text(&agent.call("behaviours_items_special", json!({}), None).await), "special");
+    assert!(tools.contains_key("guest-behaviours_post_orders") && tools.contains_key("coinslot_wallet"), "{tools:?}");
+    assert_eq!(text(&agent.call("guest-behaviours_items_special", json!({}), None).await), "special");
     for name in ["Ada", "Bea"] {
         let greeted = greet(&agent, name).await;
         assert_eq!(text(&greeted), format!("Hello, {name}!"), "{greeted}");
@@ -79,7 +79,7 @@ async fn a_price_above_the_limits_is_refused_before_anything_is_signed() {
         (&["--budget", "0"], "0 of the budget of 0 dollars"),
     ] {
         let agent = home.agent(arguments).await;
-        let refused = agent.call("behaviours_post_orders", order.clone(), None).await;
+        let refused = agent.call("guest-behaviours_post_orders", order.clone(), None).await;
         assert!(refused["isError"] == true && text(&refused).contains(says), "{arguments:?}: {refused}");
         assert!(text(&refused).contains("nothing was paid"), "{refused}");
     }
@@ -112,7 +112,7 @@ async fn a_lost_answer_is_fetched_by_the_same_payment_also_after_a_restart() {
 async fn progress_and_changes_reach_the_agent_through_the_bridge() {
     let home = Home::open().await;
     let agent = home.agent(&[]).await;
-    let call = json!({ "do": "call", "name": "behaviours_ticks", "arguments": {}, "progress": true });
+    let call = json!({ "do": "call", "name": "guest-behaviours_ticks", "arguments": {}, "progress": true });
     let streamed = agent.ask(call).await.expect("a result");
     let pieces: String = streamed["notices"]
         .as_array()
@@ -131,7 +131,7 @@ async fn progress_and_changes_reach_the_agent_through_the_bridge() {
 #[tokio::test]
 async fn a_server_that_is_none_or_a_key_that_is_missing_is_said_at_the_start() {
     let home = Home::open().await;
-    let nowhere = McpClient::spawn(binary(), &["mcp", "http://127.0.0.1:1/mcp"], &[]).await;
+    let nowhere = McpClient::spawn(&binary(), &["mcp", "http://127.0.0.1:1/mcp"], &[]).await;
     assert!(nowhere.is_err());
     let wrong = coinslot_tests::run(&home.host.path("."), &["mcp", &home.host.url("/items/special")]);
     let said = String::from_utf8_lossy(&wrong.stderr).into_owned();

@@ -51,6 +51,10 @@ impl ToolList {
             let name = of_plugin[listed.endpoint.index].clone();
             tools.push(Arc::new(EndpointTool::new(name, listed)));
         }
+        Self::of(tools)
+    }
+
+    fn of(mut tools: Vec<Arc<EndpointTool>>) -> Self {
         tools.sort_by(|one, other| one.definition.name.cmp(&other.definition.name));
         // Names are apart, and clients refuse a list in which two are the same.
         tools.dedup_by(|one, other| one.definition.name == other.definition.name);
@@ -119,8 +123,10 @@ fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
         }
         Access::Paid(_) => format!("Each call is paid by x402: {}.", endpoint.access.terms()),
     };
-    let parts = [info.summary.as_str(), info.description.as_str(), &price];
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    let mut parts = vec![info.summary.as_str(), info.description.as_str(), &price];
+    // A plugin without a description has its summary in the place of one.
+    parts.dedup();
+    parts.retain(|part| !part.is_empty());
     parts.join("\n\n")
 }
 
@@ -237,4 +243,81 @@ fn as_base64(schema: &Value) -> Value {
         keywords.insert("contentEncoding".to_owned(), "base64".into());
     }
     schema
+}
+
+#[cfg(test)]
+mod tests {
+    use coinslot_plugin::{DeclaredPrice, Template};
+
+    use super::*;
+
+    fn info(method: Method, path: &str, input: Option<Value>) -> EndpointInfo {
+        EndpointInfo {
+            method,
+            path: Template::parse(path).expect("a template"),
+            price: DeclaredPrice::Free,
+            summary: String::new(),
+            description: String::new(),
+            mime_type: String::new(),
+            input_schema: input,
+            output_schema: None,
+            quote_headers: Vec::new(),
+            extensions: Vec::new(),
+        }
+    }
+
+    fn tool(name: &str) -> Arc<EndpointTool> {
+        let definition = Tool::new(name.to_owned(), "", JsonObject::new());
+        Arc::new(EndpointTool { info: info(Method::GET, "/", None), definition, answers: OnceLock::new() })
+    }
+
+    fn names(page: &[Arc<EndpointTool>]) -> Vec<&str> {
+        page.iter().map(|tool| &*tool.definition.name).collect()
+    }
+
+    /// A page that begins after a name is right also where tools came and went meanwhile.
+    #[test]
+    fn pages_follow_each_other_by_name() {
+        let list = ToolList::of(["d", "b", "a", "c"].into_iter().map(tool).collect());
+        let (first, has_more) = list.after(None, 2);
+        assert_eq!((names(first), has_more), (vec!["a", "b"], true));
+        assert_eq!((names(list.after(Some("b"), 2).0), list.after(Some("b"), 2).1), (vec!["c", "d"], false));
+        let without = ToolList::of(["a", "c", "d"].into_iter().map(tool).collect());
+        assert_eq!(names(without.after(Some("b"), 2).0), ["c", "d"]);
+        assert!(list.after(Some("z"), 2).0.is_empty() && list.after(None, 9).0.len() == 4);
+        assert!(list.fingerprint != without.fingerprint && list.find("c").is_some() && list.find("e").is_none());
+    }
+
+    #[test]
+    fn an_input_is_what_is_declared_and_what_a_request_needs() {
+        let bare = Value::from(input_schema(&info(Method::POST, "/a/{id}/{*rest}", None)));
+        assert_eq!(bare["required"], json!(["path"]));
+        assert_eq!(bare["properties"]["path"]["required"], json!(["id", "rest"]));
+        assert!(bare["properties"]["query"].is_object() && bare["properties"]["body"].is_object());
+        let declared = json!({ "$schema": DIALECT, "$defs": { "n": { "type": "integer" } }, "required": ["query"],
+            "properties": { "query": { "properties": { "n": { "$ref": "#/$defs/n" } } } } });
+        let kept = Value::from(input_schema(&info(Method::GET, "/a/{id}", Some(declared.clone()))));
+        assert_eq!(
+            (&kept["$defs"], &kept["properties"]["query"]),
+            (&declared["$defs"], &declared["properties"]["query"])
+        );
+        assert_eq!((&kept["required"], &kept["type"]), (&json!(["query", "path"]), &json!("object")));
+        assert!(kept.get("$schema").is_none() && kept["properties"].get("body").is_none());
+        let image = json!({ "properties": { "body": { "type": "string", "contentMediaType": "image/png" } } });
+        let taken = Value::from(input_schema(&info(Method::PUT, "/a", Some(image))));
+        assert_eq!(taken["properties"]["body"]["contentEncoding"], "base64");
+    }
+
+    #[test]
+    fn an_output_schema_is_one_of_objects() {
+        let of = |schema: Value| {
+            output_schema(&EndpointInfo { output_schema: Some(schema), ..info(Method::GET, "/", None) })
+        };
+        assert!(of(json!({ "type": "object", "properties": {} })).is_some());
+        for other in
+            [json!({ "type": "array" }), json!({ "type": ["object", "null"] }), json!({}), json!({ "$ref": "#/x" })]
+        {
+            assert!(of(other.clone()).is_none(), "{other}");
+        }
+    }
 }

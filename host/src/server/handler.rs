@@ -37,6 +37,9 @@ const READY: &str = "/.well-known/coinslot/ready";
 /// The most plugins that the readiness path names.
 const MAX_NAMED: usize = 20;
 
+/// The methods of a document.
+static OF_DOCUMENTS: [Method; 1] = [Method::GET];
+
 /// Answers requests by the generation that is active at their arrival.
 #[derive(Debug)]
 pub struct RequestHandler {
@@ -395,23 +398,22 @@ impl RequestHandler {
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         let document = self.publisher.find(path.as_str());
         let is_mcp = self.publisher.is_mcp(path.as_str()) && !is_named(catalog, &mcp::METHODS, &path);
+        // The methods that the host itself serves there, beside those of the plugins.
+        let own_methods = match (is_mcp, document) {
+            (true, _) => &mcp::METHODS[..],
+            (false, Some(_)) => &OF_DOCUMENTS[..],
+            (false, None) => &[],
+        };
         if *request.method() == Method::OPTIONS {
-            let mut methods = catalog.methods(&path);
-            if document.is_some() && !methods.contains(&Method::GET) {
-                methods.push(Method::GET);
-            }
-            if is_mcp {
-                methods = mcp::METHODS.to_vec();
-            }
+            let methods = with_own(catalog.methods(&path), own_methods);
             let served = (!methods.is_empty())
                 .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
         }
-        if is_mcp {
-            let is_served = mcp::METHODS.contains(request.method());
-            return if is_served { Ok(Routed::Mcp(authority)) } else { Err(Unroutable::Method(mcp::METHODS.to_vec())) };
-        }
         let method = guest_method(request.method());
+        if is_mcp && mcp::METHODS.contains(method) {
+            return Ok(Routed::Mcp(authority));
+        }
         let found = catalog.find(method, &path);
         // A path that a plugin names goes before a document, and a document before a template that happens to match.
         let names_path = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
@@ -425,8 +427,7 @@ impl RequestHandler {
             if catalog.is_loading(method, &path) {
                 return Err(Unroutable::Loading);
             }
-            let mut methods = catalog.methods(&path);
-            methods.extend(document.map(|_| Method::GET));
+            let methods = with_own(catalog.methods(&path), own_methods);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))
@@ -449,6 +450,15 @@ impl RequestHandler {
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
     }
+}
+
+fn with_own(mut methods: Vec<Method>, own: &[Method]) -> Vec<Method> {
+    for method in own {
+        if !methods.contains(method) {
+            methods.push(method.clone());
+        }
+    }
+    methods
 }
 
 /// True if a plugin names this very path, for one of these methods.

@@ -38,7 +38,7 @@ use message::MessageHead;
 use tool_server::ToolServer;
 
 /// The methods of the path of MCP.
-pub(super) const METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DELETE];
+pub(super) static METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DELETE];
 
 /// The largest message, in bytes: the input of a call, whose bytes are Base64.
 const MAX_MESSAGE: u64 = 4 << 20;
@@ -89,6 +89,7 @@ impl RequestHandler {
         }
         match *call.request.method() {
             Method::GET => self.listen(&call),
+            Method::HEAD => respond::head_only(respond::mcp_refused(McpRefusal::NoAgent)),
             Method::DELETE => {
                 // The session is a name for calls at work, and has nothing else to end.
                 if let Some(session) = session_of(call.request.headers()) {
@@ -141,7 +142,7 @@ impl RequestHandler {
             session,
             hold: Arc::clone(&hold),
         };
-        let answer = message::answer(server, head, message, self.mcp().closing.child_token()).await;
+        let answer = message::answer(server, head, message).await;
         let session = about.initializes().then(cancel::new_session);
         respond::mcp_answer(answer, session.as_deref(), hold)
     }

@@ -66,7 +66,7 @@ impl Remote {
 
     /// The name that the server has for people, and the version.
     pub(super) fn about(&self) -> Option<Implementation> {
-        self.service.peer().peer_info().map(|info| info.server_info.clone())
+        self.service.peer().peer_info().and_then(|info| info.server_info.clone())
     }
 
     /// Tells the agent from here on when the tools change.
@@ -89,7 +89,6 @@ impl Remote {
         caller: &Caller,
     ) -> Result<CallToolResult, ServiceError> {
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
-        let request = CallToolRequest { method: Default::default(), params, extensions: Default::default() };
         let mut meta = JsonObject::new();
         if let Some(payment) = payment {
             meta.insert("x402/payment".to_owned(), payment.clone());
@@ -97,7 +96,7 @@ impl Remote {
         let mut options = PeerRequestOptions::with_timeout(self.timeout).with_meta(RequestMetaObject(MetaObject(meta)));
         // A streamed answer may take longer, as long as pieces come.
         options.reset_timeout_on_progress = true;
-        let request = ClientRequest::CallToolRequest(request);
+        let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let handle = self.service.peer().send_cancellable_request(request, options).await?;
         let token = handle.progress_token.clone();
         let callers = &self.service.service().callers;

@@ -67,6 +67,12 @@ pub(super) fn request(
     Ok(request)
 }
 
+/// The payment of a call. Some clients write the object as a text.
+pub(super) fn payment(value: &Value) -> Value {
+    let read = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_object);
+    read.unwrap_or_else(|| value.clone())
+}
+
 /// The header field of a payment, which its reader judges.
 fn payment_field(payment: &Value) -> Result<(HeaderName, HeaderValue), String> {
     let is_first = payment.get("x402Version").and_then(Value::as_u64) == Some(1);

@@ -14,7 +14,6 @@ use rmcp::model::NumberOrString;
 use rmcp::transport::streamable_http_server::session::never::NeverSessionManager;
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use serde::Deserialize;
-use tokio_util::sync::CancellationToken;
 use tower_service::Service as _;
 
 use super::tool_server::ToolServer;
@@ -61,19 +60,17 @@ pub(super) async fn answer(
     server: ToolServer,
     mut head: Parts,
     message: Bytes,
-    closing: CancellationToken,
 ) -> Response<BoxBody<Bytes, Infallible>> {
     if takes_anything(&head.headers) {
         head.headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
     }
     let most = usize::try_from(super::MAX_MESSAGE).unwrap_or(usize::MAX);
-    // The host has checked the names of the host and of the page.
+    // The host has checked the names of the host and of the page. When it ends it waits for the calls at work.
     let config = StreamableHttpServerConfig::default()
         .with_legacy_session_mode(false)
         .with_json_response(true)
         .with_sse_keep_alive(Some(PING_INTERVAL))
         .with_max_request_body_bytes(most)
-        .with_cancellation_token(closing)
         .disable_allowed_hosts()
         .disable_allowed_origins();
     let make = move || Ok(server.clone());

@@ -80,7 +80,8 @@ impl ServerHandler for ToolServer {
             let name = coinslot_base::text::excerpt(&request.name, 100);
             return Err(ErrorData::invalid_params(format!("there is no tool `{name}`: list the tools again"), None));
         };
-        let payment = context.meta.get(PAYMENT).or_else(|| request.meta.as_ref()?.get(PAYMENT)).cloned();
+        let payment =
+            context.meta.get(PAYMENT).or_else(|| request.meta.as_ref()?.get(PAYMENT)).map(call_request::payment);
         let arguments = request.arguments.unwrap_or_default();
         let asked = match call_request::request(tool, arguments, payment.as_ref(), &self.headers) {
             Ok(asked) => asked,
