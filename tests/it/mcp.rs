@@ -343,7 +343,7 @@ async fn a_plugin_that_names_the_path_goes_first_and_the_operator_switches_it_of
     assert_eq!(off.status(), StatusCode::NOT_FOUND);
     host.write_configuration(&host.configuration().replace("\"off\"", "\"/agents\""));
     host.signal("HUP");
-    host.wait_for_log("reloaded", 1).await;
+    host.wait_for_log("the configuration is active", 1).await;
     let agent = McpClient::connect(&host.url("/agents")).await;
     assert!(!agent.tools().await.is_empty(), "the operator has moved it");
 }

@@ -85,7 +85,8 @@ impl EndpointTool {
         let ListedEndpoint { endpoint, info, .. } = listed;
         let mut definition = Tool::new(name, description(endpoint, info), input_schema(info));
         definition.title = Some(title(info));
-        definition.output_schema = output_schema(info).map(Arc::new);
+        let is_paid = matches!(endpoint.access, Access::Paid(_));
+        definition.output_schema = output_schema(info, is_paid).map(Arc::new);
         definition.annotations = Some(annotations(&info.method));
         definition.meta = Some(meta(endpoint));
         Self { info: info.clone(), definition, answers: OnceLock::new() }
@@ -207,9 +208,69 @@ fn input_schema(info: &EndpointInfo) -> JsonObject {
 }
 
 /// The declared schema, if all that it describes are objects: MCP has no place for other structured answers.
-fn output_schema(info: &EndpointInfo) -> Option<JsonObject> {
-    let declared = info.output_schema.as_ref()?.as_object()?;
-    (declared.get("type").and_then(Value::as_str) == Some("object")).then(|| rooted(declared.clone()))
+///
+/// The result of a call that is not paid for is structured, too, and clients check every structure by this schema. So that
+/// of a paid tool allows the payment requirements.
+fn output_schema(info: &EndpointInfo, is_paid: bool) -> Option<JsonObject> {
+    let declared = info.output_schema.as_ref()?;
+    if declared.get("type").and_then(Value::as_str) != Some("object") {
+        return None;
+    }
+    let mut answer = declared.clone();
+    leave_formats_out(&mut answer);
+    let mut answer = rooted(answer.as_object()?.clone());
+    if !is_paid {
+        return Some(answer);
+    }
+    // One level below, references to the root would lead elsewhere.
+    if answer.contains_key("$id") || refers_to_root(declared) {
+        return None;
+    }
+    let mut schema = JsonObject::new();
+    schema.insert("type".to_owned(), "object".into());
+    for definitions in ["$schema", "$defs", "definitions"] {
+        if let Some(definitions_of) = answer.shift_remove(definitions) {
+            schema.insert(definitions.to_owned(), definitions_of);
+        }
+    }
+    let required = json!({ "title": "Payment requirements (x402)", "required": ["x402Version", "accepts"] });
+    schema.insert("anyOf".to_owned(), json!([answer, required]));
+    Some(schema)
+}
+
+/// Removes the formats of texts and numbers. Some clients check those that the host takes for notes, and throw away an
+/// answer that is paid for; and they complain about each that they do not know, such as `uint`.
+fn leave_formats_out(schema: &mut Value) {
+    match schema {
+        Value::Object(keywords) => {
+            if keywords.get("format").is_some_and(Value::is_string) {
+                keywords.shift_remove("format");
+            }
+            // What is below the others is data, and no schema.
+            let is_data = |word: &str| ["const", "default", "enum", "example", "examples"].contains(&word);
+            let inner = keywords.iter_mut().filter(|(word, _)| !is_data(word));
+            inner.for_each(|(_, value)| leave_formats_out(value));
+        }
+        Value::Array(items) => items.iter_mut().for_each(leave_formats_out),
+        _ => {}
+    }
+}
+
+/// True if a schema refers to another part of itself than its definitions.
+fn refers_to_root(schema: &Value) -> bool {
+    match schema {
+        Value::Object(keywords) => {
+            let targets =
+                ["$ref", "$dynamicRef", "$recursiveRef"].iter().filter_map(|word| keywords.get(*word)?.as_str());
+            targets.into_iter().any(|target| !is_definition(target)) || keywords.values().any(refers_to_root)
+        }
+        Value::Array(items) => items.iter().any(refers_to_root),
+        _ => false,
+    }
+}
+
+fn is_definition(target: &str) -> bool {
+    ["#/$defs/", "#/definitions/"].iter().any(|start| target.starts_with(start))
 }
 
 /// A schema of objects, as MCP has it: without the name of the dialect that it assumes, which some clients do not know.
@@ -310,14 +371,25 @@ mod tests {
 
     #[test]
     fn an_output_schema_is_one_of_objects() {
-        let of = |schema: Value| {
-            output_schema(&EndpointInfo { output_schema: Some(schema), ..info(Method::GET, "/", None) })
+        let of = |schema: Value, is_paid: bool| {
+            let info = EndpointInfo { output_schema: Some(schema), ..info(Method::GET, "/", None) };
+            output_schema(&info, is_paid).map(Value::from)
         };
-        assert!(of(json!({ "type": "object", "properties": {} })).is_some());
+        let object = json!({ "type": "object", "properties": { "n": { "$ref": "#/$defs/n" } }, "$defs": { "n": {} } });
+        assert_eq!(of(object.clone(), false), Some(object.clone()));
         for other in
             [json!({ "type": "array" }), json!({ "type": ["object", "null"] }), json!({}), json!({ "$ref": "#/x" })]
         {
-            assert!(of(other.clone()).is_none(), "{other}");
+            assert!(of(other.clone(), false).is_none(), "{other}");
         }
+        let paid = of(object, true).expect("a schema");
+        assert_eq!((&paid["type"], &paid["$defs"]), (&json!("object"), &json!({ "n": {} })));
+        assert_eq!(paid["anyOf"][0]["properties"]["n"]["$ref"], "#/$defs/n");
+        assert_eq!(paid["anyOf"][1]["required"], json!(["x402Version", "accepts"]));
+        let counted = json!({ "type": "object", "properties": { "format": { "type": "integer", "format": "uint" } } });
+        let plain = of(counted, false).expect("a schema");
+        assert_eq!(plain["properties"], json!({ "format": { "type": "integer" } }));
+        let tree = json!({ "type": "object", "properties": { "child": { "$ref": "#" } } });
+        assert!(of(tree.clone(), true).is_none() && of(tree, false).is_some());
     }
 }

@@ -61,7 +61,8 @@ pub(super) fn outcome(result: &CallToolResult) -> Outcome {
 pub(super) fn reason(result: &CallToolResult) -> Option<String> {
     let of_receipt = receipt(result).and_then(|receipt| receipt.error_reason);
     let of_document = || {
-        let document = result.structured_content.as_ref()?;
+        let of_text = || serde_json::from_str(&result.content.first()?.as_text()?.text).ok();
+        let document: Value = result.structured_content.clone().or_else(of_text)?;
         let text = document.get("message").or_else(|| document.get("error"))?;
         text.as_str().map(str::to_owned)
     };

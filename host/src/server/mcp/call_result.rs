@@ -91,7 +91,11 @@ impl<'c> CallAnswer<'c> {
                 let media_type = text_of(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
                 match self.body(body, &media_type, progress).await {
                     Ok(body) => self.result(status, &media_type, body).await,
-                    Err(unread) => failed(self.unread(unread, &meta)),
+                    Err(unread) => {
+                        let mut result = failed(self.unread(unread, &meta));
+                        result.structured_content.take_if(|_| !self.promises_nothing());
+                        result
+                    }
                 }
             }
         };
@@ -134,11 +138,16 @@ impl<'c> CallAnswer<'c> {
             content.insert(0, ContentBlock::text(format!("the answer does not fit its output schema: {misfit}")));
         }
         let mut result = CallToolResult::success(content);
-        // Clients throw a result away whose structure is not the promised one, and this one may be paid for. They do not
-        // check one that is marked.
-        result.is_error = Some(status >= 400 || misfit.is_some());
-        result.structured_content = structured;
+        let is_error = status >= 400 || misfit.is_some();
+        result.is_error = Some(is_error);
+        // Clients throw a result away whose structure is not the promised one, and this one may be paid for. Without a
+        // structure they take one that is marked.
+        result.structured_content = structured.filter(|_| !is_error || self.promises_nothing());
         result
+    }
+
+    fn promises_nothing(&self) -> bool {
+        self.tool.definition.output_schema.is_none()
     }
 
     /// The reason why an answer is not what the tool promises.

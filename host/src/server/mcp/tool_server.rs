@@ -137,9 +137,8 @@ impl ServerHandler for ToolServer {
 fn wrong_arguments(mistake: &str, carries_payment: bool) -> CallToolResult {
     let charged = if carries_payment { Charged::Unknown } else { Charged::No }.as_str();
     let document = serde_json::json!({ "error": "invalid_input", "message": mistake, "charged": charged });
-    let mut result = CallToolResult::error(vec![ContentBlock::text(document.to_string())]);
-    result.structured_content = Some(document);
-    result
+    // Without a structure, which clients would hold against the output schema of the tool.
+    CallToolResult::error(vec![ContentBlock::text(document.to_string())])
 }
 
 fn cancelled_by_client() -> ErrorData {
