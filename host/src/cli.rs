@@ -29,6 +29,8 @@ pub mod keys;
 
 pub mod ledger;
 
+pub mod mcp;
+
 #[cfg(feature = "dev")]
 pub mod new;
 

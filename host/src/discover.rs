@@ -21,6 +21,8 @@ mod robots;
 #[cfg(feature = "dev")]
 mod test_wallet;
 mod text;
+mod tool_names;
+mod tools;
 mod well_known;
 
 pub use document::{Document, DocumentName};
@@ -29,3 +31,4 @@ pub use logo::{Logo, LogoError};
 pub use publisher::{PaywallRequest, Publisher};
 #[cfg(feature = "dev")]
 pub use test_wallet::TestWallet;
+pub use tools::{EndpointTool, ToolList};

@@ -31,5 +31,5 @@ pub use describe::{DescribedBody, DescribedField, DescribedInput, PlacedSchema, 
 pub(crate) use document::{escaped, unescaped};
 pub use error::{SchemaError, SchemaFault};
 pub use input::{CheckFailure, Effort, Input, InputPart, InputRefusal, InputSchema};
-pub(crate) use text::essence;
+pub(crate) use text::{essence, is_text};
 pub use unenforced::{DeclaredSchema, Unenforced, checks_itself};

@@ -14,6 +14,7 @@ mod endpoint_call;
 mod forwarded;
 mod free;
 mod handler;
+mod mcp;
 mod observer;
 mod read_turns;
 mod response;

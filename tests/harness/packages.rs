@@ -29,6 +29,17 @@ pub(crate) fn browser_scripts() -> &'static Path {
     })
 }
 
+/// The folder with the official client of MCP, at the version of `tests/mcp`, and with the script that drives it.
+pub(crate) fn mcp_scripts() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = installed("mcp");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp").join("drive.mjs");
+        std::fs::copy(own, folder.join("drive.mjs")).expect("a script to copy");
+        folder
+    })
+}
+
 /// Judges a description of an API in OpenAPI, and answers of the API by it, with the packages of `tests/openapi`: see
 /// `judge.mjs` there. Returns the faults.
 ///

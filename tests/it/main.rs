@@ -55,6 +55,8 @@ mod libraries;
 mod limits;
 mod lingering;
 mod lists;
+mod mcp;
+mod mcp_wallet;
 mod misconfigured;
 mod money;
 mod monitoring;

@@ -15,6 +15,7 @@ use super::logo::Logo;
 use super::pages::{self, EndpointView, PricesOf, Seller};
 #[cfg(feature = "dev")]
 use super::test_wallet::TestWallet;
+use super::tools::ToolList;
 use super::{llms, openapi, robots, well_known};
 use crate::allowance::AllowancePolicy;
 use crate::catalog::Catalog;
@@ -62,6 +63,8 @@ struct Published {
     catalog: CatalogDocument,
     /// The documents that are of the generation as a whole.
     documents: BTreeMap<DocumentName, Document>,
+    /// The tools of agents. None: the operator offers none.
+    tools: Option<Arc<ToolList>>,
 }
 
 impl Publisher {
@@ -162,6 +165,21 @@ impl Publisher {
         None
     }
 
+    /// True if agents call the endpoints as tools at this path.
+    pub fn is_mcp(&self, path: &str) -> bool {
+        self.settings.load().config.mcp.as_ref().is_some_and(|mcp| mcp.as_str() == path)
+    }
+
+    /// The operator's settings, as they are now.
+    pub fn config(&self) -> Arc<DiscoverConfig> {
+        Arc::clone(&self.settings.load().config)
+    }
+
+    /// The tools of this generation. None: there are none.
+    pub async fn tools(&self, catalog: &Arc<Catalog>, payments: &Payments) -> Option<Arc<ToolList>> {
+        self.published(catalog, payments.allowances().policy()).await?.tools.clone()
+    }
+
     async fn published(&self, catalog: &Arc<Catalog>, allowances: Arc<AllowancePolicy>) -> Option<Arc<Published>> {
         let settings = self.settings.load_full();
         let mut published = self.published.lock().await;
@@ -187,8 +205,9 @@ impl Published {
         let listing = Listing::new(catalog, Arc::clone(&settings.config), settings.logo.clone(), &allowances);
         let document = |name| document(name, &listing).map(|document| (name, document));
         let documents = DocumentName::ALL.into_iter().filter_map(document).collect();
+        let tools = listing.config.mcp.is_some().then(|| Arc::new(ToolList::new(&listing)));
         let (generation, catalog) = (catalog.generation, CatalogDocument::new(&listing));
-        Self { generation, settings, allowances, listing, catalog, documents }
+        Self { generation, settings, allowances, listing, catalog, documents, tools }
     }
 }
 

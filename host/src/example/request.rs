@@ -84,6 +84,19 @@ impl ExampleRequest {
         })
     }
 
+    /// The request that an input asks for, with nothing made up. Fails if a parameter of the path has no value.
+    pub fn of_input(endpoint: &EndpointInfo, input: &Value) -> Result<Self, String> {
+        for name in endpoint.path.segments().iter().filter_map(Segment::name) {
+            let value = input.pointer("/path").and_then(|path| path.get(name));
+            if !matches!(value, Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) {
+                return Err(format!("`path` needs a value for `{name}`, a parameter of {}", endpoint.path));
+            }
+        }
+        let request = Self::with(endpoint, input)?;
+        let has_body = input.get("body").is_some();
+        Ok(if has_body { request } else { Self { media_type: None, body: Vec::new(), value: None, ..request } })
+    }
+
     /// The request of an input. A parameter of the path that it does not have is made up.
     fn with(endpoint: &EndpointInfo, input: &Value) -> Result<Self, String> {
         let (mut target, mut params) = (String::new(), Vec::new());

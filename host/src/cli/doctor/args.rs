@@ -6,7 +6,7 @@ use clap::Args;
 use url::Url;
 
 use crate::cli::Failure;
-use crate::cli::pay::{self, DEFAULT_MAX, PayArgs};
+use crate::cli::pay::{self, DEFAULT_MAX, PayArgs, PayerArgs};
 use crate::doctor::DoctorRequest;
 
 /// Check an endpoint, yours or anybody's, as directories and stock clients would.
@@ -100,9 +100,11 @@ impl DoctorArgs {
             data: self.body.clone(),
             header: self.header.clone(),
             max: self.max.clone(),
-            key_env: self.key_env.clone(),
-            key_file: self.key_file.clone(),
-            dev_json: self.dev_json.clone(),
+            payer: PayerArgs {
+                key_env: self.key_env.clone(),
+                key_file: self.key_file.clone(),
+                dev_json: self.dev_json.clone(),
+            },
             ca: self.ca.clone(),
             network: None,
             json: self.json,

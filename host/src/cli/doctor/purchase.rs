@@ -76,7 +76,7 @@ impl Buyer {
             Ok(option) => option,
             Err(declined) => return decline(self, &declined.to_string()),
         };
-        let key = pay::key(&self.args, observed.url())?.key;
+        let key = pay::key(&self.args.payer, observed.url())?.key;
         self.has_paid = true;
         self.pay(observed, &challenge, option, &key, chain).await.map(Some)
     }
@@ -99,7 +99,7 @@ impl Buyer {
         let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
         let price = summary.offer_line();
         let request = &observed.target.request;
-        let dev_chain = dev_hosts::chain_run(self.args.dev_json.as_deref(), &request.url);
+        let dev_chain = dev_hosts::chain_run(self.args.payer.dev_json.as_deref(), &request.url);
         let saved = SavedPayment::new(spec_of(request), &payment, summary, dev_chain);
         let path = PaymentStore::open(self.args.state_dir.as_deref())?.save(&saved)?;
 

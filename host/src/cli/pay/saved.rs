@@ -69,6 +69,27 @@ impl SavedPayment {
     }
 }
 
+/// A directory for payments in the named one, or in the user's directory for state. Creates it for this user alone.
+pub(in crate::cli) fn state_folder(named: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    let base = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
+            .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
+            .join("coinslot"),
+    };
+    let folder = base.join(name);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+        Failure::new(format!(
+            "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
+            folder.display()
+        ))
+    })?;
+    Ok(folder)
+}
+
 /// The directory in which payments are kept.
 #[derive(Debug)]
 pub(in crate::cli) struct PaymentStore(PathBuf);
@@ -76,23 +97,7 @@ pub(in crate::cli) struct PaymentStore(PathBuf);
 impl PaymentStore {
     /// Opens the directory in the named one, or in the user's directory for state, and creates it for this user alone.
     pub(in crate::cli) fn open(named: Option<&Path>) -> Result<Self, Failure> {
-        let base = match named {
-            Some(path) => path.to_owned(),
-            None => std::env::var_os("XDG_STATE_HOME")
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-                .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
-                .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
-                .join("coinslot"),
-        };
-        let folder = base.join("payments");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
-            Failure::new(format!(
-                "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
-                folder.display()
-            ))
-        })?;
-        Ok(Self(folder))
+        state_folder(named, "payments").map(Self)
     }
 
     /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot
