@@ -2,7 +2,7 @@
 //! both, never with neither, whatever host, node and wallet do meanwhile.
 
 mod books;
-mod by_hand;
+pub(crate) mod by_hand;
 mod configured;
 mod crashes;
 mod faults;

@@ -8,7 +8,7 @@ use alloy::primitives::{Address, B256, U256, address, hex, keccak256};
 use alloy::sol_types::SolValue;
 use coinslot_devnet::{CHAIN_ID, USDC};
 use coinslot_evm::{Chain, ChainSettings, Key, SignedTransfer, TokenTransfer, TokenWallet};
-use coinslot_tests::{FaultyNode, NodeFault, Receiver, random_word};
+use coinslot_tests::{FaultyNode, NodeFault, Receiver, Wallet, random_word};
 use serde_json::{Value, json};
 
 use super::{BY_COMMAND, CENT, Debt, PATIENCE, Seller};
@@ -63,6 +63,12 @@ impl OwnWallet {
         self.wallet.broadcast(&signed.raw).await.expect("sent");
         signed.hash.to_string()
     }
+}
+
+/// Pays a debt from a wallet that the host does not know. Returns the transaction.
+pub(crate) async fn pay_by_hand(seller: &Seller, payment: &str) -> String {
+    let payer = seller.query(&format!("SELECT payer FROM payment WHERE payment_id = '{payment}'"));
+    OwnWallet::new(seller).await.sends(USDC, payer.parse().expect("an account"), CENT).await
 }
 
 impl Seller {
@@ -160,20 +166,39 @@ async fn a_debt_that_was_paid_by_hand_ends_and_every_record_says_so() {
     assert_eq!((seller.sent().await, seller.used_nonces().await), (vec![], 0), "the host sent nothing");
 }
 
-/// A payer who saved the payment hears of the refund, too.
+/// A payer who kept the payment hears of the refund, too.
 #[tokio::test]
 async fn a_payer_who_resumes_a_payment_that_was_paid_back_by_hand_is_told_so() {
     let seller = Seller::start(BY_COMMAND).await;
     let own = OwnWallet::new(&seller).await;
-    let debt = seller.owe(0).await;
-    let transaction = own.sends(USDC, debt.payer, CENT).await;
+    let secret = random_word().to_string();
+    let payer = Wallet::from_key(&secret).address();
+    seller.set_dollars(payer, 1_000_000).await;
+    std::fs::write(seller.host.path("payer"), &secret).expect("a key file");
+    let pay = async |arguments: &[&str]| {
+        let usual = ["pay", "--key-file", "payer", "--state-dir", "kept"];
+        seller.local([&usual[..], arguments].concat().into_iter().map(ToOwned::to_owned).collect()).await
+    };
+    let (_, _, said) = pay(&["-X", "POST", &seller.host.url("/upfront"), "-d", "mine", "-H", "x-do: 500"]).await;
+    assert!(said.contains("it owes the answer"), "{said}");
+    let id = seller.query("SELECT payment_id FROM payment WHERE state = 'owed'");
+    let debt = Debt { id, payment: String::new(), payer };
+    let kept = std::fs::read_dir(seller.host.path("kept/payments"))
+        .expect("a folder")
+        .next()
+        .expect("a file")
+        .expect("an entry");
+    let transaction = own.sends(USDC, payer, CENT).await;
     assert_eq!(seller.settle(&debt, json!({ "by": transaction })).await.0, 200);
-    let (status, body) = seller.present(&debt).await;
-    assert_eq!((status, &body["error"]), (402, &json!("payment_refunded")), "{body}");
+    let (code, out, said) = pay(&["--resume", kept.path().to_str().expect("a path")]).await;
+    let told = format!("{out}{said}");
+    assert!(code == Some(4) && told.contains("payment_refunded") && told.contains(&transaction), "{code:?} {told}");
+    assert_eq!(seller.chain.balance(payer).await, 1_000_000, "it has what it had");
+
     // What the books call paid by hand must be on the chain, as any refund.
     let file = rusqlite::Connection::open(seller.host.path(".coinslot/ledger.db")).expect("the ledger");
     file.busy_timeout(PATIENCE).expect("a timeout");
-    let other = own.sends(USDC, debt.payer, CENT - 1).await;
+    let other = own.sends(USDC, payer, CENT - 1).await;
     file.execute_batch(&format!("DROP TRIGGER refund_fixed; UPDATE refund SET tx = '{other}'")).expect("falsified");
     let (code, out, _) = seller.local(["ledger", "reconcile"].map(ToOwned::to_owned).to_vec()).await;
     assert!(code == Some(3) && out.contains("refund not on chain"), "{code:?} {out}");
