@@ -7,7 +7,7 @@ use coinslot_plugin::EndpointInfo;
 
 use super::logo::Logo;
 use crate::allowance::AllowancePolicy;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Installed};
 use crate::config::DiscoverConfig;
 use crate::endpoint::{Access, Endpoint};
 use crate::example::ExampleRequest;
@@ -47,7 +47,10 @@ impl Listing {
         let host = public_url.split_once("://").map_or(public_url.as_str(), |(_, host)| host);
         let name = config.name.clone().unwrap_or_else(|| host.to_owned());
         let mut ids = HashSet::new();
-        let endpoints = catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+        // In the order of files, whichever was loaded first: documents stay as they are over a restart.
+        let mut installed: Vec<&Installed> = catalog.installed().iter().map(|installed| &**installed).collect();
+        installed.sort_by(|one, other| one.file.cmp(&other.file));
+        let endpoints = installed.into_iter().flat_map(|installed| &installed.endpoints);
         let listed = |endpoint: &Arc<Endpoint>| ListedEndpoint::new(Arc::clone(endpoint), &mut ids, allowances);
         let endpoints = endpoints.map(listed).collect();
         Self { name, public_url, config, logo, endpoints }
