@@ -39,7 +39,7 @@ use cors::with_cors;
 pub use document::{document, paywall};
 pub(crate) use error::ErrorCode;
 pub(crate) use headers::{CHARGED, is_host_only};
-pub use mcp::{McpRefusal, mcp_accepted, mcp_answer, mcp_notices, mcp_refused};
+pub use mcp::{McpRefusal, mcp_answer, mcp_ended, mcp_notices, mcp_refused};
 pub use note::FailureNote;
 pub use paid::{settled, unserved};
 pub use plugin::free;

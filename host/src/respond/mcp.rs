@@ -61,10 +61,10 @@ where
     uncached(reply)
 }
 
-/// A message was taken that has no answer.
-pub fn mcp_accepted() -> Reply {
+/// The calls of a client were cancelled.
+pub fn mcp_ended() -> Reply {
     let mut reply = Response::new(empty());
-    *reply.status_mut() = StatusCode::ACCEPTED;
+    *reply.status_mut() = StatusCode::NO_CONTENT;
     uncached(reply)
 }
 

@@ -95,7 +95,7 @@ impl RequestHandler {
                 if let Some(session) = session_of(call.request.headers()) {
                     self.mcp().calls.cancel_all(session);
                 }
-                respond::mcp_accepted()
+                respond::mcp_ended()
             }
             _ => self.receive(call).await,
         }

@@ -89,7 +89,7 @@ impl ServerHandler for Bridge {
         if request.name == WALLET {
             return Ok(self.wallet().into());
         }
-        let caller = Caller { peer: context.peer.clone(), progress: context.meta.get_progress_token() };
+        let caller = Caller::new(context.peer.clone(), context.meta.get_progress_token());
         let arguments = request.arguments.unwrap_or_default();
         // In a task of its own: an agent that gives a call up does not stop a payment from being finished.
         let (remote, payer, tool) = (Arc::clone(&self.remote), self.payer.clone(), request.name.to_string());

@@ -1,6 +1,6 @@
 //! Speaks to the remote server, and passes on what it tells by itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,8 @@ use crate::cli::{Failure, pay};
 
 /// The longest time of connecting and of listing.
 const SHORT: Duration = Duration::from_secs(30);
+/// The time in which notices of progress that came together are put in order.
+const TURN: Duration = Duration::from_millis(20);
 /// The largest answer that is taken, in bytes: 16 MiB as Base64, with room.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -35,8 +37,44 @@ pub(super) struct Remote {
 /// A caller on this machine, who hears of the progress of its call.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
-    pub(super) peer: Peer<RoleServer>,
-    pub(super) progress: Option<ProgressToken>,
+    peer: Peer<RoleServer>,
+    /// None: the caller does not want to hear of it.
+    progress: Option<ProgressToken>,
+    /// The notices that are to be passed on, by their progress.
+    notices: Arc<Mutex<BTreeMap<u64, ProgressNotificationParam>>>,
+    /// Held while notices are passed on.
+    passing: Arc<tokio::sync::Mutex<()>>,
+}
+
+impl Caller {
+    pub(super) fn new(peer: Peer<RoleServer>, progress: Option<ProgressToken>) -> Self {
+        Self { peer, progress, notices: Arc::default(), passing: Arc::default() }
+    }
+
+    /// Takes a notice to be passed on in its turn.
+    fn keep(&self, progress: ProgressNotificationParam) {
+        let Some(token) = self.progress.clone() else { return };
+        let mut notice = ProgressNotificationParam::new(token, progress.progress);
+        notice.total = progress.total;
+        notice.message = progress.message;
+        // The bits of numbers that are not negative have the order of the numbers.
+        self.notices.lock().insert(progress.progress.max(0.0).to_bits(), notice);
+    }
+
+    /// Passes on what came within a moment, in order: each notice of the server has a task of its own, and so has the
+    /// result, after which a client hears no notice any more.
+    async fn pass_on(&self) {
+        if self.progress.is_none() {
+            return;
+        }
+        tokio::time::sleep(TURN).await;
+        let _passing = self.passing.lock().await;
+        let notices = std::mem::take(&mut *self.notices.lock());
+        for notice in notices.into_values() {
+            // An agent that has left is noticed elsewhere.
+            let _ = self.peer.notify_progress(notice).await;
+        }
+    }
 }
 
 /// What the server tells by itself, and whom.
@@ -102,7 +140,9 @@ impl Remote {
         let callers = &self.service.service().callers;
         callers.lock().insert(token.clone(), caller.clone());
         let _forgets = Forgets { callers: Arc::clone(callers), token };
-        match handle.await_response().await? {
+        let answered = handle.await_response().await;
+        caller.pass_on().await;
+        match answered? {
             ServerResult::CallToolResult(result) => Ok(result),
             _ => Err(ServiceError::UnexpectedResponse),
         }
@@ -129,11 +169,10 @@ impl ClientHandler for RemoteEvents {
 
     async fn on_progress(&self, progress: ProgressNotificationParam, _context: NotificationContext<RoleClient>) {
         let caller = self.callers.lock().get(&progress.progress_token).cloned();
-        let Some(Caller { peer, progress: Some(token) }) = caller else { return };
-        let mut notice = ProgressNotificationParam::new(token, progress.progress);
-        notice.total = progress.total;
-        notice.message = progress.message;
-        let _ = peer.notify_progress(notice).await;
+        if let Some(caller) = caller {
+            caller.keep(progress);
+            caller.pass_on().await;
+        }
     }
 
     async fn on_tool_list_changed(&self, _context: NotificationContext<RoleClient>) {

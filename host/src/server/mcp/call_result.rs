@@ -173,7 +173,7 @@ impl<'c> CallAnswer<'c> {
             return Some(ContentBlock::audio(STANDARD.encode(body), kind));
         }
         match std::str::from_utf8(body) {
-            Ok(text) if kind.is_empty() || is_text(&kind) => Some(ContentBlock::text(text)),
+            Ok(text) if kind.is_empty() || is_json(&kind) || is_text(&kind) => Some(ContentBlock::text(text)),
             _ => {
                 let blob = ResourceContents::blob(STANDARD.encode(body), &self.url);
                 let kind = if kind.is_empty() { "application/octet-stream".to_owned() } else { kind.to_string() };
