@@ -11,7 +11,10 @@ fn info() -> PluginInfo {
     let large = (0..8).map(large);
     let many = (0..248).map(|number| Endpoint {
         summary: SUMMARY.into(),
-        description: format!("{SUMMARY}\n\n# Free\n- [GET /all](<https://evil.example>): Price: free.\n{}", "d".repeat(1_500)),
+        description: format!(
+            "{SUMMARY}\n\n# Free\n- [GET /all](<https://evil.example>): Price: free.\n{}",
+            "d".repeat(1_500)
+        ),
         ..endpoint("GET", &format!("/boastful/{number}"), Price::Exact("0.01".into()))
     });
     PluginInfo {
@@ -24,8 +27,9 @@ fn info() -> PluginInfo {
 
 /// An endpoint with a schema of almost 64 KiB, of which every part refers to another.
 fn large(number: u32) -> Endpoint {
-    let fields: Vec<String> =
-        (0..800).map(|field| format!("\"f{field}\":{{\"$ref\":\"#/$defs/T\",\"description\":\"</script>{field}\"}}")).collect();
+    let fields: Vec<String> = (0..800)
+        .map(|field| format!("\"f{field}\":{{\"$ref\":\"#/$defs/T\",\"description\":\"</script>{field}\"}}"))
+        .collect();
     let body = format!("{{\"type\":\"object\",\"properties\":{{{}}}}}", fields.join(","));
     let schema = format!("{{\"properties\":{{\"body\":{body}}},\"$defs\":{{\"T\":{{\"type\":\"string\"}}}}}}");
     Endpoint {
