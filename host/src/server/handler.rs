@@ -1,5 +1,7 @@
 //! Answers one request: host, path, method, endpoint, and then free or paid.
 
+mod routing;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,33 +16,24 @@ use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
+use self::routing::Routed;
 use super::activity::Activity;
 use super::authority::Hosts;
 use super::browser::shows_pages;
 use super::documents::{self, DocumentCall};
-use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
+use super::endpoint_call::{ArrivedBody, EndpointCall};
 use super::free::{run_allowed, run_free};
-use super::mcp::{self, McpCall, McpDoor};
+use super::mcp::{McpCall, McpDoor};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
 use super::{forwarded, trace_context};
 use crate::catalog::Catalog;
-use crate::discover::{DocumentName, Publisher};
-use crate::endpoint::{Access, Endpoint};
+use crate::discover::Publisher;
+use crate::endpoint::Access;
 use crate::operate::Telemetry;
 use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
-use crate::route::{FoundRoute, RequestPath};
-
-/// The path that reports whether the host is ready, whatever the `Host` of the request is.
-const READY: &str = "/.well-known/coinslot/ready";
-
-/// The most plugins that the readiness path names.
-const MAX_NAMED: usize = 20;
-
-/// The methods of a document.
-static OF_DOCUMENTS: [Method; 1] = [Method::GET];
 
 /// Answers requests by the generation that is active at their arrival.
 #[derive(Debug)]
@@ -70,15 +63,6 @@ pub struct Peer {
     pub ip: IpAddr,
     /// Set if the connection is TLS.
     pub tls: bool,
-}
-
-/// The result of routing: most responses of the host itself need no endpoint.
-enum Routed<'c> {
-    Endpoint(MatchedEndpoint<'c>),
-    Document(DocumentName),
-    /// The path of MCP, and the host that the request names.
-    Mcp(HeaderValue),
-    Response(Reply),
 }
 
 /// The answer to a request: made, or a call that has to run.
@@ -397,91 +381,6 @@ impl RequestHandler {
         };
         if head_only { respond::head_only(reply) } else { reply }
     }
-
-    /// Finds the endpoint of a request, or answers it where no endpoint is meant.
-    fn route<'c>(&self, catalog: &'c Catalog, request: &Request<ArrivedBody>) -> Result<Routed<'c>, Unroutable> {
-        // A load balancer asks by address, not by name, so the host is not checked. It is answered while the host shuts
-        // down, too.
-        if request.uri().path() == READY && matches!(*request.method(), Method::GET | Method::HEAD) {
-            return Ok(Routed::Response(self.readiness(request.method())));
-        }
-        if self.closing.load(Ordering::Acquire) {
-            return Err(Unroutable::Closing);
-        }
-        let authority = self.hosts.authority(request)?;
-        if *request.method() == Method::OPTIONS && request.uri().path() == "*" {
-            return Ok(Routed::Response(respond::options(&[], request.headers(), self.private_network_access)));
-        }
-        let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
-        let document = self.publisher.find(path.as_str());
-        let is_mcp = self.publisher.is_mcp(path.as_str()) && !is_named(catalog, &mcp::METHODS, &path);
-        // The methods that the host itself serves there, beside those of the plugins.
-        let own_methods = match (is_mcp, document) {
-            (true, _) => &mcp::METHODS[..],
-            (false, Some(_)) => &OF_DOCUMENTS[..],
-            (false, None) => &[],
-        };
-        if *request.method() == Method::OPTIONS {
-            let methods = with_own(catalog.methods(&path), own_methods);
-            let served = (!methods.is_empty())
-                .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
-            return served.ok_or(Unroutable::NotFound);
-        }
-        let method = guest_method(request.method());
-        if is_mcp && mcp::METHODS.contains(method) {
-            return Ok(Routed::Mcp(authority));
-        }
-        let found = catalog.find(method, &path);
-        // A path that a plugin names goes before a document, and a document before a template that happens to match.
-        let names_path = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
-        if let Some(name) = document
-            && *method == Method::GET
-            && !found.as_ref().is_some_and(names_path)
-        {
-            return Ok(Routed::Document(name));
-        }
-        let Some(FoundRoute { target: endpoint, params }) = found else {
-            if catalog.is_loading(method, &path) {
-                return Err(Unroutable::Loading);
-            }
-            let methods = with_own(catalog.methods(&path), own_methods);
-            return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
-        };
-        Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))
-    }
-
-    /// The answer of the readiness path: whether a load balancer should send more requests here.
-    fn readiness(&self, method: &Method) -> Reply {
-        let mut obstacles = Vec::new();
-        if self.leaving.load(Ordering::Acquire) || self.closing.load(Ordering::Acquire) {
-            obstacles.push("this host is shutting down");
-        }
-        obstacles.extend(self.payments.obstacles());
-        let loading = self.catalog.load().loading();
-        let plugins = loading.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
-        let are = if loading.len() == 1 { "plugin is" } else { "plugins are" };
-        let plugins = format!("{} {are} still being loaded: {plugins}", loading.len());
-        if !loading.is_empty() {
-            obstacles.push(&plugins);
-        }
-        let reply = respond::ready(&obstacles);
-        if *method == Method::HEAD { respond::head_only(reply) } else { reply }
-    }
-}
-
-fn with_own(mut methods: Vec<Method>, own: &[Method]) -> Vec<Method> {
-    for method in own {
-        if !methods.contains(method) {
-            methods.push(method.clone());
-        }
-    }
-    methods
-}
-
-/// True if a plugin names this very path, for one of these methods.
-fn is_named(catalog: &Catalog, methods: &[Method], path: &RequestPath) -> bool {
-    let found = methods.iter().filter_map(|method| catalog.find(method, path));
-    found.into_iter().any(|found| !found.target.path.has_parameters())
 }
 
 impl Handled {
