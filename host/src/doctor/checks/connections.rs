@@ -69,10 +69,12 @@ fn clock(observed: &Observed) -> Verdict {
     let apart = theirs.abs_diff(observed.asked_at);
     let direction = if theirs > observed.asked_at { "ahead of" } else { "behind" };
     let shown = format!("its clock is {apart} s {direction} ours");
-    match apart {
-        ..=APART => Verdict::ok(format!("within {apart} s of ours")),
-        ..=FAR_APART => Verdict::warning(shown),
-        _ => Verdict::failed(shown),
+    if apart <= APART {
+        Verdict::ok(format!("within {apart} s of ours"))
+    } else if apart <= FAR_APART {
+        Verdict::warning(shown)
+    } else {
+        Verdict::failed(shown)
     }
 }
 
