@@ -13,8 +13,9 @@ mod shown;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::process::Command;
 
-use coinslot_tests::{DevHost, SELLER, TestChain, guest, target};
+use coinslot_tests::{DevHost, SELLER, TestChain, binary, guest, target};
 use serde_json::Value;
 
 use console::Terminal;
@@ -234,6 +235,28 @@ async fn pages_for_payers_tell_what_a_host_answers() {
     let v1: Value = challenge.json().await.expect("JSON");
     let real = BTreeMap::from([("payload", &payment.document), ("maxAmountRequired", &v1)]);
     shown::x402_documents_are_real(&blocks("host/docs/x402.md"), &real);
+}
+
+/// The page about what a host publishes: its receiver proves that the host is its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_about_being_found_runs_beside_a_host() {
+    let host = DevHost::builder().plugin("hello.wasm", &guest("hello")).start().await;
+    let (receiver, dir) = (host.payer(1), tempfile::tempdir().expect("a directory"));
+    let configuration = format!(
+        "public_url = \"https://api.example.com\"\n[[accept]]\nnetwork = \"base\"\npay_to = \"{}\"\n\
+         [facilitator.public]\nurl = \"https://facilitator.example.com\"\n",
+        receiver.address()
+    );
+    std::fs::write(dir.path().join("coinslot.toml"), configuration).expect("a configuration");
+    std::fs::write(dir.path().join("receiver.key"), receiver.key()).expect("a key");
+    let prove = ["discover", "prove", "--key-file", "receiver.key"];
+    let proved = Command::new(binary()).current_dir(dir.path()).args(prove).output().expect("the proof");
+    let proved = String::from_utf8(proved.stdout).expect("UTF-8");
+    let proof = proved.split('"').find(|part| part.starts_with("0x")).unwrap_or_else(|| panic!("no proof: {proved}"));
+    let mut terminal = Terminal::new(dir.path());
+    terminal.served_at(&host.url(""));
+    terminal.replace("0x...", proof);
+    terminal.run_page("host/docs/discovery.md");
 }
 
 /// The pages that look after a running `coinslot serve`.

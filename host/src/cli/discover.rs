@@ -11,7 +11,9 @@ use crate::config::Config;
 use crate::discover::ownership;
 use crate::host::all_receivers;
 
-/// Prove to directories that whoever receives the payments owns the host.
+/// Prove to directories that the receiver of the payments owns the host.
+///
+/// Ends with 0 if there is a proof or a text to sign, 1 if there is none, and 2 for wrong usage or a wrong configuration.
 #[derive(Args, Clone, Debug)]
 pub struct DiscoverArgs {
     #[command(subcommand)]

@@ -40,6 +40,8 @@ const DEFAULT_PATH: &str = "/mcp";
 /// or more than is left of --budget, is refused before anything is signed. The key comes from --key-file, --key-env, a
 /// running `coinslot dev` of yours that serves the URL (--dev-json, or found by itself), or COINSLOT_PAYER_KEY. Without
 /// one, only free tools can be called.
+///
+/// Ends with 0 when the agent does, 1 if the agent does not speak MCP or the key cannot be read, and 2 for wrong usage.
 #[derive(Args, Clone, Debug)]
 pub struct McpArgs {
     /// The address of the server: of its MCP path, or of a host that has it at /mcp.
