@@ -65,7 +65,7 @@ impl Progress {
     async fn send(&mut self, piece: &Bytes) {
         for part in piece.chunks(MAX_NOTICE) {
             self.sent += part.len();
-            #[expect(clippy::cast_precision_loss, reason = "far fewer bytes than a float counts exactly")]
+            // Far fewer bytes than a float counts exactly.
             let sent = self.sent as f64;
             let text = String::from_utf8_lossy(part);
             let notice = ProgressNotificationParam::new(self.token.clone(), sent).with_message(text);
