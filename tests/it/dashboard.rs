@@ -378,7 +378,11 @@ async fn pages_look_right_when_empty_busy_and_in_trouble() {
     host.install("plugin.wasm", &altered("describe-error", "the moon is not full", "<img src=x onerror=1"));
     node.always("*", NodeFault::Hang);
     let begun = Instant::now();
-    while ask(&host, "/api/v1/status").await["ready"] == true {
+    let in_trouble = |status: &Value| {
+        let alerts = status["alerts"].to_string();
+        status["ready"] == false && ["is not WebAssembly", "onerror"].iter().all(|part| alerts.contains(part))
+    };
+    while !in_trouble(&ask(&host, "/api/v1/status").await) {
         assert!(begun.elapsed() < MINUTE, "{}", host.log());
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -75,6 +75,11 @@ pub(super) fn pause(result: &CallToolResult) -> u64 {
     asked.unwrap_or(2).clamp(1, MAX_PAUSE)
 }
 
+/// The progress of the last notice that the server has sent about the call.
+pub(super) fn progress(result: &CallToolResult) -> Option<f64> {
+    about(result, "progress")?.as_f64()
+}
+
 /// A fact that a Coinslot host tells about its answer.
 fn about<'r>(result: &'r CallToolResult, key: &str) -> Option<&'r Value> {
     result.meta.as_ref()?.get("coinslot/answer")?.get(key)

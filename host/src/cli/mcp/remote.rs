@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -16,14 +16,20 @@ use rmcp::transport::StreamableHttpClientTransport;
 use rmcp::transport::streamable_http_client::StreamableHttpClientTransportConfig;
 use rmcp::{ClientHandler, RoleClient, RoleServer, ServiceExt as _};
 use serde_json::Value;
+use tokio::sync::watch;
 use url::Url;
 
+use super::answer;
 use crate::cli::{Failure, pay};
 
 /// The longest time of connecting and of listing.
 const SHORT: Duration = Duration::from_secs(30);
 /// The time in which notices of progress that came together are put in order.
 const TURN: Duration = Duration::from_millis(20);
+/// The longest wait for notices that the result says were sent.
+const LAST_NOTICES: Duration = Duration::from_secs(5);
+/// The most calls whose progress is kept.
+const MAX_CALLS: usize = 1_024;
 /// The largest answer that is taken, in bytes: 16 MiB as Base64, with room.
 const MAX_ANSWER: usize = 64 << 20;
 
@@ -34,45 +40,65 @@ pub(super) struct Remote {
     timeout: Duration,
 }
 
-/// A caller on this machine, who hears of the progress of its call.
+/// A caller on this machine.
 #[derive(Clone, Debug)]
 pub(super) struct Caller {
     peer: Peer<RoleServer>,
-    /// None: the caller does not want to hear of it.
+    /// None: the caller does not want to hear of the progress of its call.
     progress: Option<ProgressToken>,
-    /// The notices that are to be passed on, by their progress.
-    notices: Arc<Mutex<BTreeMap<u64, ProgressNotificationParam>>>,
-    /// Held while notices are passed on.
-    passing: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Caller {
     pub(super) fn new(peer: Peer<RoleServer>, progress: Option<ProgressToken>) -> Self {
-        Self { peer, progress, notices: Arc::default(), passing: Arc::default() }
+        Self { peer, progress }
     }
+}
 
+/// The progress of one call: what was heard of it, and who wants to hear it.
+///
+/// The library gives each notice a task of its own, and the result another one. So notices come in any order, and the
+/// first may come before the call is known here, the last behind the result, after which an agent hears no more.
+#[derive(Debug, Default)]
+struct CallProgress {
+    /// The notices that are to be passed on, by their progress.
+    waiting: Mutex<BTreeMap<u64, ProgressNotificationParam>>,
+    caller: OnceLock<Caller>,
+    /// The largest progress that was heard of.
+    newest: watch::Sender<f64>,
+    /// Held while notices are passed on.
+    passing: tokio::sync::Mutex<()>,
+}
+
+impl CallProgress {
     /// Takes a notice to be passed on in its turn.
-    fn keep(&self, progress: ProgressNotificationParam) {
-        let Some(token) = self.progress.clone() else { return };
-        let mut notice = ProgressNotificationParam::new(token, progress.progress);
-        notice.total = progress.total;
-        notice.message = progress.message;
+    fn hear(&self, notice: ProgressNotificationParam) {
+        let progress = notice.progress.max(0.0);
         // The bits of numbers that are not negative have the order of the numbers.
-        self.notices.lock().insert(progress.progress.max(0.0).to_bits(), notice);
+        self.waiting.lock().insert(progress.to_bits(), notice);
+        self.newest.send_modify(|newest| *newest = newest.max(progress));
     }
 
-    /// Passes on what came within a moment, in order: each notice of the server has a task of its own, and so has the
-    /// result, after which a client hears no notice any more.
+    /// Waits until this progress was heard of, for a while.
+    async fn heard(&self, progress: f64) {
+        let mut newest = self.newest.subscribe();
+        let heard = newest.wait_for(|newest| *newest >= progress);
+        // What is lost is in the result, too.
+        let _ = tokio::time::timeout(LAST_NOTICES, heard).await;
+    }
+
+    /// Passes on what came within a moment, in order.
     async fn pass_on(&self) {
-        if self.progress.is_none() {
-            return;
-        }
         tokio::time::sleep(TURN).await;
         let _passing = self.passing.lock().await;
-        let notices = std::mem::take(&mut *self.notices.lock());
-        for notice in notices.into_values() {
+        let Some(caller) = self.caller.get() else { return };
+        let notices = std::mem::take(&mut *self.waiting.lock());
+        let Some(token) = &caller.progress else { return };
+        for heard in notices.into_values() {
+            let mut notice = ProgressNotificationParam::new(token.clone(), heard.progress);
+            notice.total = heard.total;
+            notice.message = heard.message;
             // An agent that has left is noticed elsewhere.
-            let _ = self.peer.notify_progress(notice).await;
+            let _ = caller.peer.notify_progress(notice).await;
         }
     }
 }
@@ -82,8 +108,23 @@ impl Caller {
 pub(super) struct RemoteEvents {
     /// The agent, once it is there.
     agent: Arc<Mutex<Option<Peer<RoleServer>>>>,
-    /// The callers of calls at work, by the remote token of their progress.
-    callers: Arc<Mutex<HashMap<ProgressToken, Caller>>>,
+    /// The progress of calls at work, by the remote token.
+    calls: Arc<Mutex<HashMap<ProgressToken, Arc<CallProgress>>>>,
+}
+
+impl RemoteEvents {
+    /// The progress of a call, of which a notice or the caller may be the first to speak. None: too many calls are
+    /// spoken of that nobody has made.
+    fn progress_of(&self, token: &ProgressToken) -> Option<Arc<CallProgress>> {
+        let mut calls = self.calls.lock();
+        if calls.len() >= MAX_CALLS && !calls.contains_key(token) {
+            calls.retain(|_, progress| progress.caller.get().is_some());
+            if calls.len() >= MAX_CALLS {
+                return None;
+            }
+        }
+        Some(Arc::clone(calls.entry(token.clone()).or_default()))
+    }
 }
 
 impl Remote {
@@ -137,11 +178,21 @@ impl Remote {
         let request = ClientRequest::CallToolRequest(CallToolRequest::new(params));
         let handle = self.service.peer().send_cancellable_request(request, options).await?;
         let token = handle.progress_token.clone();
-        let callers = &self.service.service().callers;
-        callers.lock().insert(token.clone(), caller.clone());
-        let _forgets = Forgets { callers: Arc::clone(callers), token };
+        let events = self.service.service();
+        let progress = events.progress_of(&token);
+        let _forgets = Forgets { calls: Arc::clone(&events.calls), token };
+        if let Some(progress) = &progress {
+            let _ = progress.caller.set(caller.clone());
+        }
         let answered = handle.await_response().await;
-        caller.pass_on().await;
+        if let Some(progress) = progress.filter(|_| caller.progress.is_some()) {
+            if let Ok(ServerResult::CallToolResult(result)) = &answered
+                && let Some(sent) = answer::progress(result)
+            {
+                progress.heard(sent).await;
+            }
+            progress.pass_on().await;
+        }
         match answered? {
             ServerResult::CallToolResult(result) => Ok(result),
             _ => Err(ServiceError::UnexpectedResponse),
@@ -149,15 +200,15 @@ impl Remote {
     }
 }
 
-/// Forgets the caller of a call when the call ends.
+/// Forgets the progress of a call when the call ends.
 struct Forgets {
-    callers: Arc<Mutex<HashMap<ProgressToken, Caller>>>,
+    calls: Arc<Mutex<HashMap<ProgressToken, Arc<CallProgress>>>>,
     token: ProgressToken,
 }
 
 impl Drop for Forgets {
     fn drop(&mut self) {
-        self.callers.lock().remove(&self.token);
+        self.calls.lock().remove(&self.token);
     }
 }
 
@@ -168,10 +219,9 @@ impl ClientHandler for RemoteEvents {
     }
 
     async fn on_progress(&self, progress: ProgressNotificationParam, _context: NotificationContext<RoleClient>) {
-        let caller = self.callers.lock().get(&progress.progress_token).cloned();
-        if let Some(caller) = caller {
-            caller.keep(progress);
-            caller.pass_on().await;
+        if let Some(call) = self.progress_of(&progress.progress_token) {
+            call.hear(progress);
+            call.pass_on().await;
         }
     }
 

@@ -81,15 +81,15 @@ impl<'c> CallAnswer<'c> {
     }
 
     /// Reads the answer to its end and makes the result of it.
-    pub(super) async fn read(self, reply: Reply, progress: Option<Progress>) -> CallToolResult {
+    pub(super) async fn read(self, reply: Reply, mut progress: Option<Progress>) -> CallToolResult {
         let (head, body) = reply.into_parts();
         let status = head.status.as_u16();
-        let meta = meta(status, &head.headers);
+        let mut meta = meta(status, &head.headers);
         let mut result = match required(&head.headers).filter(|_| status >= 400) {
             Some(document) => failed(document),
             None => {
                 let media_type = text_of(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
-                match self.body(body, &media_type, progress).await {
+                match self.body(body, &media_type, &mut progress).await {
                     Ok(body) => self.result(status, &media_type, body).await,
                     Err(unread) => {
                         let mut result = failed(self.unread(unread, &meta));
@@ -99,16 +99,26 @@ impl<'c> CallAnswer<'c> {
                 }
             }
         };
+        // A client may handle the result before the last notices, and then knows what it has to wait for.
+        let sent = progress.map_or(0, |progress| progress.sent);
+        if let (1.., Some(Value::Object(answer))) = (sent, meta.get_mut(ANSWER)) {
+            answer.insert("progress".to_owned(), sent.into());
+        }
         result.meta = Some(meta);
         result
     }
 
-    async fn body(&self, mut body: ReplyBody, media_type: &str, progress: Option<Progress>) -> Result<Bytes, Unread> {
+    async fn body(
+        &self,
+        mut body: ReplyBody,
+        media_type: &str,
+        progress: &mut Option<Progress>,
+    ) -> Result<Bytes, Unread> {
         let declared = body.size_hint().exact();
         if declared.is_some_and(|size| size > MAX_ANSWER as u64) {
             return Err(Unread::TooLarge);
         }
-        let mut progress = progress.filter(|_| declared.is_none() && !is_json(essence(media_type)));
+        let mut progress = progress.as_mut().filter(|_| declared.is_none() && !is_json(essence(media_type)));
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return Err(Unread::BrokenOff) };
