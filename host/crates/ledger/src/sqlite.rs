@@ -3,7 +3,7 @@
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`refunds`] what pays them
 //! back, [`events`] what is told of them, [`webhook_attempts`] the attempts to tell it, [`changes`] the audit log,
-//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] the counts of requests,
+//! [`free_uses`], [`api_keys`] and [`passes`] what is done for requests without a payment, [`funnel`] the counts of requests,
 //! [`leases`], [`due`] and [`prune`] what is done to many rows, [`open`] the file itself.
 
 mod answers;
@@ -17,6 +17,7 @@ mod free_uses;
 mod funnel;
 mod leases;
 mod open;
+pub(crate) mod passes;
 mod prune;
 mod queries;
 mod reader;
@@ -47,9 +48,9 @@ use rusqlite::Connection;
 
 use crate::{
     Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PaymentEvent, PaymentId,
-    Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention,
-    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PassFound, PassQuery,
+    PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
+    RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 use prune::Cutoffs;
 use reader::LookupThread;
@@ -289,6 +290,10 @@ impl Ledger for SqliteLedger {
         let (found, ahead) = self.reader.ask(look_up).await?;
         self.begin_now(ahead.into_iter().collect(), at);
         Ok(found)
+    }
+
+    async fn pass(&self, query: PassQuery, at: UnixTime) -> Result<PassFound, LedgerError> {
+        self.reader.ask(move |connection| passes::look(connection, &query, at)).await
     }
 
     async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {

@@ -13,7 +13,7 @@ use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{answers, changes, claims, free_uses, refunds, webhook_attempts};
+use super::{answers, changes, claims, free_uses, passes, refunds, webhook_attempts};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -240,12 +240,14 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
         }
         answers::delete(connection, *id)?;
         refunds::delete(connection, *id)?;
+        passes::delete(connection, *id)?;
     }
     Ok(())
 }
 
 /// Replaces the oldest rows by their totals: those that were settled, delivered or refunded long enough ago and whose
-/// authorisation has expired. A refund is kept for two days at least: it counts for its budget.
+/// authorisation has expired. A refund is kept for two days at least: it counts for its budget. A payment is kept for as
+/// long as the pass that it bought.
 ///
 /// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
 /// [`super::writer`].
@@ -283,6 +285,7 @@ fn prunable(connection: &Connection, cutoffs: Cutoffs) -> Result<PrunableRows, L
          FROM claim INDEXED BY claim_by_time CROSS JOIN progress USING (id) WHERE created_at < ?1
             AND (state IN ('settled', 'delivered') OR state = 'refunded' AND updated_at < ?4)
             AND updated_at < ?1 AND valid_before < ?2
+            AND NOT EXISTS (SELECT 1 FROM pass WHERE pass.claim = claim.id AND ends_at > ?2)
          ORDER BY created_at LIMIT ?3",
     )?;
     let mut prunable = PrunableRows::default();
