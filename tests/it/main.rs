@@ -65,6 +65,7 @@ mod overrides;
 mod packing;
 mod pages;
 mod paid;
+mod passes;
 mod pauses;
 mod plugin_logs;
 mod proxies;
