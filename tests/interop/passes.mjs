@@ -32,7 +32,8 @@ const pay = wrapFetchWithPayment(fetch, client);
 async function ask() {
   const response = await pay(new URL(order.path, host.url));
   const text = await response.text();
-  check(response.status === 200 && text.includes(order.contains[0]), `answered ${response.status}: ${text.slice(0, 500)}`);
+  const isIt = response.status === 200 && text.includes(order.contains[0]);
+  check(isIt, `answered ${response.status}: ${text.slice(0, 500)}`);
   return { paid: response.headers.has('payment-response'), left: response.headers.get('ratelimit') };
 }
 

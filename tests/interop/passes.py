@@ -1,4 +1,4 @@
-"""Buys a pass with the published Python client and its sign-in-with-x extension, unmodified, and returns without paying.
+"""Buys a pass with the published Python client and its sign-in-with-x extension, and returns without paying.
 
     python passes.py --dev-json dev.json --route /PATH --requests N
 
