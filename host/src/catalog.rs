@@ -32,5 +32,5 @@ pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use sale_terms::{AcceptName, Receiver, SaleTerms};
 pub(crate) use scan_report::NOT_ANEW;
 pub use scan_report::ScanReport;
-pub use schemas::{checks_itself, off_without_effect, unenforced as unenforced_schemas};
+pub use schemas::{off_without_effect, unenforced as unenforced_schemas};
 pub use watch::{Reconfigure, watch};

@@ -13,6 +13,10 @@ pub mod compile;
 #[cfg(feature = "dev")]
 pub mod dev;
 
+pub mod discover;
+
+pub mod doctor;
+
 pub mod facilitator;
 
 pub mod health;
@@ -24,6 +28,8 @@ pub mod inspect;
 pub mod keys;
 
 pub mod ledger;
+
+pub mod mcp;
 
 #[cfg(feature = "dev")]
 pub mod new;

@@ -2,15 +2,33 @@
 //!
 //! Everything is derived from the active generation of the catalogue, which has the plugin's declaration with the
 //! operator's changes, so no document can disagree with a challenge. The documents of a generation are made when the
-//! first of them is asked for, and kept until the generation or the operator's settings change.
+//! first of them is asked for, and kept until the generation or the operator's settings change. Texts and schemas of a
+//! plugin have at most 1 MiB, by its contract, so a document has a few MiB for each plugin at most.
 //!
 //! A route of a plugin with the very path of a document goes before the document; a template with parameters does not.
 
+mod catalog_document;
 mod document;
 mod listing;
+mod llms;
+mod logo;
+mod openapi;
+pub mod ownership;
+mod pages;
+mod price;
 mod publisher;
 mod robots;
+#[cfg(feature = "dev")]
+mod test_wallet;
+mod text;
+mod tool_names;
+mod tools;
+mod well_known;
 
 pub use document::{Document, DocumentName};
 pub use listing::{ListedEndpoint, Listing};
-pub use publisher::Publisher;
+pub use logo::{Logo, LogoError};
+pub use publisher::{PaywallRequest, Publisher};
+#[cfg(feature = "dev")]
+pub use test_wallet::TestWallet;
+pub use tools::{EndpointTool, ToolList};

@@ -13,6 +13,8 @@ use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
 use http::{HeaderName, Method};
 
+use crate::example::ExampleRequest;
+use crate::recent::RecentDurations;
 use crate::schema::{AnswerSchema, InputSchema, Unenforced};
 
 /// A route of a plugin, priced by the operator's policy.
@@ -48,6 +50,10 @@ pub struct Endpoint {
     pub answer: Option<Arc<AnswerSchema>>,
     /// The declared schemas, and the patterns of them, that the host does not enforce.
     pub unenforced: Vec<Unenforced>,
+    /// A request that fits the input schema. None: none could be made in time.
+    pub example: Option<ExampleRequest>,
+    /// How long its last answers took.
+    pub recent: RecentDurations,
     /// Room for a value of an observer of requests.
     pub observed: ObserverSlot,
 }
@@ -101,6 +107,16 @@ impl Endpoint {
         match &self.access {
             Access::Paid(paid) => paid.pass,
             Access::Free => None,
+        }
+    }
+
+    /// The declaration with the operator's changes of path and texts.
+    pub fn info(&self) -> EndpointInfo {
+        EndpointInfo {
+            path: self.path.clone(),
+            summary: self.resource.summary.clone(),
+            description: self.resource.description.clone(),
+            ..self.declared().clone()
         }
     }
 

@@ -8,4 +8,6 @@ mod steps;
 mod text;
 mod values;
 
+pub(crate) use keywords::kind;
 pub use request::{ExampleRequest, ForbiddenRequest};
+pub(crate) use values::candidates;

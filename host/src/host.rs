@@ -34,7 +34,7 @@ use self::operation::Operation;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanReport};
 use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
-use crate::discover::Publisher;
+use crate::discover::{Logo, Publisher};
 use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::refund::Refunds;
@@ -46,7 +46,7 @@ pub use self::facilitators::{Chains, Facilitators, configure_settlement};
 pub(crate) use self::keys::text as secret_text;
 pub(crate) use self::ledger_lock::is_running;
 pub use self::options::{AdminOptions, HostOptions, OnChange, OnReady};
-pub(crate) use self::policies::{unknown_plugin, warnings};
+pub(crate) use self::policies::{all_receivers, unknown_plugin, warnings};
 pub use self::reload::ConfigFile;
 
 /// A host that is ready to serve.
@@ -79,6 +79,7 @@ impl Host {
         let tls = tls(&config.server)?;
         let receipts = keys::receipts(&config.payment)?;
         let allowances = allowances::read(&config.allowances)?;
+        let logo = logo(&config)?;
         if options.ledger.is_none() {
             ledger_lock::wait(&config).await;
         }
@@ -133,7 +134,10 @@ impl Host {
         );
         payments.load().await.map_err(HostError::ledger)?;
         let proxies = config.server.trusted_proxies.clone();
-        let publisher = Arc::new(Publisher::new(config.discover.clone()));
+        let publisher = Publisher::new(config.discover.clone(), logo);
+        #[cfg(feature = "dev")]
+        let publisher = publisher.with_test_wallet(options.test_wallet.take());
+        let publisher = Arc::new(publisher);
         let handler =
             RequestHandler::new(Arc::clone(&loaded.catalog), Arc::clone(&payments), hosts(&config.server), proxies)
                 .with_strict_transport(config.server.tls.as_ref().and_then(|tls| tls.strict_for))
@@ -306,6 +310,7 @@ fn load(
         pins: policies::pins(&config.plugins),
         overrides: policies::overrides(&config.plugins),
         unchecked: policies::unchecked(&config.plugins),
+        bazaar: config.discover.bazaar,
         checks_answers: options.checks_answers,
     };
     let folder = Folder::new(config.plugins.folder.clone(), runtime, policies, sales, Arc::clone(&catalog));
@@ -325,6 +330,11 @@ fn identity(config: &Config, options: &HostOptions) -> Result<[u8; 16], HostErro
 /// Creates a folder, unless there is one.
 fn create(folder: &Path) -> Result<(), HostError> {
     std::fs::create_dir_all(folder).map_err(|source| HostError::File { path: folder.to_owned(), source })
+}
+
+/// Reads the operator's picture.
+fn logo(config: &Config) -> Result<Logo, HostError> {
+    Logo::read(config.discover.logo.as_deref()).map_err(|error| HostError::Config(error.to_string()))
 }
 
 /// Reads the certificate, if one is configured.

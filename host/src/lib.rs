@@ -29,6 +29,7 @@
 #[cfg(feature = "fault-points")]
 mod fault_points;
 
+mod explorer;
 mod path_events;
 mod reconcile;
 mod refund;
@@ -63,11 +64,17 @@ pub mod catalog;
 /// A priced route of a plugin.
 pub mod endpoint;
 
+/// How long the last answers of an endpoint took.
+mod recent;
+
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 
 /// Makes requests by the schemas that endpoints declare.
 pub mod example;
+
+/// Declares endpoints to facilitators that list what is sold.
+mod bazaar;
 
 /// Publishes what is sold: documents for directories and agents, and pages for people.
 pub mod discover;
@@ -80,6 +87,9 @@ pub mod payment;
 
 /// Writes every response: status, error code, headers.
 pub mod respond;
+
+/// Checks endpoints as directories and stock clients would.
+pub mod doctor;
 
 /// Signs payments for other endpoints.
 pub mod wallet;

@@ -11,7 +11,6 @@ mod admin;
 mod alerts;
 mod api;
 pub(crate) mod audit;
-mod explorer;
 mod funnel;
 mod gauges;
 mod listener;

@@ -6,8 +6,9 @@
 
 mod error;
 mod follow;
-mod lane;
 mod prepare;
+mod queue;
+mod settle;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -29,12 +30,13 @@ use crate::operate::Audit;
 use crate::operate::units::Units;
 use crate::payment::Payments;
 
-use self::lane::{Lane, Order, Turn};
 use self::prepare::Budget;
+use self::queue::{Order, RefundQueue, Turn};
 
-pub(crate) use self::error::RefundError;
-pub(crate) use self::lane::{Begun, UnderWay, WalletState};
+pub(crate) use self::error::{RefundError, SettleError};
 pub(crate) use self::prepare::PreparedRefund;
+pub(crate) use self::queue::{Begun, UnderWay, WalletState};
+pub(crate) use self::settle::{DebtClaim, DebtDesk};
 
 /// The time for which the policy leaves a debt alone whose refund failed.
 const POLICY_RETRY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -49,16 +51,16 @@ pub(crate) struct Refunds {
     config: RefundConfig,
     file: PathBuf,
     units: Units,
-    lanes: BTreeMap<Network, Arc<Lane>>,
+    queues: BTreeMap<Network, Arc<RefundQueue>>,
     /// The networks on which nothing is paid back.
     without_node: Vec<Network>,
-    /// The orders of each lane, until the lanes run.
+    /// The orders of each queue, until the queues run.
     waiting: Mutex<Vec<(Network, mpsc::Receiver<Order>)>>,
     books: std::sync::OnceLock<Arc<RefundBooks>>,
     receivers: Arc<RwLock<Vec<(String, String)>>>,
 }
 
-/// The ledger and the audit log, and the rules, as a lane needs them.
+/// The ledger and the audit log, and the rules, as a queue needs them.
 #[derive(Debug)]
 struct RefundBooks {
     payments: Arc<Payments>,
@@ -103,12 +105,12 @@ impl Refunds {
         check_receivers(address, receivers)?;
         let networks: BTreeSet<&Network> =
             config.payment.accepts.iter().map(|entry| &entry.accept.asset.network).collect();
-        let (mut lanes, mut waiting, mut without_node) = (BTreeMap::new(), Vec::new(), Vec::new());
+        let (mut queues, mut waiting, mut without_node) = (BTreeMap::new(), Vec::new(), Vec::new());
         for network in networks {
             let node = config.payment.node_of(network);
-            match node.and_then(|node| Lane::new(network, node, key.clone(), refunds)) {
-                Some((lane, orders)) => {
-                    lanes.insert(network.clone(), Arc::new(lane));
+            match node.and_then(|node| RefundQueue::new(network, node, key.clone(), refunds)) {
+                Some((queue, orders)) => {
+                    queues.insert(network.clone(), Arc::new(queue));
                     waiting.push((network.clone(), orders));
                 }
                 None => without_node.push(network.clone()),
@@ -119,7 +121,7 @@ impl Refunds {
             config: refunds.clone(),
             file: config.state.ledger(),
             units: Units::of(Some(config)),
-            lanes,
+            queues,
             without_node,
             waiting: Mutex::new(waiting),
             books: std::sync::OnceLock::new(),
@@ -144,7 +146,12 @@ impl Refunds {
 
     /// True if the wallet pays on this network, and follows what is under way there.
     pub(crate) fn is_on(&self, network: &Network) -> bool {
-        self.lanes.contains_key(network)
+        self.queues.contains_key(network)
+    }
+
+    /// The queue of a network.
+    fn queue_on(&self, network: &Network) -> Option<&RefundQueue> {
+        self.queues.get(network).map(|queue| &**queue)
     }
 
     /// The rule by which debts are paid back, as the configuration spells it.
@@ -159,11 +166,11 @@ impl Refunds {
     /// a warning where the coin is low.
     pub(crate) async fn balances(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        for (network, lane) in &self.lanes {
+        for (network, queue) in &self.queues {
             let read = async {
-                let wallet = lane.wallet().await?;
+                let wallet = queue.wallet().await?;
                 let failed = |error: coinslot_evm::CallError| RefundError::Node(error.to_string());
-                let gas = lane.gas(&wallet).await.map_err(failed)?;
+                let gas = queue.gas(&wallet).await.map_err(failed)?;
                 let mut held = vec![coinslot_evm::Ether(gas.native).to_string()];
                 for asset in self.units.assets().into_iter().filter(|asset| asset.network == *network) {
                     let Ok(token) = asset.address.parse() else { continue };
@@ -201,8 +208,8 @@ impl Refunds {
         let books = Arc::clone(self.books.get_or_init(|| books));
         let mut tasks = JoinSet::new();
         for (network, orders) in std::mem::take(&mut *self.waiting.lock()) {
-            if let Some(lane) = self.lanes.get(&network) {
-                tasks.spawn(Arc::clone(lane).run(Arc::clone(&books), orders));
+            if let Some(queue) = self.queues.get(&network) {
+                tasks.spawn(Arc::clone(queue).run(Arc::clone(&books), orders));
             }
         }
         while tasks.join_next().await.is_some() {}
@@ -212,16 +219,16 @@ impl Refunds {
     /// sent. The ledger has the rest. After an error nothing has begun, but for [`RefundError::Stopped`] and
     /// [`RefundError::Ledger`]: it may have.
     pub(crate) async fn refund(&self, payment: &str, who: Author) -> Result<Begun, RefundError> {
-        let lane = self.lane_of(payment).await?;
+        let queue = self.queue_of(payment).await?;
         let (reply, mut answer) = oneshot::channel();
         let turn = Arc::<Turn>::default();
         let order = Order { payment: payment.to_owned(), who, turn: Arc::clone(&turn), reply };
-        lane.orders.try_send(order).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => self.busy(lane),
+        queue.orders.try_send(order).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => self.busy(queue),
             mpsc::error::TrySendError::Closed(_) => RefundError::Stopped,
         })?;
         match tokio::time::timeout(LONGEST_WAIT, &mut answer).await {
-            Err(_) if turn.take() => Err(self.busy(lane)),
+            Err(_) if turn.take() => Err(self.busy(queue)),
             // It is written down now.
             Err(_) => answer.await.unwrap_or(Err(RefundError::Stopped)),
             Ok(begun) => begun.unwrap_or(Err(RefundError::Stopped)),
@@ -230,15 +237,15 @@ impl Refunds {
 
     /// Prepares the refund of a payment, and sends nothing.
     pub(crate) async fn prepare(&self, payment: &str) -> Result<PreparedRefund, RefundError> {
-        let lane = self.lane_of(payment).await?;
+        let queue = self.queue_of(payment).await?;
         let books = self.books.get().ok_or(RefundError::Stopped)?;
-        let wallet = lane.wallet().await?;
-        lane.prepare(books, &wallet, payment).await
+        let wallet = queue.wallet().await?;
+        queue.prepare(books, &wallet, payment).await
     }
 
     /// The state of the wallet on each network.
     pub(crate) fn wallets(&self) -> Vec<(Network, WalletState)> {
-        self.lanes.iter().map(|(network, lane)| (network.clone(), lane.state.lock().clone())).collect()
+        self.queues.iter().map(|(network, queue)| (network.clone(), queue.state.lock().clone())).collect()
     }
 
     /// The sum of each budget in the last 24 hours, and its limit. Budgets of test networks are apart.
@@ -261,9 +268,9 @@ impl Refunds {
         Ok(budgets)
     }
 
-    /// The lane of the network that a payment is on, which must be owed. The lane looks again, when its turn has come:
+    /// The queue of the network that a payment is on, which must be owed. The queue looks again, when its turn has come:
     /// here nobody waits for a turn to hear that the payment is not owed.
-    async fn lane_of(&self, payment: &str) -> Result<&Arc<Lane>, RefundError> {
+    async fn queue_of(&self, payment: &str) -> Result<&Arc<RefundQueue>, RefundError> {
         let (file, payment) = (self.file.clone(), payment.to_owned());
         let found = tokio::task::spawn_blocking(move || LedgerReader::open(&file)?.payment(&payment)).await;
         let found = found.map_err(|error| RefundError::Ledger(error.to_string()))?;
@@ -272,13 +279,13 @@ impl Refunds {
             return Err(RefundError::NotOwed { state: row.state });
         }
         let no_node = || RefundError::NoNode { network: row.network.clone() };
-        self.lanes.get(&row.network).ok_or_else(no_node)
+        self.queues.get(&row.network).ok_or_else(no_node)
     }
 
-    fn busy(&self, lane: &Lane) -> RefundError {
-        match lane.state.lock().under_way.as_ref().map(|refund| refund.payment_id.clone()) {
+    fn busy(&self, queue: &RefundQueue) -> RefundError {
+        match queue.state.lock().under_way.as_ref().map(|refund| refund.payment_id.clone()) {
             Some(payment_id) => RefundError::Busy { payment_id },
-            None => RefundError::SlowNode { network: lane.network.clone() },
+            None => RefundError::SlowNode { network: queue.network.clone() },
         }
     }
 }

@@ -6,12 +6,15 @@
 mod activity;
 mod answer_body;
 mod authority;
+mod browser;
 mod client_share;
 mod client_stream;
+mod documents;
 mod endpoint_call;
 mod forwarded;
 mod free;
 mod handler;
+mod mcp;
 mod observer;
 mod read_turns;
 mod response;

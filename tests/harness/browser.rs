@@ -124,6 +124,72 @@ impl BrowserPage {
         self.obeys(&json!({ "go": url }));
     }
 
+    /// Loads the page again.
+    pub fn reload(&mut self) {
+        self.obeys(&json!({ "reload": true }));
+    }
+
+    /// Gives the browser wallets, as `tests/browser/wallet.mjs` describes them, on the chain of this node.
+    pub fn has_wallets(&mut self, wallets: &[Value], rpc: &str) {
+        self.obeys(&json!({ "wallets": wallets, "rpc": rpc }));
+    }
+
+    /// Changes what a wallet does.
+    pub fn tell_wallet(&mut self, wallet: usize, set: &Value) {
+        self.obeys(&json!({ "wallet": wallet, "set": set }));
+    }
+
+    /// The number of times that pages have called this method of a wallet.
+    pub fn calls(&mut self, wallet: usize, method: &str) -> usize {
+        let calls = self.asks(&json!({ "calls": wallet }));
+        calls.as_array().expect("a list").iter().filter(|call| *call == method).count()
+    }
+
+    /// Cuts the browser off from the network, or brings it back.
+    pub fn set_offline(&mut self, offline: bool) {
+        self.obeys(&json!({ "offline": offline }));
+    }
+
+    /// Chooses one of the values of a field.
+    pub fn select(&mut self, selector: &str, value: &str) {
+        self.obeys(&json!({ "select": selector, "text": value }));
+    }
+
+    /// Puts a file into a field.
+    pub fn upload(&mut self, selector: &str, path: &std::path::Path) {
+        self.obeys(&json!({ "upload": selector, "path": path }));
+    }
+
+    /// The text of an element.
+    pub fn read(&mut self, selector: &str) -> String {
+        self.asks(&json!({ "read": selector })).as_str().expect("a text").to_owned()
+    }
+
+    /// The value of an expression of JavaScript in the page.
+    pub fn run(&mut self, expression: &str) -> Value {
+        self.asks(&json!({ "run": expression }))
+    }
+
+    /// The name and the text of the file that a click saves.
+    pub fn save(&mut self, selector: &str) -> (String, String) {
+        let saved = self.asks(&json!({ "save": selector }));
+        let text = |key: &str| saved[key].as_str().expect("a text").to_owned();
+        (text("name"), text("text"))
+    }
+
+    /// Looks at the page as it is, at 360 and 1440 pixels, in light and in dark, and keeps pictures under this name.
+    /// Returns its faults.
+    pub fn look(&mut self, name: &str) -> Vec<String> {
+        let mut faults = Vec::new();
+        for (width, scheme) in [(360, "light"), (360, "dark"), (1440, "light"), (1440, "dark")] {
+            let name = format!("{name}-{width}-{scheme}");
+            let seen = self.asks(&json!({ "look": name, "folder": pictures(), "width": width, "scheme": scheme }));
+            let seen = seen.as_array().expect("a list").iter();
+            faults.extend(seen.map(|fault| format!("{name}: {}", fault.as_str().expect("a text"))));
+        }
+        faults
+    }
+
     /// Waits until a visible element that the selector finds contains this text.
     pub fn sees(&mut self, selector: &str, text: &str) {
         self.obeys(&json!({ "see": selector, "text": text }));
@@ -150,11 +216,21 @@ impl BrowserPage {
     }
 
     fn obeys(&mut self, command: &Value) {
+        assert_eq!(self.answer(command), json!({}), "{command}");
+    }
+
+    fn asks(&mut self, command: &Value) -> Value {
+        let mut answer = self.answer(command);
+        assert!(answer.get("value").is_some(), "{command}: {answer}");
+        answer["value"].take()
+    }
+
+    fn answer(&mut self, command: &Value) -> Value {
         let commands = self.commands.as_mut().expect("an open browser");
         writeln!(commands, "{command}").expect("a browser that listens");
         let mut answer = String::new();
         self.answers.read_line(&mut answer).expect("an answer");
-        assert_eq!(answer.trim(), "{}", "{command}");
+        serde_json::from_str(&answer).expect("an answer in JSON")
     }
 }
 

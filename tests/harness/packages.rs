@@ -21,10 +21,21 @@ pub(crate) fn browser_scripts() -> &'static Path {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     FOLDER.get_or_init(|| {
         let folder = installed("browser");
-        for script in ["inspect.mjs", "look.mjs", "steer.mjs"] {
+        for script in ["inspect.mjs", "look.mjs", "steer.mjs", "wallet.mjs"] {
             let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser").join(script);
             std::fs::copy(own, folder.join(script)).expect("a script to copy");
         }
+        folder
+    })
+}
+
+/// The folder with the official client of MCP, at the version of `tests/mcp`, and with the script that drives it.
+pub(crate) fn mcp_scripts() -> &'static Path {
+    static FOLDER: OnceLock<PathBuf> = OnceLock::new();
+    FOLDER.get_or_init(|| {
+        let folder = installed("mcp");
+        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("mcp").join("drive.mjs");
+        std::fs::copy(own, folder.join("drive.mjs")).expect("a script to copy");
         folder
     })
 }
@@ -35,15 +46,33 @@ pub(crate) fn browser_scripts() -> &'static Path {
 /// # Panics
 /// If Node.js or npm is missing, or the packages cannot be installed.
 pub fn judge_api(job: &serde_json::Value) -> Vec<String> {
+    serde_json::from_value(judged("judge.mjs", job)).expect("a list of faults")
+}
+
+/// Judges a running host as directories of x402 do: see `discover.mjs` in `tests/openapi`. Returns what was found, and the
+/// faults.
+///
+/// # Panics
+/// If Node.js or npm is missing, or the packages cannot be installed.
+pub fn judge_discovery(job: &serde_json::Value) -> (serde_json::Value, Vec<String>) {
+    let mut judged = judged("discover.mjs", job);
+    let faults = serde_json::from_value(judged["faults"].take()).expect("a list of faults");
+    (judged["found"].take(), faults)
+}
+
+/// Runs a judge of `tests/openapi` on a job.
+fn judged(judge: &str, job: &serde_json::Value) -> serde_json::Value {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let folder = FOLDER.get_or_init(|| {
         let folder = installed("openapi");
-        let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi").join("judge.mjs");
-        std::fs::copy(own, folder.join("judge.mjs")).expect("a script to copy");
+        for judge in ["judge.mjs", "discover.mjs"] {
+            let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi").join(judge);
+            std::fs::copy(own, folder.join(judge)).expect("a script to copy");
+        }
         folder
     });
     let mut node = Command::new("node");
-    node.arg("judge.mjs").current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
+    node.arg(judge).current_dir(folder).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut judging = node.spawn().expect("node: install Node.js 20 or newer");
     judging.stdin.take().expect("a pipe").write_all(job.to_string().as_bytes()).expect("a job");
     let output = judging.wait_with_output().expect("an end");

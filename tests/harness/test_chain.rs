@@ -45,6 +45,11 @@ impl TestChain {
         Self { devnet, payers, gas, front_runner, client }
     }
 
+    /// The URL of the chain's node.
+    pub fn rpc(&self) -> String {
+        self.devnet.rpc_url()
+    }
+
     /// A client of the chain's node.
     pub fn client(&self) -> &ChainClient {
         &self.client

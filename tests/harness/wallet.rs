@@ -46,6 +46,11 @@ impl Wallet {
         Self { signer: PrivateKeySigner::random() }
     }
 
+    /// The private key of the account, in hex.
+    pub fn key(&self) -> String {
+        alloy::primitives::hex::encode_prefixed(self.signer.to_bytes())
+    }
+
     /// The address of the account.
     pub fn address(&self) -> Address {
         self.signer.address()

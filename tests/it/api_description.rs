@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::admin::{ask, becomes};
 use crate::refunds::BY_COMMAND;
+use crate::refunds::by_hand::pay_by_hand;
 use crate::refunds::seller::Seller;
 
 /// The methods that a path may be asked by.
@@ -147,7 +148,7 @@ async fn every_path_is_described_and_answers_as_described() {
     for (_, path) in operations.iter().filter(|(method, _)| method == "GET") {
         assert_eq!(exchanges.ask(Method::GET, path, &address(path, &payment), None).await, 200, "{path}");
     }
-    let changes = changes(&payment, &receiver.url());
+    let changes = changes(&payment, &pay_by_hand(&seller, &payment).await, &receiver.url());
     for (path, body, status) in &changes {
         let what = format!("{path} {body}\n{}", seller.host.log());
         assert_eq!(exchanges.ask(Method::POST, path, path, Some(body)).await, *status, "{what}");
@@ -194,7 +195,7 @@ async fn every_path_is_described_and_answers_as_described() {
 }
 
 /// Changes that are asked for one after the other, with the status of each answer.
-fn changes(payment: &str, webhook: &str) -> Vec<(&'static str, Value, u16)> {
+fn changes(payment: &str, transaction: &str, webhook: &str) -> Vec<(&'static str, Value, u16)> {
     let plugin = |name: &str, dry: bool| json!({ "plugin": name, "dryRun": dry });
     let level = |name: &str, dry: bool| json!({ "plugin": name, "level": "off", "forSeconds": 60, "dryRun": dry });
     let resend = |url: &str, dry: bool| json!({ "url": url, "after": 0, "dryRun": dry });
@@ -216,6 +217,10 @@ fn changes(payment: &str, webhook: &str) -> Vec<(&'static str, Value, u16)> {
         ("/api/v1/webhooks/resend", resend(webhook, true), 200),
         ("/api/v1/webhooks/resend", resend(webhook, false), 202),
         ("/api/v1/webhooks/resend", resend("http://nowhere.example/", true), 404),
+        ("/api/v1/owed/settle", json!({ "payment": "abc", "notPaid": true }), 404),
+        ("/api/v1/owed/settle", json!({ "payment": payment, "notPaid": true }), 409),
+        ("/api/v1/owed/settle", json!({ "payment": payment }), 400),
+        ("/api/v1/owed/settle", json!({ "payment": payment, "by": transaction, "dryRun": true }), 200),
         ("/api/v1/owed/refund", refund(payment, true), 200),
         ("/api/v1/owed/refund", refund("abc", true), 404),
         ("/api/v1/owed/refund", refund(payment, false), 200),

@@ -1,5 +1,12 @@
 //! Reads what a host publishes about what it sells, and compares every document with what its routes do.
 
+mod columns;
+mod compared;
+mod declared;
+mod hostile;
+mod judged;
+mod owned;
+
 use std::time::Duration;
 
 use coinslot_tests::{DevHost, declaring};

@@ -17,7 +17,7 @@ const INVALID: &[(&str, &str)] = &[
     ("/doge exact 1 DOGE", "declare it in US dollars, or accept DOGE in an [[accept]] table"),
     ("/metered up-to 0.50", "declare `exact` or `quoted`"),
     ("/unquoted quoted 0.50", "export it, or use `exact`"),
-    ("/.well-known/x402 exact 0.01", "belong to the host: declare another path"),
+    ("/.well-known/other exact 0.01", "belong to the host: declare another path"),
     ("/.well-known/{*rest} free", "belong to the host: declare another path"),
 ];
 
@@ -55,7 +55,7 @@ async fn a_plugin_with_an_invalid_price_or_path_is_refused_by_name_and_never_ser
     let host = builder.start().await;
     check_said(&host.log());
     for (declaration, _) in INVALID {
-        let path = names(declaration).0.replace("{*rest}", "x402");
+        let path = names(declaration).0.replace("{*rest}", "other");
         for method in ["GET", "HEAD", "POST"] {
             let request = host.client().request(method.parse().expect("a method"), host.url(&path));
             assert_eq!(request.send().await.expect("an answer").status(), 404, "{method} {declaration}");
@@ -91,7 +91,7 @@ async fn a_catch_all_plugin_does_not_get_the_hosts_own_paths() {
     declare(&builder.path("plugins"), "/{*all} free");
     let host = builder.start().await;
     assert_eq!(host.client().get(host.url("/any/path")).send().await.expect("an answer").status(), 200);
-    for path in ["/.well-known/acme-challenge/token", "/.well-known/x402", "/%2ewell-known/x402", "/.well-known/"] {
+    for path in ["/.well-known/acme-challenge/token", "/.well-known/other", "/%2ewell-known/other", "/.well-known/"] {
         for method in [reqwest::Method::GET, reqwest::Method::HEAD, reqwest::Method::OPTIONS] {
             let reply = host.client().request(method.clone(), host.url(path)).send().await.expect("an answer");
             assert_eq!(reply.status(), 404, "{method} {path}");

@@ -220,6 +220,14 @@ async fn the_operator_decides_about_passes_and_sees_them() {
     assert_eq!(route["pass"], "100 requests in 1h");
     let page = Client::new().get(format!("{}/plugins", host.admin())).send().await.expect("a page");
     assert!(page.text().await.expect("text").contains("100 requests in 1h"));
+    let document = async |path: &str| Client::new().get(host.url(path)).send().await.expect("an answer");
+    let openapi: Value = document("/openapi.json").await.json().await.expect("JSON");
+    let pass = json!({ "seconds": 3600, "requests": 100 });
+    assert_eq!(openapi["paths"]["/echo"]["post"]["x-pass"], pass, "{openapi}");
+    let catalog: Value = document("/catalog.json").await.json().await.expect("JSON");
+    let passes = catalog["endpoints"].as_array().expect("endpoints").iter().map(|endpoint| &endpoint["pass"]);
+    assert_eq!(passes.collect::<Vec<_>>(), [&Value::Null, &pass], "{catalog}");
+    assert!(document("/llms.txt").await.text().await.expect("text").contains("100 requests in 1h"));
     let terms = "pass = { seconds = 3600, requests = 100 }";
     for (other, reason) in [
         ("pass = \"on\"", "pass: write `{ seconds = 3600, requests = 100 }`, or \"off\""),

@@ -2,6 +2,7 @@
 //! both, never with neither, whatever host, node and wallet do meanwhile.
 
 mod books;
+pub(crate) mod by_hand;
 mod configured;
 mod crashes;
 mod faults;

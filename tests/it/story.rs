@@ -163,8 +163,8 @@ async fn a_request_that_fetches_an_answer_again_is_found_and_so_is_one_that_a_pr
     assert_eq!((status, first.as_str()), (200, "order-4711"));
     let (status, again, same) = purchase.send(&host, &[]).await;
     assert_eq!((status, &same), (200, &payment), "{}", host.log());
-    let story = story_with(&host, &payment, "fetched_again").await;
-    assert_eq!(step(&story, "fetched_again")["requestId"], again.as_str());
+    let story = story_with(&host, &payment, "asked_again").await;
+    assert_eq!(step(&story, "asked_again")["requestId"], again.as_str());
     for request in ["order-4711", &again] {
         let found = records(&host, &format!("/api/v1/payments?request={request}"), 1).await;
         assert_eq!(found[0]["paymentId"], payment.as_str(), "{request}");

@@ -124,3 +124,23 @@ async fn an_unusable_certificate_is_refused_by_file_name() {
     std::fs::write(dir.path().join("cert.pem"), &one.key).expect("a file");
     assert!(said().contains("cert.pem: no PEM certificate"), "{}", said());
 }
+
+/// The doctor trusts the authority that it is told, finds the same challenge by HTTP/2, and does not go on without trust.
+#[tokio::test]
+async fn the_doctor_examines_a_host_over_tls_and_http2() {
+    let chain = DevHost::builder().plugin("echo.wasm", &guest("echo")).start().await;
+    let facilitator = chain.facilitator();
+    let dir = folder(&facilitator.url(""));
+    Issued::new().write(dir.path());
+    let served = RunningCommand::start(dir.path(), &["serve"], &[]);
+    let url = served.url("/echo");
+    let examined = run(dir.path(), &["doctor", &url, "--ca", "cert.pem", "--json", "--strict"]);
+    let report: serde_json::Value = serde_json::from_slice(&examined.stdout).expect("one JSON object");
+    let checks = report["endpoints"][0]["checks"].as_array().expect("checks");
+    let outcome = |name: &str| &checks.iter().find(|check| check["check"] == name).expect("a check")["outcome"];
+    assert!(examined.status.success(), "{report:#}");
+    assert!(outcome("http2") == "ok" && outcome("https") == "ok" && outcome("challenge") == "ok", "{report:#}");
+    let distrusted = run(dir.path(), &["doctor", &url]);
+    let said = String::from_utf8_lossy(&distrusted.stdout).into_owned();
+    assert!(distrusted.status.code() == Some(3) && said.contains("no TLS: "), "{said}");
+}

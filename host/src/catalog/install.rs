@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use coinslot_base::text::printable;
 use coinslot_ledger::PassTerms;
@@ -17,7 +18,14 @@ use super::overrides::{PASS, PluginOverrides, RouteChange, extension};
 use super::pins::PluginPins;
 use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
+use crate::bazaar;
 use crate::endpoint::{Access, Endpoint, ObserverSlot, PaidAccess};
+use crate::example::ExampleRequest;
+use crate::recent::RecentDurations;
+
+/// The time for which requests are made as examples for the endpoints of one plugin: a schema can be expensive to meet.
+/// The endpoints after it have none.
+const LONGEST_EXAMPLES: Duration = Duration::from_secs(1);
 
 /// A plugin of one file with its priced endpoints: active, or ready to become active.
 #[derive(Debug)]
@@ -49,6 +57,8 @@ pub struct SalesPolicy {
     pub overrides: BTreeMap<String, PluginOverrides>,
     /// The names of plugins whose schemas are not enforced.
     pub unchecked: BTreeSet<String>,
+    /// Challenges declare what is sold to facilitators that list it.
+    pub bazaar: bool,
     /// Answers are compared with the declared schemas, and the log tells which do not fit.
     pub checks_answers: bool,
 }
@@ -64,6 +74,7 @@ impl Installed {
         let changes = overrides.changes(info, &served);
         let schemas = schemas::compile(&info.name, &served, policy)?;
         let (mut endpoints, mut off, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let examples_until = Instant::now() + LONGEST_EXAMPLES;
         for (index, (served, schemas)) in served.into_iter().zip(schemas).enumerate() {
             let declared = &info.endpoints[index];
             if overrides.is_off(declared) {
@@ -71,7 +82,7 @@ impl Installed {
                 continue;
             }
             let accepts = SaleTerms::choose(&policy.accepts, overrides.terms(declared));
-            let priced = PricedBy { policy, accepts, mount: overrides.mount.as_ref() };
+            let priced = PricedBy { policy, accepts, mount: overrides.mount.as_ref(), examples_until };
             match endpoint(&plugin, index, &served, schemas, &priced) {
                 Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
                 Err(error) => errors.push(error),
@@ -95,6 +106,8 @@ struct PricedBy<'p> {
     accepts: Vec<Accept>,
     /// The path that the operator has put before the declared one.
     mount: Option<&'p Template>,
+    /// No example is made after this time.
+    examples_until: Instant,
 }
 
 /// True if a path is reserved for the host (RFC 8615): a certificate authority verifies there that the host owns its
@@ -118,10 +131,16 @@ fn endpoint(
     }
     let description = if served.description.is_empty() { &served.summary } else { &served.description };
     let url = format!("{}{}", priced.policy.public_url, served.path);
+    let example = (Instant::now() < priced.examples_until)
+        .then(|| ExampleRequest::quick(served, schemas.input.as_ref()).ok())
+        .flatten();
+    let is_paid = served.price != DeclaredPrice::Free;
+    let bazaar = (is_paid && priced.policy.bazaar).then(|| Arc::new(bazaar::declare(served, example.as_ref())));
     let resource = Resource {
         description: description.clone(),
         summary: served.summary.clone(),
         mime_type: served.mime_type.clone(),
+        bazaar,
     };
     let flow = flow(&label, served, priced.policy)?;
     let pass = pass(&label, served)?;
@@ -158,6 +177,8 @@ fn endpoint(
         input: schemas.input,
         answer: schemas.answer,
         unenforced: schemas.unenforced,
+        example,
+        recent: RecentDurations::default(),
         observed: ObserverSlot::default(),
         label,
     })

@@ -7,7 +7,9 @@ use coinslot_plugin::EndpointInfo;
 
 use super::install::SalesPolicy;
 use super::install_error::InstallError;
-use crate::schema::{AnswerSchema, DeclaredSchema, InputSchema, SchemaCompiler, SchemaError, SchemaFault, Unenforced};
+use crate::schema::{
+    AnswerSchema, DeclaredSchema, InputSchema, SchemaCompiler, SchemaError, SchemaFault, Unenforced, checks_itself,
+};
 
 /// The schemas of one endpoint.
 #[derive(Debug, Default)]
@@ -61,11 +63,6 @@ pub fn off_without_effect(plugin: &str, endpoints: &[EndpointInfo]) -> Option<St
             labels.join(", ")
         )
     })
-}
-
-/// True if the plugin's quote refuses what does not fit the input schema, by the rules of its own language.
-pub fn checks_itself(declared: &EndpointInfo) -> bool {
-    declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin")
 }
 
 fn compile_all(endpoints: &[EndpointInfo]) -> Result<Vec<EndpointSchemas>, InstallError> {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coinslot_evm::Ether;
+use coinslot_x402::price::Challenge;
 use comfy_table::Table;
 
 use super::routes::{changes, routes};
@@ -11,9 +12,11 @@ use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
 use crate::allowance::{Allowance, AllowancePolicy};
 use crate::catalog::off_without_effect;
 use crate::config::Config;
-use crate::endpoint::Access;
+use crate::doctor::{ChallengeFacts, Finding, examine_challenge};
+use crate::endpoint::{Access, Endpoint};
 use crate::host::{Host, HostCheck, HostOptions, LocalCheck, unknown_plugin, warnings};
 use crate::operate::time;
+use crate::payment::challenge::{PAYMENT_REQUIRED, new_secret};
 
 /// Check a configuration: parse it, ask its chains and facilitators, load every plugin; bind nothing,
 /// and leave the ledger to the host that may be running on it.
@@ -137,6 +140,12 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
     });
     let unused = unused_allowances(config, check);
     let old = check.locals.iter().filter_map(old_block);
+    let challenges = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
+        let found = of_challenge(endpoint).into_iter().filter(Finding::is_problem);
+        found.map(|Finding { check, detail, advice, .. }| {
+            format!("{}: challenge: {check}: {detail}: {advice}", endpoint.label)
+        })
+    });
     problem
         .into_iter()
         .chain(unknown)
@@ -145,7 +154,17 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
         .chain(warnings(config))
         .chain(unenforced)
         .chain(off)
+        .chain(challenges)
         .collect()
+}
+
+/// Judges the challenge of a paid endpoint as directories and stock clients would.
+fn of_challenge(endpoint: &Endpoint) -> Vec<Finding> {
+    let Access::Paid(paid) = &endpoint.access else { return Vec::new() };
+    let made = || Challenge::new(&paid.offer, &endpoint.url, &endpoint.resource, PAYMENT_REQUIRED).ok();
+    let Some(challenge) = paid.challenge.clone().or_else(made) else { return Vec::new() };
+    let header = challenge.header(&new_secret()).map(|value| value.as_bytes().to_vec());
+    examine_challenge(&ChallengeFacts::new(header.into_iter().collect(), challenge.body.clone()))
 }
 
 /// The warning for a chain whose newest block is old. Of chains that are known to make blocks the facilitator says so

@@ -129,7 +129,9 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut tasks = JoinSet::new();
     tasks.spawn(rebuild::follow(builder, events.clone()));
     tasks.spawn(requests.follow(progress));
-    let options = HostOptions { address: Some(address), observer: Some(observer), ..HostOptions::default() };
+    let test_wallet = chain.test_wallet();
+    let options =
+        HostOptions { address: Some(address), observer: Some(observer), test_wallet, ..HostOptions::default() };
     let host = tokio::select! {
         host = first_host(config, options, &args.state, &mut announcer, events) => host?,
         () = shutdown.wait() => return Ok(()),

@@ -132,6 +132,19 @@ pub(super) fn rpc_here() -> Option<Url> {
     serde_json::from_slice(&text).ok().map(|DevFile { rpc }| rpc)
 }
 
+/// The JSON-RPC of the chain of the running host that serves this URL: that of the file which the user has named, or of the
+/// one that is found.
+pub(super) fn rpc_serving(named: Option<&Path>, url: &Url) -> Option<Url> {
+    #[derive(Deserialize)]
+    struct DevFile {
+        url: Url,
+        rpc: Url,
+    }
+    let file = named.map(Path::to_owned).or_else(|| serving(url))?;
+    let dev: DevFile = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    (dev.url.origin() == url.origin()).then_some(dev.rpc)
+}
+
 /// The chain of the host that serves this URL, as its dev.json names it: the file that the user has named, or the one
 /// that is found. Each start of `coinslot dev` has another chain. None if no such host is known.
 pub(super) fn chain_run(named: Option<&Path>, url: &Url) -> Option<String> {

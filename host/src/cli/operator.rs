@@ -53,7 +53,7 @@ pub struct RevenueArgs {
 
 /// List what a running host owes: payments that bought nothing yet. `coinslot ledger owed` needs no host.
 ///
-/// `coinslot owed refund PAYMENT` pays one back.
+/// `coinslot owed refund PAYMENT` pays one back, and `coinslot owed settle PAYMENT --by TX` ends one that you paid by hand.
 ///
 /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
 #[derive(Args, Clone, Debug)]

@@ -9,6 +9,7 @@
 mod args;
 mod http;
 mod key;
+mod outcome;
 mod purchase;
 mod saved;
 mod show;
@@ -25,13 +26,14 @@ use coinslot_x402::{UnixTime, header};
 use super::{Failure, dev_hosts};
 use crate::logging;
 use crate::wallet::{Declined, ReceivedChallenge, sign};
-#[cfg(feature = "dev")]
-pub(super) use args::DEFAULT_MAX;
-pub use args::PayArgs;
-use http::{ChargedWord, PayClient, SellerAnswer, Unanswered};
-use key::PayerKey;
-use purchase::PurchaseSummary;
-use saved::{PaymentStore, SavedPayment};
+pub(super) use args::{DEFAULT_MAX, policy, request_of};
+pub use args::{PayArgs, PayerArgs};
+pub(super) use http::client;
+use http::{PayClient, SellerAnswer, Unanswered};
+pub(super) use key::{PayerKey, key};
+pub(super) use outcome::{ChargedWord, Outcome, precedes_settlement};
+pub(super) use purchase::{PurchaseSummary, RequestSpec};
+pub(super) use saved::{PaymentStore, SavedPayment, discard, state_folder};
 use show::PayOutput;
 
 const TOO_DEAR: u8 = 3;
@@ -45,8 +47,8 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     if let Some(path) = &args.resume {
         return resume(&client, output, &args, path).await;
     }
-    let request = args::request_of(&args)?;
-    let policy = args::policy(&args)?;
+    let request = request_of(&args)?;
+    let policy = policy(&args)?;
 
     let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
@@ -60,9 +62,9 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     if args.dry_run {
         return output.dry_run(option);
     }
-    let PayerKey { key, of_dev } = key::key(&args, &request.url)?;
+    let PayerKey { key, of_dev } = self::key(&args.payer, &request.url)?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
-    let dev_chain = dev_hosts::chain_run(args.dev_json.as_deref(), &request.url);
+    let dev_chain = dev_hosts::chain_run(args.payer.dev_json.as_deref(), &request.url);
     if let Some(kept) = store.kept_for(&request, dev_chain.as_deref()) {
         logging::say(&format!(
             "warning: a payment for this request is kept, and this one pays anew: coinslot pay --resume {} sends that one",
@@ -83,8 +85,8 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 /// Sends the payment in a file again, with its request.
 async fn resume(client: &PayClient, output: PayOutput, args: &PayArgs, path: &Path) -> Result<(), Failure> {
     let saved = SavedPayment::load(path)?;
-    if saved.has_lost_its_chain(dev_hosts::chain_run(args.dev_json.as_deref(), &saved.request.url).as_deref()) {
-        saved::discard(path);
+    if saved.has_lost_its_chain(dev_hosts::chain_run(args.payer.dev_json.as_deref(), &saved.request.url).as_deref()) {
+        discard(path);
         return Err(Failure::new(format!(
             "{} is removed: it was a payment on the chain of a `coinslot dev` that has ended, and no host can answer \
              it. Nothing there was money: send the request anew",
@@ -140,7 +142,7 @@ async fn finish(
         }
         Err(unanswered) => return Err(unknown(&unanswered.message, path.display())),
     };
-    let outcome = match Outcome::of(&mut answer).await {
+    let outcome = match outcome_of(&mut answer).await {
         Outcome::TryAgain if attempt == PaymentAttempt::InDevelopment => Outcome::NotServed,
         outcome => outcome,
     };
@@ -162,7 +164,7 @@ async fn finish(
         return Err(unknown(&format!("{said} without a receipt"), path.display()));
     }
     if !outcome.leaves_something() {
-        saved::discard(path);
+        discard(path);
     }
     match outcome {
         Outcome::Answered => {
@@ -178,53 +180,16 @@ async fn finish(
     }
 }
 
-/// The outcome of a payment, as its answer tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    /// The answer came, paid or given.
-    Answered,
-    /// Paid, and the answer is gone for good.
-    Gone,
-    /// Paid, and the answer is still to come.
-    Owed,
-    /// Refused, with another challenge.
-    Refused,
-    /// Nothing was charged, and the same payment would fare no better.
-    NotServed,
-    /// Nothing was charged, and the same payment may buy the answer later.
-    TryAgain,
-    /// The server does not say whether it has charged.
-    Unknown,
+/// Reads a server's answer to a payment.
+async fn outcome_of(answer: &mut SellerAnswer) -> Outcome {
+    let receipt = answer.receipt();
+    match Outcome::by_receipt(answer.status, receipt.as_ref()) {
+        Some(outcome) => outcome,
+        None => Outcome::by_word(answer.status, answer.charged().await, || answer.precedes_settlement()),
+    }
 }
 
 impl Outcome {
-    /// Reads a server's answer to a payment. Without its word that nothing was charged a failure means nothing: a
-    /// plugin may be away whose answer was paid, and a proxy answers without asking the server.
-    async fn of(answer: &mut SellerAnswer) -> Self {
-        let status = answer.status;
-        let receipt = answer.receipt();
-        if receipt.as_ref().and_then(|receipt| receipt.error_reason.as_deref()) == Some("settlement_pending") {
-            return Self::Unknown;
-        }
-        match (status, receipt.is_some_and(|receipt| receipt.success)) {
-            (300..400, false) => {} // from a proxy: a payment is for one server, which settles what it answers so
-            (..400, _) => return Self::Answered,
-            (410, true) => return Self::Gone,
-            (_, true) => return Self::Owed,
-            (_, false) => {}
-        }
-        match (answer.charged().await, status) {
-            (ChargedWord::Yes, 410) => Self::Gone,
-            (ChargedWord::Yes, _) => Self::Owed,
-            (ChargedWord::No, 402) => Self::Refused,
-            // Middlewares answer 402 also where the facilitator's answer to the settlement was lost.
-            (ChargedWord::Nothing, 402) if answer.precedes_settlement() => Self::Refused,
-            (ChargedWord::No, 408 | 409 | 425 | 429 | 500..) => Self::TryAgain,
-            (ChargedWord::No, _) => Self::NotServed,
-            (ChargedWord::Unknown | ChargedWord::Nothing, _) => Self::Unknown,
-        }
-    }
-
     /// The failure of a payment that did not buy its answer, or not yet. `said` is [`SellerAnswer::said`].
     fn failure(self, said: &str, why: Option<String>, path: &Path) -> Failure {
         let path = path.display();
@@ -242,14 +207,6 @@ impl Outcome {
                 "{said}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
             )),
             Self::Unknown => unknown(said, path),
-        }
-    }
-
-    /// True if the same payment may still fetch something.
-    fn leaves_something(self) -> bool {
-        match self {
-            Self::Answered | Self::Gone | Self::Refused | Self::NotServed => false,
-            Self::Owed | Self::TryAgain | Self::Unknown => true,
         }
     }
 }

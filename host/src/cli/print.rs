@@ -4,7 +4,7 @@
 use std::fmt::Display;
 use std::io::{ErrorKind, Write};
 
-use coinslot_base::text::{escaped_json, printable_lines};
+use coinslot_base::text::{escaped_json, printable, printable_lines};
 
 use super::Failure;
 
@@ -18,6 +18,15 @@ pub(super) fn line(text: impl Display) -> Result<(), Failure> {
 /// the terminal.
 pub(super) fn document(json: impl Display) -> Result<(), Failure> {
     write(&escaped_json(&json.to_string()))
+}
+
+/// Writes a line that begins with a word in a colour, by its number in SGR (ECMA-48).
+pub(super) fn marked(word: &str, colour: Option<u8>, rest: impl Display) -> Result<(), Failure> {
+    let rest = printable(&rest.to_string());
+    match colour {
+        Some(colour) => write(&format!("\x1b[{colour}m{word}\x1b[0m {rest}")),
+        None => write(&format!("{word} {rest}")),
+    }
 }
 
 fn write(text: &str) -> Result<(), Failure> {

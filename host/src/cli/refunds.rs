@@ -1,5 +1,5 @@
-//! `coinslot owed refund` and `coinslot owed refunds`: pay an owed answer back, and list what is and was paid back, by
-//! asking a running host.
+//! `coinslot owed refund`, `settle` and `refunds`: pay an owed answer back, end a debt that was paid by hand, and list what is
+//! and was paid back, by asking a running host.
 
 use clap::{Args, Subcommand};
 
@@ -8,7 +8,9 @@ use super::operator::records::{self, Table};
 use super::operator::watch;
 use super::output::short;
 use super::{Failure, print};
-use crate::operate::records::{RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
+use crate::operate::records::{
+    RefundOrderRequest, RefundRecord, RefundReport, RefundsReport, SettleReport, SettleRequest,
+};
 
 #[derive(Clone, Debug, Subcommand)]
 pub(super) enum RefundCommand {
@@ -20,6 +22,16 @@ pub(super) enum RefundCommand {
     /// Ends with 0 if it has begun (with --dry-run: could begin), 1 if it has not or no answer came (then look at `coinslot
     /// owed refunds` before you ask again), and 2 for wrong usage.
     Refund(RefundArgs),
+    /// End a debt that you have paid by hand, or have an answer owed again whose refund was not made.
+    ///
+    /// The host looks on the chain. A transaction (--by) must have moved at least the debt to the payer, in the asset of the
+    /// payment, after it, and count for no other debt; from then on the payer cannot fetch the answer. A refund was not made
+    /// (--not-paid) if another transaction of its wallet has used its nonce; or if its transaction succeeded, the token's logs
+    /// show no transfer, and it began an hour ago or more.
+    ///
+    /// Ends with 0 if the debt has ended (with --dry-run: could end), 1 if it has not or no answer came, and 2 for wrong
+    /// usage.
+    Settle(SettleArgs),
     /// List what is and was paid back, the newest hundred, and what is left of the budgets.
     ///
     /// Ends with 0 if it is printed, 1 if the listener cannot be asked, and 2 for wrong usage.
@@ -32,6 +44,23 @@ pub(super) struct RefundArgs {
     #[arg(value_name = "PAYMENT")]
     payment: String,
     /// Say what would be sent, and send nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+#[command(group = clap::ArgGroup::new("claim").required(true))]
+pub(super) struct SettleArgs {
+    /// The payment, as `coinslot owed` or `coinslot owed refunds` lists it.
+    #[arg(value_name = "PAYMENT")]
+    payment: String,
+    /// The transaction that paid it.
+    #[arg(long, value_name = "TX", group = "claim")]
+    by: Option<String>,
+    /// The refund that is under way was not made: you have looked at the payer's balance.
+    #[arg(long, group = "claim")]
+    not_paid: bool,
+    /// Say what would end, and change nothing.
     #[arg(long)]
     dry_run: bool,
 }
@@ -57,6 +86,7 @@ impl Table for RefundRecord {
 pub(super) async fn run(connection: &Connection, command: &RefundCommand) -> Result<(), Failure> {
     match command {
         RefundCommand::Refund(args) => refund(connection, args).await,
+        RefundCommand::Settle(args) => settle(connection, args).await,
         RefundCommand::Refunds => list(connection).await,
     }
 }
@@ -76,6 +106,24 @@ async fn refund(connection: &Connection, args: &RefundArgs) -> Result<(), Failur
         )),
         None => print::line(format!("{amount} on {network} would be sent to {payer}, from {wallet}; nothing was sent")),
     }
+}
+
+async fn settle(connection: &Connection, args: &SettleArgs) -> Result<(), Failure> {
+    let client = AdminClient::of(connection)?;
+    let SettleArgs { payment, by, not_paid, dry_run } = args.clone();
+    let report: SettleReport =
+        client.change("/api/v1/owed/settle", &SettleRequest { payment, by, not_paid, dry_run }).await?;
+    if connection.wants_document() {
+        return print::document(serde_json::json!(report));
+    }
+    let SettleReport { amount, network, payer, .. } = &report;
+    let would = if report.applied { "is" } else { "would be" };
+    print::line(match &report.transaction {
+        Some(transaction) => {
+            format!("the debt of {amount} on {network} to {payer} {would} settled by transaction {transaction}")
+        }
+        None => format!("{amount} on {network} {would} owed to {payer} again"),
+    })
 }
 
 async fn list(connection: &Connection) -> Result<(), Failure> {

@@ -4,7 +4,7 @@ use coinslot_plugin::EndpointInfo;
 use serde_json::{Map, Value, json};
 
 use super::request::plain;
-use crate::catalog::checks_itself;
+use crate::schema::checks_itself;
 
 pub(super) const URLENCODED: &str = "application/x-www-form-urlencoded";
 pub(super) const MULTIPART: &str = "multipart/form-data";

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value, json};
 
 /// The type of the value, by `type` or else by the keywords.
-pub(super) fn kind(schema: &Map<String, Value>) -> &str {
+pub(crate) fn kind(schema: &Map<String, Value>) -> &str {
     match schema.get("type") {
         Some(Value::String(kind)) => return kind,
         Some(Value::Array(kinds)) => {

@@ -23,6 +23,8 @@ pub struct ExampleRequest {
     pub target: String,
     pub media_type: Option<HeaderValue>,
     pub body: Vec<u8>,
+    /// The value that it was made of: `path`, `query` and `body`, as far as they are declared.
+    pub input: Value,
     params: Vec<(String, String)>,
     /// The value of the body as JSON, if the body is a form for its files alone. A schema compares this: only one that
     /// names the media type is about a form, and a plugin that takes files checks them itself.
@@ -39,11 +41,20 @@ pub struct ForbiddenRequest {
 impl ExampleRequest {
     /// A request with the first candidate that fits the schema, or with made-up parameters if there is none.
     pub fn of(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
+        Self::within(endpoint, input, Effort::Full)
+    }
+
+    /// Like [`Self::of`], in some milliseconds for each candidate: for what is made of each endpoint at load.
+    pub fn quick(endpoint: &EndpointInfo, input: Option<&InputSchema>) -> Result<Self, String> {
+        Self::within(endpoint, input, Effort::Little)
+    }
+
+    fn within(endpoint: &EndpointInfo, input: Option<&InputSchema>, effort: Effort) -> Result<Self, String> {
         let Some(schema) = &endpoint.input_schema else { return Self::with(endpoint, &json!({})) };
         let mut last = None;
         for value in values::candidates(schema) {
             let request = Self::with(endpoint, &value)?;
-            match input.map_or(Ok(()), |input| request.check(input)) {
+            match input.map_or(Ok(()), |input| request.check(input, effort)) {
                 Ok(()) => return Ok(request),
                 Err(CheckFailure::Refused(refusal)) => last = Some(refusal),
                 Err(CheckFailure::TooComplex) => {}
@@ -57,12 +68,13 @@ impl ExampleRequest {
     /// that a request can have.
     pub fn forbidden(endpoint: &EndpointInfo, input: &InputSchema) -> Option<ForbiddenRequest> {
         let schema = endpoint.input_schema.as_ref()?;
-        let fits = |value: &Value| Self::with(endpoint, value).is_ok_and(|request| request.check(input).is_ok());
+        let fits =
+            |value: &Value| Self::with(endpoint, value).is_ok_and(|request| request.check(input, Effort::Full).is_ok());
         let value = values::full_candidates(schema).find(fits)?;
         let original = Self::with(endpoint, &value).ok()?;
         wrong_values(&value).find_map(|wrong| {
             let request = Self::with(endpoint, &wrong).ok().filter(|request| *request != original)?;
-            match request.check(input) {
+            match request.check(input, Effort::Full) {
                 // Without a payment a probe gets its challenge, whatever it lacks.
                 Err(CheckFailure::Refused(refusal)) if !request.is_probe() => {
                     Some(ForbiddenRequest { request, refusal })
@@ -70,6 +82,19 @@ impl ExampleRequest {
                 Ok(()) | Err(CheckFailure::Refused(_) | CheckFailure::TooComplex) => None,
             }
         })
+    }
+
+    /// The request that an input asks for, with nothing made up. Fails if a parameter of the path has no value.
+    pub fn of_input(endpoint: &EndpointInfo, input: &Value) -> Result<Self, String> {
+        for name in endpoint.path.segments().iter().filter_map(Segment::name) {
+            let value = input.pointer("/path").and_then(|path| path.get(name));
+            if !matches!(value, Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) {
+                return Err(format!("`path` needs a value for `{name}`, a parameter of {}", endpoint.path));
+            }
+        }
+        let request = Self::with(endpoint, input)?;
+        let has_body = input.get("body").is_some();
+        Ok(if has_body { request } else { Self { media_type: None, body: Vec::new(), value: None, ..request } })
     }
 
     /// The request of an input. A parameter of the path that it does not have is made up.
@@ -104,12 +129,18 @@ impl ExampleRequest {
         let media_type = media_type.and_then(|media| HeaderValue::from_str(&media).ok());
         let value = input.get("body").filter(|_| form::is_implied(endpoint, body_schema(endpoint)));
         let value = value.map(|value| value.to_string().into_bytes());
-        Ok(Self { method: endpoint.method.clone(), target, media_type, body, params, value })
+        let input = input.clone();
+        Ok(Self { method: endpoint.method.clone(), target, media_type, body, input, params, value })
     }
 
     /// True if requests of this endpoint have a body of which its schema says nothing.
     pub fn makes_up_body(endpoint: &EndpointInfo) -> bool {
         TAKE_BODIES.contains(&endpoint.method) && body_schema(endpoint).is_none()
+    }
+
+    /// True if the body is sent as a form although its schema names no media type.
+    pub(crate) fn is_form(endpoint: &EndpointInfo) -> bool {
+        form::is_implied(endpoint, body_schema(endpoint))
     }
 
     /// The same request with its body as a form: the fields of its body, or a text and a file that are made up. None if
@@ -131,14 +162,14 @@ impl ExampleRequest {
     }
 
     /// Checks it as the host does.
-    fn check(&self, schema: &InputSchema) -> Result<(), CheckFailure> {
+    fn check(&self, schema: &InputSchema, effort: Effort) -> Result<(), CheckFailure> {
         let query = self.target.split_once('?').map(|(_, query)| query);
         let json = HeaderValue::from_static("application/json");
         let (media_type, body) = match &self.value {
             Some(value) => (Some(&json), value),
             None => (self.media_type.as_ref(), &self.body),
         };
-        schema.check(&Input { params: &self.params, query, media_type, body }, Effort::Full)
+        schema.check(&Input { params: &self.params, query, media_type, body }, effort)
     }
 }
 

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use coinslot_ledger::{
-    Change, Claim, Claimed, CommitObserver, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund, PassFound, PassQuery,
-    PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
-    RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter,
+    FreeEnd, FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund,
+    PaidByHand, PassFound, PassQuery, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget,
+    RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction,
+    WebhookAttempt,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
@@ -15,7 +16,7 @@ use coinslot_x402::price::Amount;
 use super::point;
 
 /// Wraps a ledger with the fault points `claimed`, [`Step::name`], `free_counted`, `free_ended`,
-/// `refund_begun`, `refund_stored` and `refund_ended`.
+/// `refund_begun`, `refund_stored`, `refund_ended` and `debt_ended`.
 #[derive(Debug)]
 pub(crate) struct CrashingLedger(pub(crate) Arc<dyn Ledger>);
 
@@ -160,6 +161,10 @@ impl Ledger for CrashingLedger {
 
     async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
         around("refund_ended", self.0.end_refund(refund, end, at)).await
+    }
+
+    async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError> {
+        around("debt_ended", self.0.end_debt(paid, at)).await
     }
 
     async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError> {

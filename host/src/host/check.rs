@@ -86,6 +86,7 @@ impl Host {
         let mut problems: Vec<HostError> = tls(&config.server).err().into_iter().chain(without_secrets).collect();
         problems.extend(allowances::read(&config.allowances).err());
         problems.extend(of_operators(config));
+        problems.extend(super::logo(config).err());
         let receipts = keys::receipts(&config.payment).unwrap_or_else(|problem| {
             problems.push(problem);
             None

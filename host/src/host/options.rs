@@ -12,6 +12,8 @@ use tokio::net::TcpListener;
 use super::facilitators::Chains;
 use super::reload::ConfigFile;
 use crate::catalog::{Catalog, ScanReport};
+#[cfg(feature = "dev")]
+use crate::discover::TestWallet;
 use crate::operate::AdminAccess;
 use crate::server::{RequestObserver, Tls};
 
@@ -49,6 +51,9 @@ pub struct HostOptions {
     pub admin: Option<AdminOptions>,
     /// Told how each request went.
     pub observer: Option<RequestObserver>,
+    /// A wallet of an embedded chain, with which pages may pay.
+    #[cfg(feature = "dev")]
+    pub test_wallet: Option<TestWallet>,
     pub on_change: Option<OnChange>,
     /// None: [`Host::build`] waits until every plugin is loaded. Otherwise it waits for those that are compiled, and
     /// the others become active while the host serves.

@@ -10,6 +10,7 @@ use super::error::HostError;
 use super::keys;
 use crate::catalog::{PluginOverrides, PluginPins};
 use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
+use crate::discover::ownership;
 use crate::payment::least_budget;
 
 /// The limits and grants of all plugins. Fails with every secret that is missing or cannot be a header's value.
@@ -54,6 +55,15 @@ pub(super) fn receivers(config: &PluginsConfig, accepts: &[Accept]) -> Vec<Addre
     texts.filter_map(|pay_to| pay_to.parse().ok()).collect()
 }
 
+/// Everybody who receives money by a configuration.
+pub(crate) fn all_receivers(config: &Config) -> Vec<Address> {
+    let accepts: Vec<Accept> = config.payment.accepts.iter().map(|entry| entry.accept.clone()).collect();
+    let mut receivers = receivers(&config.plugins, &accepts);
+    receivers.sort_unstable();
+    receivers.dedup();
+    receivers
+}
+
 /// The names of the plugins whose schemas the operator has disabled.
 pub(super) fn unchecked(config: &PluginsConfig) -> BTreeSet<String> {
     let unchecked = config.by_name.iter().filter(|(_, plugin)| !plugin.validate);
@@ -69,7 +79,14 @@ pub(crate) fn unknown_plugin(name: &str) -> String {
 pub(crate) fn warnings(config: &Config) -> Vec<String> {
     let mut warnings = too_large_for_budget(config);
     warnings.extend(credential_services(&config.plugins));
+    warnings.extend(proofs(config));
     warnings
+}
+
+/// The warnings for proofs of ownership that directories would not believe.
+fn proofs(config: &Config) -> Vec<String> {
+    let origin = config.origin(config.server.listen);
+    ownership::warnings(&origin, &config.discover.ownership_proofs, &all_receivers(config))
 }
 
 /// The warnings for origins at which a cloud serves the credentials of its machines: a name never leads there, but an

@@ -226,12 +226,19 @@ impl Reload {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
-        let allowances = allowances::read(&config.allowances)?;
-        let former_payers = self.payments.allowances().policy();
-        let listed = payer_changes(&former_payers.payers, &allowances.payers, &config);
+        // Lists of payers may have hundreds of thousands: they are read and compared beside the threads of requests.
+        let (asked, former) = (config.clone(), self.payments.allowances().policy());
+        let read = move || {
+            let allowances = allowances::read(&asked.allowances)?;
+            let listed = payer_changes(&former.payers, &allowances.payers, &asked);
+            Ok::<_, HostError>((allowances, listed))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        let (allowances, listed) = read.map_err(|error| HostError::Runtime(error.to_string()))??;
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
+        let logo = super::logo(&config)?;
         let secrets = NewSecrets::read(&self.webhooks, &config.webhooks)?;
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
@@ -240,7 +247,8 @@ impl Reload {
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
         let overrides = policies::overrides(&config.plugins);
         // Only `dev` checks answers, and it reads no configuration anew.
-        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, checks_answers: false };
+        let (bazaar, checks_answers) = (config.discover.bazaar, false);
+        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, bazaar, checks_answers };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
@@ -249,7 +257,7 @@ impl Reload {
         if let Some(refunds) = &self.refunds {
             refunds.reconfigure(&config);
         }
-        self.publisher.reconfigure(config.discover.clone());
+        self.publisher.reconfigure(config.discover.clone(), logo);
         secrets.apply();
         self.output.configure(&policies::log_levels(&config.plugins));
         if let Err(problem) = crate::logging::set_level(config.log.as_deref()) {

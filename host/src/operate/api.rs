@@ -15,6 +15,7 @@ pub(super) mod payments;
 pub(super) mod plugins;
 pub(super) mod read;
 pub(super) mod refunds;
+pub(super) mod settle;
 pub(super) mod status;
 pub(super) mod webhooks;
 
@@ -53,6 +54,7 @@ pub(super) fn routes() -> OpenApiRouter<Arc<HostView>> {
         .routes(routes!(payments::failed))
         .routes(routes!(refunds::refunds))
         .routes(routes!(refunds::refund))
+        .routes(routes!(settle::settle))
         .routes(routes!(free::allowances))
         .routes(routes!(free::uses))
         .routes(routes!(free::totals))

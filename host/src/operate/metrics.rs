@@ -176,6 +176,9 @@ impl Metrics {
             return self.requests.record(report.total.as_secs_f64(), &end.attributes());
         };
         series.record_request(end, &self.requests, report.total.as_secs_f64());
+        if let (Some(endpoint), RequestOutcome::Free | RequestOutcome::Paid) = (&report.endpoint, report.outcome) {
+            endpoint.recent.add(report.total);
+        }
         if let Some(counts) = &series.funnel {
             counts.count(report.outcome, report.code.as_deref().map(|code| self.known(code)));
         }

@@ -21,6 +21,7 @@ mod payments;
 mod plugin_changes;
 mod plugins;
 mod refund;
+mod settle;
 mod webhooks;
 mod write;
 
@@ -55,6 +56,7 @@ pub(super) fn routes() -> Router<Arc<HostView>> {
         .route("/payments", get(payments::page))
         .route("/payments/{id}", get(payment::page))
         .route("/payments/{id}/refund", post(refund::pay))
+        .route("/payments/{id}/settle", post(settle::settle))
         .route("/money", get(money::page))
         .route("/failed", get(failed::page))
         .route("/plugins", get(plugins::page))

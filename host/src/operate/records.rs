@@ -17,6 +17,7 @@ pub(crate) use super::api::changes::{PauseReport, PluginChange, RollbackReport};
 pub(crate) use super::api::logs::{LevelChange, LevelReport, LineRecord};
 pub(crate) use super::api::plugins::{BuildRecord, PluginRecord};
 pub(crate) use super::api::refunds::{RefundGasRecord, RefundOrderRequest, RefundRecord, RefundReport, RefundsReport};
+pub(crate) use super::api::settle::{SettleReport, SettleRequest};
 pub(crate) use super::api::webhooks::{Resend, ResendReport};
 pub use super::story::{StepName, StepRecord, StoryRecord};
 use super::time;

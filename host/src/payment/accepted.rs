@@ -15,8 +15,9 @@ use coinslot_x402::exact::{self, ExactPayload, ExpectedTerms, SignedBy};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::PaymentPayload;
 use coinslot_x402::price::{Amount, Price, Resource};
-use coinslot_x402::{Network, Object, Reason, UnixTime, Version, identifier, v1, v2};
+use coinslot_x402::{Network, Object, Reason, UnixTime, Version, bazaar, identifier, v1, v2};
 use http::Request;
+use serde_json::Value;
 
 use super::advice::{advice, clock_advice};
 use super::identity;
@@ -26,6 +27,9 @@ use super::{PaymentMethod, Payments, Pricing, Problem, Purchase, RequestTrace, V
 /// The greatest difference between a client's clock and ours that is allowed for, in seconds: NTP keeps clocks within a
 /// second, phones within a few.
 const SKEW_SECONDS: u64 = 30;
+
+/// The most bytes of a declaration that a facilitator gets with a payment.
+const MAX_DECLARATION: usize = 8 << 10;
 
 /// A payload whose `accepted` equals one of our requirements of this generation.
 #[derive(Debug)]
@@ -110,7 +114,10 @@ impl Accepted {
         };
         let (matched, request) = match payload {
             PaymentPayload::V2(payload) => match match_v2(payments, purchase, &payload) {
-                Ok((matched, requirements)) => (matched, PaymentRequest::V2 { payload, requirements }),
+                Ok((matched, requirements)) => {
+                    let declaration = declaration(&payload, purchase);
+                    (matched, PaymentRequest::V2 { payload, requirements, declaration })
+                }
                 Err(reason) => return refused(PaymentPayload::V2(payload), reason),
             },
             PaymentPayload::V1(payload) => match match_v1(payments, purchase, &payload) {
@@ -248,7 +255,7 @@ fn match_v2<'p>(
     if !purchase.offer.takes(Version::V2) {
         return Err(RefusalReason::OtherVersion { taken: Version::V1 });
     }
-    let named = payload.accepted.get("amount").and_then(serde_json::Value::as_str);
+    let named = payload.accepted.get("amount").and_then(Value::as_str);
     let named = named.and_then(|amount| Amount::parse_atomic(amount).ok());
     let (price, requirements) = purchase
         .prices(Version::V2, named)
@@ -273,15 +280,25 @@ fn match_v1<'p>(
     let prices = || purchase.prices(Version::V1, signed.map(Amount)).filter(|price| price.asset.network == network);
     // If no price has this amount, the first one is taken: the refusal then says that the amount is wrong.
     let price = prices().find(|price| Some(price.amount.0) == signed).or_else(|| prices().next());
-    let Resource { description, mime_type, .. } = &purchase.endpoint.resource;
+    let resource = &purchase.endpoint.resource;
+    let Resource { description, mime_type, .. } = resource;
     let (price, requirements) = price
         .and_then(|price| {
-            let requirements = price.requirements_v1(&purchase.url, description, mime_type)?;
+            let mut requirements = price.requirements_v1(&purchase.url, description, mime_type)?;
+            requirements.output_schema = resource.output_schema().cloned();
             Some((price, requirements))
         })
         .filter(|_| payload.scheme == exact::SCHEME)
         .ok_or_else(RefusalReason::no_match)?;
     Ok((matched(payments, price.into_owned(), &payload.payload, None)?, requirements))
+}
+
+/// Our own declaration for a payment that echoes one: a facilitator that lists what is sold must not take a client's word
+/// for it. An echo of an earlier declaration is as good, so it is no reason to refuse a payment.
+fn declaration(payload: &v2::PaymentPayload, purchase: &Purchase) -> Option<Value> {
+    let is_echoed = payload.extensions.as_ref().is_some_and(|extensions| extensions.contains_key(bazaar::KEY));
+    let declaration = purchase.endpoint.resource.bazaar.as_ref().filter(|_| is_echoed)?;
+    declaration.within(MAX_DECLARATION, &purchase.params)
 }
 
 fn matched<'p>(

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::budget::{Exhausted, HeldBytes};
 use super::held_buffer::HeldBuffer;
-use super::{Payments, Problem};
+use super::{ClientAddress, Payments, Problem};
 
 /// The time over which the least rate of a body is measured. A connection of a phone may pause for some of it.
 const RATE_PERIOD: Duration = Duration::from_secs(10);
@@ -60,6 +60,17 @@ pub(super) async fn read(
             return Err(Problem::BodyLate);
         }
     }
+}
+
+/// Reads a message that is not for one endpoint, as those of agents are, within the share that a client without a payment
+/// has of the budget.
+pub async fn read_message(
+    payments: &Payments,
+    client: ClientAddress,
+    body: RequestBody,
+    limit: u64,
+) -> Result<Bytes, Problem> {
+    read(payments, payments.budget.client(client.ip), body, limit).await
 }
 
 /// Tells a body that comes too slowly.

@@ -58,7 +58,7 @@ pub(super) enum BudgetPart {
 
 /// Bytes that one body or answer holds, until this is dropped.
 #[derive(Debug)]
-pub(super) struct HeldBytes {
+pub(crate) struct HeldBytes {
     of: Arc<ByteBudget>,
     part: BudgetPart,
     /// The client, unless its address does not tell one client from another, and the payer, if there is one.
@@ -68,7 +68,7 @@ pub(super) struct HeldBytes {
 
 /// The budget, or the share of the client or of the payer, is used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Exhausted;
+pub(crate) struct Exhausted;
 
 /// The least budget in which one payer can send this many bytes and have this many answered.
 pub(crate) fn least_budget(request: u64, response: u64) -> u64 {
@@ -130,7 +130,7 @@ impl HeldBytes {
     }
 
     /// Makes room for this many bytes in all. On an error the holder keeps what it has.
-    pub(super) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
+    pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Exhausted> {
         if bytes <= self.bytes {
             return Ok(());
         }

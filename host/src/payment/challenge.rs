@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 
 use coinslot_ledger::PassRefusal;
-use coinslot_plugin::{Plugin, RequestBody};
+use coinslot_plugin::{Fault, Plugin, RequestBody};
 use coinslot_x402::Object;
 use coinslot_x402::header::{self, HeaderError};
 use coinslot_x402::price::{Challenge, ChallengeSecret, Offer};
@@ -15,13 +15,13 @@ use http_body::Body;
 
 use super::free::FreeRequest;
 use super::pricing::UnpaidRequest;
-use super::problem::check_plugin;
+use super::problem::{check_free_plugin, check_plugin};
 use super::{Payments, Pricing, Problem, Purchase, pass, pricing, sign_in};
 use crate::endpoint::{Access, Endpoint};
 use crate::schema::InputSchema;
 
 /// The `error` of a challenge whose only reason is the missing payment.
-const PAYMENT_REQUIRED: &str = "Payment required";
+pub(crate) const PAYMENT_REQUIRED: &str = "Payment required";
 
 static PAYMENT_SIGNATURE: HeaderName = HeaderName::from_static(header::PAYMENT_SIGNATURE);
 static X_PAYMENT: HeaderName = HeaderName::from_static(header::X_PAYMENT);
@@ -39,6 +39,47 @@ fn sellable<'o>(payments: &Payments, plugin: &Plugin, offer: &'o Offer) -> Resul
     let settleable = payments.settleable(offer).ok_or(Problem::CannotSettle)?;
     check_plugin(plugin)?;
     Ok(settleable)
+}
+
+/// Whether requests to an endpoint are answered now, as far as it can be said without one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Availability {
+    Available,
+    /// The operator has paused the plugin.
+    Paused,
+    /// The plugin fails, and its circuit is open.
+    Unhealthy,
+    /// The plugin's instances are all in use.
+    Busy,
+    /// No payment would be settled.
+    CannotSettle,
+}
+
+impl Availability {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "ok",
+            Self::Paused => "paused",
+            Self::Unhealthy => "unhealthy",
+            Self::Busy => "busy",
+            Self::CannotSettle => "cannot_settle",
+        }
+    }
+}
+
+/// Says whether requests to an endpoint are answered now, by what decides about their challenges.
+pub fn availability(payments: &Payments, endpoint: &Endpoint) -> Availability {
+    let problem = match &endpoint.access {
+        Access::Paid(paid) => sellable(payments, &endpoint.plugin, &paid.offer).map(drop),
+        Access::Free => check_free_plugin(&endpoint.plugin),
+    };
+    match problem {
+        Ok(()) => Availability::Available,
+        Err(Problem::CannotSettle) => Availability::CannotSettle,
+        Err(Problem::Plugin(Fault::Paused)) => Availability::Paused,
+        Err(Problem::Plugin(Fault::CircuitOpen { .. })) => Availability::Unhealthy,
+        Err(_) => Availability::Busy,
+    }
 }
 
 /// True if a request has a payment header, whatever is in it.
@@ -134,7 +175,8 @@ fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str)
     // A long query or path parameter may not fit into the header: then the query is left out, and if that is not
     // enough, the template stands for the path. The URL with the template did fit at load.
     let path_url = purchase.url.split_once('?').map_or(purchase.url.as_str(), |(path, _)| path);
-    let challenge = |url: &str, own: &Object| Challenge::with_extensions(offer, url, resource, reason, own);
+    let challenge =
+        |url: &str, own: &Object| Challenge::with_extensions(offer, url, resource, reason, own, &purchase.params);
     challenge(&purchase.url, &own)
         .or_else(|_| challenge(path_url, &own))
         .or_else(|_| challenge(template_url, &own))

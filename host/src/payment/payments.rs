@@ -17,8 +17,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
-use super::PaymentMethod;
-use super::budget::ByteBudget;
+use super::budget::{ByteBudget, HeldBytes};
 use super::delivery::LargeAnswers;
 use super::exposure::{Exposure, Unsettled};
 use super::failed_settlements::{self, FailedSettlements};
@@ -30,6 +29,7 @@ use super::owed_retries::OwedRetries;
 use super::quotes::Quotes;
 use super::rate_limiter::RateLimiter;
 use super::waiting::WaitingClients;
+use super::{ClientAddress, PaymentMethod};
 use crate::allowance::{AllowancePolicy, Allowances};
 
 /// Signs a digest with the key for receipts. Fails with a text for the log.
@@ -139,6 +139,11 @@ impl Payments {
             free_at_work: Mutex::new(Some(HashSet::new())),
             interrupted: Mutex::default(),
         })
+    }
+
+    /// Room for what is held for a client without a payment. It holds nothing yet.
+    pub(crate) fn hold(&self, client: ClientAddress) -> HeldBytes {
+        self.budget.client(client.ip)
     }
 
     /// Reads from the ledger what must be known before the first purchase: the payers whose settlements failed of late,

@@ -190,6 +190,12 @@ pub(super) fn check_plugin(plugin: &Plugin) -> Result<(), Problem> {
     plugin.check_room().map_err(Problem::Plugin)
 }
 
+/// Says what a request without a payment would be refused for: it has a circuit of its own.
+pub(super) fn check_free_plugin(plugin: &Plugin) -> Result<(), Problem> {
+    check_closed(plugin.unpaid_circuit())?;
+    plugin.check_room().map_err(Problem::Plugin)
+}
+
 /// Refuses what [`check_plugin`] refuses, and a payer whose own circuit is open.
 pub(super) fn check_plugin_for(plugin: &Plugin, payer: &str) -> Result<(), Problem> {
     check_closed(plugin.circuit_of_payer(payer))?;

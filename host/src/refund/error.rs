@@ -41,7 +41,8 @@ pub(crate) enum RefundError {
     #[error(
         "the wallet sent the payer the same amount since the payment, by transaction {transaction}, which the ledger does \
          not count as a refund: it may be this very refund, after a restore of a backup, or after a node that did not show \
-         it. Look at it; if it was for something else, send the money by hand"
+         it. Look at it: if it was this refund, end the debt with `coinslot owed settle`; if it was for something else, \
+         send the money by hand, and then end the debt"
     )]
     PaidBefore { transaction: B256 },
     #[error("the node of {network} shows an old state of the wallet: ask again when it has caught up")]
@@ -98,6 +99,86 @@ impl RefundError {
             | Self::OverBudget { .. }
             | Self::PaidBefore { .. } => false,
         }
+    }
+}
+
+/// The reason why a debt is not ended. Nothing was changed, but for [`SettleError::Ledger`], which does not know.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettleError {
+    #[error("the ledger has no such payment: look at the id; or it was given back, or its row is pruned")]
+    NoPayment,
+    #[error("the payment is {}, and only a debt is settled{}", state.as_str(), hint(*state))]
+    NotOwed { state: PaymentState },
+    #[error("no refund of the payment is under way: its answer is owed, and its payer may fetch it")]
+    NothingUnderWay,
+    #[error("`{written}` is no hash of a transaction: it begins with 0x and has 64 hexadecimal digits behind that")]
+    NotAHash { written: String },
+    #[error(
+        "no node of {network} is configured, so nothing can be looked up on it: name `rpc` in the table of its facilitator, and restart the host"
+    )]
+    NoNode { network: Network },
+    #[error(
+        "the node does not know transaction {transaction}: look at the hash, and at the network, which is {network}"
+    )]
+    Unknown { transaction: B256, network: Network },
+    #[error("transaction {transaction} is in no block that is deep enough: ask again in a while")]
+    NotDeep { transaction: B256 },
+    #[error("transaction {transaction} was reverted and moved nothing: send the money again")]
+    Reverted { transaction: B256 },
+    #[error("transaction {transaction} is older than the payment, and cannot pay it back")]
+    Older { transaction: B256 },
+    #[error("transaction {transaction} moves nothing of {asset}: a debt is paid back in the asset of its payment")]
+    OtherAsset { transaction: B256, asset: String },
+    #[error("transaction {transaction} pays {receiver}, and the payer is {payer}: send the money to the payer")]
+    OtherReceiver { transaction: B256, receiver: String, payer: String },
+    #[error(
+        "transaction {transaction} paid {moved} to the payer, and {owed} is owed: pay the whole debt by one transaction"
+    )]
+    TooLittle { transaction: B256, moved: String, owed: String },
+    #[error(
+        "transaction {transaction} paid {moved} to the payer, of which {counted} count for payment {by} and others, and {owed} \
+         is owed: name the transaction that paid this debt"
+    )]
+    Counted { transaction: String, by: String, moved: String, counted: String, owed: String },
+    #[error(
+        "the host signed transaction {transaction} for the refund of payment {payment_id}: settle that payment by it"
+    )]
+    SignedFor { transaction: String, payment_id: String },
+    #[error(
+        "a refund by the wallet {wallet} is under way, and no wallet of the configuration follows it: name the key of {wallet} \
+         in [refunds], and restart the host"
+    )]
+    NoWallet { wallet: String },
+    #[error(
+        "the transaction of its refund may still get into a block: wait for it; or send another transaction from {wallet} with \
+         the nonce {nonce}, and the host sees that the refund cannot be made any more"
+    )]
+    MayStillBeMade { nonce: u64, wallet: String },
+    #[error(
+        "the host is about to end its refund by what the chain shows: look at `coinslot owed refunds` in some minutes"
+    )]
+    Undecided,
+    #[error(
+        "the transaction of its refund succeeded, and only the logs of the token are silent: look whether the payer has the \
+         money, and ask again in {minutes} min"
+    )]
+    TooEarly { minutes: u64 },
+    #[error("{0}: look at the node, and ask again")]
+    Node(String),
+    #[error("{0}: look at `coinslot owed refunds` before you ask again")]
+    Ledger(String),
+}
+
+impl SettleError {
+    /// True if the same question may be answered otherwise in a while, without anything that an operator does.
+    pub(crate) fn passes(&self) -> bool {
+        matches!(self, Self::NotDeep { .. } | Self::Undecided | Self::TooEarly { .. } | Self::Node(_) | Self::Ledger(_))
+    }
+}
+
+impl From<LedgerError> for SettleError {
+    fn from(error: LedgerError) -> Self {
+        Self::Ledger(error.to_string())
     }
 }
 

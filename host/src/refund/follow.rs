@@ -9,7 +9,7 @@ use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundEnd, S
 use coinslot_x402::price::Amount;
 use tokio::time::Instant;
 
-use super::lane::{Lane, UnderWay};
+use super::queue::{RefundQueue, UnderWay};
 use super::{RefundBooks, paced};
 
 /// The pause between two looks at a refund, in its first minute and after that.
@@ -45,7 +45,7 @@ enum Look {
     Ended(RefundEnd),
 }
 
-impl Lane {
+impl RefundQueue {
     /// Follows a refund until the ledger has its end, or cannot be written.
     pub(super) async fn follow(&self, books: &RefundBooks, mut refund: OpenRefund) {
         let mut following = Following { since: Instant::now(), sent: None, displaced: None };
@@ -66,10 +66,22 @@ impl Lane {
                 Ok(Look::Open) => None,
                 Err(problem) => Some(problem),
             };
+            // An operator may have ended it.
+            if problem.is_some() && self.has_ended(books, &refund).await {
+                let mut state = self.state.lock();
+                (state.under_way, state.stuck) = (None, None);
+                return;
+            }
             self.report(books, &refund, problem);
             let pause = if following.since.elapsed() < Duration::from_secs(60) { LOOK } else { LATE_LOOK };
             tokio::time::sleep(pause).await;
         }
+    }
+
+    /// True if the ledger has the end of a refund.
+    async fn has_ended(&self, books: &RefundBooks, refund: &OpenRefund) -> bool {
+        let is_it = |open: &OpenRefund| (&open.payment_id, open.nonce) == (&refund.payment_id, refund.nonce);
+        books.ledger().open_refunds().await.is_ok_and(|open| !open.iter().any(is_it))
     }
 
     /// Says that a refund has had no end for long, or cannot be followed.
@@ -123,7 +135,9 @@ impl Lane {
             }
             TransferOutcome::Unproven { hash, .. } => Err(format!(
                 "transaction {hash} succeeded, and the token's logs do not show the transfer: look whether the payer has the \
-                 money"
+                 money; if not, pay it by hand and end the debt with `coinslot owed settle {payment} --by TX`, or have it \
+                 owed again with `--not-paid`",
+                payment = refund.payment_id
             )),
             TransferOutcome::Displaced { by } => {
                 let since = *following.displaced.get_or_insert_with(Instant::now);
@@ -210,7 +224,8 @@ impl Lane {
     }
 }
 
-fn transfer(refund: &OpenRefund) -> Option<TokenTransfer> {
+/// The transfer of a refund. None if its addresses cannot be read.
+pub(super) fn transfer(refund: &OpenRefund) -> Option<TokenTransfer> {
     Some(TokenTransfer { token: refund.asset.parse().ok()?, to: refund.payer.parse().ok()?, amount: refund.amount.0 })
 }
 

@@ -16,7 +16,7 @@ use super::error::RefundError;
 use crate::operate::units::Units;
 
 /// The difference between the chain's clock and ours that is allowed for, in seconds.
-const CLOCK_SKEW: u64 = 600;
+pub(super) const CLOCK_SKEW: u64 = 600;
 
 /// A refund that is ready to begin.
 #[derive(Debug)]

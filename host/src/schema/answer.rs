@@ -51,7 +51,6 @@ impl AnswerSchema {
     }
 
     /// The place and the reason where a body does not fit, for a message.
-    #[cfg(feature = "dev")]
     pub(crate) fn misfit(&self, body: &[u8]) -> Option<String> {
         let Mismatch { pointer, reason, .. } = self.mismatch(body)?;
         Some(if pointer.is_empty() { reason } else { format!("at `{pointer}`: {reason}") })

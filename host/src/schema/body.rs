@@ -82,6 +82,19 @@ impl BodyKind {
         }
     }
 
+    /// The media type of such a body, of which the schema names this one.
+    pub(super) fn media_type(self, named: Option<&str>) -> String {
+        let usual = match self {
+            Self::Text | Self::RawText => "text/plain",
+            Self::RawBytes => "application/octet-stream",
+            Self::Unread | Self::Opaque | Self::Structured | Self::Form => "application/json",
+        };
+        match (self, named) {
+            (Self::Form | Self::RawText | Self::RawBytes, Some(named)) => named.to_ascii_lowercase(),
+            _ => usual.to_owned(),
+        }
+    }
+
     /// True if the body may be an object or an array of JSON.
     pub(super) fn may_be_json(self) -> bool {
         matches!(self, Self::Structured | Self::Form)

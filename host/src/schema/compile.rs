@@ -24,7 +24,8 @@ pub(super) const MAX_EVALUATIONS: u64 = 4_000;
 const NAMES: [&str; 5] = ["$id", "id", "$anchor", "$dynamicAnchor", "$recursiveAnchor"];
 
 /// The characters of a JSON pointer that are encoded in the fragment of a reference.
-const FRAGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'-').remove(b'_').remove(b'.');
+const FRAGMENT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'/').remove(b'~').remove(b'-').remove(b'_').remove(b'.').remove(b'$');
 
 /// Keywords that need to know which parts of a value other subschemas have looked at.
 const UNEVALUATED: [&str; 2] = ["unevaluatedProperties", "unevaluatedItems"];
@@ -164,12 +165,12 @@ impl SchemaCompiler {
 /// The library resolves a reference by base URIs and dialects, and where it found another target than
 /// [`SchemaDocument`] it would apply subschemas that nothing counts.
 fn refer_by_pointer(fields: &mut Map<String, Value>, node: &SchemaNode<'_>, is_2019: bool) {
-    NAMES.iter().for_each(|name| drop(fields.shift_remove(*name)));
+    without_names(fields);
     if !node.pointer.is_empty() {
         fields.shift_remove("$schema");
     }
     for (keyword, pointer) in &node.references {
-        let reference = Value::from(format!("#{}", utf8_percent_encode(pointer, FRAGMENT)));
+        let reference = Value::from(format!("#{}", fragment(pointer)));
         // The library takes `$recursiveRef` for a reference to the root, whatever it says.
         if *keyword != "$recursiveRef" {
             fields.insert((*keyword).to_owned(), reference);
@@ -178,6 +179,16 @@ fn refer_by_pointer(fields: &mut Map<String, Value>, node: &SchemaNode<'_>, is_2
             fields.shift_remove(*keyword);
         }
     }
+}
+
+/// Removes the keywords that name a schema or its base.
+pub(super) fn without_names(fields: &mut Map<String, Value>) {
+    NAMES.iter().for_each(|name| drop(fields.shift_remove(*name)));
+}
+
+/// A JSON pointer as the fragment of a reference.
+pub(super) fn fragment(pointer: &str) -> String {
+    utf8_percent_encode(pointer, FRAGMENT).to_string()
 }
 
 /// The library's options: nothing is looked up, patterns are matched in linear time, and `format` is a remark, as the

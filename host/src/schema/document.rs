@@ -117,24 +117,43 @@ impl<'s> SchemaDocument<'s> {
 
     /// The nodes that are applied to the value of the root, under whatever condition.
     pub(super) fn of_root_value(&self) -> impl Iterator<Item = &SchemaNode<'s>> {
-        self.reached(|index| self.nodes[index].same_value.clone())
+        self.reached(self.root(), |index| self.nodes[index].same_value.clone())
     }
 
     /// The nodes that are applied to the value of the root, whatever it is: those that every input has to fit.
     pub(super) fn of_every_root_value(&self) -> impl Iterator<Item = &SchemaNode<'s>> {
-        self.reached(|index| {
-            let schema = self.nodes[index].schema;
-            let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
-            let reference = schema.get("$ref").and_then(Value::as_str);
-            let target = reference.and_then(|reference| self.resolve(index, "$ref", reference).ok());
-            parts.chain(target).filter_map(|schema| self.node(schema)).collect()
+        self.reached(self.root(), |index| self.always_beside(index))
+    }
+
+    /// True if every value of a schema has a field of this name.
+    pub(super) fn requires(&self, value: &Value, name: &str) -> bool {
+        self.reached(self.node(value), |index| self.always_beside(index)).any(|node| {
+            let mut required = node.schema.get("required").and_then(Value::as_array).into_iter().flatten();
+            required.any(|required| required == name)
         })
     }
 
-    /// The nodes that are reached from the root, each once.
-    fn reached(&self, next: impl Fn(usize) -> Vec<usize>) -> impl Iterator<Item = &SchemaNode<'s>> {
+    fn root(&self) -> Option<usize> {
+        (!self.nodes.is_empty()).then_some(0)
+    }
+
+    /// The nodes that are applied to every value of this one.
+    fn always_beside(&self, index: usize) -> Vec<usize> {
+        let schema = self.nodes[index].schema;
+        let parts = schema.get("allOf").and_then(Value::as_array).into_iter().flatten();
+        let reference = schema.get("$ref").and_then(Value::as_str);
+        let target = reference.and_then(|reference| self.resolve(index, "$ref", reference).ok());
+        parts.chain(target).filter_map(|schema| self.node(schema)).collect()
+    }
+
+    /// The nodes that are reached from one, each once.
+    fn reached(
+        &self,
+        from: Option<usize>,
+        next: impl Fn(usize) -> Vec<usize>,
+    ) -> impl Iterator<Item = &SchemaNode<'s>> {
         let mut seen = vec![false; self.nodes.len()];
-        let mut open = if self.nodes.is_empty() { Vec::new() } else { vec![0] };
+        let mut open = Vec::from_iter(from);
         std::iter::from_fn(move || {
             while let Some(index) = open.pop() {
                 if !std::mem::replace(&mut seen[index], true) {

@@ -32,7 +32,7 @@ pub(crate) fn essence(media_type: &str) -> String {
 }
 
 /// True for the essence of a media type whose content is text.
-pub(super) fn is_text(essence: &str) -> bool {
+pub(crate) fn is_text(essence: &str) -> bool {
     let suffixes = ["+json", "+xml", "+yaml"];
     essence.starts_with("text/") || TEXTS.contains(&essence) || suffixes.iter().any(|suffix| essence.ends_with(suffix))
 }

@@ -3,7 +3,7 @@
 //! A schema declares them in many ways: behind references, in alternatives, for names that match a pattern. Whatever is
 //! applied to a value may declare types of it, under a condition or not, so the types of all are joined.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
@@ -49,6 +49,18 @@ impl<'d, 's> TypeReader<'d, 's> {
         let mut found = Vec::new();
         self.each(schema, &mut |_, schema| found.extend(schema.get("properties").and_then(|fields| fields.get(name))));
         found
+    }
+
+    /// The names of the properties of an object that has these schemas, in their order, each once.
+    pub(super) fn names(&mut self, schemas: &[&'s Value]) -> Vec<&'s str> {
+        let (mut names, mut known) = (Vec::new(), HashSet::new());
+        for schema in schemas {
+            self.each(schema, &mut |_, schema| {
+                let fields = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::keys);
+                names.extend(fields.map(String::as_str).filter(|name| known.insert(*name)));
+            });
+        }
+        names
     }
 
     /// The types that these schemas of one value allow.

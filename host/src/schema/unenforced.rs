@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use coinslot_plugin::EndpointInfo;
+
 use super::error::{SchemaError, SchemaFault};
 
 /// A declared schema of an endpoint.
@@ -33,6 +35,11 @@ impl Unenforced {
     pub(super) fn pattern(schema: DeclaredSchema, pointer: String) -> Self {
         Self { schema, error: SchemaError { pointer, fault: SchemaFault::UnmatchedPattern }, is_part: true }
     }
+}
+
+/// True if the plugin's quote refuses what does not fit the input schema, by the rules of its own language.
+pub fn checks_itself(declared: &EndpointInfo) -> bool {
+    declared.extensions.iter().any(|(key, by)| key == "input-check" && by == "plugin")
 }
 
 impl fmt::Display for DeclaredSchema {

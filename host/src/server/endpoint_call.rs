@@ -10,7 +10,7 @@ use http::header::{COOKIE, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Method, Request, Uri, Version};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::{BodyExt, Either};
+use http_body_util::{BodyExt, Either, Full};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
@@ -24,8 +24,9 @@ use crate::payment::{ClientAddress, Pricing, Purchase, RequestTrace};
 use crate::respond::{Unroutable, is_host_only};
 use crate::route::RequestPath;
 
-/// A request's body. On HTTP/1 it returns if it was not read, because it is in the way of the next request.
-pub(super) type ArrivedBody = Either<BorrowedBody, Incoming>;
+/// A request's body. On HTTP/1 it returns if it was not read, because it is in the way of the next request. A body that
+/// the host has made of an agent's call is whole.
+pub(super) type ArrivedBody = Either<BorrowedBody, Either<Incoming, Full<Bytes>>>;
 
 /// An endpoint of a generation that a request matched.
 pub(super) struct MatchedEndpoint<'c> {

@@ -6,17 +6,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use coinslot_base::request_id::RequestId;
 use http::header::{HeaderValue, ORIGIN};
-use http::{HeaderMap, Method, Request, Version};
-use http_body_util::Either;
+use http::{Method, Request, Version};
+use http_body_util::{Either, Full};
 use hyper::body::Incoming;
 use ipnet::IpNet;
 
 use super::activity::Activity;
 use super::authority::Hosts;
+use super::browser::shows_pages;
+use super::documents::{self, DocumentCall};
 use super::endpoint_call::{ArrivedBody, EndpointCall, MatchedEndpoint, guest_method};
 use super::free::{run_allowed, run_free};
+use super::mcp::{self, McpCall, McpDoor};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
@@ -25,7 +29,7 @@ use crate::catalog::Catalog;
 use crate::discover::{DocumentName, Publisher};
 use crate::endpoint::{Access, Endpoint};
 use crate::operate::Telemetry;
-use crate::payment::{self, Charged, Payments, RequestTrace, Served, Unserved};
+use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 
@@ -34,6 +38,9 @@ const READY: &str = "/.well-known/coinslot/ready";
 
 /// The most plugins that the readiness path names.
 const MAX_NAMED: usize = 20;
+
+/// The methods of a document.
+static OF_DOCUMENTS: [Method; 1] = [Method::GET];
 
 /// Answers requests by the generation that is active at their arrival.
 #[derive(Debug)]
@@ -49,6 +56,7 @@ pub struct RequestHandler {
     private_network_access: bool,
     /// What is published of the catalogue.
     publisher: Arc<Publisher>,
+    mcp: McpDoor,
     observer: Option<RequestObserver>,
     /// None: traces are not exported.
     telemetry: Option<Arc<Telemetry>>,
@@ -68,6 +76,8 @@ pub struct Peer {
 enum Routed<'c> {
     Endpoint(MatchedEndpoint<'c>),
     Document(DocumentName),
+    /// The path of MCP, and the host that the request names.
+    Mcp(HeaderValue),
     Response(Reply),
 }
 
@@ -76,16 +86,8 @@ enum Routed<'c> {
 enum Handled {
     Ready(Reply),
     Document(DocumentCall),
+    Mcp(McpCall),
     Call(EndpointCall),
-}
-
-/// A request for a document of the host.
-struct DocumentCall {
-    name: DocumentName,
-    /// The generation of its arrival.
-    catalog: Arc<Catalog>,
-    headers: HeaderMap,
-    head_only: bool,
 }
 
 impl RequestHandler {
@@ -106,6 +108,7 @@ impl RequestHandler {
             strict_transport: None,
             private_network_access: false,
             publisher: Arc::default(),
+            mcp: McpDoor::default(),
             observer: None,
             telemetry: None,
             leaving,
@@ -147,6 +150,33 @@ impl RequestHandler {
     /// Refuses requests on open connections from here on.
     pub fn close(&self) {
         self.closing.store(true, Ordering::Release);
+        self.mcp.close();
+    }
+
+    /// The active generation.
+    pub(super) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+
+    pub(super) fn payments(&self) -> &Payments {
+        &self.payments
+    }
+
+    pub(super) fn publisher(&self) -> &Publisher {
+        &self.publisher
+    }
+
+    pub(super) fn mcp(&self) -> &McpDoor {
+        &self.mcp
+    }
+
+    pub(super) fn hosts(&self) -> &Hosts {
+        &self.hosts
+    }
+
+    /// The proxies that the operator has named, if it has.
+    pub(super) fn proxies(&self) -> Option<&[IpNet]> {
+        self.proxies.as_deref()
     }
 
     /// Waits until every payment at work is finished.
@@ -178,21 +208,50 @@ impl RequestHandler {
     ) -> ResponseFuture {
         trace_context::bound_state(request.headers_mut());
         let strict_transport = self.strict_transport.as_ref().filter(|_| peer.tls).cloned();
+        let (watched, id) = self.watch(&request, peer);
+        let trace = watched.as_ref().map(WatchedRequest::trace).unwrap_or_default();
+        let response = self.respond(request, peer, activity, trace, id);
+        response.with_strict_transport(strict_transport).watched_by(watched)
+    }
+
+    /// Answers the request that an agent's call means, as it answers one of the network.
+    pub(super) async fn answer(self: &Arc<Self>, mut request: Request<Bytes>, peer: Peer) -> Reply {
+        trace_context::bound_state(request.headers_mut());
+        let (watched, id) = self.watch(&request, peer);
+        let trace = watched.as_ref().map(WatchedRequest::trace).unwrap_or_default();
+        let request = request.map(|body| Either::Right(Either::Right(Full::new(body))));
+        let mut reply = match id.within(|| self.handle(request, peer, trace)) {
+            Handled::Ready(reply) => reply,
+            Handled::Document(call) => {
+                let (publisher, payments) = (Arc::clone(&self.publisher), Arc::clone(&self.payments));
+                id.scope(documents::publish(publisher, payments, call)).await
+            }
+            Handled::Call(call) => id.scope(Arc::clone(self).run(call)).await,
+            // No tool is at that path.
+            Handled::Mcp(_) => respond::unroutable(&Unroutable::NotFound, Charged::No),
+        };
+        if let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) {
+            reply.headers_mut().insert(&trace_context::REQUEST_ID, id);
+        }
+        match watched {
+            Some(watched) => watched.answered(reply),
+            None => reply,
+        }
+    }
+
+    /// Begins to observe a request, if anybody observes, and names it.
+    fn watch<B>(&self, request: &Request<B>, peer: Peer) -> (Option<WatchedRequest>, RequestId) {
         let is_trusted = forwarded::is_named(self.proxies.as_deref(), peer.ip);
         let said = if is_trusted { trace_context::request_id(request.headers()) } else { None };
         let Some(observer) = &self.observer else {
-            let id = said.unwrap_or_else(RequestId::random);
-            let response = self.respond(request, peer, activity, RequestTrace::default(), id);
-            return response.with_strict_transport(strict_transport);
+            return (None, said.unwrap_or_else(RequestId::random));
         };
-        let sampled = self.telemetry.as_ref().and_then(|telemetry| telemetry.begin(&request, is_trusted, said));
+        let sampled = self.telemetry.as_ref().and_then(|telemetry| telemetry.begin(request, is_trusted, said));
         let (spans, id) = match sampled {
             Some((spans, id)) => (Some(spans), id),
             None => (None, said.unwrap_or_else(RequestId::random)),
         };
-        let watched = WatchedRequest::begin(observer, &request, id, spans);
-        let response = self.respond(request, peer, activity, watched.trace(), id);
-        response.with_strict_transport(strict_transport).watched_by(Some(watched))
+        (Some(WatchedRequest::begin(observer, request, id, spans)), id)
     }
 
     fn respond(
@@ -203,13 +262,13 @@ impl RequestHandler {
         trace: RequestTrace,
         id: RequestId,
     ) -> ResponseFuture {
-        // Each of the four cases has only the layers that it needs: most requests have no body, and an answer that is
+        // Each of the cases has only the layers that it needs: most requests have no body, and an answer that is
         // ready.
         activity.request(request.version() == Version::HTTP_2);
         let unread = UnreadBody::of(&request, activity);
         let request = request.map(|body| match &unread {
             Some(unread) => Either::Left(unread.lend(body)),
-            None => Either::Right(body),
+            None => Either::Right(Either::Left(body)),
         });
         let handled = id.within(|| self.handle(request, peer, trace));
         // A client that pays and hangs up early is not charged, so it has to keep its side open until its answer comes.
@@ -218,11 +277,19 @@ impl RequestHandler {
         let response = match (handled, unread) {
             (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
             (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
-            (Handled::Document(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).publish(call))), activity)
-            }
+            (Handled::Document(call), None) => ResponseFuture::working(
+                Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call))),
+                activity,
+            ),
             (Handled::Document(call), Some(unread)) => {
-                let reply = id.scope(Arc::clone(self).publish(call));
+                let reply = id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call));
+                ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
+            }
+            (Handled::Mcp(call), None) => {
+                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).serve_mcp(call))), activity)
+            }
+            (Handled::Mcp(call), Some(unread)) => {
+                let reply = id.scope(Arc::clone(self).serve_mcp(call));
                 ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
             }
             (Handled::Call(call), None) => {
@@ -244,7 +311,11 @@ impl RequestHandler {
             Ok(Routed::Document(name)) => {
                 let (catalog, headers) = (Arc::clone(&catalog), request.headers().clone());
                 let head_only = *request.method() == Method::HEAD;
-                return Handled::Document(DocumentCall { name, catalog, headers, head_only });
+                let query = request.uri().query().map(ToOwned::to_owned);
+                return Handled::Document(DocumentCall { name, query, catalog, headers, head_only });
+            }
+            Ok(Routed::Mcp(authority)) => {
+                return Handled::Mcp(McpCall { catalog: Arc::clone(&catalog), request, peer, authority });
             }
             Ok(Routed::Response(reply)) => return Handled::Ready(reply), // readiness, OPTIONS
             Err(unroutable) => return Handled::unroutable(&unroutable, Charged::unasked(request.headers())),
@@ -255,7 +326,17 @@ impl RequestHandler {
         }
         // Most requests end here: they carry no payment, and their challenge is prepared.
         if let Some(challenge) = payment::challenge::prepared(&self.payments, matched.endpoint, &request) {
-            return Handled::Ready(respond::challenge(challenge, request.headers().contains_key(ORIGIN)));
+            let reply = respond::challenge(challenge, request.headers().contains_key(ORIGIN));
+            if shows_pages(&request) {
+                return Handled::Ready(documents::paywall(
+                    &self.publisher,
+                    reply,
+                    matched.endpoint,
+                    (&[], None),
+                    catalog.public_url(),
+                ));
+            }
+            return Handled::Ready(reply);
         }
         let charged = Charged::unasked(request.headers());
         if charged == Charged::Unknown {
@@ -268,6 +349,8 @@ impl RequestHandler {
     /// Runs the guest of a free endpoint, or sells the answer of a paid one.
     async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
         let head_only = call.head_only;
+        let query =
+            (shows_pages(&call.request) && !head_only).then(|| call.request.uri().query().map(ToOwned::to_owned));
         let reply = match &call.endpoint.access {
             Access::Free => {
                 let (endpoint, client, trace) = (&call.endpoint, call.client, &call.trace);
@@ -292,20 +375,27 @@ impl RequestHandler {
                     Ok(Served::Allowed(allowed)) => {
                         run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
                     }
-                    Err(unserved) => respond::unserved(unserved, &call.endpoint),
+                    Err(unserved) => {
+                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_));
+                        let reply = respond::unserved(unserved, &call.endpoint);
+                        match query.filter(|_| asks) {
+                            Some(query) => {
+                                let public_url = call.catalog.public_url();
+                                documents::paywall(
+                                    &self.publisher,
+                                    reply,
+                                    &call.endpoint,
+                                    (&call.params, query.as_deref()),
+                                    public_url,
+                                )
+                            }
+                            None => reply,
+                        }
+                    }
                 }
             }
         };
         if head_only { respond::head_only(reply) } else { reply }
-    }
-
-    /// Answers with a document of the host.
-    async fn publish(self: Arc<Self>, call: DocumentCall) -> Reply {
-        let reply = match self.publisher.document(call.name, &call.catalog).await {
-            Some(document) => respond::document(document, &call.headers),
-            None => respond::unroutable(&Unroutable::NotFound, Charged::unasked(&call.headers)),
-        };
-        if call.head_only { respond::head_only(reply) } else { reply }
     }
 
     /// Finds the endpoint of a request, or answers it where no endpoint is meant.
@@ -324,22 +414,29 @@ impl RequestHandler {
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         let document = self.publisher.find(path.as_str());
+        let is_mcp = self.publisher.is_mcp(path.as_str()) && !is_named(catalog, &mcp::METHODS, &path);
+        // The methods that the host itself serves there, beside those of the plugins.
+        let own_methods = match (is_mcp, document) {
+            (true, _) => &mcp::METHODS[..],
+            (false, Some(_)) => &OF_DOCUMENTS[..],
+            (false, None) => &[],
+        };
         if *request.method() == Method::OPTIONS {
-            let mut methods = catalog.methods(&path);
-            if document.is_some() && !methods.contains(&Method::GET) {
-                methods.push(Method::GET);
-            }
+            let methods = with_own(catalog.methods(&path), own_methods);
             let served = (!methods.is_empty())
                 .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
         }
         let method = guest_method(request.method());
+        if is_mcp && mcp::METHODS.contains(method) {
+            return Ok(Routed::Mcp(authority));
+        }
         let found = catalog.find(method, &path);
         // A path that a plugin names goes before a document, and a document before a template that happens to match.
-        let is_named = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
+        let names_path = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
         if let Some(name) = document
             && *method == Method::GET
-            && !found.as_ref().is_some_and(is_named)
+            && !found.as_ref().is_some_and(names_path)
         {
             return Ok(Routed::Document(name));
         }
@@ -347,8 +444,7 @@ impl RequestHandler {
             if catalog.is_loading(method, &path) {
                 return Err(Unroutable::Loading);
             }
-            let mut methods = catalog.methods(&path);
-            methods.extend(document.map(|_| Method::GET));
+            let methods = with_own(catalog.methods(&path), own_methods);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))
@@ -371,6 +467,21 @@ impl RequestHandler {
         let reply = respond::ready(&obstacles);
         if *method == Method::HEAD { respond::head_only(reply) } else { reply }
     }
+}
+
+fn with_own(mut methods: Vec<Method>, own: &[Method]) -> Vec<Method> {
+    for method in own {
+        if !methods.contains(method) {
+            methods.push(method.clone());
+        }
+    }
+    methods
+}
+
+/// True if a plugin names this very path, for one of these methods.
+fn is_named(catalog: &Catalog, methods: &[Method], path: &RequestPath) -> bool {
+    let found = methods.iter().filter_map(|method| catalog.find(method, path));
+    found.into_iter().any(|found| !found.target.path.has_parameters())
 }
 
 impl Handled {

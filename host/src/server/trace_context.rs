@@ -12,8 +12,8 @@ use crate::payment::RequestTrace;
 /// The field that names a request.
 pub(super) static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+pub(super) static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+pub(super) static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// The longest state of a trace that is passed on. W3C Trace Context, section 3.3.1.5: at least 512 characters.
 const MAX_STATE: usize = 512;

@@ -70,6 +70,11 @@ impl ReceivedChallenge {
                 (Version::V1, document)
             }
         };
+        Self::of(version, &document)
+    }
+
+    /// Reads a challenge that is a document of this version, as servers of MCP send it.
+    pub fn of(version: Version, document: &Object) -> Result<Self, ChallengeError> {
         let accepts = document.get("accepts").and_then(Value::as_array);
         let wanted = document.get("x402Version").and_then(Value::as_u64) == Some(version.number());
         let (Some(accepts), true) = (accepts, wanted) else {

@@ -14,8 +14,8 @@ const SHOWN: usize = 5;
 pub struct SpendingPolicy {
     /// The most for one payment: in dollars, which holds for every known dollar token, or in the token that it names.
     pub max: Decimal,
-    /// Pay only on this network.
-    pub network: Option<Network>,
+    /// Pay only on these networks; on every one if there are none.
+    pub networks: Vec<Network>,
 }
 
 /// The reason why nothing is paid.
@@ -33,7 +33,7 @@ impl SpendingPolicy {
     /// Chooses the first option within the limit, in the order of the server.
     pub fn choose<'c>(&self, challenge: &'c ReceivedChallenge) -> Result<&'c PaymentOption, Declined> {
         let on_network =
-            |option: &&PaymentOption| self.network.as_ref().is_none_or(|network| option.asset.network == *network);
+            |option: &&PaymentOption| self.networks.is_empty() || self.networks.contains(&option.asset.network);
         let mut lowest: Option<&PaymentOption> = None;
         for option in challenge.options.iter().filter(on_network) {
             match self.limit(&option.asset) {
@@ -56,10 +56,9 @@ impl SpendingPolicy {
         if challenge.unusable.len() > SHOWN {
             reasons.push(format!("and {} more", challenge.unusable.len() - SHOWN));
         }
-        if let Some(network) = &self.network
-            && !challenge.options.is_empty()
-        {
-            reasons.push(format!("none of the others is on {network}"));
+        if !self.networks.is_empty() && !challenge.options.is_empty() {
+            let networks: Vec<String> = self.networks.iter().map(ToString::to_string).collect();
+            reasons.push(format!("none of the others is on {}", networks.join(" or ")));
         }
         if reasons.is_empty() {
             reasons.push("there are none".to_owned());

@@ -33,7 +33,7 @@ fn v1(accepts: Vec<Value>) -> ReceivedChallenge {
 }
 
 fn policy(max: &str) -> SpendingPolicy {
-    SpendingPolicy { max: Decimal::parse(max).expect("an amount"), network: None }
+    SpendingPolicy { max: Decimal::parse(max).expect("an amount"), networks: Vec::new() }
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn the_reason_why_nothing_is_paid_stays_short() {
 fn a_network_can_be_insisted_on() {
     let challenge = v2(vec![entry("1")]);
     let mut policy = policy("1");
-    policy.network = Some(Network::eip155(84532));
+    policy.networks = vec![Network::eip155(84532)];
     assert!(policy.choose(&challenge).is_ok());
-    policy.network = Some(Network::eip155(8453));
+    policy.networks = vec![Network::eip155(8453)];
     let declined = policy.choose(&challenge).expect_err("elsewhere");
     assert!(declined.to_string().contains("eip155:8453"), "{declined}");
 }

@@ -41,11 +41,11 @@ pub fn run(data: &[u8]) {
     for (max, units) in LIMITS {
         let max = Decimal::parse(max).expect("an amount");
         for network in [None, Some(Network::eip155(sale::CHAIN))] {
-            let policy = SpendingPolicy { max: max.clone(), network };
+            let policy = SpendingPolicy { max: max.clone(), networks: network.into_iter().collect() };
             match policy.choose(&challenge) {
                 Ok(chosen) => {
                     assert!(chosen.amount <= Amount(U256::from(units)), "{} above {units}", chosen.amount);
-                    assert!(policy.network.is_none_or(|network| chosen.asset.network == network));
+                    assert!(policy.networks.is_empty() || policy.networks.contains(&chosen.asset.network));
                     check_payment(&challenge, chosen);
                 }
                 Err(declined) => crate::assert_printable(&declined.to_string(), 64 * (TEXT + 2)),

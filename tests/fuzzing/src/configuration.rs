@@ -41,7 +41,20 @@ fn check_values(text: &str) {
 }
 
 fn check_config(config: &Config) {
-    let Config { base, server, plugins, payment, state, admin, webhooks, allowances, refunds, log, telemetry } = config;
+    let Config {
+        base,
+        server,
+        plugins,
+        payment,
+        state,
+        admin,
+        webhooks,
+        allowances,
+        refunds,
+        log,
+        telemetry,
+        discover,
+    } = config;
     assert_eq!(base, Path::new(DIRECTORY));
     assert!(plugins.folder.starts_with(DIRECTORY) || plugins.folder.is_absolute());
     assert!(state.folder.starts_with(DIRECTORY) || state.folder.is_absolute());
@@ -64,6 +77,10 @@ fn check_config(config: &Config) {
     assert!(log.as_ref().is_none_or(|level| !level.is_empty()));
     assert!(telemetry.as_ref().is_none_or(|telemetry| (0.0..=1.0).contains(&telemetry.sample)));
     assert!(webhooks.iter().all(|webhook| matches!(webhook.url.scheme(), "http" | "https")));
+    let pages = [&discover.website, &discover.terms];
+    assert!(pages.into_iter().flatten().all(|page| matches!(page.scheme(), "http" | "https")));
+    assert!(discover.mcp.as_ref().is_none_or(|mcp| !mcp.has_parameters() && mcp.as_str() != "/"));
+    assert!(discover.ownership_proofs.iter().all(|proof| proof.len() == 132));
     let own = plugins.by_name.values().filter_map(|plugin| plugin.limits.as_ref());
     for limits in own.chain([&plugins.limits]) {
         assert!(limits.memory > 0 && limits.instances > 0 && !limits.cpu.is_zero() && !limits.first_byte.is_zero());

@@ -65,6 +65,7 @@ fn request(version: Version) -> PaymentRequest {
                 extensions: None,
             },
             requirements: price.requirements(),
+            declaration: None,
         },
     }
 }

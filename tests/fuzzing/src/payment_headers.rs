@@ -106,7 +106,7 @@ fn check_v2(mut payload: v2::PaymentPayload) {
         assert_eq!(ChallengeSecret::take(&mut payload.accepted), None);
         assert!(payload.accepted["extra"].get("secret").is_none());
     }
-    check_request(&PaymentRequest::V2 { payload, requirements });
+    check_request(&PaymentRequest::V2 { payload, requirements, declaration: None });
 }
 
 /// The request to a facilitator reads as it was written, and keeps its fingerprint.

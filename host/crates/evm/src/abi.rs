@@ -9,6 +9,7 @@ alloy::sol! {
     interface IEip3009 {
         function name() external view returns (string);
         function version() external view returns (string);
+        function decimals() external view returns (uint8);
         function DOMAIN_SEPARATOR() external view returns (bytes32);
         function balanceOf(address account) external view returns (uint256);
         function transfer(address to, uint256 value) external returns (bool);

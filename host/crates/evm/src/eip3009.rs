@@ -104,6 +104,22 @@ pub fn transfers_in(logs: &[Log], token: Address, from: Address) -> Vec<(Address
     token_logs(token, logs).into_iter().filter_map(sent).collect()
 }
 
+/// The sum of a token that these logs move to an account from others.
+pub fn moved_to(logs: &[Log], token: Address, to: Address) -> U256 {
+    let received =
+        all_transfers_in(logs, token).into_iter().filter(|(from, receiver, _)| *receiver == to && *from != to);
+    received.fold(U256::ZERO, |sum, (_, _, amount)| sum.saturating_add(amount))
+}
+
+/// The transfers of a token, of whomever to whomever: senders, receivers and amounts, in their order.
+pub(crate) fn all_transfers_in(logs: &[Log], token: Address) -> Vec<(Address, Address, U256)> {
+    let moved = |log| match log {
+        TokenLog::Moved { from, to, value } => Some((from, to, value)),
+        TokenLog::Used { .. } => None,
+    };
+    token_logs(token, logs).into_iter().filter_map(moved).collect()
+}
+
 /// `AuthorizationUsed` and `Transfer` of one token, in their order. One that is not of the standards' form is left
 /// out: it could not be a half of a pair.
 fn token_logs(token: Address, logs: &[Log]) -> Vec<TokenLog> {

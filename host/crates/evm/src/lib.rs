@@ -35,6 +35,7 @@ mod sequencer;
 mod span;
 mod token_wallet;
 mod transaction;
+mod transfer;
 mod transport;
 
 pub use call_error::CallError;
@@ -55,4 +56,5 @@ pub use sequencer::{
 pub use token_wallet::{
     BroadcastError, SignedTransfer, TokenTransfer, TokenWallet, TransferError, TransferOutcome, WalletBalances,
 };
+pub use transfer::{MovedMoney, MovedToken};
 pub use transport::node_client;

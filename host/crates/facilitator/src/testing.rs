@@ -176,6 +176,7 @@ impl World {
                 extensions: None,
             },
             requirements,
+            declaration: None,
         }
     }
 

@@ -9,10 +9,10 @@ use coinslot_x402::price::Amount;
 use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
-    Change, Claim, Claimed, CommitObserver, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeHold,
-    FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PassFound, PassQuery, PaymentEvent, PaymentId,
-    PaymentState, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, RequestCount,
-    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd,
+    FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaidByHand, PassFound, PassQuery,
+    PaymentEvent, PaymentId, PaymentState, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
+    Reported, RequestCount, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -167,7 +167,12 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Writes down how a refund ended. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if it has ended.
     async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError>;
 
-    /// Reads the refunds without an end, the oldest first. For the one task that follows them. Waits for no write.
+    /// Ends a debt that was paid by hand, atomically: its row is refunded. Durable when it returns. What is not
+    /// [`DebtEnded::Ended`] changed nothing. Fails with [`LedgerError::OutOfOrder`] if the refund that it ends, too, has
+    /// ended.
+    async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError>;
+
+    /// Reads the refunds without an end, the oldest first. Waits for no write.
     async fn open_refunds(&self) -> Result<Vec<OpenRefund>, LedgerError>;
 
     /// Lists payments that are due to be paid back without an operator, by their ids, the longest owed first. Left out

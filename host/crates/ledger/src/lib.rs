@@ -67,8 +67,8 @@ pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
 pub use pass::{PassFound, PassPrice, PassProof, PassQuery, PassRefusal, PassTerms, PassTermsError, SoldPass};
 pub use refund::{
-    BudgetedAsset, OpenRefund, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
-    SignedRefund, StoredTransaction,
+    BudgetedAsset, DebtEnded, OpenRefund, PaidByHand, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
+    RefundsDue, SignedRefund, StoredTransaction,
 };
 pub use sqlite::{RepetitionOutcome, SqliteLedger, record_beside};
 pub use state::PaymentState;

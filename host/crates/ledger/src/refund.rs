@@ -5,6 +5,8 @@
 //! ledger alone. Every transaction of a refund has the nonce of its first, so that the chain lets one of them through
 //! at most, however often they are sent and whichever process sends them. The refund ends by what the chain says of
 //! that nonce.
+//!
+//! An operator may pay a debt by hand ([`PaidByHand`]). Such a refund has no nonce and no stored transaction.
 
 use std::time::Duration;
 
@@ -119,6 +121,36 @@ pub struct StoredTransaction {
     pub(crate) hash: String,
     pub(crate) raw: Vec<u8>,
     pub(crate) signed_at: UnixTime,
+}
+
+/// A debt that was paid by hand, as the chain has shown it.
+#[derive(Debug)]
+pub struct PaidByHand {
+    /// The payment's id, as headers and logs have it.
+    pub payment_id: String,
+    /// The hash of the transaction.
+    pub transaction: String,
+    /// The account that paid.
+    pub sender: String,
+    /// The sum that the transaction moved to the payer, in the payment's asset: it may end several debts.
+    pub moved: Amount,
+    /// True: nothing is written, and the answer is what it would be.
+    pub dry_run: bool,
+    /// The refund that was under way and moved nothing, with its end ([`RefundEnd::Failed`]). It ends in the same commit.
+    pub instead_of: Option<(OpenRefund, RefundEnd)>,
+}
+
+/// The outcome of [`crate::Ledger::end_debt`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DebtEnded {
+    /// The payment is refunded.
+    Ended,
+    /// The payment is not owed. None: there is no such payment.
+    NotOwed(Option<PaymentState>),
+    /// What the transaction moved ends other debts already: `counted` of it.
+    Counted { by: String, counted: Amount, owed: Amount },
+    /// The host signed the transaction for the refund of this payment.
+    SignedFor { payment_id: String },
 }
 
 /// The end of a refund, by what the chain says.

@@ -15,8 +15,8 @@ use super::{Network, Object, Version, null_as_default, v1, v2};
 pub enum PaymentRequest {
     /// `X-PAYMENT`.
     V1 { payload: v1::PaymentPayload, requirements: v1::PaymentRequirements },
-    /// `PAYMENT-SIGNATURE`.
-    V2 { payload: v2::PaymentPayload, requirements: v2::PaymentRequirements },
+    /// `PAYMENT-SIGNATURE`. The declaration is our own extension [`crate::bazaar`], for a payment that echoes one.
+    V2 { payload: v2::PaymentPayload, requirements: v2::PaymentRequirements, declaration: Option<serde_json::Value> },
 }
 
 impl PaymentRequest {
@@ -152,7 +152,7 @@ impl Serialize for PaymentRequest {
                 Wire { x402_version: 1, payment_payload: payload, payment_requirements: requirements }
                     .serialize(serializer)
             }
-            Self::V2 { payload, requirements } => {
+            Self::V2 { payload, requirements, declaration: _ } => {
                 Wire { x402_version: 2, payment_payload: payload, payment_requirements: requirements }
                     .serialize(serializer)
             }
@@ -193,6 +193,7 @@ impl<'de> Deserialize<'de> for PaymentRequest {
             Some(2) => Ok(Self::V2 {
                 payload: part("paymentPayload", payload)?,
                 requirements: part("paymentRequirements", requirements)?,
+                declaration: None,
             }),
             Some(other) => Err(D::Error::custom(format_args!("x402Version is {other}, expected 1 or 2"))),
             None => Err(D::Error::custom("x402Version is missing")),

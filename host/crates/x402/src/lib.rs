@@ -6,6 +6,7 @@
 //! sent is kept as it came (`serde_json` values in order) where it is echoed or forwarded, and typed where a rule needs
 //! it.
 
+pub mod bazaar;
 pub mod exact;
 pub mod facilitator;
 mod flow;

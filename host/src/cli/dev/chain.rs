@@ -10,7 +10,7 @@ use std::time::Duration;
 use alloy::primitives::{Address, U256, address, hex, keccak256};
 use alloy::signers::local::PrivateKeySigner;
 use coinslot_devnet::{CHAIN_ID, Devnet, DevnetConfig};
-use coinslot_evm::{Chain, ChainSettings, abi::IEip3009};
+use coinslot_evm::{Chain, ChainSettings, Key, abi::IEip3009};
 use coinslot_x402::price::{Accept, Amount, Asset};
 use coinslot_x402::{Network, Versions};
 use url::Url;
@@ -21,6 +21,7 @@ use crate::config::{
     AcceptConfig, AllowanceConfig, Config, DiscoverConfig, FacilitatorConfig, KeySource, LocalFacilitator,
     PaymentConfig, PluginsConfig, Robots, ServerConfig, StateConfig,
 };
+use crate::discover::TestWallet;
 use crate::endpoint::Access;
 
 /// The number of payers that start with money.
@@ -180,6 +181,12 @@ impl DevChain {
     /// The private key of the first payer, in hex.
     pub(in crate::cli) fn payer_key(&self) -> String {
         hex_key(&self.payers[0])
+    }
+
+    /// The wallet of the first payer, for pages.
+    pub(super) fn test_wallet(&self) -> Option<TestWallet> {
+        let key = Key::parse(&self.payer_key(), "the first payer").ok()?;
+        TestWallet::on(&self.devnet, key)
     }
 
     /// The address that is paid.

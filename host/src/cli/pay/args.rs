@@ -43,15 +43,8 @@ pub struct PayArgs {
     /// The most to pay, in US dollars.
     #[arg(long, value_name = "AMOUNT", default_value = DEFAULT_MAX)]
     pub max: String,
-    /// The environment variable with the private key.
-    #[arg(long, value_name = "NAME", conflicts_with = "key_file")]
-    pub key_env: Option<String>,
-    /// A file with the private key.
-    #[arg(long, value_name = "FILE")]
-    pub key_file: Option<PathBuf>,
-    /// The dev.json of the `coinslot dev` that serves the URL: its first payer pays.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "key_env"])]
-    pub dev_json: Option<PathBuf>,
+    #[command(flatten)]
+    pub payer: PayerArgs,
     /// The authority that has signed the server's certificate, in PEM, beside those that the machine trusts.
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
@@ -75,8 +68,22 @@ pub struct PayArgs {
     pub state_dir: Option<PathBuf>,
 }
 
+// The place of the key of a payer. No doc comment: clap would give it to the commands that have these arguments.
+#[derive(Args, Clone, Debug)]
+pub struct PayerArgs {
+    /// The environment variable with the private key.
+    #[arg(long, value_name = "NAME", conflicts_with = "key_file")]
+    pub key_env: Option<String>,
+    /// A file with the private key.
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The dev.json of the `coinslot dev` that serves the URL: its first payer pays.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["key_file", "key_env"])]
+    pub dev_json: Option<PathBuf>,
+}
+
 /// The request that the arguments describe. A body without a content type is called JSON or text, as it is.
-pub(super) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
+pub(in crate::cli) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
     let url = url_of(args)?;
     let body = args.data.as_deref().map(body).transpose()?;
     let method = match (&args.method, &body) {
@@ -113,7 +120,7 @@ pub(super) fn request_of(args: &PayArgs) -> Result<RequestSpec, Failure> {
 fn url_of(args: &PayArgs) -> Result<Url, Failure> {
     let text = args.url.as_deref().ok_or_else(|| Failure::usage("a URL is needed"))?;
     if text.starts_with('/') {
-        let host = match &args.dev_json {
+        let host = match &args.payer.dev_json {
             Some(file) => dev_hosts::DevHost::named(file)?,
             None => dev_hosts::running()?,
         };
@@ -146,11 +153,11 @@ fn body(data: &str) -> Result<Vec<u8>, Failure> {
 }
 
 /// The limits that the arguments describe.
-pub(super) fn policy(args: &PayArgs) -> Result<SpendingPolicy, Failure> {
+pub(in crate::cli) fn policy(args: &PayArgs) -> Result<SpendingPolicy, Failure> {
     let network = match &args.network {
         None => None,
         Some(text) => Some(Network::parse_name(text).map_err(|error| Failure::usage(error.to_string()))?),
     };
     let max = Decimal::parse(&args.max).map_err(|error| Failure::usage(format!("--max: {error}")))?;
-    Ok(SpendingPolicy { max, network })
+    Ok(SpendingPolicy { max, networks: network.into_iter().collect() })
 }

@@ -8,9 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
 use coinslot_base::text::excerpt;
-use coinslot_x402::{Reason, SettlementResponse, header};
+use coinslot_x402::{SettlementResponse, header};
 use reqwest::header::HeaderValue;
 
+use super::outcome::{self, ChargedWord};
 use super::purchase::{PaymentHeader, RequestSpec};
 use crate::cli::Failure;
 use crate::wallet::ReceivedChallenge;
@@ -55,25 +56,8 @@ pub(super) struct SellerAnswer {
 impl PayClient {
     /// A client that trusts the authorities of this file beside those of the machine.
     pub(super) fn new(timeout: Duration, authorities: Option<&Path>) -> Result<Self, Failure> {
-        let mut client = reqwest::Client::builder();
-        if let Some(file) = authorities {
-            let wrong = |reason: String| Failure::usage(format!("--ca {}: {reason}", file.display()));
-            let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
-            let authorities = reqwest::Certificate::from_pem_bundle(&pem)
-                .map_err(|error| wrong(format!("{error}: it is to be PEM")))?;
-            if authorities.is_empty() {
-                return Err(wrong("there is no certificate in it: it is to be PEM".to_owned()));
-            }
-            client = client.tls_certs_merge(authorities);
-        }
-        client
-            .connect_timeout(timeout.min(Duration::from_secs(10)))
-            .timeout(timeout)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("coinslot/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map(Self)
-            .map_err(|error| Failure::new(format!("no HTTP client: {error}")))
+        let client = client(authorities)?.connect_timeout(timeout.min(Duration::from_secs(10))).timeout(timeout);
+        client.build().map(Self).map_err(|error| Failure::new(format!("no HTTP client: {error}")))
     }
 
     /// Sends the request, with a payment if there is one.
@@ -99,6 +83,23 @@ impl PayClient {
             }
         }
     }
+}
+
+/// A client that follows no redirects, and that trusts the authorities of this file beside those of the machine.
+pub(in crate::cli) fn client(authorities: Option<&Path>) -> Result<reqwest::ClientBuilder, Failure> {
+    let mut client = reqwest::Client::builder();
+    if let Some(file) = authorities {
+        let wrong = |reason: String| Failure::usage(format!("--ca {}: {reason}", file.display()));
+        let pem = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+        let authorities =
+            reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| wrong(format!("{error}: it is to be PEM")))?;
+        if authorities.is_empty() {
+            return Err(wrong("there is no certificate in it: it is to be PEM".to_owned()));
+        }
+        client = client.tls_certs_merge(authorities);
+    }
+    let client = client.redirect(reqwest::redirect::Policy::none());
+    Ok(client.user_agent(concat!("coinslot/", env!("CARGO_PKG_VERSION"))))
 }
 
 /// The text of an error with those of its causes.
@@ -136,27 +137,6 @@ fn advice(text: &str) -> Option<&'static str> {
         Some("its certificate has expired, or this machine's clock is wrong")
     } else {
         None
-    }
-}
-
-/// A server's word about the charge of a request that it has not served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChargedWord {
-    No,
-    Yes,
-    Unknown,
-    /// It says nothing about it, as servers other than Coinslot do.
-    Nothing,
-}
-
-impl ChargedWord {
-    fn of(word: Option<&str>) -> Self {
-        match word {
-            Some("no") => Self::No,
-            Some("yes") => Self::Yes,
-            Some(_) => Self::Unknown,
-            None => Self::Nothing,
-        }
     }
 }
 
@@ -227,11 +207,7 @@ impl SellerAnswer {
             Some(receipt) => receipt.error_reason,
             None => self.challenge_error().or_else(of_body),
         };
-        reason.is_some_and(|reason| {
-            // The words of the reference middlewares for a payment that fits none of their offers.
-            Reason::parse(&reason).is_some_and(Reason::precedes_sending)
-                || reason.contains("matching payment requirements")
-        })
+        reason.is_some_and(|reason| outcome::precedes_settlement(&reason))
     }
 
     /// The error of another challenge, in answer to a payment.

@@ -7,22 +7,22 @@ use coinslot_evm::{Key, KeyError};
 use serde::Deserialize;
 use url::Url;
 
-use super::args::PayArgs;
+use super::args::PayerArgs;
 use crate::cli::{Failure, dev_hosts};
 
 /// The environment variable with the payer's key, unless another is named.
 const KEY_ENV: &str = "COINSLOT_PAYER_KEY";
 
 /// The key of a payer.
-pub(super) struct PayerKey {
-    pub(super) key: Key,
+pub(in crate::cli) struct PayerKey {
+    pub(in crate::cli) key: Key,
     /// True if it is that of a `coinslot dev`, whose money is none, and whose word counts.
-    pub(super) of_dev: bool,
+    pub(in crate::cli) of_dev: bool,
 }
 
 /// Finds the key for a payment to this URL: in the named place, else in the file of a `coinslot dev` that serves the
 /// URL, else in the environment.
-pub(super) fn key(args: &PayArgs, url: &Url) -> Result<PayerKey, Failure> {
+pub(in crate::cli) fn key(args: &PayerArgs, url: &Url) -> Result<PayerKey, Failure> {
     let failed = |error: KeyError| Failure::new(error.to_string());
     if let Some(file) = &args.dev_json {
         let shown = file.display();

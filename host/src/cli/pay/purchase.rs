@@ -16,13 +16,13 @@ use crate::wallet::PaymentOption;
 /// A request, complete, so that it can be sent again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct RequestSpec {
-    pub(super) url: Url,
-    pub(super) method: String,
+pub(in crate::cli) struct RequestSpec {
+    pub(in crate::cli) url: Url,
+    pub(in crate::cli) method: String,
     /// Pairs, because a header may come twice.
-    pub(super) headers: Vec<(String, String)>,
+    pub(in crate::cli) headers: Vec<(String, String)>,
     /// Base64.
-    pub(super) body: Option<String>,
+    pub(in crate::cli) body: Option<String>,
 }
 
 impl RequestSpec {
@@ -37,7 +37,7 @@ impl RequestSpec {
     }
 
     /// Method, headers and body as they are sent.
-    pub(super) fn parts(&self) -> Result<(reqwest::Method, HeaderMap, Vec<u8>), Failure> {
+    pub(in crate::cli) fn parts(&self) -> Result<(reqwest::Method, HeaderMap, Vec<u8>), Failure> {
         let method = reqwest::Method::from_bytes(self.method.as_bytes())
             .map_err(|_| Failure::usage(format!("`{}` is not a method", self.method)))?;
         let mut headers = HeaderMap::new();
@@ -73,7 +73,7 @@ impl std::fmt::Debug for PaymentHeader {
 /// The price of a purchase, and its transaction once it is paid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PurchaseSummary {
+pub(in crate::cli) struct PurchaseSummary {
     x402_version: u8,
     /// Decimal units.
     amount: String,
@@ -89,7 +89,7 @@ pub(super) struct PurchaseSummary {
 }
 
 impl PurchaseSummary {
-    pub(super) fn new(version: Version, option: &PaymentOption, payer: Address) -> Self {
+    pub(in crate::cli) fn new(version: Version, option: &PaymentOption, payer: Address) -> Self {
         Self {
             x402_version: match version {
                 Version::V1 => 1,
@@ -113,7 +113,7 @@ impl PurchaseSummary {
     }
 
     /// The price in one line.
-    pub(super) fn offer_line(&self) -> String {
+    pub(in crate::cli) fn offer_line(&self) -> String {
         format!("{} {} on {} to {}", self.amount, self.symbol, self.network, self.pay_to)
     }
 

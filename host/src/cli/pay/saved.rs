@@ -18,7 +18,7 @@ use crate::wallet::SignedPayment;
 /// One paid request, complete. The keys of its JSON stay as they are: earlier versions wrote files with them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct SavedPayment {
+pub(in crate::cli) struct SavedPayment {
     #[serde(rename = "call")]
     pub(super) request: RequestSpec,
     pub(super) payment: PaymentHeader,
@@ -34,7 +34,7 @@ pub(super) struct SavedPayment {
 
 impl SavedPayment {
     /// `dev_chain` is the chain of the `coinslot dev` that is paid, if it is one.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         request: RequestSpec,
         payment: &SignedPayment,
         purchase: PurchaseSummary,
@@ -69,30 +69,35 @@ impl SavedPayment {
     }
 }
 
+/// A directory for payments in the named one, or in the user's directory for state. Creates it for this user alone.
+pub(in crate::cli) fn state_folder(named: Option<&Path>, name: &str) -> Result<PathBuf, Failure> {
+    let base = match named {
+        Some(path) => path.to_owned(),
+        None => std::env::var_os("XDG_STATE_HOME")
+            .map(PathBuf::from)
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
+            .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
+            .join("coinslot"),
+    };
+    let folder = base.join(name);
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+        Failure::new(format!(
+            "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
+            folder.display()
+        ))
+    })?;
+    Ok(folder)
+}
+
 /// The directory in which payments are kept.
 #[derive(Debug)]
-pub(super) struct PaymentStore(PathBuf);
+pub(in crate::cli) struct PaymentStore(PathBuf);
 
 impl PaymentStore {
     /// Opens the directory in the named one, or in the user's directory for state, and creates it for this user alone.
-    pub(super) fn open(named: Option<&Path>) -> Result<Self, Failure> {
-        let base = match named {
-            Some(path) => path.to_owned(),
-            None => std::env::var_os("XDG_STATE_HOME")
-                .map(PathBuf::from)
-                .filter(|path| path.is_absolute())
-                .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")))
-                .ok_or_else(|| Failure::new("no HOME: say with --state-dir where to keep payments"))?
-                .join("coinslot"),
-        };
-        let folder = base.join("payments");
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
-            Failure::new(format!(
-                "cannot keep payments in {}: {error}; nothing was paid (see --state-dir)",
-                folder.display()
-            ))
-        })?;
-        Ok(Self(folder))
+    pub(in crate::cli) fn open(named: Option<&Path>) -> Result<Self, Failure> {
+        state_folder(named, "payments").map(Self)
     }
 
     /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot
@@ -111,7 +116,7 @@ impl PaymentStore {
 
     /// Writes the payment durably, and over no other payment: without its file a payment whose outcome is unknown could
     /// not be sent again. Send it after this only.
-    pub(super) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
+    pub(in crate::cli) fn save(&self, saved: &SavedPayment) -> Result<PathBuf, Failure> {
         let nonce = saved.nonce.trim_start_matches("0x");
         let path = self.0.join(format!("{nonce:.16}.json"));
         let write = || file::create_durably(&path, 0o600, &serde_json::to_vec_pretty(saved)?);
@@ -125,7 +130,7 @@ impl PaymentStore {
 }
 
 /// Deletes the file of a payment whose outcome is known.
-pub(super) fn discard(path: &Path) {
+pub(in crate::cli) fn discard(path: &Path) {
     if let Err(error) = fs::remove_file(path) {
         logging::say(&format!("cannot remove {}: {error}", path.display()));
     }

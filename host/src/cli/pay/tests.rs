@@ -172,7 +172,9 @@ impl Shop {
                     .requirements_v1("http://127.0.0.1/buy", "", "")
                     .expect("version 1 knows the network"),
             },
-            PaymentPayload::V2(payload) => PaymentRequest::V2 { payload, requirements: self.price.requirements() },
+            PaymentPayload::V2(payload) => {
+                PaymentRequest::V2 { payload, requirements: self.price.requirements(), declaration: None }
+            }
         };
         let settled = match self.local.settle(&request).await {
             Settlement::Settled { settlement: settled, .. } => settled,

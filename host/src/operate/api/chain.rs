@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::status::settlement_word;
+use crate::explorer;
 use crate::operate::admin::HostView;
-use crate::operate::explorer;
 use crate::operate::time;
 
 /// A facilitator of one network.

@@ -18,9 +18,9 @@ use utoipa::ToSchema;
 use super::error::ApiError;
 use super::payments::PAGE;
 use super::read::read;
+use crate::explorer;
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
-use crate::operate::explorer;
 use crate::operate::time;
 use crate::operate::units::Units;
 use crate::refund::{RefundError, Refunds, UnderWay, WalletState};
@@ -74,11 +74,13 @@ pub(crate) struct RefundRecord {
     pub amount: Option<String>,
     pub atomic_amount: String,
     pub payer: String,
+    /// The account that pays: the wallet of refunds, or that of an operator.
     pub wallet: String,
-    pub nonce: u64,
+    /// None: an operator paid it by hand.
+    pub nonce: Option<u64>,
     /// The transaction that ended it, or the newest that was sent.
     pub transaction: Option<String>,
-    /// The cost of its gas, in wei.
+    /// The cost of its gas, in wei. None of what was paid by hand.
     pub fee_wei: Option<String>,
     /// `operator` or `policy`.
     pub ordered_by: String,
@@ -215,7 +217,7 @@ pub(crate) async fn refunds(State(host): State<Arc<HostView>>) -> Result<Json<Re
     let rows = read(&host, |reader, units| {
         let rows = reader.refunds(UnixTime(0), PAGE)?;
         let refunds = rows.iter().map(|row| RefundRecord::of(row, units)).collect();
-        let gas = RefundGasRecord::sums(&reader.refund_fees(None)?);
+        let gas = RefundGasRecord::sums(&reader.refund_fees()?);
         Ok(RefundsReport { refunds, gas, ..RefundsReport::default() })
     });
     let report = rows.await?;

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::write::digest;
-use crate::operate::explorer::link;
+use crate::explorer::link;
 
 /// A transaction, with a link to its explorer if there is one.
 pub(super) fn transaction(network: &str, hash: &str) -> Markup {

@@ -9,6 +9,7 @@ use super::explorer;
 use super::frame::{Frame, PageError};
 use super::payments::{encoded, network};
 use super::refund;
+use super::settle;
 use super::webhooks;
 use super::write::{at, money, name, sentence, state};
 use crate::operate::access::Visitor;
@@ -26,10 +27,13 @@ pub(super) async fn page(
     let wallet = host.refunds.as_ref().map(|refunds| refunds.address().to_string());
     let refund = story.payment.as_ref().filter(|record| record.state == "owed");
     let refund = refund.map(|record| refund::form(record, wallet.as_deref(), &frame));
+    let debt = story.payment.as_ref().filter(|record| matches!(&*record.state, "owed" | "refunding"));
+    let settle = debt.map(|record| settle::forms(record, &frame));
     let title = format!("Payment {}", id.chars().take(8).collect::<String>());
     let fixed = html! { p.quiet { code.whole { (name(&id)) } " · " a href="/payments" { "All payments" } } };
     let told = webhooks::of_payment(&host, &id).await?;
-    let live = html! { (show(&story)) (told) @if let Some(form) = refund { (form) } };
+    let live =
+        html! { (show(&story)) (told) @if let Some(form) = refund { (form) } @if let Some(forms) = settle { (forms) } };
     Ok(frame.page("/payments", &title, fixed, live))
 }
 
@@ -116,7 +120,7 @@ fn title(step: StepName) -> &'static str {
         StepName::Refused => "Refused",
         StepName::Owed => "Owed",
         StepName::RunAgain => "Run again",
-        StepName::FetchedAgain => "Asked for again",
+        StepName::AskedAgain => "Asked for again",
         StepName::RefundSent => "Refund",
         StepName::RefundFailed => "Refund failed",
         StepName::Refunded => "Paid back",
@@ -142,8 +146,10 @@ fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
         }
         StepName::Refused => "The payment was refused: no money moved.",
         StepName::Owed => "The money moved, and its answer is owed.",
-        StepName::RunAgain => "The same payment came again, and the plugin ran for what was owed.",
-        StepName::FetchedAgain => "The same payment came again, and got the answer that it had bought.",
+        StepName::RunAgain => {
+            "The same payment came again for the answer that was owed, and the plugin was called for it."
+        }
+        StepName::AskedAgain => "The same payment came again for the answer that it had bought, which was kept.",
         StepName::RefundSent if step.ordered_by.as_deref() == Some("policy") => {
             "Sent back by the rule of the configuration."
         }

@@ -63,7 +63,10 @@ fn webhook(record: &WebhookRecord, index: usize, frame: &Frame) -> Markup {
                 p.badges {
                     (state(word))
                     @if record.failures > 0 {
-                        " " span.quiet { (counted(record.failures.into(), "attempt", "attempts")) " in a row failed" }
+                        " " span.quiet {
+                            @if record.more_failures { "at least " }
+                            (counted(record.failures.into(), "attempt", "attempts")) " in a row failed"
+                        }
                     }
                 }
             }

@@ -16,7 +16,7 @@ pub struct FunnelRecord {
     /// `request` or `payment`.
     pub subject: String,
     /// Of requests: `challenged`, `refused`, `failed`, `owed`, `unknown` or `broken_off`. Of payments: `claimed`, and then
-    /// `paid`, `failed`, `refused`, `unknown`, `owed` or `refunded`: a payment counts at each of these that it comes to.
+    /// `paid`, `failed`, `refused`, `unknown`, `owed` or `refunded`: a payment counts once at each of these that it comes to.
     pub outcome: String,
     /// The code of the error that these requests were answered with.
     pub code: Option<String>,

@@ -83,7 +83,7 @@ pub(super) fn steps(story: &PaymentStory) -> Vec<StepRecord> {
     for repetition in &story.repetitions {
         let (step, rank) = match repetition.outcome {
             RepetitionOutcome::Run => (StepName::RunAgain, Rank::Event(repetition.after_event * 2 + 1)),
-            RepetitionOutcome::Answer => (StepName::FetchedAgain, Rank::Fetched),
+            RepetitionOutcome::Answer => (StepName::AskedAgain, Rank::Fetched),
         };
         let record = StepRecord { request_id: repetition.request_id.clone(), ..named(step) };
         steps.add(rank, Some(repetition.at), record);
@@ -198,12 +198,15 @@ fn refunds(story: &PaymentStory, steps: &mut Steps) {
     for refund in story.refunds.iter().rev() {
         let before = |event: &&PaymentEvent| event.kind == EventKind::Owed && event.at <= refund.begun_at;
         let debt = story.events.iter().rfind(before).map_or(0, |event| event.number * 2);
-        let sent = StepRecord {
+        // Of what an operator paid by hand, the host knows the end alone.
+        let sent = refund.nonce.is_some().then(|| StepRecord {
             transaction: refund.transaction.clone(),
             ordered_by: Some(refund.ordered_by.as_str().to_owned()),
             ..named(StepName::RefundSent)
-        };
-        steps.add(Rank::Event(debt + 1), Some(refund.begun_at), sent);
+        });
+        if let Some(sent) = sent {
+            steps.add(Rank::Event(debt + 1), Some(refund.begun_at), sent);
+        }
         let end = match refund.state {
             RefundState::Failed => StepName::RefundFailed,
             RefundState::Paid if !told => StepName::Refunded,

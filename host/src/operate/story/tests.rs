@@ -141,7 +141,7 @@ async fn steps_of_one_second_stand_in_the_order_in_which_they_were_taken() {
     let before = ["claimed", "started", "given_back"];
     let after =
         ["claimed", "verified", "sent", "paid", "started", "owed", "run_again", "owed", "run_again", "answered"];
-    assert_eq!(names(&story), [&before[..], &after, &["delivered", "fetched_again"]].concat());
+    assert_eq!(names(&story), [&before[..], &after, &["delivered", "asked_again"]].concat());
     let requests: Vec<_> = story.steps.iter().filter_map(|step| step.request_id.as_deref()).collect();
     assert_eq!(requests, ["first", "second", "third", "fourth", "fifth"]);
     assert_eq!(step(&story, "verified").took_microseconds, Some(1_500));

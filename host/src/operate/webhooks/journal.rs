@@ -53,6 +53,8 @@ struct JournalState {
     written: u64,
     /// Attempts in a row that failed.
     failures: u32,
+    /// All attempts of earlier processes that are remembered failed: there may be more.
+    more_failures: bool,
     next_try: Option<UnixTime>,
     /// The last attempts, the newest last.
     attempts: VecDeque<WebhookAttempt>,
@@ -70,6 +72,7 @@ const NOWHERE: u64 = u64::MAX;
 pub(super) struct JournalView {
     pub(super) place: u64,
     pub(super) failures: u32,
+    pub(super) more_failures: bool,
     pub(super) next_try: Option<UnixTime>,
     /// The newest first.
     pub(super) attempts: Vec<WebhookAttempt>,
@@ -104,6 +107,7 @@ impl Journal {
                 let failed = found.iter().take_while(|kept| kept.attempt.error.is_some()).count();
                 let mut state = self.state.lock();
                 state.failures = u32::try_from(failed).unwrap_or(u32::MAX);
+                state.more_failures = failed == REMEMBERED;
                 found.into_iter().for_each(|kept| state.attempts.push_front(kept.attempt));
             }
             Err(error) => {
@@ -145,6 +149,7 @@ impl Journal {
         JournalView {
             place: state.place,
             failures: state.failures,
+            more_failures: state.more_failures,
             next_try: state.next_try,
             attempts: state.attempts.iter().rev().cloned().collect(),
         }
@@ -196,6 +201,7 @@ impl Journal {
     pub(super) fn note(&self, attempt: WebhookAttempt) -> u32 {
         let mut state = self.state.lock();
         state.failures = if attempt.error.is_some() { state.failures.saturating_add(1) } else { 0 };
+        state.more_failures &= attempt.error.is_some();
         if state.attempts.len() == REMEMBERED {
             state.attempts.pop_front();
         }

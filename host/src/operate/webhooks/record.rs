@@ -47,6 +47,9 @@ pub(crate) struct WebhookRecord {
     pub waiting: u64,
     /// Attempts in a row that failed.
     pub failures: u32,
+    /// True: they are at least so many. The host looks at the last 50 attempts of earlier processes, and all of them failed.
+    #[serde(default)]
+    pub more_failures: bool,
     /// The time of the next attempt, after one that failed.
     pub next_try: Option<String>,
     /// The last 50 attempts, the newest first, also those of earlier processes.
@@ -94,13 +97,14 @@ pub(in crate::operate) async fn records(host: &HostView) -> Result<Vec<WebhookRe
 impl Webhook {
     /// Its record in the API, without what waits.
     fn record(&self) -> WebhookRecord {
-        let JournalView { place, failures, next_try, attempts } = self.journal.view();
+        let JournalView { place, failures, more_failures, next_try, attempts } = self.journal.view();
         WebhookRecord {
             url: self.name.clone(),
             events: self.config.events.iter().map(|event| event.as_str().to_owned()).collect(),
             place,
             waiting: 0,
             failures,
+            more_failures,
             next_try: next_try.map(time::shown),
             attempts: attempts.iter().map(AttemptRecord::of).collect(),
             newest: 0,

@@ -13,6 +13,7 @@ use crate::call_error::CallError;
 use crate::chain::PinnedBlock;
 use crate::eip3009::transfers_in;
 use crate::receipt::TxReceipt;
+use crate::transfer::ReceiptDepth;
 
 /// The state on the chain of a nonce that was signed for a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,12 +80,11 @@ impl TokenWallet {
         if receipt.transaction_hash != hash {
             return Ok(unclear("the node answered with another receipt than it was asked for"));
         }
-        let (block, on_top) = (receipt.block_number.to::<u64>(), self.confirmations - 1);
-        let Some(top) = self.chain.block(block.saturating_add(on_top)).await? else {
-            return Ok(TransferOutcome::Confirming { hash, block });
-        };
-        if self.chain.ancestor(&top, on_top).await?.is_none_or(|found| found.hash != receipt.block_hash) {
-            return Ok(unclear("the receipt is of a block that was replaced"));
+        let block = receipt.block_number.to::<u64>();
+        match self.chain.depth_of(receipt, self.confirmations).await? {
+            ReceiptDepth::Deep => {}
+            ReceiptDepth::Shallow => return Ok(TransferOutcome::Confirming { hash, block }),
+            ReceiptDepth::Replaced => return Ok(unclear("the receipt is of a block that was replaced")),
         }
         let fee = receipt.cost();
         if !receipt.succeeded() {

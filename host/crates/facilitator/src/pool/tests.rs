@@ -57,6 +57,7 @@ fn payment_of(payer: Address, nonce: u8) -> PaymentRequest {
             extensions: None,
         },
         requirements,
+        declaration: None,
     }
 }
 

@@ -29,11 +29,12 @@ pub(super) fn body(payment: &PaymentRequest, strip_query: bool) -> Result<Vec<u8
             let payment_requirements = RequirementsV1::of(requirements, strip_query);
             serde_json::to_vec(&FacilitatorRequest { x402_version: 1, payment_payload, payment_requirements })
         }
-        PaymentRequest::V2 { payload, requirements } => {
+        PaymentRequest::V2 { payload, requirements, declaration } => {
             let resource = payload.resource.as_ref().and_then(|echo| ResourceEcho::of(echo, strip_query));
             let payload = Signed(&payload.payload);
-            // The echo of the chosen entry equals it, and no extension is advertised on which a facilitator acts.
-            let payment_payload = PayloadV2 { x402_version: 2, resource, accepted: requirements, payload };
+            // The echo of the chosen entry equals it, and of the extensions only our own declaration is for a facilitator.
+            let extensions = declaration.as_ref().map(|bazaar| Extensions { bazaar });
+            let payment_payload = PayloadV2 { x402_version: 2, resource, accepted: requirements, payload, extensions };
             serde_json::to_vec(&FacilitatorRequest {
                 x402_version: 2,
                 payment_payload,
@@ -68,6 +69,13 @@ struct PayloadV2<'p> {
     resource: Option<ResourceEcho<'p>>,
     accepted: &'p v2::PaymentRequirements,
     payload: Signed<'p>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    extensions: Option<Extensions<'p>>,
+}
+
+#[derive(serde::Serialize)]
+struct Extensions<'p> {
+    bazaar: &'p Value,
 }
 
 /// The requirements of version 1, which name the resource.

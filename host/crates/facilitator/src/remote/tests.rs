@@ -57,6 +57,7 @@ fn payment() -> PaymentRequest {
             extensions: None,
         },
         requirements,
+        declaration: None,
     }
 }
 
@@ -329,9 +330,9 @@ async fn a_long_reason_does_not_fill_a_header() {
 async fn one_transaction_does_not_pay_twice() {
     let (url, _) = scripted(200, &[], &success(|_| {})).await;
     let remote = remote(&url);
-    let PaymentRequest::V2 { payload: mut another, requirements } = payment() else { panic!("version 2") };
+    let PaymentRequest::V2 { payload: mut another, requirements, .. } = payment() else { panic!("version 2") };
     another.payload = payload(&Authorization { nonce: B256::repeat_byte(6), ..authorization() }, &vec![1; 65].into());
-    let another = PaymentRequest::V2 { payload: another, requirements };
+    let another = PaymentRequest::V2 { payload: another, requirements, declaration: None };
     assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }));
     assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }), "the same payment may ask again");
     let settlement = remote.settle(&another).await;
@@ -383,11 +384,11 @@ async fn a_payment_is_sent_in_the_same_bytes_each_time() {
 #[tokio::test]
 async fn a_facilitator_sees_the_query_only_if_the_operator_wants_it() {
     let asked = "https://api.example.com/people?email=a@example.com#top";
-    let PaymentRequest::V2 { mut payload, requirements } = payment() else { panic!("version 2") };
+    let PaymentRequest::V2 { mut payload, requirements, .. } = payment() else { panic!("version 2") };
     payload.resource = Some(json!({"url": asked, "description": "People"}));
-    let v2 = PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone() };
+    let v2 = PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone(), declaration: None };
     payload.resource = Some(json!(asked));
-    let odd = PaymentRequest::V2 { payload, requirements };
+    let odd = PaymentRequest::V2 { payload, requirements, declaration: None };
     let PaymentRequest::V1 { payload, mut requirements } = payment_v1() else { panic!("version 1") };
     requirements.resource = asked.to_owned();
     let v1 = PaymentRequest::V1 { payload, requirements };
@@ -414,7 +415,7 @@ async fn a_facilitator_sees_the_query_only_if_the_operator_wants_it() {
 #[tokio::test]
 async fn a_facilitator_sees_nothing_that_a_client_put_beside_its_payment() {
     let plain = payment();
-    let PaymentRequest::V2 { mut payload, requirements } = payment() else { panic!("version 2") };
+    let PaymentRequest::V2 { mut payload, requirements, .. } = payment() else { panic!("version 2") };
     payload.extensions = json!({"bazaar": {"info": "mine"}}).as_object().cloned();
     payload.accepted["extra"]["mine"] = json!(1);
     payload.accepted.insert("mine".to_owned(), json!(1));
@@ -425,7 +426,10 @@ async fn a_facilitator_sees_nothing_that_a_client_put_beside_its_payment() {
     {
         payload.resource = Some(resource);
         let (url, heard) = scripted(200, &[], "{}").await;
-        for payment in [&plain, &PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone() }] {
+        for payment in [
+            &plain,
+            &PaymentRequest::V2 { payload: payload.clone(), requirements: requirements.clone(), declaration: None },
+        ] {
             let _ = remote(&url).verify(payment).await;
         }
         let heard = heard.lock().expect("not poisoned");
@@ -761,6 +765,7 @@ async fn one_transaction_for_two_payments_is_believed_of_a_facilitator_that_says
             PaymentRequest::V1 { .. } => panic!("version 2"),
         },
         requirements: price().requirements(),
+        declaration: None,
     };
     // It was not asked at the start, perhaps because it was down then. The second payment makes up for it.
     assert!(matches!(remote.settle(&payment()).await, Settlement::Settled { .. }));

@@ -47,13 +47,9 @@ pub struct FailureFilter {
 const PAGE_ROWS: u32 = 100;
 
 impl LedgerReader {
-    /// Reads the payments that were given back because their plugin failed, the newest first, at most so many. The
-    /// ledger keeps the newest ten thousand. They are read page by page, and no transaction is open between two pages.
-    pub fn failures(&self, limit: u32) -> impl Iterator<Item = Result<FailedPayment, ReportError>> + '_ {
-        self.failures_before(u64::MAX, FailureFilter::default(), limit)
-    }
-
-    /// Reads those of a choice that came before the one of this number, the newest first, at most so many.
+    /// Reads the payments of a choice that were given back because their plugin failed, before the failure of this number,
+    /// the newest first, at most so many. The ledger keeps the newest ten thousand. They are read page by page, and no
+    /// transaction is open between two pages.
     pub fn failures_before(
         &self,
         number: u64,

@@ -24,7 +24,7 @@ pub struct FunnelTotal {
     pub number: u64,
 }
 
-/// The gas of a refund that has ended.
+/// The gas of a refund that has ended, or of all that ended on an old day.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefundFee {
     /// Days since 1970, in UTC.
@@ -62,12 +62,10 @@ impl LedgerReader {
         Ok(first.map(from_sqlite))
     }
 
-    /// Lists the gas of refunds, the oldest first, also of those whose rows are pruned. Days count whole: those that
-    /// begin at a time or later.
-    pub fn refund_fees(&self, since: Option<UnixTime>) -> Result<Vec<RefundFee>, ReportError> {
-        let mut statement =
-            self.connection().prepare_cached("SELECT day, network, fee FROM refund_fee WHERE day >= ?1 ORDER BY id")?;
-        let mut rows = statement.query([first_day(since)])?;
+    /// Lists the gas of refunds, also of those whose rows are pruned: of these the sum of a day.
+    pub fn refund_fees(&self) -> Result<Vec<RefundFee>, ReportError> {
+        let mut statement = self.connection().prepare_cached("SELECT day, network, fee FROM refund_fee ORDER BY id")?;
+        let mut rows = statement.query([])?;
         let mut fees = Vec::new();
         while let Some(row) = rows.next()? {
             let (network, fee): (String, String) = (row.get("network")?, row.get("fee")?);

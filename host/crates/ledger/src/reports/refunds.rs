@@ -18,9 +18,10 @@ pub struct RefundRow {
     pub payer: String,
     pub amount: Amount,
     pub testnet: bool,
-    /// The wallet that pays, in lower case.
+    /// The account that pays, in lower case.
     pub sender: String,
-    pub nonce: u64,
+    /// None: an operator paid it by hand.
+    pub nonce: Option<u64>,
     pub ordered_by: RefundAuthor,
     pub state: RefundState,
     /// The transaction that ended it, or the newest one that was signed.
@@ -97,7 +98,9 @@ pub(super) fn transactions_beside(
 ) -> Result<Vec<String>, ReportError> {
     let mut statement = connection.prepare_cached(
         "SELECT hash FROM refund_tx JOIN refund ON refund.id = refund JOIN claim ON claim.id = refund.claim
-         WHERE lower(payer) = lower(?1) AND payment_id <> ?2",
+         WHERE lower(payer) = lower(?1) AND payment_id <> ?2
+         UNION SELECT tx FROM refund JOIN claim ON claim.id = refund.claim
+         WHERE lower(payer) = lower(?1) AND payment_id <> ?2 AND state = 'paid'",
     )?;
     let rows = statement.query_map([payer, payment], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -142,7 +145,7 @@ fn read(connection: &Connection, choice: &Choice<'_>) -> Result<Vec<RefundRow>, 
             amount: row::amount(&payment_id, &row.get::<_, String>(4)?)?,
             testnet: row.get(5)?,
             sender: row.get(6)?,
-            nonce: from_sqlite(row.get(7)?),
+            nonce: row.get::<_, Option<i64>>(7)?.map(from_sqlite),
             ordered_by: RefundAuthor::parse(&author).ok_or_else(|| malformed("ordered_by", &author))?,
             state: RefundState::parse(&state).ok_or_else(|| malformed("state", &state))?,
             transaction: row.get(10)?,

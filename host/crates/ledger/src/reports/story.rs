@@ -3,8 +3,8 @@
 use coinslot_x402::UnixTime;
 use rusqlite::params;
 
-use super::reader::of_request;
 use super::row::time;
+use super::selection::of_request;
 use super::{FailedPayment, FailureFilter, FreeUse, LedgerReader, Pass, PaymentRow, RefundRow, ReportError};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{PaymentEvent, RepetitionOutcome};

@@ -141,7 +141,7 @@ fn lists_walk_the_index_of_claims_and_lists_of_open_payments_only_the_open_ones(
     let file = LedgerFile::create();
     let plan = |filter: &Filter| {
         let reader = file.reader();
-        let sql = format!("EXPLAIN QUERY PLAN {}", reader::sql(filter));
+        let sql = format!("EXPLAIN QUERY PLAN {}", selection::sql(filter));
         let mut plan = reader.connection().prepare(&sql).expect("a query");
         let unbound = vec![None::<i64>; plan.parameter_count()];
         let steps = plan.query_map(rusqlite::params_from_iter(unbound), |row| row.get::<_, String>(3)).expect("a plan");

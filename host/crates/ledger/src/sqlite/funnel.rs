@@ -1,9 +1,10 @@
 //! Counts requests for the funnel from the price to the payment, by day. Payments are counted by triggers, in the commit that
-//! makes the claim or the event.
+//! makes the claim or the event: each once at each state, however often it comes to the state.
 
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};
 
+use super::prune::{Cutoffs, SLICE_ROWS, Slice, deleted};
 use crate::number::to_sqlite;
 use crate::{DAY, LedgerError, RequestCount};
 
@@ -26,4 +27,11 @@ pub(super) fn count(connection: &Connection, counts: &[RequestCount], at: UnixTi
         ])?;
     }
     Ok(())
+}
+
+/// Deletes the numbers of days that are older than the audit log may be.
+pub(super) fn prune(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
+    let sql = "DELETE FROM funnel_total WHERE (day, testnet, plugin, endpoint, subject, outcome, code) IN
+        (SELECT day, testnet, plugin, endpoint, subject, outcome, code FROM funnel_total WHERE day < ?1 LIMIT ?2)";
+    deleted(connection.prepare_cached(sql)?.execute(params![cutoffs.changes() / to_sqlite(DAY), SLICE_ROWS])?)
 }

@@ -5,11 +5,15 @@
 //! otherwise: for each payment one refund that has not failed, one open refund for each wallet and network, and one refund
 //! for each nonce.
 
+pub(super) mod by_hand;
+pub(super) mod fees;
+
 use alloy_primitives::U256;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::prune::totals::parse;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
     BudgetedAsset, LedgerError, OpenRefund, PaymentState, RefundAuthor, RefundBegun, RefundBudget, RefundEnd,
@@ -27,6 +31,7 @@ struct Owed {
     state: PaymentState,
     network: String,
     asset: String,
+    payer: String,
     amount: Amount,
 }
 
@@ -147,18 +152,20 @@ pub(super) fn due(connection: &Connection, due: &RefundsDue) -> Result<Vec<Strin
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// The sum of a budget's refunds in its window, those under way among them.
+/// The sum of a budget's refunds in its window, those under way among them. What was paid by hand left no wallet of the
+/// host.
 pub(super) fn spent(connection: &Connection, budget: &RefundBudget, at: UnixTime) -> Result<Amount, LedgerError> {
     let since = at.0.saturating_sub(budget.window.as_secs());
     // A refund of the future was begun before the clock went back, and counts.
-    let mut statement = connection
-        .prepare_cached("SELECT network, asset, amount FROM refund WHERE begun_at > ?1 AND state <> 'failed'")?;
+    let mut statement = connection.prepare_cached(
+        "SELECT network, asset, amount FROM refund WHERE begun_at > ?1 AND state <> 'failed' AND nonce IS NOT NULL",
+    )?;
     let mut rows = statement.query([to_sqlite(since)])?;
     let mut sum = U256::ZERO;
     while let Some(row) = rows.next()? {
         let (network, asset, amount): (String, String, String) = (row.get(0)?, row.get(1)?, row.get(2)?);
         if let Some(decimals) = decimals(budget, &network, &asset) {
-            let amount = parse_amount(&amount)?;
+            let amount = parse(&amount)?;
             sum = sum.saturating_add(RefundBudget::counted(amount, decimals).map_or(U256::MAX, |amount| amount.0));
         }
     }
@@ -201,7 +208,7 @@ fn insert(
 fn payment(connection: &Connection, id: &str) -> Result<Option<Owed>, LedgerError> {
     let Some([first, last]) = crate::id::keys_of(id) else { return Ok(None) };
     let mut statement = connection.prepare_cached(
-        "SELECT id, state, network, asset, amount FROM claim JOIN progress USING (id) WHERE key >= ?1 AND key <= ?2
+        "SELECT id, state, network, asset, amount, payer FROM claim JOIN progress USING (id) WHERE key >= ?1 AND key <= ?2
          LIMIT 1",
     )?;
     let mut rows = statement.query(params![first, last])?;
@@ -213,7 +220,8 @@ fn payment(connection: &Connection, id: &str) -> Result<Option<Owed>, LedgerErro
             .ok_or_else(|| LedgerError::Schema(format!("payment {id} has no known state")))?,
         network: row.get(2)?,
         asset: row.get(3)?,
-        amount: parse_amount(&row.get::<_, String>(4)?)?,
+        amount: parse(&row.get::<_, String>(4)?)?,
+        payer: row.get(5)?,
     }))
 }
 
@@ -258,7 +266,7 @@ fn read(connection: &Connection, sql: &str) -> Result<Vec<OpenRefund>, LedgerErr
             network: Network::parse(&row.get::<_, String>(2)?).map_err(|_| malformed())?,
             asset: row.get(3)?,
             payer: row.get(4)?,
-            amount: parse_amount(&row.get::<_, String>(5)?)?,
+            amount: parse(&row.get::<_, String>(5)?)?,
             sender: row.get(6)?,
             nonce: from_sqlite(row.get(7)?),
             ordered_by: RefundAuthor::parse(&row.get::<_, String>(8)?).ok_or_else(malformed)?,
@@ -278,10 +286,6 @@ fn transactions(connection: &Connection, refund: i64) -> Result<Vec<StoredTransa
         Ok(StoredTransaction { hash: row.get(0)?, raw: row.get(1)?, signed_at })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
-}
-
-fn parse_amount(digits: &str) -> Result<Amount, LedgerError> {
-    Amount::parse_atomic(digits).map_err(|error| LedgerError::Schema(format!("the ledger has a bad amount: {error}")))
 }
 
 fn out_of_order(refund: i64, step: &'static str) -> LedgerError {

@@ -1,5 +1,5 @@
-//! Keeps a line of each request that presents a claimed payment again and gets something for it, so that the request is
-//! found by its id.
+//! Keeps a line of each request that presents a claimed payment again and may get something for it, so that the request is
+//! found by its id. The line is written before the answer is given: it says what the request asked for.
 
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};
@@ -10,12 +10,12 @@ use crate::number::to_sqlite;
 /// The most lines of one payment: an answer may be fetched for as long as it is kept.
 const MOST: i64 = 100;
 
-/// The result of a request that presents a claimed payment again.
+/// The reason why a request that presents a claimed payment again may get an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RepetitionOutcome {
-    /// The guest runs anew for the answer that is owed.
+    /// The answer is owed, and the guest is to run anew.
     Run,
-    /// The client gets the answer that is kept.
+    /// The answer is kept.
     Answer,
 }
 

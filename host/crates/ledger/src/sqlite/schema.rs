@@ -34,6 +34,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/migrations/12_story.sql"),
     include_str!("schema/migrations/13_webhook_attempts.sql"),
     include_str!("schema/migrations/14_funnel.sql"),
+    include_str!("schema/migrations/15_debts.sql"),
     include_str!("schema/migrations/16_passes.sql"),
 ];
 

@@ -212,8 +212,9 @@ fn give_back(connection: &Connection, row: i64, step: &Step, at: UnixTime) -> Re
 
 /// Deletes a payment that has neither a transaction nor an answer yet.
 fn delete(connection: &Connection, row: i64) -> Result<(), LedgerError> {
-    connection.prepare_cached("DELETE FROM progress WHERE id = ?1")?.execute(params![row])?;
+    // The claim first: a trigger reads its progress, and keeps that it was given back.
     connection.prepare_cached("DELETE FROM claim WHERE id = ?1")?.execute(params![row])?;
+    connection.prepare_cached("DELETE FROM progress WHERE id = ?1")?.execute(params![row])?;
     Ok(())
 }
 

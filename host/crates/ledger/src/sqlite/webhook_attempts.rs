@@ -5,15 +5,12 @@
 
 use rusqlite::{Connection, params};
 
-use super::prune::{Cutoffs, Slice};
+use super::prune::{Cutoffs, SLICE_ROWS, Slice, deleted};
 use crate::number::to_sqlite;
 use crate::{LedgerError, WebhookAttempt};
 
 /// The most characters that are kept of one text.
 const TEXT: usize = 300;
-
-/// The most attempts of one slice of pruning.
-const SLICE_ROWS: u32 = 100;
 
 /// Keeps one attempt.
 pub(super) fn keep(connection: &Connection, attempt: &WebhookAttempt) -> Result<(), LedgerError> {
@@ -37,13 +34,13 @@ pub(super) fn keep(connection: &Connection, attempt: &WebhookAttempt) -> Result<
     Ok(())
 }
 
-/// Deletes attempts that are old enough. The oldest are looked at, and no others.
+/// Deletes attempts that are old enough, by their times: a clock that went back gives later attempts earlier ones.
 pub(super) fn prune(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
-    let deleted = connection
+    let rows = connection
         .prepare_cached(
-            "DELETE FROM webhook_attempt
-                WHERE id IN (SELECT id FROM webhook_attempt ORDER BY id LIMIT ?2) AND at < ?1",
+            "DELETE FROM webhook_attempt WHERE id IN (SELECT id FROM webhook_attempt INDEXED BY webhook_attempt_by_time
+                WHERE at < ?1 ORDER BY at LIMIT ?2)",
         )?
         .execute(params![cutoffs.payments(), SLICE_ROWS])?;
-    Ok(Slice { deleted: deleted as u64, more: deleted == SLICE_ROWS as usize })
+    deleted(rows)
 }

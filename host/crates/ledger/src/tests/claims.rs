@@ -1,6 +1,7 @@
 //! Tests claims: one of them wins, and a repetition gets its outcome.
 
 use super::*;
+use crate::reports::FailureFilter;
 
 /// The ends of so many claims of one payment that are made at the same time.
 async fn claim_at_once(ledger: &Arc<SqliteLedger>, count: usize) -> Vec<Claimed> {
@@ -56,7 +57,8 @@ async fn a_payment_that_is_given_back_for_a_failure_leaves_a_line_and_may_try_ag
     take(&ledger, &hold, Step::Released, 1_002).await;
     assert_eq!(count(&dir, "claim"), 0);
     let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("a ledger");
-    let failures: Vec<_> = reader.failures(10).collect::<Result<_, _>>().expect("failures");
+    let failures: Vec<_> =
+        reader.failures_before(u64::MAX, FailureFilter::default(), 10).collect::<Result<_, _>>().expect("failures");
     let told: Vec<_> = failures.iter().map(|one| (one.at.0, one.reason.as_str(), one.payment_id.clone())).collect();
     let id = claim("n", 1).id.short();
     assert_eq!(told, [(1_001, "it took too long", id.clone()), (1_000, "it trapped", id)]);

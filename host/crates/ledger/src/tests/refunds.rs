@@ -4,7 +4,10 @@ use coinslot_x402::price::Amount;
 
 use super::*;
 use crate::reports::{GroupBy, RefundState};
-use crate::{BudgetedAsset, OpenRefund, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder, SignedRefund};
+use crate::{
+    BudgetedAsset, DebtEnded, OpenRefund, PaidByHand, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
+    SignedRefund,
+};
 
 const WALLET: &str = "0x00000000000000000000000000000000000000Fe";
 
@@ -180,22 +183,21 @@ async fn reports_count_what_went_back_before_and_after_rows_are_pruned() {
 async fn the_gas_of_refunds_is_kept_longer_than_their_rows_also_that_of_failed_ones() {
     let (dir, ledger) = ledger();
     let path = dir.path().join("ledger.db");
-    let fees = |since: Option<u64>| -> Vec<(u64, String, String)> {
+    let fees = || -> Vec<(u64, String, String)> {
         let reader = LedgerReader::open(&path).expect("readable");
-        let fees = reader.refund_fees(since.map(UnixTime)).expect("read").into_iter();
+        let fees = reader.refund_fees().expect("read").into_iter();
         fees.map(|one| (one.day, one.network.to_string(), one.fee.to_string())).collect()
     };
     let on = |day: u64, fee: &str| (day, "eip155:84532".to_owned(), fee.to_owned());
     owed(&ledger, "one").await;
     let refund = begun(&ledger, order("one", 7), 2_000).await;
-    assert_eq!(fees(None), [], "it is on its way");
+    assert_eq!(fees(), [], "it is on its way");
     let reverted = Some(("0xaa7".to_owned(), atomic(9)));
     let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: reverted };
     ledger.end_refund(refund, failed, UnixTime(2_001)).await.expect("written");
     let refund = begun(&ledger, order("one", 8), 2_002).await;
     ledger.end_refund(refund, paid(8), UnixTime(DAY)).await.expect("written");
-    assert_eq!(fees(None), [on(0, "9"), on(1, "21000")]);
-    assert_eq!(fees(Some(1)), [on(1, "21000")], "whole days");
+    assert_eq!(fees(), [on(0, "9"), on(1, "21000")]);
     let kept = Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 };
     ledger.prune(UnixTime(9 * DAY), kept).await.expect("pruned");
     assert_eq!(count(&dir, "refund"), 0);
@@ -203,7 +205,7 @@ async fn the_gas_of_refunds_is_kept_longer_than_their_rows_also_that_of_failed_o
     owed(&ledger, "two").await;
     let refund = begun(&ledger, order("two", 9), 9 * DAY).await;
     ledger.end_refund(refund, paid(9), UnixTime(9 * DAY)).await.expect("written");
-    assert_eq!(fees(None), [on(0, "9"), on(1, "21000"), on(9, "21000")]);
+    assert_eq!(fees(), [on(0, "9"), on(1, "21000"), on(9, "21000")]);
 }
 
 #[tokio::test]
@@ -250,4 +252,88 @@ async fn a_debt_to_a_client_that_hung_up_once_is_never_due_by_itself() {
     let others = RefundsDue { received_by: vec![("0xasset".to_owned(), "0xother".to_owned())], ..due(9_000) };
     assert_eq!(ledger.refunds_due(others).await, Ok(Vec::new()));
     assert_eq!(found().await, Ok(vec![claim("two", 1).id.short()]));
+}
+
+/// A debt of these tests, 10,000 atomic units, that a transaction paid by hand, which moved so much.
+fn by_hand(payment: &str, transaction: &str, moved: u64) -> PaidByHand {
+    PaidByHand {
+        payment_id: claim(payment, 1).id.short(),
+        transaction: transaction.to_owned(),
+        sender: "0x00000000000000000000000000000000000000Aa".to_owned(),
+        moved: atomic(moved),
+        dry_run: false,
+        instead_of: None,
+    }
+}
+
+#[tokio::test]
+async fn a_debt_that_was_paid_by_hand_ends_once_and_costs_no_budget() {
+    let (dir, ledger) = ledger();
+    owed(&ledger, "one").await;
+    let dry = PaidByHand { dry_run: true, ..by_hand("one", "0xAB", 10_000) };
+    assert_eq!(ledger.end_debt(dry, UnixTime(2_000)).await, Ok(DebtEnded::Ended));
+    assert_eq!(states(&dir), [PaymentState::Owed], "a dry run writes nothing");
+    assert_eq!(ledger.end_debt(by_hand("one", "0xAB", 10_000), UnixTime(2_000)).await, Ok(DebtEnded::Ended));
+    assert_eq!(states(&dir), [PaymentState::Refunded]);
+    assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunded { transaction: "0xab".to_owned() }));
+    let again = ledger.end_debt(by_hand("one", "0xCD", 10_000), UnixTime(2_001)).await;
+    assert_eq!(again, Ok(DebtEnded::NotOwed(Some(PaymentState::Refunded))));
+    assert_eq!(ledger.end_debt(by_hand("none", "0xCD", 1), UnixTime(2_001)).await, Ok(DebtEnded::NotOwed(None)));
+    assert_eq!(ledger.refunds_spent(order("one", 1).budget, UnixTime(2_001)).await, Ok(atomic(0)));
+    let last = ledger.events(0, 9).await.expect("read").pop().expect("one");
+    assert_eq!((last.kind.as_str(), last.transaction.as_deref()), ("refunded", Some("0xab")));
+    let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("readable");
+    let rows = reader.refunds(UnixTime(0), 9).expect("read");
+    assert!(matches!(&*rows, [one] if one.nonce.is_none() && one.state == RefundState::Paid), "{rows:?}");
+    // The next refund of the wallet is the first of its nonces.
+    assert_eq!(reader.last_refund_nonce(&rows[0].network, WALLET), Ok(None));
+}
+
+#[tokio::test]
+async fn what_one_transaction_moved_ends_as_many_debts_as_it_pays_for() {
+    let (dir, ledger) = ledger();
+    for payment in ["one", "two", "three"] {
+        owed(&ledger, payment).await;
+    }
+    for payment in ["one", "two"] {
+        assert_eq!(ledger.end_debt(by_hand(payment, "0xAB", 29_999), UnixTime(2_000)).await, Ok(DebtEnded::Ended));
+    }
+    let refused = ledger.end_debt(by_hand("three", "0xab", 29_999), UnixTime(2_001)).await.expect("written");
+    assert!(
+        matches!(&refused, DebtEnded::Counted { counted, .. } if *counted == atomic(20_000)),
+        "9,999 are left: {refused:?}"
+    );
+    assert_eq!(states(&dir).into_iter().filter(|state| *state == PaymentState::Owed).count(), 1);
+    // A transaction that the host signed for another payment is that payment's.
+    let refund = begun(&ledger, order("three", 7), 2_002).await;
+    owed(&ledger, "four").await;
+    let signed = ledger.end_debt(by_hand("four", "0xaa7", 99_999), UnixTime(2_003)).await;
+    assert_eq!(signed, Ok(DebtEnded::SignedFor { payment_id: claim("three", 1).id.short() }));
+    // A refund that is under way keeps its payment from ending by hand, unless it ends in the same commit.
+    let under_way = ledger.end_debt(by_hand("three", "0xEF", 10_000), UnixTime(2_003)).await;
+    assert_eq!(under_way, Ok(DebtEnded::NotOwed(Some(PaymentState::Refunding))));
+    let end = RefundEnd::Failed { reason: "silent".to_owned(), transaction: Some(("0xAA7".to_owned(), atomic(9))) };
+    let instead = PaidByHand { instead_of: Some((refund, end)), ..by_hand("three", "0xEF", 10_000) };
+    assert_eq!(ledger.end_debt(instead, UnixTime(2_004)).await, Ok(DebtEnded::Ended));
+    let reader = LedgerReader::open(&dir.path().join("ledger.db")).expect("readable");
+    let rows = reader.refunds_of(&claim("three", 1).id.short()).expect("read");
+    assert_eq!(rows.iter().map(|row| row.state).collect::<Vec<_>>(), [RefundState::Paid, RefundState::Failed]);
+    assert!(ledger.open_refunds().await.expect("read").is_empty(), "another refund may begin");
+}
+
+#[tokio::test]
+async fn the_gas_of_old_days_is_summed_up_and_none_of_it_is_lost() {
+    let (dir, ledger) = ledger();
+    let path = dir.path().join("ledger.db");
+    owed(&ledger, "one").await;
+    for nonce in 0..250 {
+        let refund = begun(&ledger, order("one", nonce), 2_000).await;
+        let reverted = Some((format!("0xaa{nonce}"), atomic(1_000)));
+        let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: reverted };
+        ledger.end_refund(refund, failed, UnixTime(2_001)).await.expect("written");
+    }
+    let kept = Retention { answers: Duration::ZERO, payments: Duration::from_secs(DAY), answer_bytes: 0 };
+    ledger.prune(UnixTime(9 * DAY), kept).await.expect("pruned");
+    let fees = LedgerReader::open(&path).expect("readable").refund_fees().expect("read");
+    assert_eq!(fees.iter().map(|one| (one.day, one.fee)).collect::<Vec<_>>(), [(0, atomic(250_000))]);
 }

@@ -131,6 +131,9 @@ async fn rows_of_the_eleventh_version_have_a_story_and_are_found_by_their_reques
     let events = ledger.events(0, 99).await.expect("events");
     let refused: Vec<_> = events.iter().filter(|event| event.kind == EventKind::Refused).collect();
     assert!(!refused.is_empty() && refused.iter().all(|event| event.after_work == Some(true)), "{refused:?}");
-    let failures: Vec<_> = reader(&dir).failures(9).collect::<Result<_, _>>().expect("failures");
+    let failures: Vec<_> = reader(&dir)
+        .failures_before(u64::MAX, FailureFilter::default(), 9)
+        .collect::<Result<_, _>>()
+        .expect("failures");
     assert_eq!(failures.iter().map(|one| (&*one.reason, one.request_id.clone())).collect::<Vec<_>>(), [("old", None)]);
 }

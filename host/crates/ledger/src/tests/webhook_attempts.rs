@@ -81,6 +81,19 @@ async fn of_each_webhook_the_newest_ten_thousand_are_kept_and_none_longer_than_p
     assert_eq!(listed(&dir, of("b")).len(), 1);
 }
 
+/// A hundred attempts whose clock was ahead stood before all others, and nothing behind them was ever deleted.
+#[tokio::test]
+async fn attempts_of_a_clock_that_was_ahead_keep_no_others() {
+    let (dir, ledger) = ledger();
+    let ahead = (0..150).map(|at| attempt("a", "ahead", 1_000_000 + at));
+    let old = (0..150).map(|at| attempt("a", "old", 1_000 + at));
+    ledger.keep_attempts("webhook a", 1, ahead.chain(old).collect()).await.expect("kept");
+    let retention = Retention { answers: Duration::ZERO, payments: Duration::from_secs(5_000), answer_bytes: u64::MAX };
+    ledger.prune(UnixTime(10_000), retention).await.expect("pruned");
+    let kept = listed(&dir, of("a"));
+    assert!(kept.len() == 150 && kept.iter().all(|one| one.at.0 >= 1_000_000), "{}", kept.len());
+}
+
 #[tokio::test]
 async fn a_long_text_of_a_receiver_is_cut() {
     let (dir, ledger) = ledger();

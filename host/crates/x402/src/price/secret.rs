@@ -70,17 +70,22 @@ pub(super) struct SecretHeader {
 impl SecretHeader {
     /// Encodes a challenge, with a place for the secret in each of its entries.
     pub(super) fn new(challenge: &v2::PaymentRequired) -> Self {
-        let mut challenge = challenge.clone();
-        for entry in &mut challenge.accepts {
-            entry.extra.insert(KEY.to_owned(), PLACEHOLDER.into());
-        }
-        let json = serde_json::to_vec(&challenge).expect("our documents have string keys and no failing serializers");
+        let json = Self::document(challenge);
         // Inside of a JSON string, such as a description, the quotation marks would have backslashes.
         let place = format!("\"{KEY}\":\"{PLACEHOLDER}\"");
         let before = place.len() - 1 - LENGTH;
         let starts = (0..json.len()).filter(|at| json[*at..].starts_with(place.as_bytes()));
         let places = starts.map(|at| at + before).collect();
         Self { encoded: STANDARD.encode(&json).into_bytes(), places, json }
+    }
+
+    /// The document of a challenge as JSON, with placeholders.
+    pub(super) fn document(challenge: &v2::PaymentRequired) -> Vec<u8> {
+        let mut challenge = challenge.clone();
+        for entry in &mut challenge.accepts {
+            entry.extra.insert(KEY.to_owned(), PLACEHOLDER.into());
+        }
+        serde_json::to_vec(&challenge).expect("our documents have string keys and no failing serializers")
     }
 
     /// The length of the value, in bytes.

@@ -7,7 +7,8 @@ use serde_json::json;
 
 use super::asset::KNOWN;
 use super::*;
-use crate::{Flow, Network, Version, Versions};
+use crate::bazaar::Bazaar;
+use crate::{Flow, Network, Object, Version, Versions};
 
 fn usdc() -> Asset {
     Asset::known(&Network::eip155(8453), None).expect("in the table")
@@ -311,7 +312,8 @@ fn version_1_is_offered_one_price_for_each_network_it_can_name() {
 
 #[test]
 fn a_version_that_cannot_be_settled_is_not_offered() {
-    let resource = Resource { description: String::new(), summary: String::new(), mime_type: String::new() };
+    let resource =
+        Resource { description: String::new(), summary: String::new(), mime_type: String::new(), bazaar: None };
     let challenge = |versions| {
         let offer = Offer::new(vec![Price { versions, ..price(8453, 1) }]).expect("one price");
         let challenge = Challenge::new(&offer, "https://a.example/x", &resource, "Payment required").expect("it fits");
@@ -334,6 +336,7 @@ fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
         description: description.to_owned(),
         summary: "One line".to_owned(),
         mime_type: "text/plain".to_owned(),
+        bazaar: None,
     };
     let offer = Offer::new(vec![price(8453, 1)]).expect("one price");
     let said = |resource: &Resource, url: &str| {
@@ -353,6 +356,60 @@ fn a_challenge_describes_what_is_sold_as_far_as_the_header_goes() {
     let mut urls = (1..3_000).rev().map(|length| format!("https://a.example/{}", "x".repeat(length)));
     let longest = urls.find(fits).expect("some URL fits");
     assert_eq!(said(&resource(short), &longest), None);
+}
+
+/// The document in the header of a challenge for this endpoint.
+fn document(resource: &Resource, url: &str, params: &[(String, String)]) -> serde_json::Value {
+    let (offer, own) = (Offer::new(vec![price(8453, 1)]).expect("one price"), Object::new());
+    let challenge = Challenge::with_extensions(&offer, url, resource, "Payment required", &own, params);
+    let header = challenge.expect("it fits").header(&ChallengeSecret::new([0; 16])).expect("version 2 is taken");
+    assert!(header.len() <= 3520, "{}", header.len());
+    let json = base64::Engine::decode(&base64::engine::general_purpose::STANDARD, header).expect("Base64");
+    serde_json::from_slice(&json).expect("JSON")
+}
+
+#[test]
+fn a_challenge_declares_as_much_for_facilitators_as_fits() {
+    let form = |bytes: usize| json!({ "info": { "input": {} }, "schema": "x".repeat(bytes) });
+    let least = json!({ "info": { "input": {} } });
+    let resource = |description: usize, forms: &[usize]| Resource {
+        description: "d".repeat(description),
+        summary: "One line".to_owned(),
+        mime_type: "text/plain".to_owned(),
+        bazaar: Some(Arc::new(Bazaar::new(
+            forms.iter().map(|&bytes| form(bytes)).chain([least.clone()]).collect(),
+            Some(Object::from_iter([("input".to_owned(), json!({}))])),
+        ))),
+    };
+    let url = "https://a.example/x";
+    let said = |resource: &Resource, url: &str| {
+        let document = document(resource, url, &[]);
+        let described = document["resource"]["description"].as_str().map_or(0, str::len);
+        let declared = document["extensions"]["bazaar"].clone();
+        (described, declared)
+    };
+    assert_eq!(said(&resource(10, &[900, 300]), url), (10, form(900)));
+    assert_eq!(said(&resource(10, &[9_000, 300]), url), (10, form(300)), "the next shorter form");
+    assert_eq!(said(&resource(1_500, &[9_000, 900]), url), (8, form(900)), "the summary makes room for what goes in");
+    assert_eq!(said(&resource(1_000, &[9_000, 8_000]), url), (1_000, least.clone()), "it would make no room");
+    assert_eq!(said(&resource(2_200, &[9_000]), url), (8, least.clone()), "it makes room for the least");
+    // `document` fails if the challenge does not fit.
+    let lengths = (1_000..2_400).step_by(20);
+    let urls = lengths.map(|length| format!("{url}{}", "x".repeat(length)));
+    let gone = urls.map(|url| said(&resource(10, &[900]), &url)).find(|(_, declared)| declared.is_null());
+    assert!(gone.is_some(), "all of it goes before the URL does");
+    // Each length of a form, to the byte: what is declared is the form or the next one, and the challenge fits.
+    for bytes in 1_200..2_000 {
+        let (_, declared) = said(&resource(8, &[bytes]), url);
+        assert!(declared == form(bytes) || declared == least, "{bytes}");
+    }
+    let params = [("who".to_owned(), "Ada \"L\"".to_owned())];
+    let declared = document(&resource(10, &[10]), url, &params);
+    assert_eq!(declared["extensions"]["bazaar"]["info"]["input"]["pathParams"], json!({ "who": "Ada \"L\"" }));
+    let offer = Offer::new(vec![price(8453, 1)]).expect("one price");
+    let challenge = Challenge::new(&offer, url, &resource(1, &[1]), "Payment required").expect("it fits");
+    let legacy: serde_json::Value = serde_json::from_slice(&challenge.body).expect("JSON");
+    assert_eq!(legacy["accepts"][0]["outputSchema"], json!({ "input": {} }));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use coinslot_x402::Network;
 
 /// The address of the page of a transaction (`tx`) or an `address`. None where no explorer is known, or where the text is
 /// neither.
-pub(super) fn link(network: &str, kind: &str, text: &str) -> Option<String> {
+pub(crate) fn link(network: &str, kind: &str, text: &str) -> Option<String> {
     if text.is_empty() || text.len() > 100 || !text.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return None;
     }

@@ -1,7 +1,7 @@
 //! Begins the refunds of one network, one at a time, and has each followed until the chain shows its end.
 //!
-//! One task has the lane, so that the wallet has one nonce open. Nothing of it is in memory alone that matters: after a
-//! restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
+//! One task takes the orders, so that the wallet has one nonce open on its network. Nothing of it is in memory alone that
+//! matters: after a restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,7 +50,7 @@ pub(super) struct Order {
     pub(super) reply: oneshot::Sender<Result<Begun, RefundError>>,
 }
 
-/// The decision about an order, which the first of both takes: its caller, who waits no longer, or the lane, which begins
+/// The decision about an order, which the first of both takes: its caller, who waits no longer, or the queue, which begins
 /// it. So no caller hears that nothing was begun while it is.
 #[derive(Debug, Default)]
 pub(super) struct Turn(AtomicBool);
@@ -69,9 +69,9 @@ pub(crate) struct Begun {
     pub(crate) transaction: String,
 }
 
-/// The lane of one network.
+/// The orders to the wallet on one network, and its refund under way.
 #[derive(Debug)]
-pub(super) struct Lane {
+pub(super) struct RefundQueue {
     pub(super) network: Network,
     chain_id: u64,
     node: Url,
@@ -140,7 +140,7 @@ impl UnderWay {
     }
 }
 
-impl Lane {
+impl RefundQueue {
     pub(super) fn new(
         network: &Network,
         (node, confirmations): (&Url, Option<u64>),
@@ -149,7 +149,7 @@ impl Lane {
     ) -> Option<(Self, mpsc::Receiver<Order>)> {
         let chain_id = network.chain_id()?;
         let (orders, received) = mpsc::channel(16);
-        let lane = Self {
+        let queue = Self {
             network: network.clone(),
             chain_id,
             node: node.clone(),
@@ -161,7 +161,7 @@ impl Lane {
             wallet: tokio::sync::Mutex::new(None),
             state: Mutex::default(),
         };
-        Some((lane, received))
+        Some((queue, received))
     }
 
     /// The wallet, which is connected when it is needed first: a node that is down keeps no host from starting.

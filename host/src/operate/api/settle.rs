@@ -1,0 +1,115 @@
+//! Ends debts by what an operator says and the chain shows.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
+use axum::http::StatusCode;
+use coinslot_ledger::Author;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::error::ApiError;
+use crate::operate::access::Visitor;
+use crate::operate::admin::HostView;
+use crate::refund::{DebtClaim, DebtDesk, SettleError};
+
+/// A debt that is to end: either `by` or `notPaid`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct SettleRequest {
+    /// The payment's id, as headers and logs have it.
+    pub payment: String,
+    /// The transaction that paid the debt by hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// True: the refund that is under way was not made, and the answer is owed again.
+    #[serde(default)]
+    pub not_paid: bool,
+    /// True: nothing is changed, and the answer says what would be.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// A debt that has ended, or would.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct SettleReport {
+    pub payment: String,
+    /// `refunded`, or `owed` if its refund was not made.
+    pub state: String,
+    pub network: String,
+    pub asset: String,
+    /// The debt, in units of the asset, with its symbol.
+    pub amount: String,
+    pub atomic_amount: String,
+    pub payer: String,
+    /// The transaction that paid it by hand.
+    pub transaction: Option<String>,
+    /// False for a dry run.
+    pub applied: bool,
+}
+
+/// Ends a debt that an operator has paid by hand, or has one owed again whose refund was not made. The chain has to agree:
+/// the transaction moved at least the debt to the payer and counts for no other debt, and a refund was not made if its
+/// transactions cannot move money any more.
+#[utoipa::path(post, path = "/api/v1/owed/settle", request_body = SettleRequest,
+    responses((status = 200, body = SettleReport), (status = 404, body = ApiError), (status = 409, body = ApiError),
+        (status = 503, body = ApiError)))]
+pub(crate) async fn settle(
+    State(host): State<Arc<HostView>>,
+    visitor: Visitor,
+    asked: Result<Json<SettleRequest>, JsonRejection>,
+) -> Result<Json<SettleReport>, ApiError> {
+    let asked = asked.map(|Json(asked)| asked).map_err(|rejection| ApiError::invalid(rejection.body_text()))?;
+    end_debt(&host, visitor.author, asked).await.map(Json)
+}
+
+/// Ends a debt for an operator.
+pub(in crate::operate) async fn end_debt(
+    host: &HostView,
+    who: Author,
+    asked: SettleRequest,
+) -> Result<SettleReport, ApiError> {
+    let SettleRequest { payment, by, not_paid, dry_run } = asked;
+    let claim = match (by, not_paid) {
+        (Some(transaction), false) => DebtClaim::PaidBy(transaction.trim().to_owned()),
+        (None, true) => DebtClaim::NotPaid,
+        (Some(_), true) | (None, false) => {
+            return Err(ApiError::invalid("name either the transaction that paid it (`by`), or `notPaid`".to_owned()));
+        }
+    };
+    let desk = DebtDesk {
+        config: &host.config,
+        ledger: &**host.payments.ledger(),
+        audit: &host.audit,
+        refunds: host.refunds.as_deref(),
+        now: host.payments.now(),
+    };
+    let settled = desk.settle(&payment, &claim, who, dry_run).await?;
+    let row = &settled.row;
+    Ok(SettleReport {
+        payment: row.payment_id.clone(),
+        state: settled.state.as_str().to_owned(),
+        network: row.network.to_string(),
+        asset: row.asset.clone(),
+        amount: host.units().shown(&row.network, &row.asset, row.amount),
+        atomic_amount: row.amount.to_string(),
+        payer: row.payer.clone(),
+        transaction: settled.transaction,
+        applied: !dry_run,
+    })
+}
+
+impl From<SettleError> for ApiError {
+    fn from(error: SettleError) -> Self {
+        let (status, code) = match &error {
+            SettleError::NoPayment => (StatusCode::NOT_FOUND, "not_found"),
+            SettleError::NotOwed { .. } => (StatusCode::CONFLICT, "not_owed"),
+            error if error.passes() => (StatusCode::SERVICE_UNAVAILABLE, "settle_unavailable"),
+            _ => (StatusCode::CONFLICT, "not_settled"),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}

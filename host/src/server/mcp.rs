@@ -1,0 +1,201 @@
+//! Serves agents by MCP (streamable HTTP): each endpoint is a tool, and a call of a tool is a request to its endpoint.
+//!
+//! A call takes the way of every request: the host makes the request that the call means and routes it as one of the
+//! network. So both doors share prices, claims, limits, allowances, schemas and the ledger, and nothing here decides
+//! about money.
+//!
+//! The host keeps no sessions: each message is complete, and any replica answers it. The id that `initialize` gives a
+//! client is a random name under which its calls at work can be cancelled, and nothing else is kept for it.
+
+mod call_request;
+mod call_result;
+mod cancel;
+mod changes;
+mod message;
+mod tool_server;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::header::{ACCEPT, HOST, HeaderValue, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, Method, Request};
+use http_body_util::BodyExt as _;
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::authority::Hosts;
+use super::endpoint_call::ArrivedBody;
+use super::forwarded;
+use super::handler::{Peer, RequestHandler};
+use crate::catalog::Catalog;
+use crate::discover::ToolList;
+use crate::payment::{self, ClientAddress, HeldBytes};
+use crate::respond::{self, McpRefusal, Reply};
+use cancel::CallsAtWork;
+use changes::Listeners;
+use message::MessageHead;
+use tool_server::ToolServer;
+
+/// The methods of the path of MCP.
+pub(super) static METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DELETE];
+
+/// The largest message, in bytes: the input of a call, whose bytes are Base64.
+const MAX_MESSAGE: u64 = 4 << 20;
+
+/// The field by which a client names itself again.
+const SESSION: &str = "mcp-session-id";
+
+/// What the door for agents keeps: the clients that wait for changes, and the calls that can be cancelled.
+#[derive(Debug, Default)]
+pub(super) struct McpDoor {
+    listeners: Arc<Listeners>,
+    calls: Arc<CallsAtWork>,
+    /// Ends streams that have no end of their own.
+    closing: CancellationToken,
+}
+
+/// A request to the path of MCP.
+pub(super) struct McpCall {
+    /// The generation of its arrival.
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) request: Request<ArrivedBody>,
+    pub(super) peer: Peer,
+    /// The host that the request names, which has been checked.
+    pub(super) authority: HeaderValue,
+}
+
+/// What is held for one message until its answer has left.
+#[derive(Debug)]
+pub(super) struct MessageHold {
+    /// The bytes of the message, which count for the budget.
+    _message: bytes::Bytes,
+    /// The bytes of the answer.
+    answer: Mutex<HeldBytes>,
+}
+
+impl McpDoor {
+    /// Ends the streams of clients that wait for changes.
+    pub(super) fn close(&self) {
+        self.closing.cancel();
+    }
+}
+
+impl RequestHandler {
+    /// Answers a request to the path of MCP.
+    pub(super) async fn serve_mcp(self: Arc<Self>, call: McpCall) -> Reply {
+        if is_rebound(self.hosts(), &call.authority, call.request.headers()) {
+            return respond::mcp_refused(McpRefusal::ForeignPage);
+        }
+        match *call.request.method() {
+            Method::GET => self.listen(&call),
+            Method::HEAD => respond::head_only(respond::mcp_refused(McpRefusal::NoAgent)),
+            Method::DELETE => {
+                // The session is a name for calls at work, and has nothing else to end.
+                if let Some(session) = session_of(call.request.headers()) {
+                    self.mcp().calls.cancel_all(session);
+                }
+                respond::mcp_ended()
+            }
+            _ => self.receive(call).await,
+        }
+    }
+
+    /// Sends a client a notice of each change of the tools, until it leaves.
+    fn listen(self: &Arc<Self>, call: &McpCall) -> Reply {
+        let mut accepted = call.request.headers().get_all(ACCEPT).iter();
+        if !accepted.any(|value| value.to_str().is_ok_and(|value| value.contains("text/event-stream"))) {
+            return respond::mcp_refused(McpRefusal::NoAgent);
+        }
+        let client = self.client_of(call);
+        let Some(place) = self.mcp().listeners.take(client.network()) else {
+            return respond::mcp_refused(McpRefusal::TooManyStreams);
+        };
+        let notices = changes::notices(Arc::clone(self), Arc::clone(&call.catalog), place, self.mcp().closing.clone());
+        respond::mcp_notices(notices)
+    }
+
+    /// Reads one message and answers it.
+    async fn receive(self: Arc<Self>, call: McpCall) -> Reply {
+        let client = self.client_of(&call);
+        let McpCall { catalog, request, peer, authority } = call;
+        let (mut head, body) = request.into_parts();
+        let body = body.boxed_unsync();
+        let message = match payment::read_message(self.payments(), client, body, MAX_MESSAGE).await {
+            Ok(message) => message,
+            Err(problem) => return respond::mcp_refused(McpRefusal::Message(problem)),
+        };
+        let about = MessageHead::read(&message);
+        let session = session_of(&head.headers).map(str::to_owned);
+        if let (Some(cancelled), Some(session)) = (about.cancels(), &session) {
+            self.mcp().calls.cancel(session, cancelled);
+        }
+        let hold = MessageHold { _message: message.clone(), answer: Mutex::new(self.payments().hold(client)) };
+        let hold = Arc::new(hold);
+        head.headers.insert(HOST, authority);
+        let server = ToolServer {
+            handler: Arc::clone(&self),
+            catalog,
+            peer,
+            client,
+            headers: Arc::new(head.headers.clone()),
+            session,
+            hold: Arc::clone(&hold),
+        };
+        let answer = message::answer(server, head, message).await;
+        let session = about.initializes().then(cancel::new_session);
+        respond::mcp_answer(answer, session.as_deref(), hold)
+    }
+
+    /// The tools of the active generation.
+    pub(super) async fn tools(&self) -> Option<Arc<ToolList>> {
+        let catalog = self.catalog();
+        self.publisher().tools(&catalog, self.payments()).await
+    }
+
+    fn client_of(&self, call: &McpCall) -> ClientAddress {
+        // The fields of proxies are removed from a copy: the request that a call means carries them once more.
+        forwarded::client(self.proxies(), call.peer.ip, &mut call.request.headers().clone())
+    }
+}
+
+/// The name that a client has from `initialize`.
+fn session_of(headers: &HeaderMap) -> Option<&str> {
+    headers.get(SESSION)?.to_str().ok().filter(|session| !session.is_empty() && session.len() <= cancel::MAX_SESSION)
+}
+
+/// True if a page may have come here by a name that its owner has pointed at this machine (DNS rebinding). With a public
+/// address the host has refused every other name already. Without one, a page may name an address or `localhost` only.
+fn is_rebound(hosts: &Hosts, authority: &HeaderValue, headers: &HeaderMap) -> bool {
+    if *hosts != Hosts::Any || !headers.contains_key(ORIGIN) {
+        return false;
+    }
+    let authority = authority.to_str().ok().and_then(|authority| authority.parse::<Authority>().ok());
+    !authority.is_some_and(|authority| {
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_points_its_own_name_here_is_told_apart() {
+        let page = HeaderMap::from_iter([(ORIGIN, HeaderValue::from_static("http://evil.example"))]);
+        let none = HeaderMap::new();
+        let only = Hosts::Only(vec!["api.example.com".to_owned()]);
+        for (hosts, named, headers, rebound) in [
+            (&Hosts::Any, "evil.example:8402", &page, true),
+            (&Hosts::Any, "localhost.evil.example", &page, true),
+            (&Hosts::Any, "evil.example:8402", &none, false),
+            (&Hosts::Any, "127.0.0.1:8402", &page, false),
+            (&Hosts::Any, "[::1]:8402", &page, false),
+            (&Hosts::Any, "LOCALHOST:8402", &page, false),
+            (&only, "api.example.com", &page, false),
+        ] {
+            assert_eq!(is_rebound(hosts, &HeaderValue::from_static(named), headers), rebound, "{named}");
+        }
+    }
+}

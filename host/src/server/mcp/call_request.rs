@@ -1,0 +1,82 @@
+//! Makes the request that a call of a tool means.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use coinslot_x402::header;
+use http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
+};
+use http::{Method, Request, Uri};
+use rmcp::model::JsonObject;
+use serde_json::Value;
+
+use super::super::forwarded::is_proxy_field;
+use super::super::trace_context::{TRACEPARENT, TRACESTATE};
+use crate::discover::EndpointTool;
+use crate::example::ExampleRequest;
+
+/// The payment of a call, among the metadata of its parameters.
+pub(super) const PAYMENT: &str = "x402/payment";
+
+/// The fields of a client's message that the request of its call has, too: who asks, and by which key.
+static PASSED: [HeaderName; 8] = [
+    HOST,
+    USER_AGENT,
+    ACCEPT_LANGUAGE,
+    AUTHORIZATION,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("api-key"),
+    HeaderName::from_static("sign-in-with-x"),
+    HeaderName::from_static("idempotency-key"),
+];
+
+/// The request of a call. Fails with what is wrong with its arguments.
+pub(super) fn request(
+    tool: &EndpointTool,
+    arguments: JsonObject,
+    payment: Option<&Value>,
+    message: &HeaderMap,
+) -> Result<Request<Bytes>, String> {
+    let made = ExampleRequest::of_input(&tool.info, &Value::Object(arguments))?;
+    let uri: Uri = made.target.parse().map_err(|_| format!("`{}` is not a path and a query", made.target))?;
+    let body = if tool.takes_base64() && !made.body.is_empty() {
+        STANDARD.decode(&made.body).map_err(|error| format!("`body` is not Base64: {error}"))?
+    } else {
+        made.body
+    };
+    let mut headers = HeaderMap::new();
+    for (name, value) in message {
+        if PASSED.contains(name) || is_proxy_field(name) || *name == TRACEPARENT || *name == TRACESTATE {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+    if let Some(media_type) = made.media_type {
+        headers.insert(CONTENT_TYPE, media_type);
+    }
+    if let Some(payment) = payment {
+        let (name, value) = payment_field(payment)?;
+        headers.insert(name, value);
+    }
+    let method: Method = made.method;
+    let mut request = Request::new(Bytes::from(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// The payment of a call. Some clients write the object as a text.
+pub(super) fn payment(value: &Value) -> Value {
+    let read = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_object);
+    read.unwrap_or_else(|| value.clone())
+}
+
+/// The header field of a payment, which its reader judges.
+fn payment_field(payment: &Value) -> Result<(HeaderName, HeaderValue), String> {
+    let is_first = payment.get("x402Version").and_then(Value::as_u64) == Some(1);
+    let name = if is_first { header::X_PAYMENT } else { header::PAYMENT_SIGNATURE };
+    let value = HeaderValue::try_from(header::encode(payment)).map_err(|error| error.to_string())?;
+    Ok((HeaderName::from_static(name), value))
+}

@@ -1,0 +1,259 @@
+//! Makes the result of a call of the answer to its request.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::{Bytes, BytesMut};
+use coinslot_x402::header;
+use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use rmcp::RoleServer;
+use rmcp::model::{
+    CallToolResult, ContentBlock, MetaObject, ProgressNotificationParam, ProgressToken, ResourceContents,
+};
+use rmcp::service::Peer;
+use serde_json::{Map, Value, json};
+
+use super::super::trace_context::REQUEST_ID;
+use super::MessageHold;
+use crate::discover::EndpointTool;
+use crate::respond::{CHARGED, Reply, ReplyBody};
+use crate::schema::{essence, is_text};
+
+/// The largest answer that a result takes, in bytes. A larger one is to be had over HTTP, with the same payment.
+const MAX_ANSWER: usize = 16 << 20;
+/// An answer is in memory as it came, as a value and as the text of the result.
+const COPIES: usize = 3;
+/// The longest text of one notice of progress, in bytes.
+const MAX_NOTICE: usize = 16 << 10;
+
+/// The settlement of a paid call, among the metadata of its result.
+const RECEIPT: &str = "x402/payment-response";
+/// The facts of the answer that a result has no field for.
+const ANSWER: &str = "coinslot/answer";
+
+/// The answer to a call, on its way to a result.
+pub(super) struct CallAnswer<'c> {
+    tool: &'c Arc<EndpointTool>,
+    /// The address of what was asked.
+    url: String,
+    hold: &'c MessageHold,
+}
+
+/// Sends the pieces of an answer to the client while it is written.
+pub(super) struct Progress {
+    peer: Peer<RoleServer>,
+    token: ProgressToken,
+    sent: usize,
+}
+
+/// The reason why an answer could not be read whole.
+enum Unread {
+    TooLarge,
+    Overloaded,
+    BrokenOff,
+}
+
+impl Progress {
+    pub(super) fn new(peer: Peer<RoleServer>, token: ProgressToken) -> Self {
+        Self { peer, token, sent: 0 }
+    }
+
+    /// Sends one piece, in several notices if it is long. The progress is the number of bytes so far.
+    async fn send(&mut self, piece: &Bytes) {
+        for part in piece.chunks(MAX_NOTICE) {
+            self.sent += part.len();
+            #[expect(clippy::cast_precision_loss, reason = "far fewer bytes than a float counts exactly")]
+            let sent = self.sent as f64;
+            let text = String::from_utf8_lossy(part);
+            let notice = ProgressNotificationParam::new(self.token.clone(), sent).with_message(text);
+            // A client that has left is noticed elsewhere.
+            let _ = self.peer.notify_progress(notice).await;
+        }
+    }
+}
+
+impl<'c> CallAnswer<'c> {
+    pub(super) fn new(tool: &'c Arc<EndpointTool>, url: String, hold: &'c MessageHold) -> Self {
+        Self { tool, url, hold }
+    }
+
+    /// Reads the answer to its end and makes the result of it.
+    pub(super) async fn read(self, reply: Reply, progress: Option<Progress>) -> CallToolResult {
+        let (head, body) = reply.into_parts();
+        let status = head.status.as_u16();
+        let meta = meta(status, &head.headers);
+        let mut result = match required(&head.headers).filter(|_| status >= 400) {
+            Some(document) => failed(document),
+            None => {
+                let media_type = text_of(&head.headers, CONTENT_TYPE.as_str()).unwrap_or_default();
+                match self.body(body, &media_type, progress).await {
+                    Ok(body) => self.result(status, &media_type, body).await,
+                    Err(unread) => {
+                        let mut result = failed(self.unread(unread, &meta));
+                        result.structured_content.take_if(|_| !self.promises_nothing());
+                        result
+                    }
+                }
+            }
+        };
+        result.meta = Some(meta);
+        result
+    }
+
+    async fn body(&self, mut body: ReplyBody, media_type: &str, progress: Option<Progress>) -> Result<Bytes, Unread> {
+        let declared = body.size_hint().exact();
+        if declared.is_some_and(|size| size > MAX_ANSWER as u64) {
+            return Err(Unread::TooLarge);
+        }
+        let mut progress = progress.filter(|_| declared.is_none() && !is_json(essence(media_type)));
+        let mut whole = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let Ok(frame) = frame else { return Err(Unread::BrokenOff) };
+            let Ok(piece) = frame.into_data() else { continue };
+            if piece.len() > MAX_ANSWER - whole.len() {
+                return Err(Unread::TooLarge);
+            }
+            let room = (whole.len() + piece.len()).saturating_mul(COPIES);
+            self.hold.answer.lock().grow_to(room).map_err(|_| Unread::Overloaded)?;
+            whole.extend_from_slice(&piece);
+            if let Some(progress) = &mut progress {
+                progress.send(&piece).await;
+            }
+        }
+        Ok(whole.freeze())
+    }
+
+    async fn result(&self, status: u16, media_type: &str, body: Bytes) -> CallToolResult {
+        let structured = if is_json(essence(media_type)) {
+            serde_json::from_slice::<Value>(&body).ok().filter(Value::is_object)
+        } else {
+            None
+        };
+        let misfit = if status < 400 { self.misfit(structured.is_some(), &body).await } else { None };
+        let mut content: Vec<ContentBlock> = self.content(media_type, &body).into_iter().collect();
+        if let Some(misfit) = &misfit {
+            content.insert(0, ContentBlock::text(format!("the answer does not fit its output schema: {misfit}")));
+        }
+        let mut result = CallToolResult::success(content);
+        let is_error = status >= 400 || misfit.is_some();
+        result.is_error = Some(is_error);
+        // Clients throw a result away whose structure is not the promised one, and this one may be paid for. Without a
+        // structure they take one that is marked.
+        result.structured_content = structured.filter(|_| !is_error || self.promises_nothing());
+        result
+    }
+
+    fn promises_nothing(&self) -> bool {
+        self.tool.definition.output_schema.is_none()
+    }
+
+    /// The reason why an answer is not what the tool promises.
+    async fn misfit(&self, is_object: bool, body: &Bytes) -> Option<String> {
+        self.tool.definition.output_schema.as_ref()?;
+        if !is_object {
+            return Some("it is not a JSON object".to_owned());
+        }
+        let (tool, body) = (Arc::clone(self.tool), body.clone());
+        tokio::task::spawn_blocking(move || tool.misfit(&body)).await.ok().flatten()
+    }
+
+    /// The body as content of its kind.
+    fn content(&self, media_type: &str, body: &Bytes) -> Option<ContentBlock> {
+        if body.is_empty() {
+            return None;
+        }
+        let kind = essence(media_type);
+        if kind.starts_with("image/") && kind != "image/svg+xml" {
+            return Some(ContentBlock::image(STANDARD.encode(body), kind));
+        }
+        if kind.starts_with("audio/") {
+            return Some(ContentBlock::audio(STANDARD.encode(body), kind));
+        }
+        match std::str::from_utf8(body) {
+            Ok(text) if kind.is_empty() || is_json(&kind) || is_text(&kind) => Some(ContentBlock::text(text)),
+            _ => {
+                let blob = ResourceContents::blob(STANDARD.encode(body), &self.url);
+                let kind = if kind.is_empty() { "application/octet-stream".to_owned() } else { kind.to_string() };
+                Some(ContentBlock::resource(blob.with_mime_type(kind)))
+            }
+        }
+    }
+
+    /// The document about an answer that could not be read whole.
+    fn unread(&self, why: Unread, meta: &MetaObject) -> Value {
+        let is_paid = meta.contains_key(RECEIPT);
+        let (code, what) = match why {
+            Unread::TooLarge => ("answer_too_large", "the answer is larger than 16 MiB"),
+            Unread::Overloaded => ("host_busy", "the server holds as many answers as it can"),
+            Unread::BrokenOff => ("answer_broken_off", "the answer broke off"),
+        };
+        let advice = match (is_paid, &why) {
+            (true, Unread::TooLarge) => format!("it is paid: fetch it over HTTP at {} with the same payment", self.url),
+            (true, _) => "it is paid: call again with the same payment and the same arguments".to_owned(),
+            (false, Unread::TooLarge) => format!("fetch it over HTTP at {}", self.url),
+            (false, _) => "call again".to_owned(),
+        };
+        let charged = if is_paid { "yes" } else { "no" };
+        json!({ "error": code, "message": format!("{what}: {advice}"), "charged": charged })
+    }
+}
+
+/// A failed result of one document, as a value and as the same text.
+fn failed(document: Value) -> CallToolResult {
+    let mut result = CallToolResult::error(vec![ContentBlock::text(document.to_string())]);
+    result.structured_content = Some(document);
+    result
+}
+
+/// The payment requirements of an answer, with the reason of a settlement that failed.
+fn required(headers: &HeaderMap) -> Option<Value> {
+    let mut document = decoded(headers, header::PAYMENT_REQUIRED)?;
+    let settlement = decoded(headers, header::PAYMENT_RESPONSE);
+    if let Some(settlement) = settlement.filter(|settlement| settlement["success"] == false) {
+        let reason = settlement["errorReason"].as_str().unwrap_or("unknown");
+        document["error"] = format!("Payment settlement failed: {reason}").into();
+    }
+    Some(document)
+}
+
+/// The receipt, and what else the head of an answer says.
+fn meta(status: u16, headers: &HeaderMap) -> MetaObject {
+    let mut meta = Map::new();
+    let receipt = [header::PAYMENT_RESPONSE, header::X_PAYMENT_RESPONSE].into_iter();
+    if let Some(receipt) = receipt.filter_map(|name| decoded(headers, name)).next() {
+        meta.insert(RECEIPT.to_owned(), receipt);
+    }
+    let mut answer = Map::new();
+    answer.insert("status".to_owned(), status.into());
+    for (key, name) in [
+        ("requestId", REQUEST_ID.as_str()),
+        ("charged", CHARGED),
+        ("paymentId", "x-coinslot-payment-id"),
+        ("retryAfter", RETRY_AFTER.as_str()),
+        ("location", LOCATION.as_str()),
+    ] {
+        if let Some(value) = text_of(headers, name) {
+            answer.insert(key.to_owned(), value.into());
+        }
+    }
+    meta.insert(ANSWER.to_owned(), answer.into());
+    MetaObject(meta)
+}
+
+fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
+}
+
+/// The document in a header field of the host itself.
+fn decoded(headers: &HeaderMap, name: &str) -> Option<Value> {
+    let json = STANDARD.decode(headers.get(name)?.as_bytes()).ok()?;
+    serde_json::from_slice(&json).ok().filter(Value::is_object)
+}
+
+fn is_json(kind: impl AsRef<str>) -> bool {
+    let kind = kind.as_ref();
+    kind == "application/json" || kind.ends_with("+json")
+}

@@ -1,0 +1,70 @@
+//! Publishes a plugin whose texts and schemas are as large and as hostile as a manifest allows.
+
+use std::time::{Duration, Instant};
+
+use coinslot_tests::{TestChain, decode, guest};
+
+use super::columns;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_texts_stay_texts_and_large_schemas_slow_nobody_down() {
+    ["boastful", "hello"].iter().for_each(|name| drop(guest(name)));
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["boastful", "hello"], "").await;
+    let client = reqwest::Client::new();
+    let asked = async || {
+        let begun = Instant::now();
+        let answer = client.get(host.url("/hello?name=x")).send().await.expect("an answer");
+        assert_eq!(answer.status(), 402);
+        begun.elapsed()
+    };
+    asked().await;
+    // Others ask for the price while the documents are made for the first time, and read by many.
+    let (paths, mut readers) = (["/openapi.json", "/catalog.json", "/llms.txt", "/.well-known/x402"], Vec::new());
+    for path in paths.iter().cycle().take(40) {
+        let url = host.url(path);
+        readers
+            .push(tokio::spawn(async move { reqwest::get(url).await.expect("an answer").bytes().await.expect("it") }));
+    }
+    let mut slowest = Duration::ZERO;
+    while !readers.iter().all(tokio::task::JoinHandle::is_finished) {
+        slowest = slowest.max(asked().await);
+    }
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+    for reader in readers {
+        let bytes = reader.await.expect("a document");
+        assert!(bytes.len() < 8 << 20, "{} bytes", bytes.len());
+    }
+
+    // JSON is read as it is meant, and no text sets the direction of another.
+    for path in ["/openapi.json", "/catalog.json"] {
+        let text = columns::text(&host, path).await;
+        assert!(!text.contains('\u{202e}'), "{path}");
+        drop(columns::json(&host, path).await);
+    }
+    let llms = columns::text(&host, "/llms.txt").await;
+    assert!(
+        !llms.contains('\u{202e}') && !llms.contains("[free](") && !llms.replace("\\<", "").contains("<img"),
+        "{}",
+        &llms[..4_000]
+    );
+    assert!(
+        !llms.lines().any(|line| line == "# Free" || line.contains("Price: free.")),
+        "a heading or an entry of a plugin's"
+    );
+    assert_eq!(llms.lines().filter(|line| line.starts_with("- [")).count(), 256 + 1 + 2, "and two documents");
+
+    // What does not fit into a challenge is left out of it.
+    let large = client.post(host.url("/boastful/large/0/x")).send().await.expect("an answer");
+    let header = large.headers()["payment-required"].to_str().expect("ASCII").to_owned();
+    assert!(header.len() <= 3_520, "{}", header.len());
+    let required = decode(&header);
+    let bazaar = &required["extensions"]["bazaar"];
+    assert_eq!(bazaar["info"]["input"]["pathParams"]["name"], "x", "{required:#}");
+    assert!(bazaar["schema"]["properties"]["input"]["properties"]["body"].is_object(), "{bazaar:#}");
+    let long =
+        client.post(host.url(&format!("/boastful/large/0/{}", "x".repeat(1_900)))).send().await.expect("an answer");
+    assert_eq!(long.status(), 402);
+    let header = long.headers()["payment-required"].to_str().expect("ASCII").to_owned();
+    assert!(header.len() <= 3_520 && decode(&header)["accepts"][0]["amount"] == "10000", "{}", decode(&header));
+}
