@@ -47,7 +47,7 @@ async fn a_browser_comes_back_with_a_cookie_that_no_page_plugin_or_log_sees() {
     let (name, token) = pair(&cookie).split_once('=').expect("a cookie");
     assert!(name.starts_with("coinslot_pass_") && token.len() == 64, "{cookie}");
     assert_eq!(cookie.split_once(';').expect("attributes").1, " Path=/echo; Max-Age=3600; HttpOnly; SameSite=Lax");
-    for left in [2, 1] {
+    for left in [2, 1, 0] {
         let request = Client::new().get(host.url("/echo")).header("user-agent", BROWSER);
         let free = send(request.header("cookie", format!("theme=dark; {}; a=b", pair(&cookie)))).await;
         assert_eq!(free.status(), 200, "{}", host.log());
@@ -56,6 +56,11 @@ async fn a_browser_comes_back_with_a_cookie_that_no_page_plugin_or_log_sees() {
         let said: Value = free.json().await.expect("JSON");
         assert!(!said.to_string().contains(token), "the plugin sees no cookie: {said}");
     }
+    // The visitor may pay again, on the page that everybody gets.
+    let request = Client::new().get(host.url("/echo")).header("user-agent", BROWSER).header("accept", "text/html");
+    let used_up = send(request.header("cookie", pair(&cookie))).await;
+    is_challenged(&used_up, "pass_used_up");
+    assert!(field(&used_up, "content-type").starts_with("text/html"), "{used_up:?}");
     assert!(!host.log().contains(token), "{}", host.log());
     let ledger = std::fs::read(host.path(".coinslot/ledger.db")).expect("a file");
     assert!(!ledger.windows(token.len()).any(|bytes| bytes == token.as_bytes()), "the ledger has a hash alone");
