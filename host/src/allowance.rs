@@ -1,5 +1,5 @@
 //! Decides who is served without a payment, and who may not pay: the operator's allowances, keys of customers, lists of
-//! payers, and the proof of an account by sign-in-with-x.
+//! payers, and the proof of an account by sign-in-with-x, which is that of the holder of a pass, too.
 //!
 //! Rules alone: nothing here runs a guest, asks a chain or writes to the ledger, which counts. `payment::allowed` goes by
 //! these rules for a request, and a reload puts others in their place.
@@ -55,7 +55,9 @@ impl Allowances {
     pub fn concern(&self, endpoint: &Endpoint, headers: &HeaderMap) -> bool {
         let Access::Paid(_) = &endpoint.access else { return false };
         let policy = self.policy.load();
-        (policy.has_rules() && policy.of(endpoint).next().is_some()) || key::is_present(headers)
+        endpoint.pass().is_some()
+            || (policy.has_rules() && policy.of(endpoint).next().is_some())
+            || key::is_present(headers)
     }
 
     /// The key of the hashes of counters.

@@ -27,7 +27,7 @@ pub use history::{History, HistoryEntry, HistoryFile};
 pub use install::{Installed, SalesPolicy};
 pub use install_error::InstallError;
 pub use kept_build::{KeptBuild, KeptEndpoint, put_component};
-pub use overrides::{OverrideError, PluginOverrides, PriceOverride, RouteChange, RouteOverrides};
+pub use overrides::{OverrideError, PassOverride, PluginOverrides, PriceOverride, RouteChange, RouteOverrides};
 pub use pins::{PinError, PluginPins, expected_name, shown_policies};
 pub use sale_terms::{AcceptName, Receiver, SaleTerms};
 pub(crate) use scan_report::NOT_ANEW;

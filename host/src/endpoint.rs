@@ -7,6 +7,7 @@ use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use coinslot_ledger::PassTerms;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::price::{Challenge, Offer, Resource};
@@ -88,6 +89,8 @@ pub struct PaidAccess {
     pub replaces: Option<DeclaredPrice>,
     /// The payment flow that the plugin declares, within the operator's policy.
     pub flow: Flow,
+    /// The pass that a payment buys beside its answer.
+    pub pass: Option<PassTerms>,
     /// The encoded challenge for a request without a payment and without a query. None where the path template has
     /// parameters: then each request's challenge names its own path.
     pub challenge: Option<Challenge>,
@@ -97,6 +100,14 @@ impl Endpoint {
     /// The plugin's own declaration of it. The operator may serve it elsewhere, for another price and with other texts.
     pub fn declared(&self) -> &EndpointInfo {
         &self.plugin.info().endpoints[self.index]
+    }
+
+    /// The pass that a payment for it buys beside its answer, as every listing shows it.
+    pub fn pass(&self) -> Option<PassTerms> {
+        match &self.access {
+            Access::Paid(paid) => paid.pass,
+            Access::Free => None,
+        }
     }
 
     /// The declaration with the operator's changes of path and texts.

@@ -25,7 +25,7 @@
 //! # use coinslot::payment::{PaidBody, Settled, SettledPayment};
 //! # use http::HeaderMap;
 //! fn forge(status: u16, headers: HeaderMap, body: PaidBody, payment: SettledPayment) -> Settled {
-//!     Settled { status, headers, body, payment }
+//!     Settled { status, headers, body, payment, pass: None }
 //! }
 //! ```
 //!
@@ -86,6 +86,7 @@ mod limits;
 mod open_settlements;
 mod owed_retries;
 mod paid;
+mod pass;
 mod payment_method;
 mod payments;
 mod presented;
@@ -112,13 +113,14 @@ use std::sync::Arc;
 use coinslot_ledger::Holder;
 use coinslot_plugin::RequestBody;
 use coinslot_x402::header::{HeaderError, PaymentPayload};
-use http::{HeaderValue, Request};
+use http::Request;
 use http_body::Body as _;
 
 use accepted::RefusedPayment;
-use allowed::AllowedOutcome;
+use allowed::{AllowedOutcome, ShownProofs};
 use earlier_claim::EarlierClaim;
 use exchange::{Exchanged, PaymentWork, exchange};
+use pass::BuyingPage;
 use presented::PresentedPayment;
 
 pub use accepted::Accepted;
@@ -137,6 +139,7 @@ pub use free_use::{FreeRemainder, FreeUse, ServedUse};
 pub use input::check_free;
 pub use limits::RateLimits;
 pub use paid::Paid;
+pub(crate) use pass::reason as pass_reason;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, ReceiptSigner};
 pub use problem::{OwedFailure, PAYMENT_REFUNDED, Problem};
@@ -158,7 +161,7 @@ pub enum Served {
     Settled(Settled),
     /// Its plugin quoted it as free: it is to be served without a payment, and none was taken.
     Free(FreeRequest),
-    /// The operator lets it be served without a payment, and it is counted.
+    /// The operator or a pass lets it be served without a payment, and it is counted.
     Allowed(AllowedRequest),
 }
 
@@ -171,11 +174,19 @@ pub async fn serve(
     mut request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
     let client = purchase.client.ip;
-    let proof = allowed::take_proof(payments, &purchase, request.headers_mut());
+    let method = request.method().clone();
+    let proofs = ShownProofs::take(payments, &purchase, &method, request.headers_mut());
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
-        Ok(None) => serve_unpaid(payments, purchase, proof, request).await,
-        Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
+        Ok(None) => serve_unpaid(payments, purchase, proofs, request).await,
+        Ok(Some(payment)) => {
+            let page = BuyingPage::of(&purchase, request.headers());
+            let served = redeem(payments, purchase, payment, request).await;
+            served.map(|served| match (served, page) {
+                (Served::Settled(settled), Some(page)) => Served::Settled(settled.with_pass(payments, &page)),
+                (served, _) => served,
+            })
+        }
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
     if let Err(unserved) = &end
@@ -186,19 +197,19 @@ pub async fn serve(
     end
 }
 
-/// Serves a request without a payment: for nothing, if the operator allows it or the plugin quotes it as free, and else
-/// with the challenge.
+/// Serves a request without a payment: for nothing, if the operator allows it, a pass is for it, or the plugin quotes it as
+/// free, and else with the challenge.
 async fn serve_unpaid(
     payments: &Arc<Payments>,
     purchase: Purchase,
-    proof: Option<HeaderValue>,
+    proofs: ShownProofs,
     request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
-    match allowed::allow(payments, &purchase, proof, request).await? {
+    match allowed::allow(payments, &purchase, proofs, request).await? {
         AllowedOutcome::Allowed(allowed) => Ok(Served::Allowed(allowed)),
         AllowedOutcome::Free(free) => Ok(Served::Free(free)),
-        AllowedOutcome::Unallowed(request) => {
-            challenge::unpaid(payments, purchase, request).await.map(Served::Free).map_err(Unserved::unclaimed)
+        AllowedOutcome::Unallowed(request, no_pass) => {
+            challenge::unpaid(payments, purchase, request, no_pass).await.map(Served::Free).map_err(Unserved::unclaimed)
         }
     }
 }

@@ -8,6 +8,9 @@
 /* The most endpoints of a plugin, and the largest schema in bytes, by the contract. */
 #define MAX_ENDPOINTS 256
 #define MAX_SCHEMA 65536
+/* 366 days, and the most requests of a pass. */
+#define MAX_PASS_SECONDS 31622400
+#define MAX_PASS_REQUESTS 1000000
 
 static coinslot_endpoint endpoints[MAX_ENDPOINTS];
 /* Where each of them is declared; the file is NULL if that is not known, as in Zig. */
@@ -218,6 +221,20 @@ static void set_quote_headers(endpoint_record *record, const char *list) {
   }
 }
 
+static void set_extensions(endpoint_record *record, const coinslot_endpoint *endpoint) {
+  cs_pair *pairs = CS_NEW(cs_pair, 2);
+  size_t count = 0;
+  if (endpoint->upfront) pairs[count++] = (cs_pair){{"payment-flow", 12}, {"upfront", 7}};
+  unsigned seconds = endpoint->pass_seconds, requests = endpoint->pass_requests;
+  if (seconds != 0 || requests != 0) {
+    if (seconds < 1 || seconds > MAX_PASS_SECONDS || requests < 1 || requests > MAX_PASS_REQUESTS) {
+      cs_mistake(endpoint, "a pass has pass_seconds, from 1 to 31622400, and pass_requests, from 1 to 1000000");
+    }
+    pairs[count++] = (cs_pair){{"pass", 4}, cs_slice_of(coinslot_format("seconds=%u; requests=%u", seconds, requests))};
+  }
+  record->extensions = (cs_pairs){pairs, count};
+}
+
 static endpoint_record describe_endpoint(const coinslot_endpoint *endpoint) {
   if (endpoint->handler == NULL) cs_mistake(endpoint, "it has no handler");
   endpoint_record record = {
@@ -231,10 +248,7 @@ static endpoint_record describe_endpoint(const coinslot_endpoint *endpoint) {
       .output_schema = output_of(endpoint),
   };
   set_quote_headers(&record, endpoint->quote_headers);
-  if (endpoint->upfront) {
-    static cs_pair upfront = {{"payment-flow", 12}, {"upfront", 7}};
-    record.extensions = (cs_pairs){&upfront, 1};
-  }
+  set_extensions(&record, endpoint);
   return record;
 }
 

@@ -63,6 +63,9 @@ typedef struct coinslot_endpoint {
   const char *quote_headers;
   /* True: the payment is settled before the handler runs, for answers that stream and for side effects. */
   bool upfront;
+  /* Both set: a payment buys its payer so many further requests within so many seconds. The operator may change it. */
+  unsigned pass_seconds;
+  unsigned pass_requests;
   /* Set by coinslot_quote. */
   coinslot_function *quote;
 } coinslot_endpoint;

@@ -21,6 +21,8 @@ pub const coinslot_endpoint = extern struct {
     returns: ?[*:0]const u8 = null,
     quote_headers: ?[*:0]const u8 = null,
     upfront: bool = false,
+    pass_seconds: c_uint = 0,
+    pass_requests: c_uint = 0,
     quote: ?*const coinslot_function = null,
 };
 

@@ -194,6 +194,8 @@ declare module 'coinslot' {
     mimeType?: string;
     /** Settle the payment before the handler runs: for side effects, and for answers that stream. */
     upfront?: boolean;
+    /** A payment buys its payer so many further requests within this time. The operator may change it. */
+    pass?: { seconds: number; requests: number };
     /** Throws a Refusal for input that cannot be served. It runs before the payment, and must not wait. */
     check?: (input: QI) => void;
     /** Inputs that clients can try: `{ query: { lang: 'en' } }`. */

@@ -66,6 +66,9 @@ const OF_THE_LEDGER: &str = "interrupted";
 /// The error of payments whose money went back.
 const OF_A_REFUND: &str = "payment_refunded";
 
+/// The errors of requests whose pass does not serve them.
+const OF_A_PASS: [&str; 4] = ["pass_expired", "pass_used_up", "pass_ended", "pass_below_price"];
+
 #[test]
 fn every_error_that_a_client_can_read_is_documented() {
     let codes = codes();
@@ -73,6 +76,7 @@ fn every_error_that_a_client_can_read_is_documented() {
     let schema = module("host/crates/ledger/src/sqlite");
     assert!(schema.contains(&format!("state = 'refused', reason = '{OF_THE_LEDGER}'")));
     assert!(module("host/src/payment").contains(&format!("PAYMENT_REFUNDED: &str = \"{OF_A_REFUND}\"")));
+    assert!(OF_A_PASS.iter().all(|code| read("host/src/payment/pass.rs").contains(&format!("Some(\"{code}\")"))));
     let page = read(PAGE);
     let table: BTreeSet<&str> = page
         .lines()
@@ -81,6 +85,7 @@ fn every_error_that_a_client_can_read_is_documented() {
         .flat_map(|line| line.split('|').nth(1).unwrap_or_default().split('`').skip(1).step_by(2))
         .collect();
     let mut known: BTreeSet<&str> = codes.iter().map(String::as_str).chain([OF_THE_LEDGER, OF_A_REFUND]).collect();
+    known.extend(OF_A_PASS);
     let missing: Vec<_> = known.difference(&table).collect();
     assert!(missing.is_empty(), "not in the table of {PAGE}: {missing:?}");
     // The table also has the column's name, and examples of codes from a facilitator, a proof and a plugin.

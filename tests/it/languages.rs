@@ -294,6 +294,12 @@ async fn events_are_paid_first_and_sent(host: &DevHost) {
     let events: Vec<_> = text.trim_end().split("\n\n").map(event).collect();
     let expected: Vec<_> = (0..3).map(|i| ("tick".to_owned(), json!({ "i": i }))).collect();
     assert_eq!(events, expected, "{text}");
+    // The payment bought a pass, too.
+    let again = send(request(host, Method::GET, "/ticks")).await;
+    let proof = host.payer(0).sign_in(&again);
+    let returned = send(request(host, Method::GET, "/ticks").header("SIGN-IN-WITH-X", proof)).await;
+    assert_eq!(returned.status(), 200, "{}", host.log());
+    assert_eq!(returned.headers()["ratelimit-policy"], "\"pass\";q=5;w=600");
 }
 
 /// The name of a server-sent event, and the JSON of its data.

@@ -68,6 +68,7 @@ mod overrides;
 mod packing;
 mod pages;
 mod paid;
+mod passes;
 mod pauses;
 mod paywall;
 mod plugin_logs;

@@ -101,7 +101,14 @@ impl AllowancePolicy {
 
     /// True if a client of this endpoint can get something by signing in.
     pub fn takes_sign_in(&self, endpoint: &Endpoint) -> bool {
-        self.has_rules() && self.of(endpoint).any(|rule| rule.per == AllowancePer::Payer && rule.quota.requests > 0)
+        endpoint.pass().is_some()
+            || self.has_rules()
+                && self.of(endpoint).any(|rule| rule.per == AllowancePer::Payer && rule.quota.requests > 0)
+    }
+
+    /// True if the proof of an account, in a request to this endpoint, is for the host.
+    pub fn takes_proof(&self, endpoint: &Endpoint) -> bool {
+        endpoint.pass().is_some() || self.has_rules() && self.of(endpoint).any(|rule| rule.per == AllowancePer::Payer)
     }
 }
 

@@ -13,7 +13,7 @@ use url::Url;
 pub use coinslot_x402::sign_in::SIGN_IN_WITH_X;
 
 /// The sentence that a wallet shows.
-const STATEMENT: &str = "Use the free requests of this service. No money moves.";
+const STATEMENT: &str = "Use your pass or the free requests of this service. No money moves.";
 
 /// The bytes of each half of a nonce, which has 32 hexadecimal digits as those of the reference server.
 const HALF: usize = 8;
@@ -93,6 +93,11 @@ impl SignIns {
         }
     }
 
+    /// True if a proof was signed for this very resource, and not for another one of its host.
+    pub fn is_for(&self, proof: &SignInProof, url: &str) -> bool {
+        Place::of(url).is_some_and(|place| proof.uri() == place.uri)
+    }
+
     fn mac(&self, random: [u8; HALF], domain: &str, issued_at: UnixTime) -> [u8; HALF] {
         let mac = self.hmac(random, domain, issued_at).finalize().into_bytes();
         let mut half = [0; HALF];
@@ -145,6 +150,9 @@ mod tests {
         let good = answered(&extension, |_| ());
         assert_eq!(check(&sign_ins, &good, URL), Ok(()));
         assert_eq!(check(&sign_ins, &good, "https://api.example.com/other"), Ok(()), "of the same host");
+        let proof = sign_ins.check(good.as_bytes(), URL, &networks(), NOW).expect("a good proof");
+        assert!(sign_ins.is_for(&proof, "https://api.example.com/api/x?y=2"), "whatever its query is");
+        assert!(!sign_ins.is_for(&proof, "https://api.example.com/api/x/2"));
         assert_eq!(check(&sign_ins, &good, "https://b.example.com/api/x"), Err(SignInError::Domain));
         assert_eq!(check(&SignIns::new([8; 32]), &good, URL), Err(SignInError::Nonce), "of another host");
         for nonce in ["", "00", "zz", "09090909090909090000000000000000", "0909090909090909"] {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coinslot_base::text::printable;
+use coinslot_ledger::PassTerms;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo, Plugin, Template};
 use coinslot_x402::Flow;
 use coinslot_x402::header::is_payment_header;
@@ -13,7 +14,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderName, Method};
 
 use super::install_error::{InstallError, MAX_QUOTE_HEADERS};
-use super::overrides::{PluginOverrides, RouteChange};
+use super::overrides::{PASS, PluginOverrides, RouteChange, extension};
 use super::pins::PluginPins;
 use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
@@ -142,6 +143,7 @@ fn endpoint(
         bazaar,
     };
     let flow = flow(&label, served, priced.policy)?;
+    let pass = pass(&label, served)?;
     let declared = &plugin.info().endpoints[index].price;
     let replaces = (*declared != served.price).then(|| declared.clone());
     let origin = if replaces.is_some() { changed_label(&label, plugin, index) } else { label.clone() };
@@ -152,7 +154,7 @@ fn endpoint(
         // The challenge of a template names each request's own path, so this one is not kept: that it could be encoded
         // proves that the endpoint's URL fits.
         let challenge = (!served.path.has_parameters()).then_some(challenge);
-        Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, replaces: replaces.clone(), flow, challenge })))
+        Ok(Access::Paid(Arc::new(PaidAccess { offer, quoted, replaces: replaces.clone(), flow, pass, challenge })))
     };
     let access = match &served.price {
         DeclaredPrice::Free => Access::Free,
@@ -213,8 +215,8 @@ fn quote_headers(endpoint: &str, declared: &EndpointInfo) -> Result<Vec<HeaderNa
 /// The flow that an endpoint asks for, if the policy allows it. An endpoint that answers with a stream of events and
 /// asks for nothing is paid upfront, because its answer cannot be held back until it is settled.
 fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result<Flow, InstallError> {
-    let asked = match declared.extensions.iter().find(|(key, _)| key == "payment-flow") {
-        Some((_, name)) => Some(Flow::parse(name).ok_or_else(|| InstallError::UnknownFlow {
+    let asked = match extension(declared, "payment-flow") {
+        Some(name) => Some(Flow::parse(name).ok_or_else(|| InstallError::UnknownFlow {
             endpoint: endpoint.to_owned(),
             flow: name.chars().take(32).collect(),
         })?),
@@ -225,6 +227,16 @@ fn flow(endpoint: &str, declared: &EndpointInfo, policy: &SalesPolicy) -> Result
         Some(flow) => Ok(flow),
         None => Ok(policy.flows.first().copied().unwrap_or_default()),
     }
+}
+
+/// The pass of an endpoint, as it is served.
+fn pass(endpoint: &str, served: &EndpointInfo) -> Result<Option<PassTerms>, InstallError> {
+    let Some(text) = extension(served, PASS) else { return Ok(None) };
+    let failed = |source| {
+        let written = printable(&text.chars().take(64).collect::<String>());
+        InstallError::Pass { endpoint: endpoint.to_owned(), written, source }
+    };
+    PassTerms::parse(text).map(Some).map_err(failed)
 }
 
 /// The amount in each of these assets that it can be paid in. An amount without a symbol is in US dollars, and can be

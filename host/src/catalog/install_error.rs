@@ -1,5 +1,6 @@
 //! The reasons why a plugin cannot be sold, and those that its declaration alone shows.
 
+use coinslot_ledger::PassTermsError;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo};
 use coinslot_x402::price::{Amount, AmountError, Asset, Decimal, TooLarge};
 use coinslot_x402::{Flow, Network};
@@ -38,6 +39,8 @@ pub enum InstallError {
     UnknownFlow { endpoint: String, flow: String },
     #[error("{endpoint}: it asks for the {} flow, which `flows` does not allow", flow.as_str())]
     Flow { endpoint: String, flow: Flow },
+    #[error("{endpoint}: `pass` is {written:?}: {source}")]
+    Pass { endpoint: String, written: String, source: PassTermsError },
     #[error("{endpoint}: {source}")]
     Challenge { endpoint: String, source: TooLarge },
     #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]

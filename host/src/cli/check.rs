@@ -74,6 +74,7 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     let free = allowed(&config, &check);
     let notes = changes
         .into_iter()
+        .chain(passes(&check))
         .chain(free)
         .chain(signs)
         .chain(check.refunds.iter().cloned())
@@ -92,6 +93,13 @@ pub(super) async fn examine(file: &Path) -> Result<Findings, Failure> {
     let of_host = wrong.into_iter().chain(unusable).map(|failure| failure.message);
     let problems = of_plugins.into_iter().chain(of_host).collect();
     Ok(Findings { routes: routes(&check.catalog), notes, problems, is_wrong })
+}
+
+/// The passes that payments buy, a line for each endpoint.
+fn passes(check: &HostCheck) -> Vec<String> {
+    let endpoints = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints);
+    let with_pass = endpoints.filter_map(|endpoint| Some((&endpoint.label, endpoint.pass()?)));
+    with_pass.map(|(label, pass)| format!("{label}: a payment buys a pass, {pass}")).collect()
 }
 
 /// The allowances that are in force for each endpoint, a line each.

@@ -3,13 +3,14 @@
 //! Whether a plugin declares a route is known when it is loaded. Whether there is an `[[accept]]` is known when these are
 //! read, see [`check`].
 
+use coinslot_ledger::PassTerms;
 use coinslot_plugin::{Template, description_problem, summary_problem};
 use coinslot_x402::price::{Accept, Decimal, evm_receiver};
 
 use super::reader::{Field, Section};
 use super::types::PluginsConfig;
 use super::values::{AmountText, OneOrMore};
-use crate::catalog::{AcceptName, PluginOverrides, PriceOverride, Receiver, RouteOverrides, SaleTerms};
+use crate::catalog::{AcceptName, PassOverride, PluginOverrides, PriceOverride, Receiver, RouteOverrides, SaleTerms};
 
 /// The methods that plugins declare.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
@@ -64,7 +65,30 @@ fn route(mut section: Section<'_, '_>) -> RouteOverrides {
         Some(text)
     };
     let (summary, description) = (text("summary", summary_problem), text("description", description_problem));
-    RouteOverrides { is_off, summary, description, price: price(&mut section), terms: terms(&mut section) }
+    let (price, pass) = (price(&mut section), pass(&mut section));
+    RouteOverrides { is_off, summary, description, price, pass, terms: terms(&mut section) }
+}
+
+/// The pass of a route: the word `off`, or a table with both of its numbers.
+fn pass(section: &mut Section<'_, '_>) -> Option<PassOverride> {
+    let field = section.field("pass")?;
+    if !field.is_table() {
+        let word = field.read::<String>()?;
+        if word != "off" {
+            section.key_problem("pass", "write `{ seconds = 3600, requests = 100 }`, or \"off\"");
+        }
+        return Some(PassOverride::Off);
+    }
+    let mut table = field.section()?;
+    let seconds: Option<u64> = table.required("seconds", "the time after the payment, such as 3600");
+    let requests: Option<u64> = table.required("requests", "the number of further requests, such as 100");
+    match PassTerms::new(seconds?, requests?) {
+        Ok(terms) => Some(PassOverride::Terms(terms)),
+        Err(problem) => {
+            section.key_problem("pass", problem);
+            None
+        }
+    }
 }
 
 /// The price of a route: the word `free`, an amount, or the most that a quote may ask.

@@ -169,6 +169,9 @@ fn entry(listed: &ListedEndpoint, listing: &Listing) -> Value {
         "price": price::catalog(&endpoint.access),
         "signInWithX": listed.takes_sign_in,
     });
+    if let Some(pass) = endpoint.pass() {
+        entry["pass"] = json!(pass);
+    }
     if let Some(schema) = &listed.info.input_schema {
         entry["inputSchema"] = schema.clone();
     }

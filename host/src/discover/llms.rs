@@ -48,7 +48,8 @@ fn endpoint(out: &mut String, listing: &Listing, listed: &ListedEndpoint) {
         format!("{}. ", text::common_mark(summary.trim_end_matches('.')))
     };
     let price = text::common_mark(&price::sentence(&endpoint.access));
-    let _ = writeln!(out, "- [{label}](<{}>): {summary}Price: {price}.", endpoint.url);
+    let pass = endpoint.pass().map(|pass| format!(" It buys a pass, too: {pass}.")).unwrap_or_default();
+    let _ = writeln!(out, "- [{label}](<{}>): {summary}Price: {price}.{pass}", endpoint.url);
     if let Some(command) = command(listing, listed) {
         let _ = writeln!(out, "  Example: {}", text::code_span(&command));
     }

@@ -6,8 +6,9 @@ use async_trait::async_trait;
 use coinslot_ledger::{
     Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter,
     FreeEnd, FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund,
-    PaidByHand, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
-    RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    PaidByHand, PassFound, PassQuery, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget,
+    RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction,
+    WebhookAttempt,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
@@ -123,6 +124,10 @@ impl Ledger for CrashingLedger {
 
     async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError> {
         self.0.key(hash, at).await
+    }
+
+    async fn pass(&self, query: PassQuery, at: UnixTime) -> Result<PassFound, LedgerError> {
+        self.0.pass(query, at).await
     }
 
     async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use coinslot_base::units::measured;
 use coinslot_ledger::EventKind;
-use coinslot_ledger::reports::PaymentStory;
+use coinslot_ledger::reports::{Pass, PaymentStory};
 use coinslot_x402::Network;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::records::PaymentRecord;
+use super::time;
 use super::units::Units;
 use steps::steps;
 
@@ -38,6 +39,34 @@ pub struct StoryRecord {
     /// None if the payment was given back, or its row is pruned.
     pub payment: Option<PaymentRecord>,
     pub steps: Vec<StepRecord>,
+    /// The pass that it bought beside its answer.
+    #[serde(default)]
+    pub pass: Option<PassRecord>,
+}
+
+/// A pass that a payment bought.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PassRecord {
+    /// The requests that it is for, and those of them that were used.
+    pub requests: u64,
+    pub used: u64,
+    pub begins_at: String,
+    pub ends_at: String,
+}
+
+impl PassRecord {
+    fn of(pass: &Pass) -> Self {
+        let Pass { requests, used, begins_at, ends_at } = *pass;
+        Self { requests, used, begins_at: time::shown(begins_at), ends_at: time::shown(ends_at) }
+    }
+}
+
+impl std::fmt::Display for PassRecord {
+    /// `3 of 100 requests used, until 2026-01-31T12:00:00Z`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} of {} requests used, until {}", self.used, self.requests, self.ends_at)
+    }
 }
 
 /// The name of a step, in the order of the life of a payment.
@@ -61,6 +90,7 @@ pub enum StepName {
     RefundSent,
     RefundFailed,
     Refunded,
+    PassUsed,
 }
 
 impl StepName {
@@ -83,6 +113,7 @@ impl StepName {
             Self::RefundSent => "refund_sent",
             Self::RefundFailed => "refund_failed",
             Self::Refunded => "refunded",
+            Self::PassUsed => "pass_used",
         }
     }
 
@@ -152,6 +183,7 @@ impl StoryRecord {
             request_id: facts.request_id.map(ToOwned::to_owned),
             payment: story.row.as_ref().map(|row| PaymentRecord::of(row, units)),
             steps: steps(story),
+            pass: story.pass.as_ref().map(PassRecord::of),
         })
     }
 }

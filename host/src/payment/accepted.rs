@@ -40,6 +40,8 @@ pub struct Accepted {
     pub(super) exact: ExactPayload,
     /// The client's own name for the purchase.
     pub(super) identifier: Option<String>,
+    /// It buys a pass beside its answer.
+    pub(super) buys_pass: bool,
     /// The payload as the client sent it but for the secret, and our own requirements: the facilitator gets both.
     pub(super) request: PaymentRequest,
     pub(super) holder: Holder,
@@ -125,7 +127,8 @@ impl Accepted {
         };
         let MatchedPrice { payment_method, price, exact, identifier } = matched;
         let trace = purchase.trace.clone();
-        Ok(Self { payment_method: payment_method.clone(), price, exact, identifier, request, holder, trace })
+        let (payment_method, buys_pass) = (payment_method.clone(), purchase.access.pass.is_some());
+        Ok(Self { payment_method, price, exact, identifier, buys_pass, request, holder, trace })
     }
 
     /// Refuses a payer whom the operator does not let pay. Nothing is proven yet: who names another's address hears what

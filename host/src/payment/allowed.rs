@@ -1,4 +1,8 @@
-//! Serves requests without a payment where the operator allows it: by a key, or by an allowance.
+//! Serves requests without a payment where they are allowed: by a key, by an allowance of the operator, or by a pass that
+//! an earlier payment has bought.
+//!
+//! A key decides alone. Without one the allowances come before the pass, in the order of the file: what is free anyway
+//! uses up nothing that was paid for.
 //!
 //! The order is that of a payment: what is local and cheap comes first, then a look at what is left, then the signature of
 //! a contract, then the body, then room to run, and only then the durable count, after which the guest runs. A request
@@ -7,10 +11,12 @@
 use std::sync::Arc;
 
 use coinslot_base::request_id::RequestId;
-use coinslot_ledger::{FreeClaim, FreeGrant, FreeKind, FreeLeft, KeyLookup, LedgerError};
+use coinslot_ledger::{
+    Fingerprint, FreeClaim, FreeGrant, FreeKind, FreeLeft, KeyLookup, LedgerError, PassProof, PassRefusal,
+};
 use coinslot_plugin::RequestBody;
-use coinslot_x402::sign_in::SignInError;
-use http::{HeaderMap, HeaderValue, Request};
+use coinslot_x402::sign_in::{SignInError, SignInProof};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body::Body as _;
 
 use super::free::FreeRequest;
@@ -18,8 +24,8 @@ use super::free_use::{Counted, FreeRemainder, FreeUse, count};
 use super::pricing::{self, RequestPrice};
 use super::problem::check_plugin;
 use super::sign_in::{bad_proof, check_contract, check_proof};
-use super::{Payments, Problem, Purchase, Unserved, body, challenge, input};
-use crate::allowance::{AllowancePer, FreeRequester, PresentedKey, SIGN_IN_WITH_X, SignedIn};
+use super::{Payments, Problem, Purchase, Unserved, body, challenge, input, pass};
+use crate::allowance::{FreeRequester, PresentedKey, SIGN_IN_WITH_X, SignedIn};
 
 /// The decision about a request without a payment.
 pub(super) enum AllowedOutcome {
@@ -27,8 +33,8 @@ pub(super) enum AllowedOutcome {
     Allowed(AllowedRequest),
     /// The plugin quoted it as free: nothing is counted.
     Free(FreeRequest),
-    /// Nothing is free for it.
-    Unallowed(Request<RequestBody>),
+    /// Nothing is free for it. Set if its client shows the account or the cookie of a pass, which does not serve it.
+    Unallowed(Request<RequestBody>, Option<PassRefusal>),
 }
 
 /// A request that is counted as a free one. Its guest runs, and its use says how that ended.
@@ -45,37 +51,49 @@ impl AllowedRequest {
     }
 }
 
-/// Takes the proof of an account out of a request to an endpoint where accounts have something free: no plugin gets a
-/// proof that is for the host, whatever else its request carries.
-pub(super) fn take_proof(payments: &Payments, purchase: &Purchase, headers: &mut HeaderMap) -> Option<HeaderValue> {
-    if !headers.contains_key(SIGN_IN_WITH_X) {
-        return None;
+/// The things by which a client of a request may be known.
+#[derive(Debug)]
+pub(super) struct ShownProofs {
+    /// The proof of an account.
+    sign_in: Option<HeaderValue>,
+    /// The token of a browser.
+    token: Option<Fingerprint>,
+}
+
+impl ShownProofs {
+    /// Takes them out of a request to an endpoint where they count: no plugin gets a proof that is for the host, whatever
+    /// else its request carries. No plugin sees a cookie at all.
+    pub(super) fn take(payments: &Payments, purchase: &Purchase, method: &Method, headers: &mut HeaderMap) -> Self {
+        let has_proof = headers.contains_key(SIGN_IN_WITH_X);
+        let is_taken = has_proof && payments.allowances.policy().takes_proof(&purchase.endpoint);
+        let sign_in = is_taken.then(|| headers.remove(SIGN_IN_WITH_X)).flatten();
+        Self { sign_in, token: pass::presented_token(purchase, method, headers) }
     }
-    let policy = payments.allowances.policy();
-    let takes_sign_in = policy.has_rules() && policy.of(&purchase.endpoint).any(|rule| rule.per == AllowancePer::Payer);
-    takes_sign_in.then(|| headers.remove(SIGN_IN_WITH_X)).flatten()
 }
 
 /// Serves a request without a payment if it may be, or says why it is refused.
 pub(super) async fn allow(
     payments: &Arc<Payments>,
     purchase: &Purchase,
-    proof: Option<HeaderValue>,
+    proofs: ShownProofs,
     request: Request<RequestBody>,
 ) -> Result<AllowedOutcome, Unserved> {
-    let claims = match &purchase.key {
-        Some(key) => vec![claim_of_key(payments, purchase, *key).await.map_err(Unserved::unclaimed)?],
-        None => claims_of_rules(payments, purchase, proof).await.map_err(Unserved::unclaimed)?,
+    let (claims, mut no_pass) = match &purchase.key {
+        Some(key) => (vec![claim_of_key(payments, purchase, *key).await.map_err(Unserved::unclaimed)?], None),
+        None => claims_without_key(payments, purchase, proofs).await.map_err(Unserved::unclaimed)?,
     };
     if claims.is_empty() {
-        return Ok(AllowedOutcome::Unallowed(request));
+        return Ok(AllowedOutcome::Unallowed(request, no_pass));
     }
-    let request = match check_request(payments, purchase, request).await? {
-        CheckedRequest::Whole(request) => request,
+    let (request, quoted) = match check_request(payments, purchase, request).await? {
+        CheckedRequest::Whole(request, quoted) => (request, quoted),
         CheckedRequest::Free(free) => return Ok(AllowedOutcome::Free(free)),
     };
-    for claim in claims {
+    for mut claim in claims {
         let kind = claim.kind;
+        if let (FreeGrant::Pass(query), true) = (&mut claim.grant, purchase.access.quoted) {
+            query.price = quoted.as_ref().map(|quoted| pass::prices(&quoted.offer));
+        }
         match count(payments, claim).await {
             Ok(Counted::Yes(free)) => {
                 purchase.trace.is_free_by(kind);
@@ -89,12 +107,13 @@ pub(super) async fn allow(
             Ok(Counted::NonceUsed) => {
                 return Err(Unserved::unclaimed(bad_proof(payments, purchase, SignInError::NonceUsed)));
             }
+            Ok(Counted::NoPass(refusal)) => no_pass = Some(refusal),
             Ok(Counted::KeyGone) => return Err(Unserved::unclaimed(Problem::KeyRefused(KeyRefusal::Revoked))),
             Ok(Counted::Full) => payments.warn_of_full_counts(),
             Err(error) => return Err(Unserved::unclaimed(unwritten(&error))),
         }
     }
-    Ok(AllowedOutcome::Unallowed(request))
+    Ok(AllowedOutcome::Unallowed(request, no_pass))
 }
 
 fn unwritten(error: &LedgerError) -> Problem {
@@ -142,28 +161,84 @@ fn exhausted(payments: &Payments, purchase: &Purchase, left: FreeLeft) -> Proble
     Problem::KeyExhausted { remainder, challenge: challenge::because(payments, purchase, "api_key_exhausted") }
 }
 
-// === Allowances ===
+// === Allowances and passes ===
 
-/// The claims that have something left, by the order of the rules. A proof that was sent and does not count is refused
-/// before its request is looked at any further.
+/// The claims that have something left: those of the operator's rules, by the order of the file, and behind them that of
+/// a pass; or the reason why a pass that was asked for serves nothing. A proof that was sent and does not count is
+/// refused before its request is looked at any further.
+async fn claims_without_key(
+    payments: &Payments,
+    purchase: &Purchase,
+    proofs: ShownProofs,
+) -> Result<(Vec<FreeClaim>, Option<PassRefusal>), Problem> {
+    let ShownProofs { sign_in, token } = proofs;
+    let proof = sign_in.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
+    let mut claims = claims_of_rules(payments, purchase, proof.as_ref()).await?;
+    let no_pass = match holder(payments, purchase, proof.as_ref(), token, claims.is_empty())? {
+        None => None,
+        Some(holder) => match pass::claim_of_pass(payments, purchase, holder).await? {
+            Ok(claim) => {
+                claims.push(claim);
+                None
+            }
+            Err(refusal) => Some(refusal),
+        },
+    };
+    // Remote at the end, and only for something that is left.
+    if let Some(proof) = proof
+        && claims.iter().any(uses_account)
+    {
+        check_contract(payments, purchase, &proof).await?;
+    }
+    Ok((claims, no_pass))
+}
+
+/// True if a claim is that of the account which has signed in.
+fn uses_account(claim: &FreeClaim) -> bool {
+    match &claim.grant {
+        FreeGrant::Counters { nonce, .. } => nonce.is_some(),
+        FreeGrant::Pass(query) => matches!(query.proof, PassProof::Account { .. }),
+        FreeGrant::Key(_) => false,
+    }
+}
+
+/// The holder of a pass who makes this request: the account that signed in for this very resource, or a browser. A proof
+/// for another resource of this host is refused where it can be for a pass alone.
+fn holder(
+    payments: &Payments,
+    purchase: &Purchase,
+    proof: Option<&SignInProof>,
+    token: Option<Fingerprint>,
+    is_nothing_else_free: bool,
+) -> Result<Option<PassProof>, Problem> {
+    let Some(proof) = proof.filter(|_| purchase.access.pass.is_some()) else {
+        return Ok(token.map(PassProof::Token));
+    };
+    match payments.allowances.sign_ins().is_for(proof, &purchase.url) {
+        true => Ok(Some(pass::account_of(proof))),
+        false if is_nothing_else_free => Err(bad_proof(payments, purchase, SignInError::Uri)),
+        false => Ok(None),
+    }
+}
+
+/// The claims of the operator's rules that have something left.
 async fn claims_of_rules(
     payments: &Payments,
     purchase: &Purchase,
-    proof: Option<HeaderValue>,
+    proof: Option<&SignInProof>,
 ) -> Result<Vec<FreeClaim>, Problem> {
     let allowances = &payments.allowances;
     let policy = allowances.policy();
     if !policy.has_rules() {
         return Ok(Vec::new());
     }
-    let rules: Vec<_> = policy.of(&purchase.endpoint).collect();
-    let proof = proof.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
     let mut who = FreeRequester { signed_in: None, address: purchase.client.network().to_string() };
-    if let Some(proof) = &proof {
+    if let Some(proof) = proof {
         let account = proof.address().to_string().to_ascii_lowercase();
         let nonce = (proof.nonce().as_bytes().to_vec(), proof.ends_at());
         who.signed_in = Some(SignedIn { account, nonce });
     }
+    let rules: Vec<_> = policy.of(&purchase.endpoint).collect();
     let mut claims = Vec::new();
     for claim in rules.iter().filter_map(|rule| rule.claim(&purchase.endpoint, &who, allowances.counter_key())) {
         let FreeGrant::Counters { counters, .. } = &claim.grant else { continue };
@@ -173,12 +248,6 @@ async fn claims_of_rules(
             claims.push(claim);
         }
     }
-    // Remote at the end, and only for something that is left.
-    if let Some(proof) = proof
-        && claims.iter().any(|claim| claim.kind == FreeKind::Payer)
-    {
-        check_contract(payments, purchase, &proof).await?;
-    }
     Ok(claims)
 }
 
@@ -186,7 +255,8 @@ async fn claims_of_rules(
 
 /// A request whose input fits, and for which the plugin has room.
 enum CheckedRequest {
-    Whole(Request<RequestBody>),
+    /// With the price that the plugin quotes for it, if it quotes.
+    Whole(Request<RequestBody>, Option<Purchase>),
     /// The plugin quotes it as free.
     Free(FreeRequest),
 }
@@ -201,7 +271,7 @@ async fn check_request(
     let endpoint = &purchase.endpoint;
     check_plugin(&endpoint.plugin).map_err(Unserved::unclaimed)?;
     let request = input::check_free(payments, endpoint, &purchase.params, purchase.client, request).await?;
-    let request = if endpoint.plugin.quotes() {
+    let (request, quoted) = if endpoint.plugin.quotes() {
         let (head, body) = request.into_parts();
         let held = payments.budget.client(purchase.client.ip);
         let limit = endpoint.request_limit;
@@ -214,12 +284,12 @@ async fn check_request(
         let free = FreeRequest::new(request);
         match price {
             RequestPrice::Free => return Ok(CheckedRequest::Free(free)),
-            RequestPrice::Paid(_) => free.into_request(),
+            RequestPrice::Paid(quoted) => (free.into_request(), Some(quoted)),
         }
     } else {
-        request
+        (request, None)
     };
     let room = endpoint.plugin.await_room(Some(purchase.client.network())).await;
     room.map_err(|fault| Unserved::unclaimed(Problem::Plugin(fault)))?;
-    Ok(CheckedRequest::Whole(request))
+    Ok(CheckedRequest::Whole(request, quoted))
 }

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use coinslot_ledger::PassRefusal;
 use coinslot_plugin::{Fault, Plugin, RequestBody};
 use coinslot_x402::Object;
 use coinslot_x402::header::{self, HeaderError};
@@ -15,7 +16,7 @@ use http_body::Body;
 use super::free::FreeRequest;
 use super::pricing::UnpaidRequest;
 use super::problem::{check_free_plugin, check_plugin};
-use super::{Payments, Pricing, Problem, Purchase, pricing, sign_in};
+use super::{Payments, Pricing, Problem, Purchase, pass, pricing, sign_in};
 use crate::endpoint::{Access, Endpoint};
 use crate::schema::InputSchema;
 
@@ -120,11 +121,12 @@ pub fn declared(payments: &Payments, purchase: &Purchase) -> Problem {
 }
 
 /// The challenge for a request without a payment, at the price of this very request. Ok if the plugin quotes it as
-/// free.
+/// free. `no_pass`: the reason why the pass that its client has shown does not serve it.
 pub(super) async fn unpaid(
     payments: &Payments,
     purchase: Purchase,
     request: Request<RequestBody>,
+    no_pass: Option<PassRefusal>,
 ) -> Result<FreeRequest, Problem> {
     // A plugin that is failing or full is not called. Whether a payment would be settled is asked when there is a
     // price: a free request needs none.
@@ -134,7 +136,10 @@ pub(super) async fn unpaid(
         UnpaidRequest::Free(free) => return Ok(free),
     };
     let offer = sellable(payments, &purchase.endpoint.plugin, &purchase.offer)?;
-    Err(Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)))
+    Err(match no_pass.and_then(|refusal| Some((refusal, pass::reason(refusal)?))) {
+        None => Problem::PaymentRequired(encode(payments, &purchase, &offer, PAYMENT_REQUIRED)),
+        Some((refusal, reason)) => Problem::NoPass { refusal, challenge: encode(payments, &purchase, &offer, reason) },
+    })
 }
 
 /// The problem of a payment header that cannot be read, with the challenge at the declared price.
@@ -179,8 +184,8 @@ fn encode(payments: &Payments, purchase: &Purchase, offer: &Offer, reason: &str)
         .unwrap_or_else(|_| Challenge::empty())
 }
 
-/// The extension by which a client proves its account, where accounts have free requests. Each challenge has a nonce of
-/// its own.
+/// The extension by which a client proves its account, where accounts have free requests or passes. Each challenge has a
+/// nonce of its own.
 fn sign_in_extension(payments: &Payments, purchase: &Purchase) -> Object {
     let allowances = &payments.allowances;
     if !allowances.policy().takes_sign_in(&purchase.endpoint) {

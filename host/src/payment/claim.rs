@@ -13,7 +13,7 @@ use super::hold_guard::HoldGuard;
 use super::owed_retries::Retry;
 use super::presented::EarlierPayment;
 use super::problem::PAYMENT_REFUNDED;
-use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge};
+use super::{Paid, Payments, Problem, Purchase, Reserved, Settled, SettledPayment, challenge, pass};
 
 /// The end of an attempt to claim a payment.
 #[derive(Debug)]
@@ -176,6 +176,7 @@ pub(super) fn row(
     flow: Flow,
 ) -> ledger::Claim {
     let Presented { id, payment, request, holder, request_id } = presented.clone();
+    let pass = pass::sold(payments, purchase, &id);
     ledger::Claim {
         id,
         payment,
@@ -188,6 +189,7 @@ pub(super) fn row(
         pay_to: accepted.price.pay_to.to_string(),
         testnet: accepted.price.asset.testnet,
         flow,
+        pass,
         identifier: accepted.identifier.clone(),
         request_id,
         valid_before: accepted.valid_before(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_base::request_id::RequestId;
-use coinslot_ledger::{FreeClaim, FreeCounted, FreeEnd, FreeHold, FreeKind, FreeLeft, FreeQuota, LedgerError};
+use coinslot_ledger::{
+    FreeClaim, FreeCounted, FreeEnd, FreeHold, FreeKind, FreeLeft, FreeQuota, LedgerError, PassRefusal,
+};
 use coinslot_plugin::Fault;
 use coinslot_x402::UnixTime;
 
@@ -37,7 +39,7 @@ pub struct FreeRemainder {
     pub kind: FreeKind,
     pub quota: FreeQuota,
     pub left: u64,
-    /// The time until it begins anew. None: never.
+    /// The time until it begins anew, or until a pass ends. None: never.
     pub resets_in: Option<Duration>,
 }
 
@@ -118,6 +120,7 @@ pub(super) enum Counted {
     Exhausted(FreeLeft),
     NonceUsed,
     KeyGone,
+    NoPass(PassRefusal),
     Full,
 }
 
@@ -137,6 +140,7 @@ pub(super) async fn count(payments: &Arc<Payments>, claim: FreeClaim) -> Result<
             FreeCounted::Exhausted(left) => Counted::Exhausted(left),
             FreeCounted::NonceUsed => Counted::NonceUsed,
             FreeCounted::KeyGone => Counted::KeyGone,
+            FreeCounted::NoPass(refusal) => Counted::NoPass(refusal),
             FreeCounted::Full => Counted::Full,
         })
     }));

@@ -99,6 +99,7 @@ pub(super) mod tests {
             pay_to: "0xc".to_owned(),
             testnet: true,
             flow: Flow::Authorization,
+            pass: None,
             valid_before: UnixTime(1_000),
             at: UnixTime(0),
         }

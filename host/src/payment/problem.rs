@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use coinslot_ledger::PassRefusal;
 use coinslot_plugin::{Circuit, Fault, Plugin, QuoteRefusal};
 use coinslot_x402::header::HeaderError;
 use coinslot_x402::price::Challenge;
@@ -37,6 +38,8 @@ pub enum Problem {
     KeyElsewhere { challenge: Challenge },
     /// The quota of the request's key is used up.
     KeyExhausted { remainder: FreeRemainder, challenge: Challenge },
+    /// The client has bought a pass, and it does not serve this request: it may pay, as ever.
+    NoPass { refusal: PassRefusal, challenge: Challenge },
     /// A free request could not be counted.
     CannotCount,
     /// The plugin refused the request before payment.

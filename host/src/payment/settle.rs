@@ -121,8 +121,10 @@ impl SettlementAttempt<'_> {
         let payment = self.id().short();
         let step = Step::Settled { settlement: settlement.clone(), by, block };
         // Where the chain can be asked, recovery finds the settlement out: the answer does not wait for the disk. In
-        // the upfront flow the guest runs next, which needs the step; and a facilitator's word is kept nowhere else.
-        if self.accepted.payment_method.probe.is_some() && self.run.is_some() && !by.alone() {
+        // the upfront flow the guest runs next, which needs the step; a facilitator's word is kept nowhere else; and the
+        // next request of a payer who bought a pass looks for it.
+        let can_find_out = self.accepted.payment_method.probe.is_some() && !by.alone();
+        if can_find_out && self.run.is_some() && !self.accepted.buys_pass {
             payments.ledger.note(self.hold, step, payments.now());
             return Ok(Recorded::Yes);
         }

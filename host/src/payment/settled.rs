@@ -5,11 +5,12 @@ use std::sync::Arc;
 use coinslot_ledger::PaymentId;
 use coinslot_x402::offer_receipt::sign_receipt;
 use coinslot_x402::{SettlementResponse, Version};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
 use super::Payments;
 use super::answer::GuestAnswer;
 use super::delivery::PaidBody;
+use super::pass::BuyingPage;
 use super::streamed::StreamedAnswer;
 
 /// The money moved: the answer may leave.
@@ -20,6 +21,8 @@ pub struct Settled {
     headers: HeaderMap,
     body: PaidBody,
     payment: SettledPayment,
+    /// The cookie with the pass that it bought, for a browser.
+    pass: Option<HeaderValue>,
 }
 
 /// A payment with its settlement, as a response shows it.
@@ -35,12 +38,12 @@ impl Settled {
     /// A whole answer, which is in the ledger.
     pub(super) fn whole(payments: &Arc<Payments>, payment: SettledPayment, answer: GuestAnswer) -> Self {
         let GuestAnswer { status, headers, body } = answer;
-        Self { status, headers, body: PaidBody::whole(payments, &payment.id, body), payment }
+        Self { status, headers, body: PaidBody::whole(payments, &payment.id, body), payment, pass: None }
     }
 
     /// An answer that the guest is still writing.
     pub(super) fn streamed(status: u16, headers: HeaderMap, body: StreamedAnswer, payment: SettledPayment) -> Self {
-        Self { status, headers, body: PaidBody::streamed(body), payment }
+        Self { status, headers, body: PaidBody::streamed(body), payment, pass: None }
     }
 
     /// Adds a signed receipt if the host has a key for it. Version 2 only: version 1 has no place for one. The receipt
@@ -54,6 +57,16 @@ impl Settled {
             }
         }
         self
+    }
+
+    /// Gives the page that pays the cookie of the pass that it bought.
+    pub(super) fn with_pass(self, payments: &Payments, page: &BuyingPage) -> Self {
+        Self { pass: page.cookie(payments, &self.payment.id), ..self }
+    }
+
+    /// The cookie of the pass that was bought.
+    pub fn pass(&self) -> Option<&HeaderValue> {
+        self.pass.as_ref()
     }
 
     /// Opens the seal: status, headers, body, and the payment that they were bought with.

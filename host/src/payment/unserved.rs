@@ -72,6 +72,7 @@ impl Unserved {
             | Problem::KeyRefused(_)
             | Problem::KeyElsewhere { .. }
             | Problem::KeyExhausted { .. }
+            | Problem::NoPass { .. }
             | Problem::CannotCount
             | Problem::Refused(_)
             | Problem::PriceTooHigh { .. }

@@ -1,9 +1,9 @@
-//! Tells a client what is left of its free requests, and why its key or its account is refused.
+//! Tells a client what is left of its free requests or of its pass, and why its key, its account or its pass is refused.
 //!
 //! The fields are those of draft-ietf-httpapi-ratelimit-headers-10: a policy with its quota and its window, and what is
 //! left of it. A window that never ends has neither a length nor a time until it begins anew.
 
-use coinslot_ledger::FreeQuota;
+use coinslot_ledger::{FreeQuota, PassRefusal};
 use coinslot_x402::price::Challenge;
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -11,7 +11,7 @@ use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use super::error::{ErrorRow, passing, retry_after, row};
 use super::{Reply, required};
 use crate::allowance::PayerRefusal;
-use crate::payment::{Charged, FreeRemainder, KeyRefusal};
+use crate::payment::{Charged, FreeRemainder, KeyRefusal, pass_reason};
 
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -97,6 +97,26 @@ pub(super) fn key_exhausted(remainder: FreeRemainder, challenge: &Challenge, cha
         None => reply,
     };
     allowed(reply, remainder)
+}
+
+/// A pass that does not serve a request, with the challenge: its holder may pay.
+pub(super) fn no_pass(refusal: PassRefusal, challenge: &Challenge, charged: Charged) -> Reply {
+    let message = match refusal {
+        PassRefusal::Unknown => "there is no such pass",
+        PassRefusal::Expired => "the time of your pass is over",
+        PassRefusal::UsedUp => "every request of your pass is used",
+        PassRefusal::Ended => {
+            "the payment of your pass is owed an answer or was paid back, and its pass does not count"
+        }
+        PassRefusal::BelowPrice => "this request costs more than the payment of your pass was",
+    };
+    match pass_reason(refusal) {
+        None => required::bare(challenge),
+        Some(reason) => {
+            let message = format!("{message}: pay for this request, which buys a new one");
+            required::refused(StatusCode::PAYMENT_REQUIRED, challenge, reason, message, charged)
+        }
+    }
 }
 
 /// A free request that the ledger could not count.

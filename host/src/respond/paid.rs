@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::header::CONTENT_LENGTH;
+use http::header::{CONTENT_LENGTH, SET_COOKIE};
 use http_body::Body as _;
 
 use super::error::with_charged;
@@ -16,6 +16,7 @@ use crate::payment::{Problem, Settled, Unserved};
 
 /// The answer of this endpoint that was bought, whole or as the guest writes it.
 pub fn settled(settled: Settled, endpoint: &Arc<Endpoint>) -> Reply {
+    let pass = settled.pass().cloned();
     let (status, mut headers, body, payment) = settled.open();
     // With a length, hyper would not poll an HTTP/1 body for its end, and it is the poll for the end that waits until
     // the ledger has it.
@@ -26,7 +27,10 @@ pub fn settled(settled: Settled, endpoint: &Arc<Endpoint>) -> Reply {
     } else {
         guest_answer(RouteKind::Paid, status, headers, logged(body, endpoint, Some(payment.id.clone())))
     };
-    with_cors(with_payment(reply, &payment))
+    let mut reply = with_cors(with_payment(reply, &payment));
+    // A guest's own cookies are gone by now.
+    reply.headers_mut().extend(pass.map(|cookie| (SET_COOKIE, cookie)));
+    reply
 }
 
 /// The response to a request to this paid endpoint that is not served.

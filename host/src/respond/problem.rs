@@ -124,6 +124,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
         Problem::KeyRefused(refusal) => allowed::key_refused(refusal, charged),
         Problem::KeyElsewhere { challenge } => allowed::key_elsewhere(&challenge, charged),
         Problem::KeyExhausted { remainder, challenge } => allowed::key_exhausted(remainder, &challenge, charged),
+        Problem::NoPass { refusal, challenge } => allowed::no_pass(refusal, &challenge, charged),
         Problem::CannotCount => allowed::cannot_count(charged),
         Problem::Refused(refusal) => refused_by_plugin(&refusal, charged),
         Problem::PriceTooHigh { message } => {

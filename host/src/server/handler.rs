@@ -360,7 +360,7 @@ impl RequestHandler {
                         run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
                     }
                     Err(unserved) => {
-                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_));
+                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_) | Problem::NoPass { .. });
                         let reply = respond::unserved(unserved, &call.endpoint);
                         match query.filter(|_| asks) {
                             Some(query) => {

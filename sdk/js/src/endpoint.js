@@ -18,13 +18,15 @@ export function seal() {
 
 const OPTIONS = [
   ...['price', 'free', 'quoted', 'quote', 'upTo', 'summary', 'description', 'name', 'path', 'query', 'body', 'returns'],
-  ...['headers', 'mimeType', 'upfront', 'check', 'examples'],
+  ...['headers', 'mimeType', 'upfront', 'pass', 'check', 'examples'],
 ];
 const AMOUNT = /^\d+(\.\d+)?( [!-~]+)?$/;
 const AMOUNT_BYTES = 80;
 const SUMMARY = 120;
 const DESCRIPTION = 2_000;
 const HEADERS = 15;
+// 366 days, and the most requests of a pass.
+const PASS = { seconds: 31_622_400, requests: 1_000_000 };
 
 // An error in a declaration. Its stack has the author's frames only.
 export function mistake(text) {
@@ -159,6 +161,25 @@ function mimeType(options, handler) {
   return options.returns === undefined ? 'text/plain; charset=utf-8' : 'application/json';
 }
 
+// The pass that a payment buys, in the grammar of the contract.
+function pass(at, value, cost) {
+  if (value === undefined) return undefined;
+  const example = 'pass: { seconds: 3600, requests: 100 }';
+  if (cost.tag === 'free') throw mistake(`${at}: a pass is bought by a payment, and this endpoint is free`);
+  if (cost.tag === 'quoted') {
+    throw mistake(`${at}: a pass goes with price: '..'; where the price is quoted the operator may give one`);
+  }
+  if (typeof value !== 'object' || value === null || Object.keys(value).sort().join() !== 'requests,seconds') {
+    throw mistake(`${at}: a pass is a time and a number of further requests: ${example}`);
+  }
+  for (const [key, most] of Object.entries(PASS)) {
+    if (!Number.isInteger(value[key]) || value[key] < 1 || value[key] > most) {
+      throw mistake(`${at}: ${key} of a pass is a whole number from 1 to ${most}: ${example}`);
+    }
+  }
+  return `seconds=${value.seconds}; requests=${value.requests}`;
+}
+
 function unknownOption(at, options) {
   const odd = Object.keys(options).find((key) => !OPTIONS.includes(key));
   if (odd === undefined) return;
@@ -223,6 +244,7 @@ export function declare(method, path, options, handler) {
     saidMimeType: options.mimeType,
     headers: headers(at, options.headers),
     upfront: options.upfront === true,
+    pass: pass(at, options.pass, cost),
     rawBody: BODIES.includes(options.body) ? options.body : undefined,
     examples: options.examples,
     schemas: {

@@ -23,7 +23,7 @@ function withExamples(json, examples) {
 }
 
 function describeEndpoint(endpoint) {
-  const { at, method, path, price, summary, description, mimeType, headers, upfront, names, schemas, examples } =
+  const { at, method, path, price, summary, description, mimeType, headers, upfront, pass, names, schemas, examples } =
     endpoint;
   const input = inputSchema({ names, ...schemas });
   return {
@@ -38,6 +38,7 @@ function describeEndpoint(endpoint) {
     quoteHeaders: headers,
     extensions: [
       ...(upfront ? [['payment-flow', 'upfront']] : []),
+      ...(pass === undefined ? [] : [['pass', pass]]),
       // `quote` validates with the author's own schema, whose rules JSON Schema may not tell.
       ...(input === undefined ? [] : [['input-check', 'plugin']]),
     ],

@@ -34,6 +34,19 @@ const MISTAKES = [
     () => get('/a', { price: '0.5', quote: answer }, answer),
     /quote needs quoted: '0\.50', the most that a request can cost, in place of price$/,
   ],
+  [
+    () => get('/a', { free: true, pass: { seconds: 1, requests: 1 } }, answer),
+    /^GET \/a: a pass is bought by a payment, and this endpoint is free$/,
+  ],
+  [
+    () => get('/a', { quoted: '1', quote: answer, pass: { seconds: 1, requests: 1 } }, answer),
+    /where the price is quoted the operator may give one$/,
+  ],
+  [() => get('/a', { price: '1', pass: { seconds: 1 } }, answer), /pass: \{ seconds: 3600, requests: 100 \}$/],
+  [
+    () => get('/a', { price: '1', pass: { seconds: 1, requests: 0.5 } }, answer),
+    /requests of a pass is a whole number from 1 to 1000000/,
+  ],
   [() => get('/a', { price: '0.01' }), /the last argument is the function that answers: get\('\/a'/],
   [() => get('a', { price: '0.01' }, answer), /^GET a: the path: start it with a slash: '\/a'$/],
   [() => get('/a/', { price: '0.01' }, answer), /ends with a slash: remove it/],

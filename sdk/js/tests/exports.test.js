@@ -32,6 +32,7 @@ get(
   ({ path, query }) => ({ ...path, ...query }),
 );
 post('/print', { quoted: '1', quote: ({ body }) => (body.length * 0.001).toFixed(3), body: 'text' }, () => 'printed');
+get('/pass', { price: '0.002', pass: { seconds: 3600, requests: 100 } }, () => 'mine');
 get('/ticks', { price: '0.002', upfront: true }, async function* () {
   yield { event: 'tick', data: { i: 0 }, id: 1 };
   yield 'two\nlines';
@@ -177,6 +178,7 @@ test('the manifest has what was declared', () => {
     [endpoint('GET', '/ticks').mimeType, endpoint('GET', '/ticks').extensions],
     ['text/event-stream', [['payment-flow', 'upfront']]],
   );
+  assert.deepEqual(endpoint('GET', '/pass').extensions, [['pass', 'seconds=3600; requests=100']]);
   assert.deepEqual(endpoint('POST', '/metered').price, { tag: 'up-to', val: '0.05' });
   assert.deepEqual(endpoint('GET', '/negotiated').quoteHeaders, ['accept-language']);
   assert.deepEqual(endpoint('GET', '/null').price, { tag: 'free' });

@@ -85,6 +85,7 @@ def _declared(endpoint):
     }
     upfront = endpoint.option("upfront")
     flow = [] if upfront is None else [("payment-flow", "upfront" if upfront else "authorization")]
+    terms = [] if endpoint.pass_terms is None else [("pass", endpoint.pass_terms)]
     # `quote` validates by the hints, whose rules JSON Schema may not tell.
     check = [("input-check", "plugin")] if endpoint.input_schema else []
     return manifest_types.Endpoint(
@@ -97,7 +98,7 @@ def _declared(endpoint):
         input_schema=endpoint.input_schema,
         output_schema=endpoint.output_schema,
         quote_headers=endpoint.quote_headers,
-        extensions=flow + check,
+        extensions=flow + terms + check,
     )
 
 

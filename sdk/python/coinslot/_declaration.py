@@ -20,10 +20,14 @@ OPTIONS = (
     "description",
     "mime_type",
     "upfront",
+    "pass_",
     "check",
     "headers",
     "examples",
 )
+
+# 366 days, and the most requests of a pass.
+MOST_OF_A_PASS = {"seconds": 31_622_400, "requests": 1_000_000}
 
 
 class Declaration:
@@ -44,6 +48,7 @@ class Declaration:
         self._check_functions()
         self._check_texts()
         self._check_headers()
+        self._check_pass()
 
     def fail(self, text: str):
         """Raises DefinitionError with the place of the endpoint."""
@@ -141,6 +146,23 @@ class Declaration:
         if isinstance(headers, str) or not all(isinstance(name, str) for name in headers):
             self.fail('headers= is a list of names: write headers=["x-tier"]')
         self.quote_headers = list(dict.fromkeys(name.lower() for name in headers))
+
+
+    def _check_pass(self) -> None:
+        terms, example = self.option("pass_"), 'pass_={"seconds": 3600, "requests": 100}'
+        self.pass_terms = None
+        if terms is None:
+            return
+        if self.price_kind == "free":
+            self.fail("a pass is bought by a payment, and this endpoint is free")
+        if self.price_kind == "quoted":
+            self.fail('a pass goes with price=".."; where the price is quoted the operator may give one')
+        if not isinstance(terms, dict) or set(terms) != {"seconds", "requests"}:
+            self.fail(f"a pass is a time and a number of further requests: write {example}")
+        for name, most in MOST_OF_A_PASS.items():
+            if type(terms[name]) is not int or not 1 <= terms[name] <= most:
+                self.fail(f"{name} of a pass is a whole number from 1 to {most}: write {example}")
+        self.pass_terms = f"seconds={terms['seconds']}; requests={terms['requests']}"
 
 
 def is_zero(amount: str) -> bool:

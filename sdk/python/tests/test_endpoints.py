@@ -43,6 +43,12 @@ MISTAKES = (
     ('def q(r): ...\n@get("/x", quoted="1", quote=q)\ndef f(r: Request) -> str: ...', 'write headers=["x-tier"]'),
     ('async def c(): ...\n@get("/x", price="1", check=c)\ndef f() -> str: ...', "is a plain function"),
     ('@get("/x", free=True, headers="x-a")\ndef f() -> str: ...', 'write headers=["x-tier"]'),
+    ('@get("/x", free=True, pass_={"seconds": 1, "requests": 1})\ndef f() -> str: ...', "this endpoint is free"),
+    ('@get("/x", price="1", pass_={"seconds": 1})\ndef f() -> str: ...', "a pass is a time and a number of further"),
+    (
+        '@get("/x", price="1", pass_={"seconds": 0, "requests": 1})\ndef f() -> str: ...',
+        "seconds of a pass is a whole number from 1 to 31622400",
+    ),
     ('@get("/x", free=True, mime_type="png")\ndef f() -> str: ...', "is no media type"),
     ('@get("/x", free=True, summary="a" * 121)\ndef f() -> str: ...', "the summary has 121 characters"),
     ('@get("/x", free=True, examples=[{"query": {"a": "b"}}])\ndef f(a: int) -> str: ...', "does not fit: /a must be"),

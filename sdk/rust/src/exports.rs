@@ -63,7 +63,10 @@ fn endpoint(declared: DeclaredEndpoint) -> manifest::Endpoint {
         input_schema: declared.input_schema,
         output_schema: declared.output_schema,
         quote_headers,
-        extensions: declared.flow.into_iter().map(|flow| ("payment-flow".to_owned(), flow.to_owned())).collect(),
+        extensions: [("payment-flow", declared.flow), ("pass", declared.pass)]
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?.to_owned())))
+            .collect(),
     }
 }
 

@@ -211,6 +211,7 @@ pub use coinslot_sdk_macros::check_config;
 /// | `description = ".."` | at most 2,000 characters; without it, the function's doc comment |
 /// | `mime_type = ".."` | the media type of a successful answer; without it, the answer type's own |
 /// | `flow = "upfront"` | the payment is settled before the function runs: for side effects and for answers that stream; without it the operator decides, and the default is to settle after |
+/// | `pass = { seconds = 3600, requests = 100 }` | a payment buys its payer so many further requests within this time; the operator may change it |
 /// | `check = f` | refuses bad input before payment: `fn f(&A, &B) -> Result<(), Refusal>` |
 ///
 /// Exactly one of the four prices is required. `check` and `quote` name plain functions that take a reference to each

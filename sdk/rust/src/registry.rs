@@ -70,6 +70,8 @@ pub struct DeclaredEndpoint {
     pub mime_type: &'static str,
     /// `authorization` or `upfront`; none leaves the choice to the operator.
     pub flow: Option<&'static str>,
+    /// What a payment buys beside its answer, as in `seconds=3600; requests=100`.
+    pub pass: Option<&'static str>,
     /// The header fields that `check` and `quote` see beside `content-type`, between commas.
     pub quote_headers: Cow<'static, str>,
     /// JSON Schema of the path's parameters, the query and the body; none if the endpoint reads none of them.

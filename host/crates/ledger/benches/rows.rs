@@ -199,6 +199,7 @@ fn claim(number: u64) -> Claim {
         pay_to: "0x209693bc6afc0c5328ba36faf03c514ef312287c".to_owned(),
         testnet: true,
         flow: Flow::Authorization,
+        pass: None,
         valid_before: UnixTime(NOW + 60),
         at: UnixTime(NOW),
     }

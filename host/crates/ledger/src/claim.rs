@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use coinslot_x402::{Flow, SettlementResponse, UnixTime};
 
-use crate::{Fingerprint, Hold, Holder, PaymentId};
+use crate::{Fingerprint, Hold, Holder, PaymentId, SoldPass};
 
 /// A payment that a request presents, with everything that its row remembers.
 #[derive(Clone, Debug)]
@@ -33,6 +33,8 @@ pub struct Claim {
     /// The money is worth nothing and is never counted as revenue.
     pub testnet: bool,
     pub flow: Flow,
+    /// The pass that the payment buys beside its answer.
+    pub pass: Option<SoldPass>,
     /// The time from which the chain refuses the authorisation.
     pub valid_before: UnixTime,
     /// The present time.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use coinslot_x402::UnixTime;
 
-use crate::{ApiKey, Fingerprint};
+use crate::{ApiKey, Fingerprint, PassQuery, PassRefusal};
 
 /// The proof of who asks for a free request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,10 +17,12 @@ pub enum FreeKind {
     Everyone,
     /// A key of the operator's own customer.
     Key,
+    /// A pass that a payment has bought.
+    Pass,
 }
 
 impl FreeKind {
-    pub const ALL: [Self; 4] = [Self::Payer, Self::Address, Self::Everyone, Self::Key];
+    pub const ALL: [Self; 5] = [Self::Payer, Self::Address, Self::Everyone, Self::Key, Self::Pass];
 
     /// Its name in the ledger and in reports.
     pub fn as_str(self) -> &'static str {
@@ -29,6 +31,7 @@ impl FreeKind {
             Self::Address => "address",
             Self::Everyone => "everyone",
             Self::Key => "key",
+            Self::Pass => "pass",
         }
     }
 
@@ -60,7 +63,7 @@ pub struct FreeCounter {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeClaim {
     pub kind: FreeKind,
-    /// The account, the network of the client, or the name of the key.
+    /// The account, the network of the client, or the name of the key. Of a pass: its payer.
     pub who: String,
     pub plugin: String,
     /// The method and the path template.
@@ -81,6 +84,8 @@ pub enum FreeGrant {
     },
     /// The key with this hash.
     Key(Fingerprint),
+    /// A pass.
+    Pass(PassQuery),
 }
 
 /// The outcome of counting a free request.
@@ -94,6 +99,8 @@ pub enum FreeCounted {
     NonceUsed,
     /// The key does not count any more.
     KeyGone,
+    /// No pass serves it.
+    NoPass(PassRefusal),
     /// As many clients are counted as the ledger keeps counts for.
     Full,
 }

@@ -10,9 +10,9 @@ use coinslot_x402::{Flow, UnixTime};
 
 use crate::{
     Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, FreeClaim, FreeCounted, FreeCounter, FreeEnd,
-    FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaidByHand, PaymentEvent, PaymentId,
-    PaymentState, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue, Reported, RequestCount,
-    SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Namesake, OpenRefund, PaidByHand, PassFound, PassQuery,
+    PaymentEvent, PaymentId, PaymentState, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder, RefundsDue,
+    Reported, RequestCount, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
 };
 
 /// The time for which a claim or a step keeps others from the row. Work that takes longer renews its lease, every ten
@@ -130,7 +130,11 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// once. Waits for no write.
     async fn key(&self, hash: Fingerprint, at: UnixTime) -> Result<Option<KeyLookup>, LedgerError>;
 
-    /// Counts a free request, if there is one left in each of its counts, atomically with its nonce. Durable when it
+    /// Looks for a pass that serves a request, before its body is read. Waits for no write: a pass is seen from the
+    /// commit of its settlement on.
+    async fn pass(&self, query: PassQuery, at: UnixTime) -> Result<PassFound, LedgerError>;
+
+    /// Counts a free request, if there is one left in each of its counts or in its pass, atomically with its nonce. Durable when it
     /// returns: the guest may run. A request without an end is given back when the file is opened again.
     async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError>;
 

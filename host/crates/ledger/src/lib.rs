@@ -39,6 +39,7 @@ mod holder;
 mod id;
 mod ledger;
 mod number;
+mod pass;
 mod refund;
 pub mod reports;
 mod sqlite;
@@ -64,6 +65,7 @@ pub use holder::Holder;
 pub use id::{Fingerprint, PaymentId};
 pub use ledger::{Found, LEASE, Ledger, LedgerError, Pending, Retention};
 pub use number::DAY;
+pub use pass::{PassFound, PassPrice, PassProof, PassQuery, PassRefusal, PassTerms, PassTermsError, SoldPass};
 pub use refund::{
     BudgetedAsset, DebtEnded, OpenRefund, PaidByHand, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
     RefundsDue, SignedRefund, StoredTransaction,

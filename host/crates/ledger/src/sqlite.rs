@@ -3,7 +3,7 @@
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`refunds`] what pays them
 //! back, [`events`] what is told of them, [`webhook_attempts`] the attempts to tell it, [`changes`] the audit log,
-//! [`free_uses`] and [`api_keys`] what is done for requests without a payment, [`funnel`] the counts of requests,
+//! [`free_uses`], [`api_keys`] and [`passes`] what is done for requests without a payment, [`funnel`] the counts of requests,
 //! [`leases`], [`due`] and [`prune`] what is done to many rows, [`open`] the file itself. [`ledger`] gives each of these its
 //! place in a thread.
 
@@ -19,6 +19,7 @@ mod funnel;
 mod leases;
 mod ledger;
 mod open;
+pub(crate) mod passes;
 mod prune;
 mod queries;
 mod reader;

@@ -9,6 +9,7 @@ mod free_uses;
 mod funnel;
 mod holders;
 mod leases;
+mod passes;
 mod prune;
 mod recovery;
 mod refunds;
@@ -51,6 +52,7 @@ fn claim(nonce: &str, request: u8) -> Claim {
         pay_to: "0xseller".to_owned(),
         testnet: true,
         flow: Flow::Authorization,
+        pass: None,
         identifier: None,
         request_id: Some("request-1".to_owned()),
         valid_before: UnixTime(2_000),

@@ -203,6 +203,11 @@ impl SignInProof {
         &self.fields.nonce
     }
 
+    /// The URL that was signed for.
+    pub fn uri(&self) -> &str {
+        &self.fields.uri
+    }
+
     pub fn network(&self) -> &Network {
         &self.network
     }

@@ -1,6 +1,7 @@
 //! Shows what an endpoint declares.
 
 use coinslot_base::text::printable;
+use coinslot_ledger::PassTerms;
 use coinslot_plugin::{DeclaredPrice, EndpointInfo};
 
 /// The widths of the columns that the lines of several endpoints share.
@@ -40,6 +41,7 @@ pub(super) fn endpoint_lines(endpoint: &EndpointInfo, columns: Columns) -> Vec<S
     lines.extend(detail("answers", &endpoint.mime_type));
     if endpoint.price != DeclaredPrice::Free {
         lines.extend(detail("flow", flow(endpoint)));
+        lines.extend(pass(endpoint).into_iter().flat_map(|text| detail("pass", &text)));
     }
     for (name, schema) in [("input", &endpoint.input_schema), ("output", &endpoint.output_schema)] {
         lines.extend(schema.iter().flat_map(|schema| detail(name, &format!("{schema:#}"))));
@@ -66,7 +68,23 @@ fn flow(endpoint: &EndpointInfo) -> &str {
     }
 }
 
+/// The pass that an endpoint declares.
+fn pass(endpoint: &EndpointInfo) -> Option<String> {
+    let text = extension(endpoint, "pass")?;
+    Some(match PassTerms::parse(text) {
+        Ok(pass) if matches!(endpoint.price, DeclaredPrice::Quoted(_)) => {
+            format!("{pass}, where the operator says so: its price is quoted")
+        }
+        Ok(pass) => pass.to_string(),
+        Err(problem) => format!("{text:?}: {problem}"),
+    })
+}
+
 /// The payment flow that an endpoint asks for, as it is written.
 pub(super) fn declared_flow(endpoint: &EndpointInfo) -> Option<&str> {
-    endpoint.extensions.iter().find(|(key, _)| key == "payment-flow").map(|(_, flow)| flow.as_str())
+    extension(endpoint, "payment-flow")
+}
+
+fn extension<'i>(endpoint: &'i EndpointInfo, key: &str) -> Option<&'i str> {
+    endpoint.extensions.iter().find(|(known, _)| known == key).map(|(_, value)| value.as_str())
 }

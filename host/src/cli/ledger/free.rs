@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 use crate::operate::records::{FreeTotalRecord, FreeUseRecord};
 use crate::operate::time;
 
-/// List the requests that were served free of charge, by an allowance or a key, the newest first.
+/// List the requests that were served free of charge, by an allowance, a key or a pass, the newest first.
 ///
 /// They earn nothing and are no revenue. The ledger keeps the newest hundred thousand, and their numbers for ever.
 ///

@@ -70,7 +70,7 @@ pub struct FailedArgs {
     limit: u32,
 }
 
-/// List the requests that a running host has served free of charge, by an allowance or a key, the newest first.
+/// List the requests that a running host has served free of charge, by an allowance, a key or a pass, the newest first.
 /// `coinslot ledger free` needs no host.
 ///
 /// They earn nothing and are no revenue. The ledger keeps the newest hundred thousand, and their numbers for ever.

@@ -182,6 +182,9 @@ pub(in crate::cli) fn write_story(
             story.payer,
             story.endpoint
         ))?;
+        if let Some(pass) = &story.pass {
+            out.line(&format!("pass: {pass}\n"))?;
+        }
     }
     write(out, format, &story.steps, "no steps")
 }

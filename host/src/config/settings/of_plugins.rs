@@ -6,7 +6,7 @@ use super::TakesEffect::{Reload, Restart};
 use super::of_host::source;
 use super::written::{Entries, Size};
 use super::{Setting, Table};
-use crate::catalog::{PluginOverrides, PluginPins, PriceOverride, RouteOverrides, SaleTerms};
+use crate::catalog::{PassOverride, PluginOverrides, PluginPins, PriceOverride, RouteOverrides, SaleTerms};
 use crate::config::types::{PluginConfig, PluginsConfig, SecretSource};
 
 /// `[limits]` and `[health]`.
@@ -156,7 +156,7 @@ fn terms(table: &mut Table<'_>, SaleTerms { accept, pay_to }: &SaleTerms) {
 }
 
 fn changed_route(table: &mut Table<'_>, route: &RouteOverrides) {
-    let RouteOverrides { is_off, price, summary, description, terms: own } = route;
+    let RouteOverrides { is_off, price, summary, description, pass, terms: own } = route;
     table.put("enabled", &!is_off, &true);
     let declared = "as declared";
     match price {
@@ -167,5 +167,13 @@ fn changed_route(table: &mut Table<'_>, route: &RouteOverrides) {
     }
     table.or("summary", summary, declared);
     table.or("description", description, declared);
+    match pass {
+        None => table.or("pass", &None::<String>, declared),
+        Some(PassOverride::Off) => table.or("pass", "off", declared),
+        Some(PassOverride::Terms(pass)) => {
+            table.or("pass.seconds", &pass.seconds(), declared);
+            table.or("pass.requests", &pass.requests(), declared);
+        }
+    }
     terms(table, own);
 }

@@ -51,6 +51,9 @@ impl Operation {
             value["x-payment-info"] = price::payment_info(paid);
             value["x-prices"] = price::catalog(&endpoint.access);
         }
+        if let Some(pass) = endpoint.pass() {
+            value["x-pass"] = json!(pass);
+        }
         Self { value, definitions }
     }
 

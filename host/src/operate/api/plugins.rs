@@ -131,6 +131,9 @@ pub(crate) struct EndpointRecord {
     pub path: String,
     /// `0.01 USDC`, `free`, or `quoted, at most 0.50 USDC`: in the preferred asset.
     pub price: String,
+    /// The pass that a payment buys beside its answer: `100 requests in 1h`.
+    #[serde(default)]
+    pub pass: Option<String>,
     pub summary: String,
 }
 
@@ -243,6 +246,7 @@ impl PluginRecord {
             method: endpoint.method.to_string(),
             path: endpoint.path.to_string(),
             price: endpoint.access.to_string(),
+            pass: endpoint.pass().map(|pass| pass.to_string()),
             summary: endpoint.resource.description.clone(),
         };
         self.endpoints = installed.endpoints.iter().map(endpoint).collect();
@@ -257,12 +261,13 @@ impl PluginRecord {
     }
 }
 
-/// The endpoints of a build that the history knows. It knows no summaries.
+/// The endpoints of a build that the history knows. It knows no summaries and no passes.
 fn endpoints(build: &KeptBuild) -> Vec<EndpointRecord> {
     let endpoints = build.endpoints.iter().map(|kept| EndpointRecord {
         method: kept.method.clone(),
         path: kept.path.clone(),
         price: kept.price.clone(),
+        pass: None,
         summary: String::new(),
     });
     endpoints.collect()

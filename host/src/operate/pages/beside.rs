@@ -147,12 +147,16 @@ fn free_requests(records: &[FreeUseRecord], now: UnixTime) -> Markup {
         ("By", ""),
         ("Who", "text"),
         ("Request", "text long"),
+        ("Pass of", "text long"),
     ];
     let rows = records.iter().map(|one| {
         let [outcome, endpoint, kind, who] =
             [&one.outcome, &one.endpoint, &one.kind, &one.who].map(|text| html! { (name(text)) });
         let request = one.request_id.as_deref().map_or_else(|| "not known".to_owned(), name);
-        [html! { (ago(&one.at, now)) }, outcome, endpoint, kind, who, html! { code { (request) } }]
+        let pass = html! {
+            @if let Some(id) = &one.payment_id { a href={ "/payments/" (encoded(id)) } { code { (name(id)) } } }
+        };
+        [html! { (ago(&one.at, now)) }, outcome, endpoint, kind, who, html! { code { (request) } }, pass]
     });
     frame::records("Requests that were served free of charge", &columns, rows)
 }

@@ -124,6 +124,7 @@ fn title(step: StepName) -> &'static str {
         StepName::RefundSent => "Refund",
         StepName::RefundFailed => "Refund failed",
         StepName::Refunded => "Paid back",
+        StepName::PassUsed => "Pass used",
     }
 }
 
@@ -155,6 +156,7 @@ fn text(step: &StepRecord, story: &StoryRecord) -> Markup {
         StepName::RefundSent => "Sent back by an operator.",
         StepName::RefundFailed => "The refund failed, and the answer was owed again.",
         StepName::Refunded => "The money went back to its payer.",
+        StepName::PassUsed => "Its payer came back, and was served by the pass that it had bought.",
     };
     html! { (text) }
 }
@@ -172,6 +174,7 @@ fn facts(story: &StoryRecord) -> Markup {
             html! { code.whole { (story.request_id.as_deref().map_or_else(|| "not known".to_owned(), name)) } },
         ),
     ];
+    facts.extend(story.pass.as_ref().map(|pass| ("Pass", html! { (name(&pass.to_string())) })));
     if let Some(record) = &story.payment {
         facts.extend(facts_of_row(record));
     }

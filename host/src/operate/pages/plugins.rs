@@ -96,12 +96,13 @@ fn badges(record: &PluginRecord) -> Markup {
 }
 
 fn routes(record: &PluginRecord) -> Markup {
-    let columns = [("Route", "head"), ("Price", "number"), ("What it sells", "text")];
+    let columns = [("Route", "head"), ("Price", "number"), ("Pass", ""), ("What it sells", "text")];
     let rows = record.endpoints.iter().map(|route| {
         let label = format!("{} {}", route.method, route.path);
         [
             html! { a href={ "/payments?q=" (encoded(&label)) } { (name(&label)) } },
             html! { (name(&route.price)) },
+            html! { (route.pass.as_deref().map_or_else(|| "none".to_owned(), name)) },
             html! { (sentence(&route.summary)) },
         ]
     });

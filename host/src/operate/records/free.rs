@@ -14,7 +14,7 @@ use crate::operate::time;
 #[serde(rename_all = "camelCase")]
 pub struct FreeUseRecord {
     pub at: String,
-    /// The grounds: `payer`, `address`, `everyone` or `key`.
+    /// The grounds: `payer`, `address`, `everyone`, `key` or `pass`.
     pub kind: String,
     /// The account, the network of the client, or the name of the key.
     pub who: String,
@@ -28,6 +28,9 @@ pub struct FreeUseRecord {
     /// The `x-request-id` of its answer. None of a row of an older host.
     #[serde(default)]
     pub request_id: Option<String>,
+    /// The payment that bought the pass which it used. None without a pass, or if the row of the payment is pruned.
+    #[serde(default)]
+    pub payment_id: Option<String>,
 }
 
 impl FreeUseRecord {
@@ -41,6 +44,7 @@ impl FreeUseRecord {
             outcome: row.outcome.clone(),
             amount: "0".to_owned(),
             request_id: row.request_id.clone(),
+            payment_id: row.payment_id.clone(),
         }
     }
 }
@@ -51,7 +55,7 @@ impl FreeUseRecord {
 pub struct FreeTotalRecord {
     /// In UTC: `2026-01-31`.
     pub day: String,
-    /// The grounds: `payer`, `address`, `everyone` or `key`.
+    /// The grounds: `payer`, `address`, `everyone`, `key` or `pass`.
     pub kind: String,
     pub plugin: String,
     pub endpoint: String,

@@ -2,7 +2,7 @@
 //!
 //! Times are whole seconds, as the ledger keeps them; durations that were measured are microseconds. Steps of one second
 //! stand in the order of the life of a payment: the attempts that were given back, the way to the settlement, what the
-//! events tell in their own order, the answer, and what was fetched again.
+//! events tell in their own order, the answer, what was fetched again, and the uses of its pass.
 
 use coinslot_ledger::reports::{FailedPayment, PaymentStory, RefundState};
 use coinslot_ledger::{EventKind, PaymentEvent, PaymentState, RepetitionOutcome};
@@ -22,6 +22,7 @@ enum Rank {
     Event(u64),
     Answer,
     Fetched,
+    PassUsed,
 }
 
 /// The steps, while they are put into their order.
@@ -86,6 +87,11 @@ pub(super) fn steps(story: &PaymentStory) -> Vec<StepRecord> {
         };
         let record = StepRecord { request_id: repetition.request_id.clone(), ..named(step) };
         steps.add(rank, Some(repetition.at), record);
+    }
+    for pass_use in story.pass_uses.iter().rev() {
+        let reason = Some(pass_use.outcome.replace('_', " ")).filter(|outcome| outcome != "served");
+        let record = StepRecord { request_id: pass_use.request_id.clone(), reason, ..named(StepName::PassUsed) };
+        steps.add(Rank::PassUsed, Some(pass_use.at), record);
     }
     steps.sorted()
 }

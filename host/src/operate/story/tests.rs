@@ -79,6 +79,7 @@ fn claim(flow: Flow, request: &str, at: u64) -> Claim {
         pay_to: "0xc".to_owned(),
         testnet: true,
         flow,
+        pass: None,
         valid_before: UnixTime(9_000),
         at: UnixTime(at),
     }

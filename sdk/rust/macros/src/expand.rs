@@ -114,6 +114,10 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
         Some(flow) => quote!(::core::option::Option::Some(#flow)),
         None => quote!(::core::option::Option::None),
     };
+    let pass = match &options.pass {
+        Some(pass) => quote!(::core::option::Option::Some(#pass)),
+        None => quote!(::core::option::Option::None),
+    };
     let quote_headers = match &options.quote_headers {
         Some(names) => quote!(::std::borrow::Cow::Borrowed(#names)),
         None => quote!(::std::borrow::Cow::Borrowed("")),
@@ -129,6 +133,7 @@ fn registration(options: &Options, signature: &Signature, function: &ItemFn) -> 
                     description: #description,
                     mime_type: #mime_type,
                     flow: #flow,
+                    pass: #pass,
                     quote_headers: #quote_headers,
                     input_schema: ::core::option::Option::None,
                     output_schema: ::core::option::Option::None,

@@ -2,7 +2,7 @@
 
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
-use syn::{Error, Ident, LitStr, Result, Token};
+use syn::{Error, Ident, LitInt, LitStr, Result, Token};
 
 use crate::{path, price};
 
@@ -10,6 +10,10 @@ use crate::{path, price};
 const MAX_SUMMARY: usize = 120;
 const MAX_DESCRIPTION: usize = 2_000;
 const MAX_MIME_TYPE: usize = 255;
+
+/// The longest time of a pass, 366 days, and the most requests of one.
+const MAX_PASS_SECONDS: u64 = 31_622_400;
+const MAX_PASS_REQUESTS: u64 = 1_000_000;
 
 /// A price, as in `coinslot:plugin/manifest.price`.
 pub(crate) enum PriceOption {
@@ -36,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) check: Option<syn::Path>,
     /// `authorization` or `upfront`.
     pub(crate) flow: Option<LitStr>,
+    /// In the grammar of the contract: `seconds=3600; requests=100`.
+    pub(crate) pass: Option<String>,
     /// Names of header fields, between commas.
     pub(crate) quote_headers: Option<LitStr>,
 }
@@ -50,6 +56,7 @@ struct PartialOptions {
     check: Option<syn::Path>,
     quote: Option<syn::Path>,
     flow: Option<LitStr>,
+    pass: Option<(Ident, String)>,
     quote_headers: Option<LitStr>,
 }
 
@@ -78,8 +85,9 @@ impl Parse for Options {
         let Some(summary) = options.summary else {
             return Err(Error::new(path.span(), "say in one line what this endpoint sells: `summary = \"..\"`"));
         };
-        let PartialOptions { description, mime_type, check, flow, quote_headers, .. } = options;
-        Ok(Self { method, path, template, price, summary, description, mime_type, check, flow, quote_headers })
+        let PartialOptions { description, mime_type, check, flow, pass, quote_headers, .. } = options;
+        let pass = pass.map(|(name, pass)| pass_for(&price, &name, pass)).transpose()?;
+        Ok(Self { method, path, template, price, summary, description, mime_type, check, flow, pass, quote_headers })
     }
 }
 
@@ -102,12 +110,13 @@ impl PartialOptions {
             "check" => once(&mut self.check, &name, function(&name, input)?),
             "quote" => once(&mut self.quote, &name, function(&name, input)?),
             "flow" => once(&mut self.flow, &name, payment_flow(&name, input)?),
+            "pass" => once(&mut self.pass, &name, (name.clone(), pass(&name, input)?)),
             "quote_headers" => once(&mut self.quote_headers, &name, header_names(&name, input)?),
             _ => Err(Error::new(
                 name.span(),
                 format!(
                     "unknown option `{key}`; there are `price`, `free`, `up_to`, `quoted`, `summary`, \
-                     `description`, `mime_type`, `check`, `quote`, `quote_headers` and `flow`"
+                     `description`, `mime_type`, `check`, `quote`, `quote_headers`, `flow` and `pass`"
                 ),
             )),
         }
@@ -163,6 +172,49 @@ fn payment_flow(name: &Ident, input: ParseStream<'_>) -> Result<LitStr> {
         _ => Err(Error::new(
             text.span(),
             "a payment flow is `\"authorization\"` (run, then settle) or `\"upfront\"` (settle, then run)",
+        )),
+    }
+}
+
+/// Parses `{ seconds = 3600, requests = 100 }`: the time and the number of further requests that a payment buys.
+fn pass(name: &Ident, input: ParseStream<'_>) -> Result<String> {
+    const EXAMPLE: &str = "a pass is `pass = { seconds = 3600, requests = 100 }`";
+    let expected = |error: Error| Error::new(error.span(), EXAMPLE);
+    input.parse::<Token![=]>()?;
+    let content;
+    syn::braced!(content in input);
+    let (mut seconds, mut requests) = (None, None);
+    while !content.is_empty() {
+        let key: Ident = content.parse().map_err(expected)?;
+        content.parse::<Token![=]>().map_err(expected)?;
+        let number: LitInt = content.parse().map_err(expected)?;
+        let (slot, most) = match key.to_string().as_str() {
+            "seconds" => (&mut seconds, MAX_PASS_SECONDS),
+            "requests" => (&mut requests, MAX_PASS_REQUESTS),
+            _ => return Err(Error::new(key.span(), EXAMPLE)),
+        };
+        let value = number.base10_parse::<u64>().ok().filter(|value| (1..=most).contains(value));
+        let value = value.ok_or_else(|| Error::new(number.span(), format!("`{key}` is from 1 to {most}")))?;
+        once(slot, &key, value)?;
+        if !content.is_empty() {
+            content.parse::<Token![,]>().map_err(expected)?;
+        }
+    }
+    match (seconds, requests) {
+        (Some(seconds), Some(requests)) => Ok(format!("seconds={seconds}; requests={requests}")),
+        _ => Err(Error::new(name.span(), EXAMPLE)),
+    }
+}
+
+/// The pass of an endpoint at this price. Nobody buys one where nothing is paid, and where each request has its own price
+/// no author can tell which of them a pass is worth.
+fn pass_for(price: &PriceOption, name: &Ident, pass: String) -> Result<String> {
+    match price {
+        PriceOption::Exact(_) | PriceOption::UpTo(_) => Ok(pass),
+        PriceOption::Free => Err(Error::new(name.span(), "a pass is bought by a payment, and this endpoint is free")),
+        PriceOption::Quoted { .. } => Err(Error::new(
+            name.span(),
+            "a pass goes with `price = \"..\"`; where the price is quoted the operator may give one",
         )),
     }
 }

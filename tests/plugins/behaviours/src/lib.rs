@@ -99,7 +99,14 @@ fn print(Json(document): Json<Document>) -> String {
     format!("printed {}", document.pages)
 }
 
-#[endpoint(get, "/ticks", price = "0.002", flow = "upfront", summary = "Three events")]
+#[endpoint(
+    get,
+    "/ticks",
+    price = "0.002",
+    flow = "upfront",
+    pass = { seconds = 600, requests = 5 },
+    summary = "Three events"
+)]
 fn ticks() -> Sse {
     Sse::writer(async |mut events| {
         for i in 0..3 {

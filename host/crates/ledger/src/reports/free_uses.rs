@@ -12,7 +12,7 @@ use crate::{ApiKeyUse, DAY};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FreeUse {
     pub id: u64,
-    /// `payer`, `address`, `everyone` or `key`.
+    /// `payer`, `address`, `everyone`, `key` or `pass`.
     pub kind: String,
     /// The account, the network of the client, or the name of the key.
     pub who: String,
@@ -24,6 +24,25 @@ pub struct FreeUse {
     pub at: UnixTime,
     /// The id of the HTTP request. None of an older row.
     pub request_id: Option<String>,
+    /// The payment that bought the pass which it used. None without a pass, or if the row of the payment is pruned.
+    pub payment_id: Option<String>,
+}
+
+impl FreeUse {
+    /// Reads a row with all columns of this type.
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            id: from_sqlite(row.get("id")?),
+            kind: row.get("kind")?,
+            who: row.get("who")?,
+            plugin: row.get("plugin")?,
+            endpoint: row.get("endpoint")?,
+            outcome: row.get("outcome")?,
+            at: UnixTime(from_sqlite(row.get("at")?)),
+            request_id: row.get("request_id")?,
+            payment_id: row.get("payment_id")?,
+        })
+    }
 }
 
 /// A choice of free requests.
@@ -60,23 +79,14 @@ impl LedgerReader {
     pub fn free_uses_before(&self, id: u64, filter: &FreeUseFilter, limit: u32) -> Result<Vec<FreeUse>, ReportError> {
         let FreeUseFilter { who, request_id, since } = filter;
         let mut statement = self.connection().prepare_cached(
-            "SELECT id, kind, who, plugin, endpoint, outcome, at, request_id FROM free_use WHERE id < ?1 AND at >= ?2
+            "SELECT id, kind, who, plugin, endpoint, outcome, at, request_id,
+                (SELECT payment_id FROM claim WHERE claim.id = free_use.claim) AS payment_id
+             FROM free_use WHERE id < ?1 AND at >= ?2
                 AND (?4 IS NULL OR lower(who) = lower(?4)) AND (?5 IS NULL OR request_id = ?5)
              ORDER BY id DESC LIMIT ?3",
         )?;
         let since = to_sqlite(since.map_or(0, |time| time.0));
-        let rows = statement.query_map(params![to_sqlite(id), since, limit, who, request_id], |row| {
-            Ok(FreeUse {
-                id: from_sqlite(row.get("id")?),
-                kind: row.get("kind")?,
-                who: row.get("who")?,
-                plugin: row.get("plugin")?,
-                endpoint: row.get("endpoint")?,
-                outcome: row.get("outcome")?,
-                at: UnixTime(from_sqlite(row.get("at")?)),
-                request_id: row.get("request_id")?,
-            })
-        })?;
+        let rows = statement.query_map(params![to_sqlite(id), since, limit, who, request_id], FreeUse::read)?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 

@@ -5,12 +5,15 @@ use rusqlite::params;
 
 use super::row::time;
 use super::selection::of_request;
-use super::{FailedPayment, FailureFilter, LedgerReader, PaymentRow, RefundRow, ReportError};
+use super::{FailedPayment, FailureFilter, FreeUse, LedgerReader, Pass, PaymentRow, RefundRow, ReportError};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{PaymentEvent, RepetitionOutcome};
 
 /// The failures of one payment that a story tells, the newest. A payment that is given back may fail again.
 const MOST_FAILURES: u32 = 100;
+
+/// The uses of its pass that a story tells, the newest.
+const MOST_USES: u32 = 100;
 
 /// A payment with everything that happened to it, as far as the ledger still knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +30,10 @@ pub struct PaymentStory {
     pub repetitions: Vec<Repetition>,
     /// The attempts to pay it back, the newest first.
     pub refunds: Vec<RefundRow>,
+    /// The pass that it bought.
+    pub pass: Option<Pass>,
+    /// The requests that used its pass, the newest first.
+    pub pass_uses: Vec<FreeUse>,
 }
 
 /// The times of the steps of a payment that its row keeps beside the first and the last. None: the step was not taken, or
@@ -71,6 +78,9 @@ impl LedgerReader {
                 Some(row) => (self.step_times(row.number)?, self.repetitions(row.number)?),
                 None => Default::default(),
             };
+            let pass = row.as_ref().map(|row| self.pass_of(row.number)).transpose()?.flatten();
+            let number = row.as_ref().map(|row| row.number).filter(|_| pass.is_some());
+            let pass_uses = number.map(|number| self.uses_of_pass(number, MOST_USES)).transpose()?;
             let filter = FailureFilter { payment_id: Some(id.to_owned()), ..FailureFilter::default() };
             Ok(PaymentStory {
                 times,
@@ -78,6 +88,8 @@ impl LedgerReader {
                 events: self.events_of(id)?,
                 failures: self.failures_before(u64::MAX, filter, MOST_FAILURES).collect::<Result<_, _>>()?,
                 refunds: self.refunds_of(id)?,
+                pass_uses: pass_uses.unwrap_or_default(),
+                pass,
                 row,
             })
         })

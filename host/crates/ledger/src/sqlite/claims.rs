@@ -169,8 +169,10 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
     let inserted = connection
         .prepare_cached(
             "INSERT INTO claim (key, payment_id, network, asset, payer, nonce, amount, pay_to, testnet, endpoint,
-                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client, request_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                plugin, generation, payment, request, identifier, valid_before, created_at, secret, client, request_id,
+                pass_seconds, pass_requests, pass_token)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+                ?22, ?23)
              ON CONFLICT (key) DO NOTHING",
         )?
         .execute(params![
@@ -194,6 +196,9 @@ fn insert(connection: &Connection, claim: &Claim) -> Result<Option<Hold>, Ledger
             claim.holder.secret.map(|secret| secret.0),
             claim.holder.client.map(|client| client.0),
             claim.request_id,
+            claim.pass.map(|pass| to_sqlite(pass.terms.seconds())),
+            claim.pass.map(|pass| to_sqlite(pass.terms.requests())),
+            claim.pass.map(|pass| pass.token.0),
         ])?;
     if inserted == 0 {
         return Ok(None);

@@ -9,9 +9,12 @@ use std::time::Duration;
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::api_keys;
+use super::passes::UsablePass;
+use super::{api_keys, passes};
 use crate::number::{from_sqlite, to_sqlite};
-use crate::{DAY, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeLeft, FreeQuota, LedgerError};
+use crate::{
+    DAY, FreeClaim, FreeCounted, FreeCounter, FreeEnd, FreeGrant, FreeHold, FreeLeft, FreeQuota, LedgerError, PassProof,
+};
 
 /// The end of a window that never ends, as it is stored.
 pub(crate) const NEVER: u64 = i64::MAX as u64;
@@ -34,16 +37,20 @@ struct Window {
     ends: u64,
 }
 
+/// The grounds of a free request, as they are found before anything is written.
+struct Grounds<'c> {
+    counters: Vec<FreeCounter>,
+    nonce: Option<&'c (Vec<u8>, UnixTime)>,
+    /// The id of its key.
+    key: Option<i64>,
+    pass: Option<UsablePass>,
+}
+
 /// See [`crate::Ledger::count_free`].
 pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {
-    let (counters, nonce, key) = match &claim.grant {
-        FreeGrant::Counters { counters, nonce } => (counters.clone(), nonce.as_ref(), None),
-        FreeGrant::Key(hash) => match api_keys::by_hash(connection, *hash)? {
-            Some(key) if key.counts_at(at) && key.is_for(&claim.plugin, &claim.endpoint) => {
-                (api_keys::counter(&key, *hash).into_iter().collect(), None, Some(key.id))
-            }
-            Some(_) | None => return Ok(FreeCounted::KeyGone),
-        },
+    let Grounds { counters, nonce, key, pass } = match grounds(connection, claim, at)? {
+        Ok(grounds) => grounds,
+        Err(refused) => return Ok(refused),
     };
     // Everything that may say no comes before the first change: a job that fails after one takes its batch with it.
     let mut windows = Vec::with_capacity(counters.len());
@@ -71,11 +78,12 @@ pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) ->
         window.used += 1;
         save(connection, counter, *window)?;
     }
+    let of_pass = pass.as_ref().map(|pass| passes::take(connection, pass)).transpose()?;
     let ids: Vec<&[u8]> = counters.iter().map(|counter| &counter.id.0[..]).collect();
     connection
         .prepare_cached(
-            "INSERT INTO free_use (kind, who, key_id, plugin, endpoint, counter, total, outcome, at, request_id)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9)",
+            "INSERT INTO free_use (kind, who, key_id, plugin, endpoint, counter, total, outcome, at, request_id, claim)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'running', ?8, ?9, ?10)",
         )?
         .execute(params![
             claim.kind.as_str(),
@@ -86,10 +94,41 @@ pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) ->
             ids.first(),
             ids.get(1),
             to_sqlite(at.0),
-            claim.request_id
+            claim.request_id,
+            pass.map(|pass| pass.claim)
         ])?;
     let left = counters.iter().zip(windows).map(|(counter, window)| left_of(counter.quota, window));
-    Ok(FreeCounted::Counted(FreeHold(connection.last_insert_rowid()), left.min_by_key(|left| left.left)))
+    let left = left.chain(of_pass).min_by_key(|left| left.left);
+    Ok(FreeCounted::Counted(FreeHold(connection.last_insert_rowid()), left))
+}
+
+/// What a claim is counted by. `Err`: the key or the pass does not count.
+fn grounds<'c>(
+    connection: &Connection,
+    claim: &'c FreeClaim,
+    at: UnixTime,
+) -> Result<Result<Grounds<'c>, FreeCounted>, LedgerError> {
+    let none = Grounds { counters: Vec::new(), nonce: None, key: None, pass: None };
+    Ok(match &claim.grant {
+        FreeGrant::Counters { counters, nonce } => {
+            Ok(Grounds { counters: counters.clone(), nonce: nonce.as_ref(), ..none })
+        }
+        FreeGrant::Key(hash) => match api_keys::by_hash(connection, *hash)? {
+            Some(key) if key.counts_at(at) && key.is_for(&claim.plugin, &claim.endpoint) => {
+                let counters = api_keys::counter(&key, *hash).into_iter().collect();
+                Ok(Grounds { counters, key: Some(key.id), ..none })
+            }
+            Some(_) | None => Err(FreeCounted::KeyGone),
+        },
+        FreeGrant::Pass(query) => {
+            let nonce = match &query.proof {
+                PassProof::Account { nonce, .. } => Some(nonce),
+                PassProof::Token(_) => None,
+            };
+            let found = passes::find(connection, query, at)?;
+            found.map(|pass| Grounds { nonce, pass: Some(pass), ..none }).map_err(FreeCounted::NoPass)
+        }
+    })
 }
 
 /// See [`crate::Ledger::free_left`].
@@ -247,8 +286,8 @@ fn not_served(connection: &Connection, row: i64) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Takes one use off the counts of a row, where the window of the use is still open.
-fn give_back(connection: &Connection, row: i64, is_failure: bool) -> rusqlite::Result<()> {
+/// Takes one use off the counts of a row, where the window of the use is still open, and off its pass.
+fn give_back(connection: &Connection, row: i64, is_failure: bool) -> Result<(), LedgerError> {
     connection
         .prepare_cached(
             "UPDATE free_counter SET used = used - 1, returned = returned + ?2
@@ -257,7 +296,7 @@ fn give_back(connection: &Connection, row: i64, is_failure: bool) -> rusqlite::R
                 AND (NOT ?2 OR returned < requests)",
         )?
         .execute(params![row, is_failure])?;
-    Ok(())
+    passes::give_back(connection, row, is_failure)
 }
 
 /// Gives back what was counted and has no end, when the file is opened: the process before is gone.

@@ -11,14 +11,15 @@ use rusqlite::Connection;
 
 use super::prune::Cutoffs;
 use super::{
-    SqliteLedger, answers, api_keys, changes, claims, due, events, free_uses, funnel, leases, prune, queries, refunds,
-    steps, webhook_attempts,
+    SqliteLedger, answers, api_keys, changes, claims, due, events, free_uses, funnel, leases, passes, prune, queries,
+    refunds, steps, webhook_attempts,
 };
 use crate::{
     Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter,
     FreeEnd, FreeHold, FreeLeft, Hold, Holder, KeptAnswer, KeyLookup, Ledger, LedgerError, Namesake, OpenRefund,
-    PaidByHand, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
-    RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction, WebhookAttempt,
+    PaidByHand, PassFound, PassQuery, PaymentEvent, PaymentId, Pending, Presented, RefundBegun, RefundBudget,
+    RefundEnd, RefundOrder, RefundsDue, RequestCount, Retention, SignedRefund, Step, StoredAnswer, StoredTransaction,
+    WebhookAttempt,
 };
 
 #[async_trait]
@@ -188,6 +189,10 @@ impl Ledger for SqliteLedger {
         let (found, ahead) = self.reader.ask(look_up).await?;
         self.begin_now(ahead.into_iter().collect(), at);
         Ok(found)
+    }
+
+    async fn pass(&self, query: PassQuery, at: UnixTime) -> Result<PassFound, LedgerError> {
+        self.reader.ask(move |connection| passes::look(connection, &query, at)).await
     }
 
     async fn count_free(&self, claim: FreeClaim, at: UnixTime) -> Result<FreeCounted, LedgerError> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};
 
-use super::{answers, changes, claims, free_uses, funnel, refunds, webhook_attempts};
+use super::{answers, changes, claims, free_uses, funnel, passes, refunds, webhook_attempts};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -224,6 +224,7 @@ fn delete(connection: &Connection, ids: &[i64]) -> Result<(), LedgerError> {
         }
         answers::delete(connection, *id)?;
         refunds::delete(connection, *id)?;
+        passes::delete(connection, *id)?;
     }
     Ok(())
 }

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("schema/migrations/13_webhook_attempts.sql"),
     include_str!("schema/migrations/14_funnel.sql"),
     include_str!("schema/migrations/15_debts.sql"),
+    include_str!("schema/migrations/16_passes.sql"),
 ];
 
 /// The schema version that this program reads and writes.

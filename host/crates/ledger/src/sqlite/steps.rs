@@ -12,7 +12,7 @@ use rusqlite::{Connection, params};
 
 use super::due::{FIRST_PAUSE, WATCH_DELAY};
 use super::leases::lease;
-use super::{answers, failures, transactions};
+use super::{answers, failures, passes, transactions};
 use crate::number::to_sqlite;
 use crate::step::{Next, Position};
 use crate::{Attempt, Hold, LedgerError, PaymentId, PaymentState, Reported, Retained, SettledBy, Step};
@@ -271,6 +271,7 @@ fn settle(
         .prepare_cached("UPDATE answer SET kept_at = ?2 WHERE id = ?1 AND kept_at < ?2")?
         .execute(params![row, to_sqlite(at.0)])?;
     transactions::record(connection, row, &settlement.transaction, Some((&json, *block)))?;
+    passes::make(connection, row, at)?;
     delete_outgoing(connection, row)
 }
 

@@ -29,6 +29,7 @@ fn pay(connection: &Connection, nonce: &str, identifier: Option<&str>) {
         pay_to: "0xseller".to_owned(),
         testnet: true,
         flow: Flow::Authorization,
+        pass: None,
         identifier: identifier.map(ToOwned::to_owned),
         valid_before: UnixTime(2_000),
         at: AT,

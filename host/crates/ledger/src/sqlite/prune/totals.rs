@@ -29,7 +29,8 @@ struct PrunableRows {
 }
 
 /// Replaces the oldest rows by their totals: those that were settled, delivered or refunded long enough ago and whose
-/// authorisation has expired. A refund is kept for two days at least: it counts for its budget.
+/// authorisation has expired. A refund is kept for two days at least: it counts for its budget. A payment is kept for as
+/// long as the pass that it bought.
 ///
 /// Amounts are read and summed first: a malformed one or an overflow is found before the first change, see
 /// [`super::writer`].
@@ -67,6 +68,7 @@ fn prunable(connection: &Connection, cutoffs: Cutoffs) -> Result<PrunableRows, L
          FROM claim INDEXED BY claim_by_time CROSS JOIN progress USING (id) WHERE created_at < ?1
             AND (state IN ('settled', 'delivered') OR state = 'refunded' AND updated_at < ?4)
             AND updated_at < ?1 AND valid_before < ?2
+            AND NOT EXISTS (SELECT 1 FROM pass WHERE pass.claim = claim.id AND ends_at > ?2)
          ORDER BY created_at LIMIT ?3",
     )?;
     let mut prunable = PrunableRows::default();
