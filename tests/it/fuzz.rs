@@ -114,7 +114,7 @@ async fn no_random_request_is_served_unpaid() {
             let fine = match status {
                 "100" => true,
                 // A document of the host, which no plugin has made.
-                "200" => answer.contains("\r\netag: ") && answer.contains("\r\ncache-control: no-cache\r\n"),
+                "200" | "304" => answer.contains("\r\netag: ") && answer.contains("\r\ncache-control: no-cache\r\n"),
                 "204" => request.windows(7).any(|word| word == b"OPTIONS"),
                 _ => status.starts_with('4'),
             };

@@ -118,7 +118,10 @@ impl<'c> CallAnswer<'c> {
         if declared.is_some_and(|size| size > MAX_ANSWER as u64) {
             return Err(Unread::TooLarge);
         }
-        let mut progress = progress.as_mut().filter(|_| declared.is_none() && !is_json(essence(media_type)));
+        let mut progress = progress.as_mut().filter(|_| {
+            let kind = essence(media_type);
+            kind == "text/event-stream" || declared.is_none() && !is_json(&kind)
+        });
         let mut whole = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let Ok(frame) = frame else { return Err(Unread::BrokenOff) };
