@@ -9,11 +9,11 @@ const MOZILLA: &str = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome
 const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 trait AsBrowser {
-    fn as_browser(self) -> Self;
+    fn in_browser(self) -> Self;
 }
 
 impl AsBrowser for RequestBuilder {
-    fn as_browser(self) -> Self {
+    fn in_browser(self) -> Self {
         self.header("user-agent", MOZILLA).header("accept", HTML)
     }
 }
@@ -29,7 +29,7 @@ async fn a_browser_gets_a_page_with_the_challenge_and_everyone_else_gets_json() 
     let host = chain.serve(&["answers", "echo"], "").await;
     let client = reqwest::Client::new();
     let url = host.url("/answers/text");
-    let page = client.get(&url).as_browser().send().await.expect("an answer");
+    let page = client.get(&url).in_browser().send().await.expect("an answer");
     assert_eq!(page.status(), StatusCode::PAYMENT_REQUIRED);
     let json = client.get(&url).send().await.expect("an answer");
     for name in names(&json) {
@@ -46,12 +46,12 @@ async fn a_browser_gets_a_page_with_the_challenge_and_everyone_else_gets_json() 
     // A program, a script of a page, the head alone, another method, and a payment that is wrong.
     let others = [
         client.get(&url),
-        client.get(&url).as_browser().header("sec-fetch-mode", "cors"),
-        client.head(&url).as_browser(),
+        client.get(&url).in_browser().header("sec-fetch-mode", "cors"),
+        client.head(&url).in_browser(),
         client.get(&url).header("accept", HTML),
         client.get(&url).header("user-agent", MOZILLA),
-        client.get(&url).as_browser().header("payment-signature", "bm90IGpzb24="),
-        client.request(Method::POST, host.url("/echo")).as_browser().header("content-type", "application/json"),
+        client.get(&url).in_browser().header("payment-signature", "bm90IGpzb24="),
+        client.request(Method::POST, host.url("/echo")).in_browser().header("content-type", "application/json"),
     ];
     for request in others {
         let answer = request.send().await.expect("an answer");
@@ -61,7 +61,7 @@ async fn a_browser_gets_a_page_with_the_challenge_and_everyone_else_gets_json() 
     }
     // The form of a browser, for a route that is prepared and for one with a query.
     for path in ["/echo", "/echo?a=1"] {
-        let form = client.post(host.url(path)).as_browser().body("a=1");
+        let form = client.post(host.url(path)).in_browser().body("a=1");
         let form = form.header("content-type", "application/x-www-form-urlencoded").send().await.expect("an answer");
         assert_eq!(
             (form.status(), &form.headers()["content-type"]),
@@ -75,7 +75,7 @@ async fn an_operator_switches_the_pages_off_without_a_restart() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["answers"], "").await;
     let client = reqwest::Client::new();
-    let open = |path: &str| client.get(host.url(path)).as_browser().send();
+    let open = |path: &str| client.get(host.url(path)).in_browser().send();
     assert_eq!(open("/").await.expect("an answer").status(), StatusCode::OK);
     host.write_configuration(&format!("{}[discover]\nindex = false\npaywall = false\n", host.configuration()));
     host.signal("HUP");
@@ -97,7 +97,7 @@ async fn no_text_of_a_plugin_or_a_request_becomes_markup() {
     let paywall = format!("/answers/text?word={}", hostile.replace('<', "%3C").replace('>', "%3E").replace(' ', "%20"));
     for path in ["/", "/.well-known/coinslot/endpoint?POST%20%2Fanswers%2Forder", &paywall] {
         let page =
-            client.get(host.url(path)).as_browser().send().await.expect("an answer").text().await.expect("a page");
+            client.get(host.url(path)).in_browser().send().await.expect("an answer").text().await.expect("a page");
         assert!(page.contains("alert(1)"), "{path} shows it");
         assert!(
             !page.contains("<script>alert") && !page.contains("<img src=x") && !page.contains('\u{202e}'),
@@ -111,9 +111,9 @@ async fn a_plugin_that_names_the_first_path_goes_before_the_index() {
     let builder = DevHost::builder();
     std::fs::write(builder.path("plugins/first.wasm"), declaring("/ free")).expect("a component");
     let host = builder.start().await;
-    let first = host.client().get(host.url("/")).as_browser().send().await.expect("an answer");
+    let first = host.client().get(host.url("/")).in_browser().send().await.expect("an answer");
     assert!(!first.headers().contains_key("content-security-policy"));
-    let unknown = host.client().get(host.url("/.well-known/coinslot/endpoint?GET%20%2Fnothing")).as_browser();
+    let unknown = host.client().get(host.url("/.well-known/coinslot/endpoint?GET%20%2Fnothing")).in_browser();
     assert_eq!(unknown.send().await.expect("an answer").status(), StatusCode::NOT_FOUND);
 }
 
@@ -141,7 +141,7 @@ async fn a_development_host_has_a_wallet_in_its_pages_and_a_host_for_production_
     let none = reqwest::get(production.url(path)).await.expect("an answer");
     assert_eq!(none.status(), StatusCode::NOT_FOUND);
     let page =
-        reqwest::Client::new().get(production.url("/answers/text")).as_browser().send().await.expect("an answer");
+        reqwest::Client::new().get(production.url("/answers/text")).in_browser().send().await.expect("an answer");
     assert!(page.text().await.expect("a page").contains("\"testWallet\":null"));
 }
 

@@ -161,7 +161,8 @@ impl Seller {
         if *method == Method::HEAD && self.has(HeadIsFree) || self.has(Free) {
             return reply(200, ANSWER);
         }
-        if ![Method::GET, Method::HEAD].contains(method) && !(self.has(ChecksInputFirst) && *method == Method::POST) {
+        let checks_first = self.has(ChecksInputFirst) && *method == Method::POST;
+        if !([Method::GET, Method::HEAD].contains(method) || checks_first) {
             return reply(405, "{\"error\":\"method_not_allowed\"}");
         }
         if self.has(ChecksInputFirst) && body.is_empty() {
