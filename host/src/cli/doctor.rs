@@ -60,7 +60,7 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
     }
 }
 
-/// What all endpoints of a run are examined with.
+/// The tools of a run, which examine all its endpoints.
 struct Examination {
     client: DoctorClient,
     documents: Arc<Documents>,

@@ -46,7 +46,7 @@ pub struct PaywallRequest<'r> {
     pub public_url: &'r str,
 }
 
-/// What the operator decides about documents.
+/// The operator's decisions about documents.
 #[derive(Debug, Default, PartialEq)]
 struct Settings {
     config: Arc<DiscoverConfig>,

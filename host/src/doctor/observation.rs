@@ -62,7 +62,7 @@ pub struct Observed {
     pub payment: PaymentFacts,
 }
 
-/// What two requests on one connection came to.
+/// The answers of two requests on one connection.
 #[derive(Clone, Debug)]
 pub(super) struct KeepAlive {
     pub(super) first: Exchange,
@@ -71,7 +71,7 @@ pub(super) struct KeepAlive {
     pub(super) second: Option<Exchange>,
 }
 
-/// What nodes say about the tokens of a challenge.
+/// The nodes' words about the tokens of a challenge.
 #[derive(Clone, Debug)]
 pub enum ChainFacts {
     /// No node was given.
@@ -81,7 +81,7 @@ pub enum ChainFacts {
     Read(Vec<TokenFacts>),
 }
 
-/// What a node says about one token of a challenge.
+/// A node's word about one token of a challenge.
 #[derive(Clone, Debug)]
 pub struct TokenFacts {
     /// The index of its entry in `accepts`.
@@ -97,7 +97,7 @@ pub struct TokenFacts {
     pub decimals: Option<u8>,
 }
 
-/// What a facilitator says that it settles.
+/// The kinds of payments that a facilitator says it settles.
 #[derive(Clone, Debug)]
 pub enum FacilitatorFacts {
     NotAsked,
@@ -113,7 +113,7 @@ pub enum PaymentFacts {
     Paid(Box<PaidFacts>),
 }
 
-/// What came of one payment.
+/// The outcome of one payment.
 #[derive(Clone, Debug)]
 pub struct PaidFacts {
     /// The price in words.
@@ -130,7 +130,7 @@ pub struct PaidFacts {
     pub transfer: TransferFacts,
 }
 
-/// What the chain says about the payment.
+/// The chain's word about the payment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferFacts {
     NotAsked(String),

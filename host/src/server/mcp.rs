@@ -65,7 +65,7 @@ pub(super) struct McpCall {
     pub(super) authority: HeaderValue,
 }
 
-/// What is held for one message until its answer has left.
+/// The memory that one message holds until its answer has left.
 #[derive(Debug)]
 pub(super) struct MessageHold {
     /// The bytes of the message, which count for the budget.

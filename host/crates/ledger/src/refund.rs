@@ -147,7 +147,7 @@ pub enum DebtEnded {
     Ended,
     /// The payment is not owed. None: there is no such payment.
     NotOwed(Option<PaymentState>),
-    /// What the transaction moved ends other debts already: `counted` of it.
+    /// Other debts were ended by the same transaction already, with `counted` of what it moved.
     Counted { by: String, counted: Amount, owed: Amount },
     /// The host signed the transaction for the refund of this payment.
     SignedFor { payment_id: String },

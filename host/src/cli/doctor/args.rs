@@ -75,7 +75,7 @@ pub struct DoctorArgs {
     pub strict: bool,
 }
 
-/// What is to be examined.
+/// The subject of a run: one endpoint, or all of an origin.
 #[derive(Debug)]
 pub(super) enum Wanted {
     Endpoint { request: DoctorRequest, has_method: bool },

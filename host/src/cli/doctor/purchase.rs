@@ -145,7 +145,7 @@ impl<'c> Wallet<'c> {
         chain.call(token, &IEip3009::balanceOfCall { account: self.payer }, None).await.ok()
     }
 
-    /// What the chain says about the payment, after it was sent again.
+    /// The chain's word about the payment, after it was sent again.
     async fn transfer(&self, answer: Option<&Answer>, before: Option<U256>) -> TransferFacts {
         let (Some(chain), Some(token)) = (self.chain, self.token) else {
             return TransferFacts::NotAsked("no node was asked: name one with --rpc".to_owned());

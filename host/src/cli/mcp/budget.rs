@@ -64,7 +64,7 @@ impl Dollars {
         Self(self.0.saturating_add(other.0))
     }
 
-    /// What is left of this after another sum.
+    /// The rest of this after another sum.
     pub(super) fn less(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }

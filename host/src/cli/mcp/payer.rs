@@ -147,7 +147,7 @@ impl AgentPayer {
         }
     }
 
-    /// What the agent is told of its wallet.
+    /// The report of its wallet that an agent gets.
     pub(super) fn report(&self) -> Result<Value, Failure> {
         let now: UnixTime = SystemTime::now().into();
         let spent = self.spending.spent(self.budget.period, now.0)?;

@@ -103,7 +103,7 @@ impl CallProgress {
     }
 }
 
-/// What the server tells by itself, and whom.
+/// Passes on what the server tells by itself.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RemoteEvents {
     /// The agent, once it is there.

@@ -28,7 +28,7 @@ pub(super) struct SpendingFile {
     payer: Address,
 }
 
-/// What the file has.
+/// The content of the file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Spending {
@@ -102,7 +102,7 @@ impl SpendingFile {
         Ok(spending.open.into_iter().find(is_it))
     }
 
-    /// What counts for a budget.
+    /// The sum that counts for a budget.
     pub(super) fn spent(&self, period: Period, now: u64) -> Result<Spent, Failure> {
         let spending = self.read().map_err(|error| self.failed(&error))?;
         Ok(Spent { spent: spending.counted(period, now), open: spending.open.len() })

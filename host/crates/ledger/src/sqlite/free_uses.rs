@@ -102,7 +102,7 @@ pub(super) fn count(connection: &Connection, claim: &FreeClaim, at: UnixTime) ->
     Ok(FreeCounted::Counted(FreeHold(connection.last_insert_rowid()), left))
 }
 
-/// What a claim is counted by. `Err`: the key or the pass does not count.
+/// The counters of a claim. `Err`: the key or the pass does not count.
 fn grounds<'c>(
     connection: &Connection,
     claim: &'c FreeClaim,
