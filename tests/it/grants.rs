@@ -76,6 +76,25 @@ async fn outgoing_http_and_secrets_are_granted_by_name_and_denied_by_default() {
     assert_eq!(fetch(&host, &format!("GET {}/", host.url(""))).await["error"], "ErrorCode::HttpRequestDenied");
 }
 
+/// A plugin that passes answers on would otherwise hand the mark of an SDK to the host, and another server could take it
+/// off sale.
+#[tokio::test]
+async fn another_server_cannot_mark_an_answer_as_a_failure_of_the_plugin() {
+    let server = serve(|_| async {
+        let marked =
+            Response::builder().status(500).header("x-coinslot-failed", "1").header("payment-response", "e30=");
+        marked.body(Full::from("no")).expect("an answer")
+    })
+    .await;
+    let builder = DevHost::builder().plugin("fetch.wasm", &guest("fetch"));
+    std::fs::write(builder.path("coinslot.toml"), format!("[plugin.fetch]\nhttp = [\"{server}\"]\n")).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    let said = fetch(&host, &format!("GET {server}/")).await;
+    assert_eq!(said["status"], 500, "{said}");
+    let fields = said["headers"].to_string();
+    assert!(fields.contains("payment-response") && !fields.contains("failed"), "{said}");
+}
+
 /// Starts a TLS server with a certificate for `localhost`. Returns its address and the certificate.
 async fn serve_tls(answer: &'static str) -> (std::net::SocketAddr, String) {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).expect("a certificate");

@@ -30,6 +30,12 @@ pub(crate) fn is_withheld(name: &HeaderName) -> bool {
     WITHHELD.contains(name)
 }
 
+/// True for a field that is removed from the answers of other servers, headers and trailers. A guest that passes such an
+/// answer on would call itself failed by the mark of an SDK.
+pub(crate) fn is_kept_from_callers(name: &HeaderName) -> bool {
+    is_withheld(name) || *name == FAILED
+}
+
 /// Tells the fields that only the host may write, by the rule of the host's own protocol. They are removed from a
 /// client's request before a guest sees it, and from a guest's outgoing requests.
 pub type HostOnly = fn(&HeaderName) -> bool;

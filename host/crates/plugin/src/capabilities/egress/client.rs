@@ -24,7 +24,7 @@ use super::emptiness;
 use super::origin::Origin;
 use super::response::BoundedResponse;
 use crate::capabilities::config::{Grants, Secret};
-use crate::headers::{CDN_LOOP, HostOnly, is_withheld, remove};
+use crate::headers::{CDN_LOOP, HostOnly, is_kept_from_callers, is_withheld, remove};
 use crate::limits::OutgoingTimeouts;
 
 /// A body in either direction, in bytes.
@@ -123,7 +123,7 @@ impl EgressClient {
         let response = tokio::time::timeout(head, sent).await;
         let response = response.map_err(|_| Error::HttpResponseTimeout)?.map_err(|error| reason(&error))?;
         let (mut parts, body) = response.into_parts();
-        remove(&mut parts.headers, is_withheld);
+        remove(&mut parts.headers, is_kept_from_callers);
         parts.extensions.clear();
         let body = BoundedResponse::new(body, BODY as u64, limit(options.between_bytes_timeout, between_bytes));
         Ok(Response::from_parts(parts, body.boxed_unsync()))

@@ -9,7 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 use wasmtime_wasi_http::Error;
 
-use crate::headers::{is_withheld, remove};
+use crate::headers::{is_kept_from_callers, remove};
 
 /// A body that fails when it is larger or slower than allowed.
 pub(crate) struct BoundedResponse<B> {
@@ -59,7 +59,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for BoundedResponse<B> {
                 }
                 Poll::Ready(Some(Ok(match frame.into_trailers() {
                     Ok(mut trailers) => {
-                        remove(&mut trailers, is_withheld);
+                        remove(&mut trailers, is_kept_from_callers);
                         Frame::trailers(trailers)
                     }
                     Err(frame) => frame,
