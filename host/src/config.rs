@@ -37,6 +37,7 @@ use coinslot_base::text::printable;
 use self::reader::{Reader, Section};
 
 pub use self::active::{ActiveConfig, ConfigFacts};
+pub(crate) use self::overrides::is_route_label;
 pub use self::settings::{
     Setting, SettingChange, SettingInForce, TakesEffect, Value, changes, in_force, needs_restart, settings,
 };

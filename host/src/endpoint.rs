@@ -39,6 +39,8 @@ pub struct Endpoint {
     pub resource: Resource,
     /// Free, or its price.
     pub access: Access,
+    /// The origin of the pages that it answers with.
+    pub pages: PluginPages,
     /// The header fields that `quote` sees, and that the seal of a quote binds.
     pub quote_headers: Vec<HeaderName>,
     /// Largest request body, in bytes.
@@ -56,6 +58,17 @@ pub struct Endpoint {
     pub recent: RecentDurations,
     /// Room for a value of an observer of requests.
     pub observed: ObserverSlot,
+}
+
+/// The origin that browsers give to the pages of a plugin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PluginPages {
+    /// One of their own for each document: no storage of the host's pages, no visitor's pass, no wallet that the host's
+    /// pages were connected to.
+    #[default]
+    Sandboxed,
+    /// The host's, which the operator trusts the plugin with.
+    SameOrigin,
 }
 
 /// Room for one value of an observer, whose type only the observer knows.

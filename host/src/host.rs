@@ -310,6 +310,7 @@ fn load(
         pins: policies::pins(&config.plugins),
         overrides: policies::overrides(&config.plugins),
         unchecked: policies::unchecked(&config.plugins),
+        same_origin: policies::same_origin(&config.plugins),
         bazaar: config.discover.bazaar,
         checks_answers: options.checks_answers,
     };

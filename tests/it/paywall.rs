@@ -3,6 +3,7 @@
 //! In each story the balance of the payer tells how often money moved.
 
 mod answers;
+mod foreign_pages;
 mod forms;
 mod kept;
 mod wallets;

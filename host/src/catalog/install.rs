@@ -19,7 +19,7 @@ use super::pins::PluginPins;
 use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
 use crate::bazaar;
-use crate::endpoint::{Access, Endpoint, ObserverSlot, PaidAccess};
+use crate::endpoint::{Access, Endpoint, ObserverSlot, PaidAccess, PluginPages};
 use crate::example::ExampleRequest;
 use crate::recent::RecentDurations;
 
@@ -57,6 +57,8 @@ pub struct SalesPolicy {
     pub overrides: BTreeMap<String, PluginOverrides>,
     /// The names of plugins whose schemas are not enforced.
     pub unchecked: BTreeSet<String>,
+    /// The names of plugins whose pages have the origin of the host.
+    pub same_origin: BTreeSet<String>,
     /// Challenges declare what is sold to facilitators that list it.
     pub bazaar: bool,
     /// Answers are compared with the declared schemas, and the log tells which do not fit.
@@ -74,6 +76,10 @@ impl Installed {
         let changes = overrides.changes(info, &served);
         let schemas = schemas::compile(&info.name, &served, policy)?;
         let (mut endpoints, mut off, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        let pages = match policy.same_origin.contains(&info.name) {
+            true => PluginPages::SameOrigin,
+            false => PluginPages::Sandboxed,
+        };
         let examples_until = Instant::now() + LONGEST_EXAMPLES;
         for (index, (served, schemas)) in served.into_iter().zip(schemas).enumerate() {
             let declared = &info.endpoints[index];
@@ -82,7 +88,7 @@ impl Installed {
                 continue;
             }
             let accepts = SaleTerms::choose(&policy.accepts, overrides.terms(declared));
-            let priced = PricedBy { policy, accepts, mount: overrides.mount.as_ref(), examples_until };
+            let priced = PricedBy { policy, accepts, mount: overrides.mount.as_ref(), pages, examples_until };
             match endpoint(&plugin, index, &served, schemas, &priced) {
                 Ok(endpoint) => endpoints.push(Arc::new(endpoint)),
                 Err(error) => errors.push(error),
@@ -106,6 +112,8 @@ struct PricedBy<'p> {
     accepts: Vec<Accept>,
     /// The path that the operator has put before the declared one.
     mount: Option<&'p Template>,
+    /// The origin of the plugin's pages.
+    pages: PluginPages,
     /// No example is made after this time.
     examples_until: Instant,
 }
@@ -172,6 +180,7 @@ fn endpoint(
         url,
         resource,
         access,
+        pages: priced.pages,
         quote_headers: quote_headers(&label, served)?,
         request_limit: plugin.limits().request_body,
         input: schemas.input,

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coinslot_ledger::FreeQuota;
-use coinslot_plugin::Template;
 
+use super::overrides::is_route_label;
 use super::reader::Section;
 use super::types::{AllowanceConfig, PayerSource};
 use super::values::parse_duration;
@@ -17,9 +17,6 @@ const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
 
 /// The word for a window that never ends.
 pub(super) const FOREVER: &str = "forever";
-
-/// The methods that plugins declare.
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
 /// Reads both.
 pub(super) fn read(root: &mut Section<'_, '_>, base: &Path) -> AllowanceConfig {
@@ -71,9 +68,7 @@ fn allowance(mut section: Section<'_, '_>) -> Option<Allowance> {
 /// The name of a route as it is served and as the ledger has it.
 fn route(section: &mut Section<'_, '_>) -> Option<String> {
     let label: String = section.read("route")?;
-    let is_route =
-        label.split_once(' ').is_some_and(|(method, path)| METHODS.contains(&method) && Template::parse(path).is_ok());
-    if !is_route {
+    if !is_route_label(&label) {
         let advice = "name the route by its method, a space and its path, as `coinslot check` does: \"GET /now\"";
         section.key_problem("route", format!("`{label}`: {advice}"));
     }

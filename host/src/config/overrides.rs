@@ -15,6 +15,11 @@ use crate::catalog::{AcceptName, PassOverride, PluginOverrides, PriceOverride, R
 /// The methods that plugins declare.
 const METHODS: [&str; 5] = ["GET", "POST", "PUT", "PATCH", "DELETE"];
 
+/// True for the name of a route that a plugin could declare: method, space and path template.
+pub(crate) fn is_route_label(label: &str) -> bool {
+    label.split_once(' ').is_some_and(|(method, path)| METHODS.contains(&method) && Template::parse(path).is_ok())
+}
+
 /// Reads the changes of one plugin.
 pub(super) fn read(name: &str, section: &mut Section<'_, '_>) -> PluginOverrides {
     let (mount, terms) = (mount(name, section), terms(section));
@@ -48,9 +53,7 @@ fn mount(name: &str, section: &mut Section<'_, '_>) -> Option<Template> {
 
 /// Refuses the name of a route that no plugin could declare.
 fn check_label(label: &str, field: &Field<'_, '_>) {
-    let is_route =
-        label.split_once(' ').is_some_and(|(method, path)| METHODS.contains(&method) && Template::parse(path).is_ok());
-    if !is_route {
+    if !is_route_label(label) {
         field.problem("name the route as its plugin declares it: method, space and path, such as \"GET /now\"");
     }
 }

@@ -16,6 +16,7 @@ use super::types::{PluginConfig, SecretSource};
 use super::values::{AmountText, ByteSize, OneOrMore, Scalar};
 use super::{limits, overrides};
 use crate::catalog::PluginPins;
+use crate::endpoint::PluginPages;
 
 /// The most that keys and values of `wasi:config` may have together, in bytes.
 const MAX_CONFIG: usize = 64 << 10;
@@ -39,9 +40,10 @@ pub(super) fn read(name: &str, mut section: Section<'_, '_>, base: &Path, all: &
     let pins = pins(name, &mut section);
     let overrides = overrides::read(name, &mut section);
     let validate = validate(&mut section);
+    let pages = pages(&mut section);
     let limits = (own != *all).then_some(own);
     let log = log(&mut section);
-    PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate, log }
+    PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate, pages, log }
 }
 
 /// The lines of the plugin that get into the log.
@@ -62,6 +64,18 @@ fn validate(section: &mut Section<'_, '_>) -> bool {
         Some(_) => {
             section.key_problem("validate", "write \"input\", which is the default, or \"off\"");
             true
+        }
+    }
+}
+
+/// The origin of its pages in a browser.
+fn pages(section: &mut Section<'_, '_>) -> PluginPages {
+    match section.read::<String>("pages").as_deref() {
+        None | Some("sandboxed") => PluginPages::Sandboxed,
+        Some("same-origin") => PluginPages::SameOrigin,
+        Some(_) => {
+            section.key_problem("pages", "write \"sandboxed\", which is the default, or \"same-origin\"");
+            PluginPages::Sandboxed
         }
     }
 }

@@ -19,6 +19,7 @@ pub use self::discover::{Accent, DiscoverConfig, Robots};
 use super::settlement::{AcceptConfig, FacilitatorConfig, KeySource};
 use crate::allowance::{Allowance, PayerList};
 use crate::catalog::{PluginOverrides, PluginPins, SaleTerms};
+use crate::endpoint::PluginPages;
 use crate::operate::WebhookEvent;
 
 /// Everything that an operator decides about a host.
@@ -250,6 +251,8 @@ pub struct PluginConfig {
     pub overrides: PluginOverrides,
     /// Requests are checked against the schemas that it declares.
     pub validate: bool,
+    /// The origin of its pages in a browser.
+    pub pages: PluginPages,
     /// The lines of it that get into the log.
     pub log: OutputLevel,
 }
@@ -301,6 +304,7 @@ impl Default for PluginConfig {
             pins: PluginPins::default(),
             overrides: PluginOverrides::default(),
             validate: true,
+            pages: PluginPages::default(),
             log: OutputLevel::default(),
         }
     }

@@ -11,6 +11,7 @@ use super::keys;
 use crate::catalog::{PluginOverrides, PluginPins};
 use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
 use crate::discover::ownership;
+use crate::endpoint::PluginPages;
 use crate::payment::least_budget;
 
 /// The limits and grants of all plugins. Fails with every secret that is missing or cannot be a header's value.
@@ -68,6 +69,12 @@ pub(crate) fn all_receivers(config: &Config) -> Vec<Address> {
 pub(super) fn unchecked(config: &PluginsConfig) -> BTreeSet<String> {
     let unchecked = config.by_name.iter().filter(|(_, plugin)| !plugin.validate);
     unchecked.map(|(name, _)| name.clone()).collect()
+}
+
+/// The names of the plugins whose pages have the origin of the host.
+pub(super) fn same_origin(config: &PluginsConfig) -> BTreeSet<String> {
+    let trusted = config.by_name.iter().filter(|(_, plugin)| plugin.pages == PluginPages::SameOrigin);
+    trusted.map(|(name, _)| name.clone()).collect()
 }
 
 /// The warning for a `[plugin.NAME]` table that no active plugin has the name of: a plugin may arrive later.

@@ -245,10 +245,11 @@ impl Reload {
         self.facilitators.settle_for(&receivers);
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
-        let overrides = policies::overrides(&config.plugins);
+        let (overrides, same_origin) = (policies::overrides(&config.plugins), policies::same_origin(&config.plugins));
         // Only `dev` checks answers, and it reads no configuration anew.
         let (bazaar, checks_answers) = (config.discover.bazaar, false);
-        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, bazaar, checks_answers };
+        let sales =
+            SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, same_origin, bazaar, checks_answers };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;

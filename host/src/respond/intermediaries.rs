@@ -96,7 +96,8 @@ const SITE_NAMES: &[&str] = &[
 ];
 
 /// Fields of a paid answer that describe it, and that no cache takes for leave to keep it: beside `content-` and `x-`.
-/// `Cache-Control` and `Vary` are among them because the host writes them anew.
+/// `Cache-Control` and `Vary` are among them because the host writes them anew. `RateLimit` and `RateLimit-Policy` are
+/// not: there the host says what is left of a pass, a key or an allowance.
 const HARMLESS: &[&str] = &[
     "accept-patch",
     "accept-post",
@@ -121,9 +122,7 @@ const HARMLESS: &[&str] = &[
     "permissions-policy",
     "preference-applied",
     "priority",
-    "ratelimit",
     "ratelimit-limit",
-    "ratelimit-policy",
     "ratelimit-remaining",
     "ratelimit-reset",
     "referrer-policy",
@@ -234,7 +233,9 @@ mod tests {
 
     #[test]
     fn what_nobody_knows_passes_on_free_answers_only() {
-        for text in ["Expires", "Pragma", "Age", "No-Vary-Search", "Brand-New-Cache-Hint"] {
+        for text in
+            ["Expires", "Pragma", "Age", "No-Vary-Search", "Brand-New-Cache-Hint", "RateLimit", "RateLimit-Policy"]
+        {
             assert!(is_allowed_on_free_answers(&name(text)), "{text}");
             assert!(!is_allowed_on_paid_answers(&name(text)), "{text}");
         }

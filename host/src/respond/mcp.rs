@@ -13,6 +13,7 @@ use http_body_util::BodyExt as _;
 
 use super::error::{ErrorRow, passing, row, with_charged};
 use super::{Reply, empty, event_stream, problem, with_cors};
+use crate::endpoint::PluginPages;
 use crate::payment::{Charged, Problem};
 
 static SESSION: HeaderName = HeaderName::from_static("mcp-session-id");
@@ -83,7 +84,10 @@ pub fn mcp_refused(why: McpRefusal) -> Reply {
         McpRefusal::NoAgent => NO_AGENT.reply(Charged::No),
         McpRefusal::TooManyStreams => TOO_MANY_STREAMS.reply(Charged::No),
         // A payment within it may have been used before.
-        McpRefusal::Message(problem) => with_charged(problem::explain(problem, Charged::Unknown), Charged::Unknown),
+        McpRefusal::Message(problem) => {
+            let charged = Charged::Unknown;
+            with_charged(problem::explain(problem, charged, PluginPages::Sandboxed), charged)
+        }
     })
 }
 

@@ -23,9 +23,9 @@ pub fn settled(settled: Settled, endpoint: &Arc<Endpoint>) -> Reply {
     headers.remove(CONTENT_LENGTH);
     // A body that is whole cannot fail.
     let reply = if body.size_hint().exact().is_some() {
-        guest_answer(RouteKind::Paid, status, headers, body)
+        guest_answer(RouteKind::Paid, endpoint.pages, status, headers, body)
     } else {
-        guest_answer(RouteKind::Paid, status, headers, logged(body, endpoint, Some(payment.id.clone())))
+        guest_answer(RouteKind::Paid, endpoint.pages, status, headers, logged(body, endpoint, Some(payment.id.clone())))
     };
     let mut reply = with_cors(with_payment(reply, &payment));
     // A guest's own cookies are gone by now.
@@ -40,7 +40,7 @@ pub fn unserved(unserved: Unserved, endpoint: &Endpoint) -> Reply {
     let asks = matches!(problem, Problem::PaymentRequired(_));
     let _names = (!asks).then(|| failing_call(endpoint, payment.as_ref(), problem.fault()).entered());
     let note = FailureNote::of(&problem, endpoint);
-    let reply = with_charged(problem::explain(problem, charged), charged);
+    let reply = with_charged(problem::explain(problem, charged, endpoint.pages), charged);
     let reply = match note {
         Some(note) => note.attach(reply),
         None => reply,

@@ -16,8 +16,9 @@ use super::event_stream::{self, PingedStream};
 use super::exceeded::exceeded;
 use super::headers::{Clean, RouteKind, clean, private};
 use super::note::FailureNote;
+use super::sandbox::sandbox;
 use super::{Reply, full, with_cors};
-use crate::endpoint::{Access, Endpoint};
+use crate::endpoint::{Access, Endpoint, PluginPages};
 use crate::payment::{ANSWERED_402, Charged, GuestAnswer};
 
 /// Names the plugin, the endpoint and the payment in each log line about a call that failed, and the limit that the
@@ -67,7 +68,7 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
                 Access::Free => RouteKind::Free,
                 Access::Paid(_) => RouteKind::Paid,
             };
-            guest_answer(kind, head.status.as_u16(), head.headers, logged(body, endpoint, None))
+            guest_answer(kind, endpoint.pages, head.status.as_u16(), head.headers, logged(body, endpoint, None))
         }
         Err(fault) => {
             let reply = failing_call(endpoint, None, Some(&fault)).in_scope(|| failed(&fault, charged));
@@ -80,12 +81,16 @@ pub fn free(answer: Result<Response<ResponseBody>, Fault>, endpoint: &Arc<Endpoi
 /// status: a cache that keeps a refusal would give it to the next client, who pays.
 pub(super) fn guest_answer(
     kind: RouteKind,
+    pages: PluginPages,
     status: u16,
     mut headers: HeaderMap,
     body: impl Body<Data = Bytes, Error = Fault> + Send + Unpin + 'static,
 ) -> Reply {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_GATEWAY);
     clean(&mut headers, kind);
+    if pages == PluginPages::Sandboxed {
+        sandbox(&mut headers);
+    }
     if kind == RouteKind::Paid {
         private(&mut headers);
     }
@@ -110,9 +115,9 @@ pub(super) fn guest_answer(
 }
 
 /// A guest's answer at a paid route, which was read to its end.
-pub(super) fn whole(answer: GuestAnswer) -> Reply {
+pub(super) fn whole(answer: GuestAnswer, pages: PluginPages) -> Reply {
     let GuestAnswer { status, headers, body } = answer;
-    guest_answer(RouteKind::Paid, status, headers, full(body))
+    guest_answer(RouteKind::Paid, pages, status, headers, full(body))
 }
 
 /// A plugin's failure, and what it means for the money. The fault's text stays in the log.

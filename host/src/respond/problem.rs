@@ -13,6 +13,7 @@ use super::error::{
 use super::plugin::{failed, misbehaved, whole};
 use super::required;
 use super::settlement::{with_payment, with_settlement};
+use crate::endpoint::PluginPages;
 use crate::payment::{Charged, OwedFailure, PAYMENT_REFUNDED, Problem};
 use crate::schema::{InputPart, InputRefusal};
 
@@ -112,7 +113,7 @@ const SAME_PAYMENT_LATER: &str = "send the same request with the same payment la
 const SIGN_ANEW: &str = "the payment was refused: sign a new one for this offer";
 
 /// The response to each problem. There is no wildcard: a new problem does not compile until its response is decided.
-pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
+pub(super) fn explain(problem: Problem, charged: Charged, pages: PluginPages) -> Reply {
     match problem {
         Problem::PaymentRequired(challenge) => required::bare(&challenge),
         Problem::Malformed { error, challenge } => {
@@ -147,7 +148,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             with_payment_id(with_settlement(ANSWER_GONE.reply(charged), &settlement, version), &payment_id)
         }
         Problem::SettledElsewhere { payment_id } => with_payment_id(SETTLED_ELSEWHERE.reply(charged), &payment_id),
-        Problem::Owed { payment, failure } => with_payment(owed(failure, charged), &payment),
+        Problem::Owed { payment, failure } => with_payment(owed(failure, charged, pages), &payment),
         Problem::OwedLater { payment_id, wait } => {
             with_payment_id(retry_after(OWED_LATER.reply(charged), wait.as_secs() + 1), &payment_id)
         }
@@ -157,7 +158,7 @@ pub(super) fn explain(problem: Problem, charged: Charged) -> Reply {
             with_payment_id(refunded(&transaction, &challenge, charged), &payment_id)
         }
         Problem::Plugin(fault) => failed(&fault, charged),
-        Problem::Declined(answer) => whole(answer),
+        Problem::Declined(answer) => whole(answer, pages),
         Problem::Misbehaved(what) => misbehaved(&what, charged),
         Problem::TooMany { wait } => retry_after(TOO_MANY.reply(charged), wait.as_secs() + 1),
         Problem::CannotSettle => CANNOT_SETTLE.reply(charged),
@@ -217,10 +218,10 @@ fn not_settled(settlement: SettlementResponse, version: Version, charged: Charge
 }
 
 /// The failure of a guest to give an answer that is paid for.
-fn owed(failure: OwedFailure, charged: Charged) -> Reply {
+fn owed(failure: OwedFailure, charged: Charged, pages: PluginPages) -> Reply {
     match failure {
         OwedFailure::Fault(fault) => failed(&fault, charged),
-        OwedFailure::Declined(answer) => whole(answer),
+        OwedFailure::Declined(answer) => whole(answer, pages),
         OwedFailure::Misbehaved(what) => misbehaved(&what, charged),
         OwedFailure::NotBegun | OwedFailure::NoRoom => OVERLOADED.reply(charged),
     }

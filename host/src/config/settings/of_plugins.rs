@@ -8,6 +8,7 @@ use super::written::{Entries, Size};
 use super::{Setting, Table};
 use crate::catalog::{PassOverride, PluginOverrides, PluginPins, PriceOverride, RouteOverrides, SaleTerms};
 use crate::config::types::{PluginConfig, PluginsConfig, SecretSource};
+use crate::endpoint::PluginPages;
 
 /// `[limits]` and `[health]`.
 pub(super) fn limits(list: &mut Vec<Setting>, plugins: &PluginsConfig) {
@@ -70,13 +71,18 @@ pub(super) fn each(list: &mut Vec<Setting>, plugins: &PluginsConfig) {
 }
 
 fn one(list: &mut Vec<Setting>, path: &str, plugin: &PluginConfig, all: &Limits) {
-    let PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate, log } = plugin;
+    let PluginConfig { http, secrets, config, keyvalue, limits, pins, overrides, validate, pages, log } = plugin;
     let default = PluginConfig::default();
     let mut table = Table::new(list, path, Reload);
     table.put("http", &Entries(http.iter().map(origin).collect()), &Entries(Vec::<String>::new()));
     conditions(&mut table, pins);
     let check = |validates: bool| if validates { "input" } else { "off" };
     table.put("validate", check(*validate), check(default.validate));
+    let origin = |pages| match pages {
+        PluginPages::Sandboxed => "sandboxed",
+        PluginPages::SameOrigin => "same-origin",
+    };
+    table.put("pages", origin(*pages), origin(default.pages));
     table.put("log", log.as_str(), default.log.as_str());
     store(&mut table, keyvalue.as_ref());
     reuse(&mut table, limits.as_ref().and_then(|limits| limits.reuse));

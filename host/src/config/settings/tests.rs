@@ -75,6 +75,7 @@ fn a_file_that_sets_little_has_the_defaults_but_for_that() {
         ("accept[eip155:8453/USDC].max_unsettled", "100"),
         ("log.level", "coinslot=info,warn"),
         ("plugin.echo.validate", "input"),
+        ("plugin.echo.pages", "sandboxed"),
         ("facilitator.main.confirmations", "1"),
     ] {
         assert_eq!(value(path).as_deref(), Some(expected), "{path}");

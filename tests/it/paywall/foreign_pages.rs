@@ -1,0 +1,43 @@
+//! Opens pages of a plugin beside the pages of the host, which keep payments.
+
+use coinslot_tests::TestChain;
+use serde_json::json;
+
+use super::{PAY, STATE, Shop, browser};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_plugin_reads_nothing_that_the_pages_of_the_host_keep() {
+    let chain = TestChain::start().await;
+    let node = chain.node().await;
+    let host = chain.serve_guests_on(&["answers", "page"], &node, "").await;
+    let page = browser(&chain, &[json!({ "name": "One" })]);
+    let mut shop = Shop { chain, host, page };
+    node.withhold();
+    shop.go("/answers/text");
+    shop.page.click(PAY);
+    shop.page.sees(STATE, "Do not pay again.");
+    assert_eq!(shop.kept(), 1);
+    shop.go("/page");
+    shop.page.sees("#origin", "null");
+    shop.page.sees("#storage", "SecurityError");
+    // It has what any page of the web has.
+    shop.page.sees("#free", "{\"free\":true}");
+    // The policy of the plugin is still there.
+    let answer = reqwest::get(shop.host.url("/page")).await.expect("an answer");
+    let policies: Vec<_> = answer.headers().get_all("content-security-policy").iter().collect();
+    assert_eq!(policies[0], "frame-ancestors 'none'");
+    assert!(policies[1].to_str().expect("a text").starts_with("sandbox "), "{policies:?}");
+    node.release().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_the_operator_trusts_has_pages_of_the_origin_of_the_host() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["answers", "page"], "[plugin.page]\npages = \"same-origin\"\n").await;
+    let page = browser(&chain, &[json!({ "name": "One" })]);
+    let mut shop = Shop { chain, host, page };
+    shop.go("/page");
+    shop.page.sees("#storage", "reads 0");
+    let url = shop.host.url("");
+    shop.page.sees("#origin", url.trim_end_matches('/'));
+}
