@@ -174,19 +174,11 @@ pub async fn serve(
     mut request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
     let client = purchase.client.ip;
-    let method = request.method().clone();
-    let proofs = ShownProofs::take(payments, &purchase, &method, request.headers_mut());
+    let proofs = ShownProofs::take(payments, &purchase, request.headers_mut());
     let end = match body::credential(request.headers()) {
         Err(unreadable) => Err(unread(payments, &purchase, unreadable)),
         Ok(None) => serve_unpaid(payments, purchase, proofs, request).await,
-        Ok(Some(payment)) => {
-            let page = BuyingPage::of(&purchase, request.headers());
-            let served = redeem(payments, purchase, payment, request).await;
-            served.map(|served| match (served, page) {
-                (Served::Settled(settled), Some(page)) => Served::Settled(settled.with_pass(payments, &page)),
-                (served, _) => served,
-            })
-        }
+        Ok(Some(payment)) => redeem(payments, purchase, payment, request).await,
     };
     // Counted by address: the payer that a bad payment names has proven nothing.
     if let Err(unserved) = &end
@@ -239,6 +231,7 @@ async fn redeem(
     request: Request<RequestBody>,
 ) -> Result<Served, Unserved> {
     payments.check_address(purchase.client.ip).map_err(Unserved::unknown)?;
+    let page = BuyingPage::of(&purchase, request.headers());
     let payment = PresentedPayment::new(payments, payload, purchase.client);
     let holder = payment.holder;
     let checked = check(payments, &purchase, payment).await;
@@ -255,9 +248,13 @@ async fn redeem(
         })
     });
     // A client that hangs up stops nothing from here on.
-    payments.detach(id.clone(), exchanged).await.map_err(|problem| {
+    let served = payments.detach(id.clone(), exchanged).await.map_err(|problem| {
         let is_at_work = payments.waiting.is_at_work(&id);
         Unserved::of_claim(problem).beside_other_work(is_at_work).of_payment(id)
+    })?;
+    Ok(match (served, page) {
+        (Served::Settled(settled), Some(page)) => Served::Settled(settled.with_pass(payments, &page, &holder)),
+        (served, _) => served,
     })
 }
 

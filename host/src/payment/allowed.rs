@@ -16,7 +16,7 @@ use coinslot_ledger::{
 };
 use coinslot_plugin::RequestBody;
 use coinslot_x402::sign_in::{SignInError, SignInProof};
-use http::{HeaderMap, HeaderValue, Method, Request};
+use http::{HeaderMap, HeaderValue, Request};
 use http_body::Body as _;
 
 use super::free::FreeRequest;
@@ -56,18 +56,18 @@ impl AllowedRequest {
 pub(super) struct ShownProofs {
     /// The proof of an account.
     sign_in: Option<HeaderValue>,
-    /// The token of a browser.
-    token: Option<Fingerprint>,
+    /// The tokens of a browser, one of which may be that of a pass.
+    tokens: Vec<Fingerprint>,
 }
 
 impl ShownProofs {
     /// Takes them out of a request to an endpoint where they count: no plugin gets a proof that is for the host, whatever
     /// else its request carries. No plugin sees a cookie at all.
-    pub(super) fn take(payments: &Payments, purchase: &Purchase, method: &Method, headers: &mut HeaderMap) -> Self {
+    pub(super) fn take(payments: &Payments, purchase: &Purchase, headers: &mut HeaderMap) -> Self {
         let has_proof = headers.contains_key(SIGN_IN_WITH_X);
         let is_taken = has_proof && payments.allowances.policy().takes_proof(&purchase.endpoint);
         let sign_in = is_taken.then(|| headers.remove(SIGN_IN_WITH_X)).flatten();
-        Self { sign_in, token: pass::presented_token(purchase, method, headers) }
+        Self { sign_in, tokens: pass::presented_tokens(purchase, headers) }
     }
 }
 
@@ -171,19 +171,22 @@ async fn claims_without_key(
     purchase: &Purchase,
     proofs: ShownProofs,
 ) -> Result<(Vec<FreeClaim>, Option<PassRefusal>), Problem> {
-    let ShownProofs { sign_in, token } = proofs;
+    let ShownProofs { sign_in, tokens } = proofs;
     let proof = sign_in.map(|header| check_proof(payments, purchase, header.as_bytes())).transpose()?;
     let mut claims = claims_of_rules(payments, purchase, proof.as_ref()).await?;
-    let no_pass = match holder(payments, purchase, proof.as_ref(), token, claims.is_empty())? {
-        None => None,
-        Some(holder) => match pass::claim_of_pass(payments, purchase, holder).await? {
+    let mut no_pass = None;
+    for holder in holders(payments, purchase, proof.as_ref(), tokens, claims.is_empty())? {
+        match pass::claim_of_pass(payments, purchase, holder).await? {
             Ok(claim) => {
                 claims.push(claim);
-                None
+                no_pass = None;
+                break;
             }
-            Err(refusal) => Some(refusal),
-        },
-    };
+            // A cookie of nobody says nothing about the others.
+            Err(PassRefusal::Unknown) => {}
+            Err(refusal) => no_pass = Some(refusal),
+        }
+    }
     // Remote at the end, and only for something that is left.
     if let Some(proof) = proof
         && claims.iter().any(uses_account)
@@ -202,22 +205,22 @@ fn uses_account(claim: &FreeClaim) -> bool {
     }
 }
 
-/// The holder of a pass who makes this request: the account that signed in for this very resource, or a browser. A proof
-/// for another resource of this host is refused where it can be for a pass alone.
-fn holder(
+/// The holders of a pass of whom one makes this request: the account that signed in for this very resource, or a browser
+/// with one of these tokens. A proof for another resource of this host is refused where it can be for a pass alone.
+fn holders(
     payments: &Payments,
     purchase: &Purchase,
     proof: Option<&SignInProof>,
-    token: Option<Fingerprint>,
+    tokens: Vec<Fingerprint>,
     is_nothing_else_free: bool,
-) -> Result<Option<PassProof>, Problem> {
+) -> Result<Vec<PassProof>, Problem> {
     let Some(proof) = proof.filter(|_| purchase.access.pass.is_some()) else {
-        return Ok(token.map(PassProof::Token));
+        return Ok(tokens.into_iter().map(PassProof::Token).collect());
     };
     match payments.allowances.sign_ins().is_for(proof, &purchase.url) {
-        true => Ok(Some(pass::account_of(proof))),
+        true => Ok(vec![pass::account_of(proof)]),
         false if is_nothing_else_free => Err(bad_proof(payments, purchase, SignInError::Uri)),
-        false => Ok(None),
+        false => Ok(Vec::new()),
     }
 }
 

@@ -176,7 +176,7 @@ pub(super) fn row(
     flow: Flow,
 ) -> ledger::Claim {
     let Presented { id, payment, request, holder, request_id } = presented.clone();
-    let pass = pass::sold(payments, purchase, &id);
+    let pass = pass::sold(payments, purchase, &holder, &id);
     ledger::Claim {
         id,
         payment,

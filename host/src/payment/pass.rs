@@ -1,20 +1,22 @@
 //! Sells passes and recognises their holders: by the account that signed in, or by the cookie of a browser.
 //!
-//! The token of a cookie is a MAC of the payment that bought the pass, so that the same payment, sent again for a lost
-//! answer, sets the same cookie, and nobody else can make it. The ledger keeps its hash alone, from the claim on, and
-//! goes by that hash: a host with another key honours the cookies that were set before.
+//! The token of a cookie is a MAC of the payment that bought the pass and of the secret of its challenge, so that the same
+//! payment, sent again for a lost answer, sets the same cookie, and nobody else can make it: who reads a payment on the
+//! chain, or shares an address with its payer, does not know the secret. A payment without one buys no cookie. The
+//! ledger keeps the token's hash alone, from the claim on, and goes by that hash: a host with another key honours the
+//! cookies that were set before.
 
 use alloy::primitives::hex;
 use coinslot_base::request_id::RequestId;
 use coinslot_ledger::{
-    Fingerprint, FreeClaim, FreeGrant, FreeKind, LedgerError, PassFound, PassPrice, PassProof, PassQuery, PassRefusal,
-    PassTerms, PaymentId, SoldPass,
+    Fingerprint, FreeClaim, FreeGrant, FreeKind, Holder, LedgerError, PassFound, PassPrice, PassProof, PassQuery,
+    PassRefusal, PassTerms, PaymentId, SoldPass,
 };
 use coinslot_x402::price::Offer;
 use coinslot_x402::sign_in::{ProvenBy, SignInProof};
 use hmac::{Hmac, Mac};
+use http::HeaderMap;
 use http::header::{COOKIE, HeaderName, HeaderValue, ORIGIN, USER_AGENT};
-use http::{HeaderMap, Method};
 use sha2::{Digest, Sha256};
 use sha2_mac::Sha256 as MacSha256;
 use url::Url;
@@ -30,20 +32,30 @@ const NAME_BYTES: usize = 4;
 /// The digits of a token.
 const TOKEN_DIGITS: usize = 64;
 
+/// The most cookies of one name that are looked up.
+const MOST_TOKENS: usize = 8;
+
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// Set where a browser fetches what a person has not asked for yet.
+static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
 
 // === Selling ===
 
 /// The pass that a payment for this purchase buys.
-pub(super) fn sold(payments: &Payments, purchase: &Purchase, id: &PaymentId) -> Option<SoldPass> {
+pub(super) fn sold(payments: &Payments, purchase: &Purchase, holder: &Holder, id: &PaymentId) -> Option<SoldPass> {
     let terms = purchase.access.pass?;
-    Some(SoldPass { terms, token: hash_of(token(&payments.config.quote_key, id).as_bytes()) })
+    Some(SoldPass { terms, token: hash_of(token(&payments.config.quote_key, holder.secret, id).as_bytes()) })
 }
 
-/// The token of the pass that a payment bought, in hexadecimal digits.
-fn token(key: &[u8; 32], id: &PaymentId) -> String {
+/// The token of the pass that a payment bought, in hexadecimal digits. That of a payment without a secret is given to
+/// nobody.
+fn token(key: &[u8; 32], secret: Option<Fingerprint>, id: &PaymentId) -> String {
     let mut mac = Hmac::<MacSha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(b"pass");
+    match secret {
+        Some(Fingerprint(secret)) => mac.update(&secret),
+        None => mac.update(b"without a secret"),
+    }
     for text in [id.network().as_str(), id.asset(), id.payer(), id.nonce()] {
         mac.update(&(text.len() as u64).to_be_bytes());
         mac.update(text.as_bytes());
@@ -78,10 +90,11 @@ impl BuyingPage {
         })
     }
 
-    /// The field that gives the browser the token of this payment's pass.
-    pub(super) fn cookie(&self, payments: &Payments, id: &PaymentId) -> Option<HeaderValue> {
+    /// The field that gives the browser the token of this payment's pass. None if the client shows no secret.
+    pub(super) fn cookie(&self, payments: &Payments, holder: &Holder, id: &PaymentId) -> Option<HeaderValue> {
         let Self { terms, name, path, secure } = self;
-        let (token, seconds) = (token(&payments.config.quote_key, id), terms.seconds());
+        let secret = holder.secret?;
+        let (token, seconds) = (token(&payments.config.quote_key, Some(secret), id), terms.seconds());
         let secure = if *secure { "; Secure" } else { "" };
         let text = format!("{name}={token}; Path={path}; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         let mut value = HeaderValue::from_str(&text).ok()?;
@@ -120,20 +133,23 @@ fn is_own_page(headers: &HeaderMap, url: &str) -> bool {
 
 // === Returning ===
 
-/// The hash of the token in the cookie of a request to an endpoint with passes. A request that may change something
-/// counts only from a page of this host: a browser would send the cookie along with the form of another site.
-pub(super) fn presented_token(purchase: &Purchase, method: &Method, headers: &HeaderMap) -> Option<Fingerprint> {
-    purchase.access.pass?;
-    if *method != Method::GET && !is_own_page(headers, &purchase.url) {
-        return None;
+/// The hashes of the tokens in the cookies of a request to an endpoint with passes. Several cookies can have the name of
+/// one: a page of another host of the same site can set one, which the browser may send first.
+///
+/// A browser sends the cookie along with links and forms of other sites, and with pages that it fetches in case that they
+/// are opened. None of these may use up a pass, so it counts for a page of this host and for the address bar.
+pub(super) fn presented_tokens(purchase: &Purchase, headers: &HeaderMap) -> Vec<Fingerprint> {
+    let is_meant = is_own_page(headers, &purchase.url) && !headers.contains_key(&SEC_PURPOSE);
+    if purchase.access.pass.is_none() || !is_meant {
+        return Vec::new();
     }
     let name = cookie_name(&purchase.endpoint.label);
     let cookies = headers.get_all(COOKIE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b';'));
-    let mut values = cookies.filter_map(|cookie| {
+    let values = cookies.filter_map(|cookie| {
         let (known, value) = cookie.trim_ascii().split_at_checked(name.len())?;
         (known == name.as_bytes()).then(|| value.strip_prefix(b"="))?
     });
-    values.find(|value| value.len() == TOKEN_DIGITS).map(hash_of)
+    values.filter(|value| value.len() == TOKEN_DIGITS).take(MOST_TOKENS).map(hash_of).collect()
 }
 
 /// The proof of an account by which its pass is found.
@@ -162,6 +178,12 @@ pub(super) async fn claim_of_pass(
         PassFound::Refused(refusal) => return Ok(Err(refusal)),
     };
     payments.allowances.policy().payers.check(&network, &payer).map_err(Problem::PayerRefused)?;
+    let mut query = query;
+    // The use is counted later, for a price that is not known yet: not by the pass of a network on which the payer may be
+    // denied.
+    if let PassProof::Account { only_on, .. } = &mut query.proof {
+        *only_on = Some(network);
+    }
     let request_id = RequestId::current().map(|id| id.to_string());
     let grant = FreeGrant::Pass(query);
     Ok(Ok(FreeClaim { kind: FreeKind::Pass, who: payer, plugin, endpoint, request_id, grant }))
@@ -239,10 +261,13 @@ mod tests {
             let network = coinslot_x402::Network::eip155(8453);
             PaymentId::new(network, "0xa".to_owned(), "0xp".to_owned(), nonce.to_owned())
         };
-        let one = token(&[7; 32], &id("1"));
+        let secret = |byte| Some(Fingerprint([byte; 32]));
+        let one = token(&[7; 32], secret(1), &id("1"));
         assert_eq!(one.len(), TOKEN_DIGITS);
-        assert_eq!(token(&[7; 32], &id("1")), one);
-        assert_ne!(token(&[8; 32], &id("1")), one);
-        assert_ne!(token(&[7; 32], &id("2")), one);
+        assert_eq!(token(&[7; 32], secret(1), &id("1")), one);
+        assert_ne!(token(&[8; 32], secret(1), &id("1")), one);
+        assert_ne!(token(&[7; 32], secret(1), &id("2")), one);
+        assert_ne!(token(&[7; 32], secret(2), &id("1")), one);
+        assert_ne!(token(&[7; 32], None, &id("1")), one);
     }
 }

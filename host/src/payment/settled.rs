@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use coinslot_ledger::PaymentId;
+use coinslot_ledger::{Holder, PaymentId};
 use coinslot_x402::offer_receipt::sign_receipt;
 use coinslot_x402::{SettlementResponse, Version};
 use http::{HeaderMap, HeaderValue};
@@ -60,8 +60,8 @@ impl Settled {
     }
 
     /// Gives the page that pays the cookie of the pass that it bought.
-    pub(super) fn with_pass(self, payments: &Payments, page: &BuyingPage) -> Self {
-        Self { pass: page.cookie(payments, &self.payment.id), ..self }
+    pub(super) fn with_pass(self, payments: &Payments, page: &BuyingPage, holder: &Holder) -> Self {
+        Self { pass: page.cookie(payments, holder, &self.payment.id), ..self }
     }
 
     /// The cookie of the pass that was bought.

@@ -1,6 +1,6 @@
 //! A browser that pays on a page of the host gets its pass as a cookie.
 
-use coinslot_tests::{ServeHost, TestChain, decode};
+use coinslot_tests::{ServeHost, TestChain, decode, encode};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::Value;
 
@@ -112,6 +112,67 @@ async fn a_cookie_is_for_its_route_and_what_changes_something_comes_from_a_page_
         assert_eq!(send(post(&posted, &fields)).await.status(), 200, "{}", host.log());
     }
     assert_eq!(chain.payments_received().await, 2);
+}
+
+/// A page of another site can have a visitor's browser open any address of this host, and a browser fetches pages in case
+/// that they are opened.
+#[tokio::test]
+async fn no_other_site_and_no_prefetch_uses_up_the_pass_of_a_visitor() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], CONFIG).await;
+    let cookie = pay(&host, &chain, Method::GET).await;
+    let visit = |fields: &[(&str, &str)]| {
+        let request =
+            Client::new().get(host.url("/echo")).header("user-agent", BROWSER).header("cookie", pair(&cookie));
+        fields.iter().fold(request, |request, (name, value)| request.header(*name, *value))
+    };
+    for fields in [
+        vec![("sec-fetch-site", "cross-site"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")],
+        vec![("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "iframe")],
+        vec![("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")],
+        vec![("sec-fetch-site", "none"), ("sec-purpose", "prefetch;prerender")],
+        vec![("origin", "null")],
+    ] {
+        is_challenged(&send(visit(&fields)).await, "Payment required");
+    }
+    let meant = send(visit(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")])).await;
+    assert!(field(&meant, "ratelimit").starts_with("\"pass\";r=2"), "{meant:?}");
+}
+
+/// A page of another host of the same site can set a cookie of the same name, which a browser may send first.
+#[tokio::test]
+async fn a_cookie_of_the_same_name_does_not_hide_a_pass() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], CONFIG).await;
+    let cookie = pay(&host, &chain, Method::GET).await;
+    let junk = format!("{}={}", cookie.split('=').next().expect("a name"), "0".repeat(64));
+    for cookies in [format!("{junk}; {}", pair(&cookie)), format!("{}; {junk}", pair(&cookie))] {
+        assert_eq!(send(page(&host, Method::GET).header("cookie", cookies)).await.status(), 200, "{}", host.log());
+    }
+    assert_eq!(chain.payments_received().await, 1);
+}
+
+/// A payment is public once it is settled. Without the secret of a challenge its client is known by its address alone,
+/// which its neighbours share.
+#[tokio::test]
+async fn a_payment_without_the_secret_of_a_challenge_buys_no_cookie() {
+    let chain = TestChain::start().await;
+    let host = chain.serve(&["echo"], CONFIG).await;
+    let challenge = send(page(&host, Method::GET)).await;
+    let payment = chain.payer(0).pay(&challenge);
+    let mut bare = decode(&payment.header());
+    let mut made_up = bare.clone();
+    bare["accepted"]["extra"].as_object_mut().expect("an object").remove("secret");
+    made_up["accepted"]["extra"]["secret"] = "0".repeat(32).into();
+    let first = send(page(&host, Method::GET).header("PAYMENT-SIGNATURE", encode(&bare))).await;
+    assert_eq!(first.status(), 200, "{}", host.log());
+    assert!(field(&first, "set-cookie").is_empty(), "{first:?}");
+    // The neighbour adds a secret of its own.
+    let neighbour = send(page(&host, Method::GET).header("PAYMENT-SIGNATURE", encode(&made_up))).await;
+    let cookie = field(&neighbour, "set-cookie").to_owned();
+    if !cookie.is_empty() {
+        is_challenged(&send(page(&host, Method::GET).header("cookie", pair(&cookie))).await, "Payment required");
+    }
 }
 
 #[tokio::test]
