@@ -7,10 +7,12 @@ const isText = (type) => /^text\/|[/+](json|xml|yaml|javascript|x-ndjson)$|^appl
 
 // JSON with a line for each value. Its numbers and texts stay as they were written.
 const pretty = (json) => {
+  // Levels below this are not indented any further: spaces would be the square of a deep answer.
+  const MOST_LEVELS = 40;
   const tokens = json.match(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g) ?? [];
   let depth = 0;
   let text = "";
-  const line = () => `\n${"  ".repeat(depth)}`;
+  const line = () => `\n${"  ".repeat(Math.min(depth, MOST_LEVELS))}`;
   tokens.forEach((token, index) => {
     const before = tokens[index - 1];
     if (token === "}" || token === "]") {
@@ -65,9 +67,14 @@ const showAnswer = async (reply) => {
       text.firstChild.textContent = written.slice(0, MOST_SHOWN);
     } else if (!showsText) say("work", `The answer arrives: ${size(bytes)}.`);
   }
-  const isJson = /[/+]json$/.test(type) && bytes < MOST_SHOWN;
-  if (showsText && isJson) text.firstChild.textContent = pretty(written);
   finishAnswer(reply, { type, pieces, bytes, isFile, showsText });
+  const isJson = /[/+]json$/.test(type) && bytes < MOST_SHOWN;
+  if (!showsText || !isJson) return;
+  try {
+    text.firstChild.textContent = pretty(written);
+  } catch {
+    // It has arrived, and stays as it was written.
+  }
 };
 
 // Adds what needs the whole answer: a picture, a player, a link that saves it.

@@ -42,7 +42,7 @@ const showKept = () => {
   part("kept").hidden = payments.length === 0;
   part("kept-list").replaceChildren(
     ...payments.map((payment) => {
-      const isOver = payment.isUnused || payment.validBefore < Date.now() / 1000;
+      const isOver = payment.mayBeDropped || payment.validBefore < Date.now() / 1000;
       const get = button("Get the answer", () => working(() => redeem(payment)));
       get.setAttribute("aria-label", `Get the answer to the payment of ${on(payment.price)}`);
       const drop = element("button", { type: "button", className: "plain" }, "Forget this payment");

@@ -24,7 +24,8 @@ const clear = () => {
   for (const id of ["answer", "receipt"]) part(id).hidden = true;
 };
 
-// What the answer to a payment means for the money, as its headers and its body tell it.
+// What the answer to a payment means for the money, as its headers and its body tell it. Only the host knows whether the
+// payment was taken: an answer without its word may be the page of a network that wants a login, or of a proxy.
 const outcomeOf = async (reply) => {
   const header = reply.headers.get("payment-response");
   let settlement = null;
@@ -34,7 +35,7 @@ const outcomeOf = async (reply) => {
     // A proxy's, perhaps: then the body tells.
   }
   if (reply.type === "opaqueredirect") return { kind: "redirect" };
-  if (reply.status < 400) return { kind: "answered", settlement };
+  if (reply.status < 400) return { kind: settlement?.success ? "answered" : "without receipt", settlement };
   const charged = reply.headers.get("x-coinslot-charged");
   const error = await errorOf(reply);
   const word = charged ?? error.charged;
@@ -46,15 +47,22 @@ const outcomeOf = async (reply) => {
 };
 
 const answerIt = async (reply, settlement, payment) => {
-  if (settlement?.success) showReceipt(reply, settlement, payment);
+  const hasReceipt = settlement?.success === true;
+  if (hasReceipt) showReceipt(reply, settlement, payment);
   try {
     await showAnswer(reply);
   } catch {
-    throw new Trouble("The answer broke off. You have paid for it: press \"Get the answer\" above, which sends the same payment and cannot pay twice.");
+    const paid = hasReceipt ? " You have paid for it:" : "";
+    throw new Trouble(`The answer broke off.${paid} Press "Get the answer" above, which sends the same payment and cannot pay twice.`);
+  }
+  if (!hasReceipt) {
+    keep({ ...payment, mayBeDropped: true });
+    showKept();
+    say("warn", "The answer below came without a receipt, so it is not known whether it is the seller's and whether anything was charged. The payment is kept: press \"Get the answer\" above if this is not what you paid for. It cannot pay twice.");
+    return;
   }
   forget(payment);
-  const gave = settlement?.success ? `Paid ${on(payment.price)}.` : "It was given without a receipt: nothing was charged for it.";
-  say("good", `${gave} The answer is below.`);
+  say("good", `Paid ${on(payment.price)}. The answer is below.`);
 };
 
 // The end of a payment that brought no answer and will bring none.
@@ -62,8 +70,9 @@ const endOf = ({ kind, error }, reply, payment) => {
   const said = sentence(error?.message);
   switch (kind) {
     case "redirect":
-      forget(payment);
-      return "The answer is a redirect, which a page cannot read. The payment was taken for it; ask the seller if you expected something else.";
+      keep({ ...payment, mayBeDropped: true });
+      showKept();
+      return "The answer is a redirect, which a page cannot read: perhaps of a network that wants you to log in. It is not known whether the payment was taken. Do not pay again: press \"Get the answer\" above, which sends the same payment, or ask the seller.";
     case "gone":
       forget(payment);
       return `You have paid, and the answer is no longer kept. ${said}`;
@@ -99,10 +108,10 @@ const redeem = async (payment) => {
     } catch {
       // No answer, or one that broke off: the host may have the payment.
     }
-    if (outcome.kind === "answered") return answerIt(reply, outcome.settlement, payment);
+    if (["answered", "without receipt"].includes(outcome.kind)) return answerIt(reply, outcome.settlement, payment);
     if (!["owed", "later", "unknown", "network"].includes(outcome.kind)) throw new Trouble(endOf(outcome, reply, payment));
     last = outcome;
-    keep({ ...payment, isUnused: outcome.kind === "later" });
+    keep({ ...payment, mayBeDropped: outcome.kind === "later" });
     const asked = Number(reply?.headers.get("retry-after"));
     const wait = asked > 0 ? asked : Math.min(2 ** (attempt - 1), 15);
     // A long wait is a person's to end.
