@@ -1,16 +1,20 @@
 //! `coinslot check`: does everything that `serve` does before it listens, except opening the ledger.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
+use coinslot_base::file::read_regular;
 use coinslot_evm::Ether;
+use coinslot_plugin::{Capability, inspect};
 use coinslot_x402::price::Challenge;
 use comfy_table::Table;
 
+use super::inspect::ungranted;
 use super::routes::{changes, routes};
-use super::{DEFAULT_CONFIG, Failure, dev_hosts, print};
+use super::{DEFAULT_CONFIG, Failure, LARGEST_WASM, dev_hosts, print};
 use crate::allowance::{Allowance, AllowancePolicy};
-use crate::catalog::off_without_effect;
+use crate::catalog::{Installed, off_without_effect};
 use crate::config::Config;
 use crate::doctor::{ChallengeFacts, Finding, examine_challenge};
 use crate::endpoint::{Access, Endpoint};
@@ -138,6 +142,7 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
         let is_off = config.plugins.by_name.get(&info.name).is_some_and(|plugin| !plugin.validate);
         is_off.then(|| off_without_effect(&info.name, &info.endpoints))?
     });
+    let ungranted = ungranted_plugins(config, check);
     let unused = unused_allowances(config, check);
     let old = check.locals.iter().filter_map(old_block);
     let challenges = check.catalog.installed().iter().flat_map(|installed| &installed.endpoints).flat_map(|endpoint| {
@@ -154,8 +159,37 @@ fn warnings_of(config: &Config, check: &HostCheck) -> Vec<String> {
         .chain(warnings(config))
         .chain(unenforced)
         .chain(off)
+        .chain(ungranted)
         .chain(challenges)
         .collect()
+}
+
+/// The warnings for plugins that ask for what they are not granted, and will fail where they need it.
+fn ungranted_plugins(config: &Config, check: &HostCheck) -> Vec<String> {
+    let warning = |installed: &Arc<Installed>| {
+        let name = &installed.plugin.info().name;
+        // A file that is gone by now is another matter.
+        let wasm = read_regular(&config.plugins.folder.join(&installed.file), LARGEST_WASM).ok()?;
+        let own = config.plugins.by_name.get(name).cloned().unwrap_or_default();
+        let lacks = ungranted(&inspect(&wasm).ok()?, &own);
+        let grants: Vec<&str> = lacks
+            .iter()
+            .map(|capability| match capability {
+                Capability::OutgoingHttp => "http = [\"https://api.example.com\"]",
+                Capability::KeyValue => "keyvalue = true",
+                Capability::Configuration => "config = { key = \"value\" }",
+            })
+            .collect();
+        let names: Vec<&str> = lacks.iter().map(|capability| capability.name()).collect();
+        (!lacks.is_empty()).then(|| {
+            format!(
+                "plugin.{name}: it asks for {} and is granted none: what needs it will fail; in [plugin.{name}] write {}",
+                names.join(" and "),
+                grants.join(", ")
+            )
+        })
+    };
+    check.catalog.installed().iter().filter_map(warning).collect()
 }
 
 /// Judges the challenge of a paid endpoint as directories and stock clients would.

@@ -12,6 +12,7 @@ use coinslot_base::file::read_regular;
 use coinslot_plugin::{Capability, Package, PluginInfo, inspect};
 
 use self::capability::CapabilityRow;
+pub(super) use self::capability::ungranted;
 use self::component::ShownComponent;
 #[cfg(feature = "dev")]
 pub(super) use self::load::check_built;

@@ -41,6 +41,17 @@ impl CapabilityRow {
     }
 }
 
+/// The capabilities that a plugin's own code asks for, that change what it can do, and of which it is granted nothing.
+/// A configuration has often no entry, because a plugin knows what to do without one.
+pub(in crate::cli) fn ungranted(inspection: &Inspection, own: &PluginConfig) -> Vec<Capability> {
+    let rows =
+        [Capability::OutgoingHttp, Capability::KeyValue].map(|one| CapabilityRow::new(one, inspection, Some(own)));
+    let lacks = |row: &CapabilityRow| {
+        !row.asked.is_empty() && !row.is_by_engine && row.granted.as_ref().is_some_and(Vec::is_empty)
+    };
+    rows.into_iter().filter(lacks).map(|row| row.capability).collect()
+}
+
 /// Returns whether plugins in a language carry its engine, whose imports tell nothing about the plugin.
 fn has_engine(language: &str) -> bool {
     ["javascript", "typescript", "python"].contains(&language.to_ascii_lowercase().as_str())

@@ -52,7 +52,7 @@ pub enum KeyValueError {
 impl fmt::Display for KeyValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AccessDenied => f.write_str("no key-value store is granted to this plugin"),
+            Self::AccessDenied => f.write_str("the operator has not granted a key-value store to this plugin"),
             Self::NoSuchStore => f.write_str("a bucket cannot have this name"),
             Self::NotJson { key, problem } => write!(f, "the value of {key:?} is not the expected JSON: {problem}"),
             Self::Other(sentence) => f.write_str(sentence),

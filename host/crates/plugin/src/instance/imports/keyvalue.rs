@@ -47,7 +47,14 @@ impl store::Host for GuestState {
     /// Opens a bucket. The empty name and `default` name the same one, because some hosts know only the one and some
     /// only the other.
     async fn open(&mut self, identifier: String) -> KvResult<Resource<KvBucket>> {
-        let Some(grant) = self.capabilities.keyvalue.clone() else { return Ok(Err(store::Error::AccessDenied)) };
+        let Some(grant) = self.capabilities.keyvalue.clone() else {
+            let log = self.meter.log();
+            let key = format!("plugin.{}.keyvalue = true", log.plugin());
+            log.of_plugin().remark(&format!(
+                "a key-value store was refused, as always in `describe` and `quote`: grant one in coinslot.toml: `{key}`"
+            ));
+            return Ok(Err(store::Error::AccessDenied));
+        };
         if identifier.len() > NAME {
             return Ok(Err(store::Error::NoSuchStore));
         }
