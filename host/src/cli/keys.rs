@@ -10,7 +10,7 @@ use super::ledger::source::{Source, failed};
 use super::output::{Output, OutputFormat, RecordWriter};
 use super::{Failure, audit};
 use crate::allowance::{KEY_PREFIX, NewKey};
-use crate::config::parse_duration;
+use crate::config::{is_route_label, parse_duration};
 use crate::logging;
 use crate::operate::records::{self, KeyRecord};
 use crate::operate::time;
@@ -124,6 +124,7 @@ fn open(source: &Source, is_rehearsal: bool) -> Result<(PathBuf, ApiKeys), Failu
 fn add(keys: ApiKeys, ledger: &Path, source: &Source, args: AddArgs, out: &mut Output<'_>) -> Result<(), Failure> {
     let AddArgs { name, plugin, route, quota, every, expires, dry_run } = args;
     check_name(&name)?;
+    check_scope(plugin.as_deref(), route.as_deref())?;
     let every = every.as_deref().map(window).transpose()?.flatten();
     let now = time::now();
     let made = NewKey::of(secp256k1::rand::random());
@@ -191,6 +192,21 @@ fn check_name(name: &str) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::usage(format!("a name has 1 to {LONGEST_NAME} characters, in one line, and is no key")))
+}
+
+/// Refuses a plugin and a route that no plugin could have. One that is not there yet may come.
+fn check_scope(plugin: Option<&str>, route: Option<&str>) -> Result<(), Failure> {
+    if let Some(plugin) = plugin.filter(|name| !coinslot_plugin::is_name(name)) {
+        return Err(Failure::usage(format!(
+            "--plugin {plugin}: not a plugin's name, which has lower-case letters, digits and hyphens"
+        )));
+    }
+    if let Some(route) = route.filter(|route| !is_route_label(route)) {
+        return Err(Failure::usage(format!(
+            "--route {route}: name the route by its method, a space and its path, as `coinslot check` does: \"GET /now\""
+        )));
+    }
+    Ok(())
 }
 
 /// The length of a window; none within for one that never ends.
