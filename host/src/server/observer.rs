@@ -242,8 +242,11 @@ impl WatchedRequest {
         let Some(endpoint) = endpoint else { return RequestOutcome::OfHost };
         let status = reply.status().as_u16();
         if let Access::Free = endpoint.access {
+            // The plugin has refused a request if the code of 4xx is its own: an answer of the host about it has one.
+            let is_guests = reply.extensions().get::<ErrorCode>().is_none();
             return match (status, self.trace.has_run()) {
                 (..400, _) => RequestOutcome::Free,
+                (..500, true) if is_guests => RequestOutcome::Refused,
                 (_, true) => RequestOutcome::Failed,
                 (_, false) => RequestOutcome::Refused,
             };

@@ -163,7 +163,8 @@ impl DevChain {
                 facilitators: BTreeMap::from([("dev".to_owned(), FacilitatorConfig::Local(local))]),
                 ..PaymentConfig::default()
             },
-            state: StateConfig { folder: state.to_owned(), ..StateConfig::default() },
+            // The chain and its ledger begin together, and nobody else settles on it.
+            state: StateConfig { folder: state.to_owned(), reconcile_every: Duration::ZERO, ..StateConfig::default() },
             admin: None,
             webhooks: Vec::new(),
             allowances: AllowanceConfig::default(),
