@@ -22,6 +22,7 @@ mod paid;
 mod plugin;
 mod problem;
 mod required;
+mod sandbox;
 mod settlement;
 mod unroutable;
 
