@@ -254,6 +254,10 @@ async fn check_warns_about_an_unknown_plugin_and_refuses_a_missing_secret() {
     let (code, said) = check("[plugin.fetch]\nkeyvalue = true\n[plugin.fetcher]\nkeyvalue = true\n");
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("warning: plugin.fetcher: no plugin of this name"), "{said}");
+    let lacks = "warning: plugin.fetch: it asks for outgoing HTTP and is granted none: what needs it will fail; in \
+                 [plugin.fetch] write http = [\"https://api.example.com\"]";
+    assert!(said.contains(lacks), "{said}");
+    let (_, said) = check("[plugin.fetch]\nhttp = [\"https://api.example.com\"]\n");
     assert!(!said.contains("plugin.fetch:"), "{said}");
     let (code, said) = check(
         "[plugin.fetch]\nhttp = [\"https://api.example.com\"]\nsecrets = [{ origin = \"https://api.example.com\", header = \"x-key\", value_env = \"UNSET_VARIABLE\" }]\n",
@@ -279,7 +283,7 @@ async fn an_sdk_plugin_uses_its_key_value_store_and_its_configuration() {
     let expected = ["Ahoy, ada: 1 of ada last", "Ahoy, bob: 1 of ada last bob", "Ahoy, ada: 2 of ada last bob"];
     assert_eq!(visit(granted).await, expected.map(|text| (200, text.to_owned())));
     for (status, text) in visit("[plugin.guest-visits]\nhttp = []\n").await {
-        assert!(status == 503 && text.contains("no key-value store is granted"), "{status} {text}");
+        assert!(status == 503 && text.contains("has not granted a key-value store"), "{status} {text}");
     }
 }
 

@@ -1,6 +1,6 @@
 //! Formats the table of routes that `serve`, `check` and `dev` print, and that of routes which a configuration changes.
 
-use coinslot_base::text::printable;
+use coinslot_base::text::{excerpt, one_line};
 use coinslot_x402::Flow;
 use comfy_table::{Table, presets};
 
@@ -31,19 +31,15 @@ pub(super) fn changes<'c>(changes: impl IntoIterator<Item = (&'c str, &'c RouteC
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(["CHANGED ROUTE", "PLUGIN", "KEY", "DECLARED", "EFFECTIVE"]);
     for (plugin, RouteChange { route, key, declared, effective }) in changes {
-        table.add_row([route, plugin, key, &one_line(declared), &one_line(effective)]);
+        table.add_row([route, plugin, key, &beginning(declared), &beginning(effective)]);
     }
     (!table.is_empty()).then_some(table)
 }
 
 /// The beginning of a text that may be a description of many lines.
-fn one_line(text: &str) -> String {
+fn beginning(text: &str) -> String {
     const MOST: usize = 60;
-    let line: String = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(MOST) {
-        Some((at, _)) => printable(&format!("{}..", &line[..at])),
-        None => printable(&line),
-    }
+    excerpt(&one_line(text), MOST)
 }
 
 /// The price, and whether it is paid before the plugin runs: `0.01 USDC, paid first`.

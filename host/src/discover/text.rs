@@ -4,15 +4,14 @@
 //! JSON needs nothing but its own escapes. CommonMark, as OpenAPI and `/llms.txt` have it, would take a text for links,
 //! markup or HTML.
 
-use coinslot_base::text::{bounded, drives_terminal};
+use coinslot_base::text::{bounded, drives_terminal, one_line};
 
 /// The characters that begin markup in CommonMark.
 const MARKUP: [char; 10] = ['\\', '`', '*', '_', '[', ']', '<', '>', '#', '|'];
 
 /// A text on one line, of at most so many bytes. What is no character, or sets the direction of text, is a space.
 pub(super) fn line(text: &str, most: usize) -> String {
-    let words = text.split(|c: char| c.is_whitespace() || drives_terminal(c)).filter(|word| !word.is_empty());
-    bounded(words.collect::<Vec<_>>().join(" "), most)
+    bounded(one_line(text), most)
 }
 
 /// A text with its line breaks, of at most so many bytes.

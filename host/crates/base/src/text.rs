@@ -8,6 +8,18 @@ pub fn printable(text: &str) -> String {
     text.chars().map(|c| if drives_terminal(c) && c != '\t' { '\u{fffd}' } else { c }).collect()
 }
 
+/// A text on one line. White space, and what [drives a terminal](drives_terminal), is one space between words.
+pub fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for word in text.split(|c: char| c.is_whitespace() || drives_terminal(c)).filter(|word| !word.is_empty()) {
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    line
+}
+
 /// Returns whether a character is shown as no character and changes how others are shown: a control character, a
 /// separator of lines or paragraphs, or one that sets the direction of text (UAX #9, section 2), by which the rest of a
 /// line can be shown in another order.

@@ -1,5 +1,7 @@
 //! Reads one field of a form out of a JSON Schema.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 use super::frame::cut;
@@ -80,12 +82,11 @@ impl Part {
 impl Field {
     /// The field of a property. `files`: the body is a form, and binary texts are files.
     pub(super) fn of(root: &Value, part: Part, name: &str, schema: &Value, is_required: bool, files: bool) -> Self {
-        let empty = Map::new();
-        let schema = resolved(root, schema).as_object().unwrap_or(&empty);
+        let schema = &*without_null(root, schema);
         let text = |key: &str, most| schema.get(key).and_then(Value::as_str).map(|text| cut(text, most));
         let example = schema.get("examples").and_then(|list| list.get(0)).or_else(|| schema.get("example"));
         let mut hint = text("description", 300).unwrap_or_default();
-        let begins = match (schema.get("default"), example) {
+        let begins = match (schema.get("default").filter(|value| !value.is_null()), example) {
             (Some(value), _) => lines(value),
             (None, Some(value)) if is_required => lines(value),
             (_, Some(example)) => {
@@ -109,6 +110,7 @@ impl Field {
 impl Control {
     fn of(root: &Value, schema: &Map<String, Value>, part: Part, files: bool) -> Self {
         let list = schema.get("enum").and_then(Value::as_array).cloned();
+        let list = list.map(|values| values.into_iter().filter(|value| !value.is_null()).collect::<Vec<_>>());
         if let Some(values) = list.or_else(|| schema.get("const").map(|only| vec![only.clone()])) {
             return Self::choice(&values);
         }
@@ -179,6 +181,23 @@ fn is_binary(schema: &Map<String, Value>) -> bool {
     has("format") || has("contentEncoding") || schema.contains_key("contentMediaType")
 }
 
+/// The schema of a value that may be null, as the schema of the value: a field that is left empty is left out. What stands
+/// beside the alternatives describes them.
+fn without_null<'s>(root: &'s Value, schema: &'s Value) -> Cow<'s, Map<String, Value>> {
+    let Some(schema) = resolved(root, schema).as_object() else { return Cow::Owned(Map::new()) };
+    let alternatives = ["anyOf", "oneOf"].into_iter().find_map(|key| schema.get(key).and_then(Value::as_array));
+    let is_null = |alternative: &&Value| alternative.get("type").and_then(Value::as_str) == Some("null");
+    let of_values = alternatives.into_iter().flatten().map(|alternative| resolved(root, alternative));
+    let mut of_values = of_values.filter(|alternative| !is_null(alternative));
+    let (Some(only), None) = (of_values.next().and_then(Value::as_object), of_values.next()) else {
+        return Cow::Borrowed(schema);
+    };
+    let mut merged = only.clone();
+    let beside = schema.iter().filter(|(key, _)| !matches!(key.as_str(), "anyOf" | "oneOf"));
+    merged.extend(beside.map(|(key, value)| (key.clone(), value.clone())));
+    Cow::Owned(merged)
+}
+
 /// The schema that a schema refers to, within its document, or itself.
 pub(super) fn resolved<'s>(root: &'s Value, schema: &'s Value) -> &'s Value {
     let mut schema = schema;
@@ -220,6 +239,31 @@ mod tests {
         }
         let circle = json!({ "$ref": "#" });
         assert_eq!(resolved(&circle, &circle), &circle);
+    }
+
+    /// As the generators of schemas write an optional value.
+    #[test]
+    fn a_value_that_may_be_null_has_the_control_of_the_value_and_begins_empty() {
+        let root = json!({ "$defs": { "Language": { "enum": ["rust", "python"], "description": "Of the code." } } });
+        let field = |schema: Value| Field::of(&root, Part::Body, "x", &schema, false, false);
+        let language = field(json!({
+            "anyOf": [{ "$ref": "#/$defs/Language" }, { "type": "null" }], "default": null, "title": "Language"
+        }));
+        let choices = vec!["rust".to_owned(), "python".to_owned()];
+        assert_eq!(language.control, Control::Choice { values: choices, are_numbers: false });
+        assert_eq!((&*language.value, &*language.label, &*language.hint), ("", "Language", "Of the code."));
+        assert_eq!(field(json!({ "type": ["string", "null"], "default": null })).value, "");
+        let numbers = Control::Choice { values: vec!["1".to_owned()], are_numbers: true };
+        assert_eq!(field(json!({ "enum": [1, null] })).control, numbers);
+        let either = json!({ "anyOf": [{ "type": "string" }, { "type": "object" }] });
+        assert_eq!(field(either).control, Control::Json);
+    }
+
+    #[test]
+    fn a_hint_that_is_wrapped_in_the_source_is_one_line() {
+        let schema = json!({ "type": "string", "description": "Aliases such as `js`,\n`py`.\n\nAnd more." });
+        let field = Field::of(&json!({}), Part::Body, "x", &schema, false, false);
+        assert_eq!(field.hint, "Aliases such as `js`, `py`. And more.");
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn control(id: &str, described: &str, field: &Field) -> Markup {
     html! {
         @match &field.control {
             Control::Text { is_long: true, most, .. } => {
-                textarea id=(id) name=[native] rows="5" maxlength=[most.as_ref()] required[required]
+                textarea id=(id) name=[native] rows=(if required { "5" } else { "2" }) maxlength=[most.as_ref()] required[required]
                     aria-describedby=(described) data-in=(part) data-name=(name) data-type="text" { (value) }
             }
             Control::Text { input, most, .. } => {
@@ -254,8 +254,9 @@ fn control(id: &str, described: &str, field: &Field) -> Markup {
                 p.hint { "One value in each line." }
             }
             Control::Json => {
-                textarea.code id=(id) rows="5" spellcheck="false" required[required] aria-describedby=(described)
-                    data-in=(part) data-name=(name) data-type="json" { (value) }
+                textarea.code id=(id) rows=(if required { "5" } else { "2" }) spellcheck="false" required[required]
+                    aria-describedby=(described) data-in=(part) data-name=(name) data-type="json" { (value) }
+                p.hint { "A value of JSON: a text stands in quotation marks." }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use coinslot_base::text::{excerpt, first_chars, printable};
+use coinslot_base::text::{excerpt, first_chars, one_line};
 use http::HeaderValue;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest as _, Sha256};
@@ -152,15 +152,19 @@ fn digest(text: &str) -> String {
 
 /// As much of a text as has room on a page, in one line.
 pub(super) fn cut(text: &str, most: usize) -> String {
-    excerpt(text, most)
+    excerpt(&one_line(text), most)
 }
 
-/// The paragraphs of a text, of which a page shows `most` characters.
+/// The paragraphs of a text, of which a page shows `most` characters. An empty line ends a paragraph. A line break alone
+/// does not: comments in a plugin's source are wrapped.
 pub(super) fn paragraphs(text: &str, most: usize) -> Markup {
     let shown = first_chars(text, most);
     let is_whole = shown.len() == text.len();
+    let lines: Vec<&str> = shown.lines().map(str::trim).collect();
     html! {
-        @for line in shown.lines().map(str::trim).filter(|line| !line.is_empty()) { p { (printable(line)) } }
+        @for lines in lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty()) {
+            p { (one_line(&lines.join(" "))) }
+        }
         @if !is_whole { p { "..." } }
     }
 }

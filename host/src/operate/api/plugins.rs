@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use coinslot_plugin::{Circuit, Limits, PluginUsage, PoolUsage, Quota, StoreUsage};
 use coinslot_x402::UnixTime;
+use coinslot_x402::price::Resource;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -242,12 +243,15 @@ impl PluginRecord {
             sha256: installed.plugin.sha256().to_owned(),
             since,
         });
-        let endpoint = |endpoint: &Arc<crate::endpoint::Endpoint>| EndpointRecord {
-            method: endpoint.method.to_string(),
-            path: endpoint.path.to_string(),
-            price: endpoint.access.to_string(),
-            pass: endpoint.pass().map(|pass| pass.to_string()),
-            summary: endpoint.resource.description.clone(),
+        let endpoint = |endpoint: &Arc<crate::endpoint::Endpoint>| {
+            let Resource { summary, description, .. } = &endpoint.resource;
+            EndpointRecord {
+                method: endpoint.method.to_string(),
+                path: endpoint.path.to_string(),
+                price: endpoint.access.to_string(),
+                pass: endpoint.pass().map(|pass| pass.to_string()),
+                summary: if summary.is_empty() { description.clone() } else { summary.clone() },
+            }
         };
         self.endpoints = installed.endpoints.iter().map(endpoint).collect();
         self.changes.clone_from(&installed.changes);

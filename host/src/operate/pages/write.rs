@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use coinslot_base::text::excerpt;
+use coinslot_base::text::{excerpt, one_line};
 use coinslot_base::units::measured;
 use coinslot_x402::UnixTime;
 use maud::{Markup, html};
@@ -24,7 +24,7 @@ pub(super) fn names(texts: &[String]) -> String {
 
 /// A sentence: a summary, a reason.
 pub(super) fn sentence(text: &str) -> String {
-    excerpt(text, 600)
+    excerpt(&one_line(text), 600)
 }
 
 /// A whole number, in groups of three digits.
