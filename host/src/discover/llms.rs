@@ -18,13 +18,13 @@ Paid endpoints are sold by x402, without an account or a key:\n\n\
 request again with the header `PAYMENT-SIGNATURE`. Any x402 client does both, such as `@x402/fetch` of npm or `x402` of \
 PyPI.\n\
 3. The answer comes with the header `PAYMENT-RESPONSE`, the receipt. If it does not come, send the same request with the \
-same payment again: it is charged once. A request that fails is not charged.\n";
+same payment again: it is charged once.";
 
 /// The document.
 pub(super) fn document(listing: &Listing) -> Document {
     let mut out = format!("# {}\n\n", text::common_mark(&text::line(&listing.name, MAX_SUMMARY)));
     let _ = writeln!(out, "> {}\n", text::common_mark(&text::line(&listing.summary(), 4 * MAX_SUMMARY)));
-    out.push_str(HOW_TO_PAY);
+    let _ = writeln!(out, "{HOW_TO_PAY} {}", price::FAILED_REQUESTS);
     for plugin in listing.plugins() {
         let _ = writeln!(out, "\n## {}\n", text::common_mark(&plugin));
         let own = listing.endpoints.iter().filter(|listed| listed.plugin() == plugin);

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use self::operation::Operation;
 use super::document::Document;
 use super::listing::Listing;
-use super::text;
+use super::{price, text};
 
 /// The most bytes of the operator's description.
 const MAX_DESCRIPTION: usize = 8_000;
@@ -96,8 +96,8 @@ fn guidance(listing: &Listing) -> String {
         "Each operation with x-payment-info is paid by x402: send the request; the 402 says the price in its header \
          PAYMENT-REQUIRED; sign one entry of its `accepts`, and send the same request again with the header \
          PAYMENT-SIGNATURE. A price of mode `dynamic` is the most that a request costs; the 402 to the request itself has \
-         its exact price. Failed requests are not charged. If an answer does not come, send the same request with the \
-         same payment again. {}",
+         its exact price. If an answer does not come, send the same request with the same payment again. {} {}",
+        price::FAILED_REQUESTS,
         if listing.config.catalog { "Prices in every asset, health and usual durations: /catalog.json." } else { "" }
     )
     .trim()

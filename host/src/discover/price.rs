@@ -1,11 +1,15 @@
 //! Writes the prices of an endpoint, as documents have them.
 
-use coinslot_x402::Version;
 use coinslot_x402::exact;
 use coinslot_x402::price::Price;
+use coinslot_x402::{Flow, Version};
 use serde_json::{Value, json};
 
 use crate::endpoint::{Access, PaidAccess};
+
+/// The consequence of a failure for the payer, as every document says it.
+pub(super) const FAILED_REQUESTS: &str = "A request that fails is not charged, but where the price says `paid first`: then the \
+same request with the same payment fetches the answer that is owed.";
 
 /// The way to the exact price where each request has its own.
 const HOW_TO_ASK: &str = "send the request without a payment: the 402 has the exact price of this very request";
@@ -56,7 +60,8 @@ pub(super) fn payment_info(paid: &PaidAccess) -> Value {
     info
 }
 
-/// The preferred price and the others, for people: `0.01 USDC on eip155:8453, or 0.01 EURC on eip155:8453`.
+/// The preferred price and the others, for people: `0.01 USDC on eip155:8453, or 0.01 EURC on eip155:8453`, with `, paid
+/// first` where the payment is settled before the plugin runs.
 pub(super) fn sentence(access: &Access) -> String {
     let Access::Paid(paid) = access else { return "free".to_owned() };
     let most = if paid.quoted { "quoted for each request, at most " } else { "" };
@@ -65,5 +70,6 @@ pub(super) fn sentence(access: &Access) -> String {
         let worthless = if asset.testnet { " (test money)" } else { "" };
         format!("{} {} on {}{worthless}", price.amount.decimal(asset.decimals), asset.symbol, asset.network)
     });
-    format!("{most}{}", prices.collect::<Vec<_>>().join(", or "))
+    let first = if paid.flow == Flow::Upfront { ", paid first" } else { "" };
+    format!("{most}{}{first}", prices.collect::<Vec<_>>().join(", or "))
 }

@@ -9,17 +9,16 @@ const LEAST_CONTRAST: f64 = 4.6;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Colour([f64; 3]);
 
-/// The rules that set the colours of links and buttons. None: the colours of the style.
+/// The rules that set the colours of links and buttons. None: the colours of the style. A button has the operator's own
+/// colour, with black or white on it. A link is text on the page, so its colour is mixed until it can be read there.
 pub(super) fn rules(accent: Option<&Accent>) -> Option<String> {
     let own = Colour::parse(accent?.as_str())?;
-    let scheme = |page: Colour, towards: Colour| {
-        let shown = own.readable_on(page, towards);
-        let text = if shown.contrast(Colour::WHITE) >= shown.contrast(Colour::BLACK) { "#ffffff" } else { "#000000" };
-        format!("--accent:{};--on-accent:{text}", shown.hex())
-    };
+    let on_own = if own.contrast(Colour::WHITE) >= own.contrast(Colour::BLACK) { "#ffffff" } else { "#000000" };
+    let scheme = |page: Colour, towards: Colour| format!("--accent:{}", own.readable_on(page, towards).hex());
     let light = scheme(Colour([0.945, 0.949, 0.957]), Colour::BLACK);
     let dark = scheme(Colour([0.11, 0.125, 0.15]), Colour::WHITE);
-    Some(format!(":root{{{light}}}@media (prefers-color-scheme:dark){{:root{{{dark}}}}}"))
+    let button = format!("--button:{};--on-button:{on_own}", own.hex());
+    Some(format!(":root{{{light};{button}}}@media (prefers-color-scheme:dark){{:root{{{dark};{button}}}}}"))
 }
 
 impl Colour {
@@ -84,9 +83,14 @@ mod tests {
             let shown: Vec<Colour> =
                 rules.split("--accent:").skip(1).filter_map(|rest| Colour::parse(&rest[..7])).collect();
             assert_eq!(shown.len(), 2, "{rules}");
+            let after = |name: &str| Colour::parse(&rules[rules.find(name).expect("a rule") + name.len()..][..7]);
+            let (button, on_it) = (after("--button:").expect("a colour"), after("--on-button:").expect("a colour"));
+            assert!(button.contrast(on_it) > 4.5, "{rules}");
             assert!(shown[0].contrast(Colour::parse("#f1f2f4").expect("a colour")) > 4.5, "{rules}");
             assert!(shown[1].contrast(Colour::parse("#1c2026").expect("a colour")) > 4.5, "{rules}");
         }
+        let yellow = rules(Accent::parse("#ffcc00").as_ref()).expect("a colour");
+        assert!(yellow.contains("--button:#ffcc00;--on-button:#000000"), "{yellow}");
         assert_eq!(Colour::parse("#1a56db").expect("a colour").hex(), "#1a56db");
         assert_eq!(rules(None), None);
     }
