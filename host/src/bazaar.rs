@@ -7,6 +7,7 @@
 use coinslot_plugin::{EndpointInfo, Segment};
 use coinslot_x402::Object;
 use coinslot_x402::bazaar::Bazaar;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 
 use crate::example::ExampleRequest;
@@ -17,8 +18,9 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// The most bytes of `outputSchema`, which stands in the body of each challenge for each network of version 1.
 const MAX_OUTPUT_SCHEMA: usize = 8 << 10;
 
-/// The characters of a path that `routeTemplate` may have as they are, beside letters and digits.
-const OF_ROUTES: &str = "-._~:";
+/// What is encoded of the literals of `routeTemplate`: it may have unreserved characters (RFC 3986, section 2.3), and
+/// colons.
+const ROUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The parts of an extension that a form has.
 #[derive(Clone, Copy)]
@@ -200,24 +202,11 @@ fn output_type(mime_type: &str) -> &'static str {
 
 /// The path template in the notation of the extension: `/items/:id`.
 fn route_template(endpoint: &EndpointInfo) -> String {
-    let mut template = String::new();
-    for segment in endpoint.path.segments() {
-        template.push('/');
-        match segment {
-            Segment::Parameter(name) | Segment::Rest(name) => template.push_str(&format!(":{name}")),
-            Segment::Literal(text) => {
-                for byte in text.bytes() {
-                    let c = char::from(byte);
-                    if c.is_ascii_alphanumeric() || OF_ROUTES.contains(c) {
-                        template.push(c);
-                    } else {
-                        template.push_str(&format!("%{byte:02X}"));
-                    }
-                }
-            }
-        }
-    }
-    template
+    let segment = |segment: &Segment| match segment {
+        Segment::Parameter(name) | Segment::Rest(name) => format!("/:{name}"),
+        Segment::Literal(text) => format!("/{}", utf8_percent_encode(text, ROUTE)),
+    };
+    endpoint.path.segments().iter().map(segment).collect()
 }
 
 #[cfg(test)]

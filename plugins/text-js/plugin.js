@@ -70,12 +70,13 @@ const routes = {
     mimeType: 'application/json',
     inputSchema: {
       type: 'object',
+      required: ['query'],
       properties: {
         query: {
           type: 'object',
           required: ['text'],
           properties: {
-            text: { type: 'string', minLength: 1, maxLength: MAX_TEXT },
+            text: { type: 'string', minLength: 1, maxLength: MAX_TEXT, examples: ['Hello World'] },
             separator: { enum: ['-', '_', '.'], default: '-' },
             max: { type: 'integer', minimum: 1, maximum: 200, default: 80 },
             lang: { enum: languages, default: 'en' },
@@ -100,7 +101,16 @@ const routes = {
     mimeType: 'text/html',
     inputSchema: {
       type: 'object',
-      properties: { body: { type: 'string', maxLength: MAX_MARKDOWN, contentMediaType: 'text/markdown' } },
+      required: ['body'],
+      properties: {
+        body: {
+          type: 'string',
+          minLength: 1,
+          maxLength: MAX_MARKDOWN,
+          contentMediaType: 'text/markdown',
+          examples: ['# Hello\n\nThis is *safe*.'],
+        },
+      },
     },
     outputSchema: { type: 'string', contentMediaType: 'text/html' },
     input: ({ body }) => markdownInput(body),

@@ -2,6 +2,7 @@
 
 use coinslot_plugin::{EndpointInfo, Segment};
 use http::{HeaderValue, Method};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
@@ -14,6 +15,10 @@ const MAX_PLACES: usize = 100;
 const BODY: &str = "/properties/body";
 /// The methods of requests that have bodies.
 const TAKE_BODIES: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
+/// What is encoded of a parameter of a path: all but unreserved characters (RFC 3986, section 2.3).
+const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// What is encoded of a parameter that takes the rest of a path.
+const REST: &AsciiSet = &PARAMETER.remove(b'/');
 
 /// A request for an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +115,8 @@ impl ExampleRequest {
                     if value.is_empty() {
                         return Err(format!("the parameter `{name}` of its path has no text"));
                     }
-                    let keep = if matches!(segment, Segment::Rest(_)) { "/" } else { "" };
-                    target.push_str(&encoded(&value, keep));
+                    let encoded = if matches!(segment, Segment::Rest(_)) { REST } else { PARAMETER };
+                    target.extend(utf8_percent_encode(&value, encoded));
                     params.push((name.clone(), value));
                 }
             }
@@ -259,20 +264,6 @@ fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
 /// A value as the text that a URL or a form has for it.
 pub(super) fn plain(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
-/// Percent-encodes everything but unreserved characters (RFC 3986, section 2.3) and those in `keep`.
-fn encoded(text: &str, keep: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        let c = char::from(byte);
-        if c.is_ascii_alphanumeric() || "-._~".contains(c) || keep.contains(c) {
-            encoded.push(c);
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]

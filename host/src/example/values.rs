@@ -16,23 +16,36 @@ use super::text;
 const STEPS_OF_VALUE: usize = 100;
 /// The levels of a value that are made.
 const MAX_DEPTH: usize = 16;
+/// The levels of a schema, references included, that are searched for what the author has written.
+const SHOWN_DEPTH: usize = 6;
 /// The most entries of a list that are made.
 const MAX_LENGTH: u64 = 1_000;
+
+/// The optional parts that are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Optional {
+    None,
+    /// Those of which the author has written an example.
+    Shown,
+    All,
+}
 
 /// The candidates that are made of the schema of an input: with the choice among alternatives, and with or without
 /// optional parts. What the author gives as an example of the whole may leave parts out, which are made.
 pub(crate) fn candidates(schema: &Value) -> impl Iterator<Item = Value> {
-    let choices = [(false, 0), (true, 0), (false, 1), (true, 1), (false, 2), (true, 2), (false, 3), (true, 3)];
-    choices.into_iter().flat_map(|(optional, choice)| of_input(schema, optional, choice))
+    let choices = (0..4).flat_map(|choice| [(Optional::None, choice), (Optional::All, choice)]);
+    let is_shown = ExampleMaker::new(schema, &Steps::all(), Optional::Shown, 0).is_shown(schema, SHOWN_DEPTH);
+    let shown = is_shown.then_some((Optional::Shown, 0));
+    shown.into_iter().chain(choices).flat_map(|(optional, choice)| of_input(schema, optional, choice))
 }
 
 /// The candidates with as many parts as possible first.
 pub(super) fn full_candidates(schema: &Value) -> impl Iterator<Item = Value> {
-    let choices = [(true, 0), (false, 0), (true, 1), (false, 1)];
-    choices.into_iter().flat_map(|(optional, choice)| of_input(schema, optional, choice))
+    let choices = (0..2).flat_map(|choice| [(Optional::All, choice), (Optional::None, choice)]);
+    choices.flat_map(|(optional, choice)| of_input(schema, optional, choice))
 }
 
-fn of_input(schema: &Value, optional: bool, choice: usize) -> Vec<Value> {
+fn of_input(schema: &Value, optional: Optional, choice: usize) -> Vec<Value> {
     let mut without = schema.clone();
     let examples = without.as_object_mut().and_then(|schema| schema.shift_remove("examples"));
     let made = make(&without, optional, choice);
@@ -58,9 +71,8 @@ fn overlaid(made: &Value, example: &Value) -> Value {
     made.into()
 }
 
-fn make(schema: &Value, optional: bool, choice: usize) -> Option<Value> {
-    let steps = Steps::all();
-    ExampleMaker { root: schema, steps: &steps, optional, choice }.value(schema, MAX_DEPTH)
+fn make(schema: &Value, optional: Optional, choice: usize) -> Option<Value> {
+    ExampleMaker::new(schema, &Steps::all(), optional, choice).value(schema, MAX_DEPTH)
 }
 
 /// Makes one value of a schema.
@@ -68,13 +80,28 @@ struct ExampleMaker<'s> {
     root: &'s Value,
     /// Bounds the work: schemas that refer to themselves would multiply.
     steps: &'s Steps,
-    /// True if optional properties and items are made, too.
-    optional: bool,
+    optional: Optional,
     /// The index of the one that is taken of alternatives, and of a list of examples.
     choice: usize,
 }
 
-impl ExampleMaker<'_> {
+impl<'s> ExampleMaker<'s> {
+    fn new(root: &'s Value, steps: &'s Steps, optional: Optional, choice: usize) -> Self {
+        Self { root, steps, optional, choice }
+    }
+
+    /// True if the author has written an example of the value, or of a property of it.
+    fn is_shown(&self, schema: &Value, depth: usize) -> bool {
+        let (Some(depth), Some(())) = (depth.checked_sub(1), self.steps.take(1)) else { return false };
+        let keyword = |name: &str| schema.get(name);
+        let reference = keyword("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
+        let target = reference.and_then(|pointer| self.root.pointer(pointer));
+        let mut properties = keyword("properties").and_then(Value::as_object).into_iter().flatten();
+        keyword("examples").or_else(|| keyword("example")).is_some()
+            || target.is_some_and(|target| self.is_shown(target, depth))
+            || properties.any(|(_, property)| self.is_shown(property, depth))
+    }
+
     /// A value of a schema; none if it would be deeper or larger than a value may be.
     fn value(&self, schema: &Value, depth: usize) -> Option<Value> {
         let depth = depth.checked_sub(1)?;
@@ -146,9 +173,12 @@ impl ExampleMaker<'_> {
         let properties = schema.get("properties").and_then(Value::as_object).unwrap_or(&none);
         let mut names = texts(schema.get("required"));
         let required: HashSet<String> = names.iter().cloned().collect();
-        if self.optional {
-            names.extend(properties.keys().cloned());
-        }
+        let is_made = |property: &Value| match self.optional {
+            Optional::None => false,
+            Optional::Shown => self.is_shown(property, SHOWN_DEPTH),
+            Optional::All => true,
+        };
+        names.extend(properties.iter().filter(|(_, property)| is_made(property)).map(|(name, _)| name.clone()));
         let least = usize::try_from(count(schema, "minProperties")).unwrap_or_default();
         let missing = least.saturating_sub(names.len());
         let others: Vec<_> = properties.keys().filter(|name| !names.contains(name)).take(missing).cloned().collect();
@@ -179,7 +209,7 @@ impl ExampleMaker<'_> {
         let first = schema.get("prefixItems").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         let contained = schema.get("contains").map(|contained| (contained, count(schema, "minContains").max(1)));
         let contained_count = contained.map_or(0, |(_, count)| count);
-        let wanted = if self.optional { 1.max(first.len() as u64) } else { 0 };
+        let wanted = if self.optional == Optional::All { 1.max(first.len() as u64) } else { 0 };
         let most = schema.get("maxItems").and_then(Value::as_u64).unwrap_or(MAX_LENGTH);
         let length = count(schema, "minItems").max(contained_count).max(wanted).min(most).min(MAX_LENGTH);
         let is_set = schema.get("uniqueItems") == Some(&Value::Bool(true));
@@ -235,6 +265,18 @@ mod tests {
                 json!({ "type": "object", "required": ["query"], "examples": [{ "path": { "id": 7 } }], "properties": {
                     "query": { "type": "object", "properties": { "n": { "default": 3 } }, "required": ["n"] } } }),
                 json!({ "query": { "n": 3 }, "path": { "id": 7 } }),
+            ),
+            // An optional part is left out, unless an example of it is written.
+            (
+                json!({ "properties": { "query": { "$ref": "#/$defs/Wanted" }, "body": { "type": "string" } }, "$defs": {
+                    "Wanted": { "properties": { "stack": { "default": "", "examples": ["rust"] }, "n": { "default": 1 } } } } }),
+                json!({ "query": { "stack": "rust" } }),
+            ),
+            // One that excludes another is left out again.
+            (
+                json!({ "properties": { "a": { "examples": [1] }, "b": { "examples": [2] } }, "maxProperties": 1,
+                    "required": ["b"] }),
+                json!({ "b": 2 }),
             ),
         ] {
             assert_eq!(fitting(&schema), Some(expected), "{schema}");

@@ -36,6 +36,7 @@ const MOST_MATCHES: usize = 5;
 #[serde(deny_unknown_fields)]
 pub struct Question {
     /// The error as it was printed; the whole trace is welcome. At most 16 KiB.
+    #[schemars(extend("examples" = ["Error: listen EADDRINUSE: address already in use :::3000"]))]
     pub error: String,
     /// The origin of the error, for example `rust`, `python`, `node`, `docker`, `postgres`. It ranks and never filters.
     #[serde(default)]

@@ -9,6 +9,7 @@ struct Range {
     #[serde(default)]
     from: u32,
     /// How many primes, from 1 to 1,000.
+    #[schemars(extend("examples" = [10]))]
     count: u16,
 }
 

@@ -20,6 +20,7 @@ const SOURCE: &str = "https://openexchangerates.org/api/latest.json";
 #[derive(Deserialize, JsonSchema)]
 struct Currency {
     /// Three letters, for example `EUR`.
+    #[schemars(extend("examples" = ["EUR"]))]
     currency: String,
 }
 

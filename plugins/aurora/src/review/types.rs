@@ -16,6 +16,7 @@ pub const MOST_FINDINGS: usize = 200;
 #[serde(deny_unknown_fields)]
 pub struct Submission {
     /// One source file, at most 128 KiB.
+    #[schemars(extend("examples" = ["fn first(items: &[u8]) -> u8 {\n    *items.first().unwrap()\n}\n"]))]
     pub code: String,
     /// If absent, it is detected from the file name or the code.
     #[serde(default)]
