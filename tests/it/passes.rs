@@ -2,8 +2,11 @@
 //! does.
 
 mod browsers;
+mod clients;
+mod contracts;
 mod refused;
 mod survive;
+mod told;
 
 use coinslot_tests::{ServeHost, TestChain, Wallet, decode, run};
 use reqwest::{Client, Response};

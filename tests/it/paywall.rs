@@ -5,6 +5,7 @@
 mod answers;
 mod forms;
 mod kept;
+mod returns;
 mod wallets;
 
 use std::time::Duration;
