@@ -33,7 +33,7 @@ async fn dev_opens_with_the_addresses_of_its_pages_its_dashboard_and_mcp() {
     let (status, index) = page(address(&log, "index")).await;
     assert!(status == 200 && index.contains("Coinslot on this machine"), "{index}");
     let paid_page = address(&log, "paid page");
-    assert_eq!(paid_page, host.url("/hello?name=Ada"));
+    assert_eq!(paid_page, host.url("/hello?name=example"));
     let (status, paid) = page(paid_page).await;
     assert!(status == 402 && paid.contains("\"testWallet\":{"), "{paid}");
     let dashboard = address(&log, "dashboard");

@@ -27,7 +27,7 @@ fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn coinslot_pay_pays_once_and_comes_back_by_its_pass() {
     let chain = TestChain::start().await;
     let host = shop(&chain, 3).await;
@@ -51,7 +51,7 @@ async fn coinslot_pay_pays_once_and_comes_back_by_its_pass() {
     assert_eq!((chain.payments_received().await, host.runs()), (2, 4));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn coinslot_pay_pays_where_its_pass_does_not_serve() {
     let chain = TestChain::start().await;
     let host = shop(&chain, 1).await;
@@ -82,10 +82,10 @@ async fn tool(agent: &McpClient) -> String {
     found.unwrap_or_else(|| panic!("{TOOL} is not among {:?}", tools.keys())).clone()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_agent_returns_by_a_proof_among_the_metadata_of_its_call() {
     let chain = TestChain::start().await;
-    let host = shop(&chain, 1).await;
+    let host = shop(&chain, 2).await;
     // The payment and the pass are one account's at both doors.
     said(&pay(&host, &[]));
     let agent = McpClient::connect(&host.url("/mcp")).await;
@@ -98,7 +98,7 @@ async fn an_agent_returns_by_a_proof_among_the_metadata_of_its_call() {
     assert_ne!(served["isError"], true, "{served}\n{}", host.log());
     assert!(served["_meta"].get("x402/payment-response").is_none(), "{served}");
     let left = &served["_meta"]["coinslot/answer"]["rateLimit"];
-    assert!(left.as_str().is_some_and(|left| left.starts_with("\"pass\";r=0")), "{served}");
+    assert!(left.as_str().is_some_and(|left| left.starts_with("\"pass\";r=1")), "{served}");
     assert!(!served["content"].to_string().contains("sign-in-with-x"), "the plugin sees no proof: {served}");
     for (meta, error) in
         [(meta, "invalid_siwx_nonce"), (Some(json!({ "x402/sign-in-with-x": [7] })), "invalid_siwx_header")]
@@ -107,12 +107,14 @@ async fn an_agent_returns_by_a_proof_among_the_metadata_of_its_call() {
         assert_eq!(refused["structuredContent"]["error"], error, "{refused}");
     }
     let meta = proof(chain.payer(0), &agent.call(&tool, json!({}), None).await);
+    assert_ne!(agent.call(&tool, json!({}), meta).await["isError"], true);
+    let meta = proof(chain.payer(0), &agent.call(&tool, json!({}), None).await);
     let used_up = agent.call(&tool, json!({}), meta).await;
     assert_eq!(used_up["structuredContent"]["error"], "pass_used_up", "{used_up}");
-    assert_eq!((chain.payments_received().await, host.runs()), (1, 2));
+    assert_eq!((chain.payments_received().await, host.runs()), (1, 3));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn coinslot_mcp_spends_nothing_while_its_pass_lasts() {
     let chain = TestChain::start().await;
     let host = shop(&chain, 2).await;

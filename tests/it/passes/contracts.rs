@@ -53,6 +53,14 @@ impl SmartWallet {
     }
 }
 
+/// The same proof with the deployment of its wallet around the signature.
+fn with_deployment(mut proof: Value) -> Value {
+    let inner = hex::decode(proof["signature"].as_str().expect("a signature")).expect("hex");
+    let factory = (Address::repeat_byte(0xfa), vec![1_u8, 2, 3], inner).abi_encode_params();
+    proof["signature"] = hex::encode_prefixed([&factory[..], &ERC6492_SUFFIX].concat()).into();
+    proof
+}
+
 async fn shows(host: &ServeHost, proof: &Value) -> Response {
     signed_in(host, "/echo", &encode(proof)).await
 }
@@ -75,6 +83,9 @@ async fn a_smart_wallet_returns_by_its_pass_as_long_as_its_contract_takes_the_si
     let of_wallet = |proof: &mut Value| proof["address"] = wallet.address.to_checksum(None).into();
     let forged = Wallet::poor().prove(&required, of_wallet);
     is_challenged(&shows(&host, &forged).await, "invalid_siwx_signature");
+    // No factory is called for a signature, whoever made it.
+    let wrapped = with_deployment(wallet.proof(&host).await);
+    is_challenged(&shows(&host, &wrapped).await, "invalid_siwx_signature");
     // A wallet may change hands: then the signature of its former owner no longer counts.
     let former = wallet.proof(&host).await;
     wallet.is_owned_by(&chain, Wallet::poor().address()).await;
@@ -91,12 +102,8 @@ async fn a_wallet_that_is_not_deployed_neither_pays_nor_signs_in() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["echo"], &pass_of("echo", 3)).await;
     let wallet = SmartWallet { address: Wallet::poor().address(), owner: Wallet::poor() };
-    let mut proof = wallet.proof(&host).await;
-    let inner = hex::decode(proof["signature"].as_str().expect("a signature")).expect("hex");
-    let factory = (Address::repeat_byte(0xfa), vec![1_u8, 2, 3], inner).abi_encode_params();
-    let wrapped = [&factory[..], &ERC6492_SUFFIX].concat();
-    proof["signature"] = hex::encode_prefixed(wrapped).into();
-    is_challenged(&shows(&host, &proof).await, "invalid_siwx_signature");
+    let proof = with_deployment(wallet.proof(&host).await);
+    is_challenged(&shows(&host, &proof).await, "Payment required");
     assert_eq!(wallet.pay(&host).await.status(), 402);
     assert_eq!((chain.payments_received().await, host.runs()), (0, 0));
 }
