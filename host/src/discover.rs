@@ -15,6 +15,7 @@ mod logo;
 mod openapi;
 pub mod ownership;
 mod pages;
+mod pass;
 mod price;
 mod publisher;
 mod robots;
@@ -28,6 +29,7 @@ mod well_known;
 pub use document::{Document, DocumentName};
 pub use listing::{ListedEndpoint, Listing};
 pub use logo::{Logo, LogoError};
+pub use pages::endpoint_page;
 pub use publisher::{PaywallRequest, Publisher};
 #[cfg(feature = "dev")]
 pub use test_wallet::TestWallet;

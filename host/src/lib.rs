@@ -70,6 +70,9 @@ mod recent;
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 
+/// The parts of a resource's URL that a sign-in names.
+mod place;
+
 /// Makes requests by the schemas that endpoints declare.
 pub mod example;
 
@@ -91,5 +94,5 @@ pub mod respond;
 /// Checks endpoints as directories and stock clients would.
 pub mod doctor;
 
-/// Signs payments for other endpoints.
+/// Signs payments and sign-ins for other endpoints.
 pub mod wallet;

@@ -66,7 +66,11 @@ impl Wallet {
     /// The value of `SIGN-IN-WITH-X` that answers a 402, after altering what is signed.
     pub fn sign_in_with(&self, challenge: &reqwest::Response, alter: impl FnOnce(&mut Value)) -> String {
         let header = challenge.headers().get("payment-required").expect("a PAYMENT-REQUIRED header");
-        let required = decode(header.to_str().expect("ASCII"));
+        encode(&self.prove(&decode(header.to_str().expect("ASCII")), alter))
+    }
+
+    /// The proof that the payment requirements ask for, after altering what is signed.
+    pub fn prove(&self, required: &Value, alter: impl FnOnce(&mut Value)) -> Value {
         let extension = &required["extensions"]["sign-in-with-x"];
         let mut proof = extension["info"].clone();
         assert!(proof.is_object(), "the challenge asks for no sign-in: {required}");
@@ -91,7 +95,7 @@ impl Wallet {
         );
         let signature = self.signer.sign_message_sync(message.as_bytes()).expect("a signature");
         proof["signature"] = alloy::primitives::hex::encode_prefixed(signature.as_bytes()).into();
-        encode(&proof)
+        proof
     }
 
     /// The value of `SIGN-IN-WITH-X` that answers a 402.

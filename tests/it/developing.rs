@@ -1,5 +1,7 @@
 //! Starts `coinslot dev` with plugins to build, and checks that each is served once it is built.
 
+mod addresses;
+
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

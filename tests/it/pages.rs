@@ -225,6 +225,7 @@ async fn pages_for_payers_tell_what_a_host_answers() {
     let reads = |page: &str| {
         let mut terminal = Terminal::new(host.path(".").as_path());
         terminal.served_at(&url);
+        terminal.admin_at(host.dev_json()["admin"].as_str().expect("a URL").trim_start_matches("http://"));
         terminal.set("PAYMENT", &payment.header());
         terminal.run_page(page);
     };

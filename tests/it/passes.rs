@@ -2,8 +2,11 @@
 //! does.
 
 mod browsers;
+mod clients;
+mod contracts;
 mod refused;
 mod survive;
+mod told;
 
 use coinslot_tests::{ServeHost, TestChain, Wallet, decode, run};
 use reqwest::{Client, Response};
@@ -227,7 +230,7 @@ async fn the_operator_decides_about_passes_and_sees_them() {
     let catalog: Value = document("/catalog.json").await.json().await.expect("JSON");
     let passes = catalog["endpoints"].as_array().expect("endpoints").iter().map(|endpoint| &endpoint["pass"]);
     assert_eq!(passes.collect::<Vec<_>>(), [&Value::Null, &pass], "{catalog}");
-    assert!(document("/llms.txt").await.text().await.expect("text").contains("100 requests in 1h"));
+    assert!(document("/llms.txt").await.text().await.expect("text").contains("100 more requests within 1h"));
     let terms = "pass = { seconds = 3600, requests = 100 }";
     for (other, reason) in [
         ("pass = \"on\"", "pass: write `{ seconds = 3600, requests = 100 }`, or \"off\""),

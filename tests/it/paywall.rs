@@ -6,6 +6,7 @@ mod answers;
 mod foreign_pages;
 mod forms;
 mod kept;
+mod returns;
 mod wallets;
 
 use std::time::Duration;

@@ -8,7 +8,8 @@ use coinslot_x402::sign_in::{SignInChallenge, SignInError, SignInProof};
 use coinslot_x402::{Network, Object, UnixTime, sign_in};
 use hmac::{Hmac, Mac};
 use sha2_mac::Sha256;
-use url::Url;
+
+use crate::place::Place;
 
 pub use coinslot_x402::sign_in::SIGN_IN_WITH_X;
 
@@ -27,25 +28,6 @@ impl std::fmt::Debug for SignIns {
     /// Leaves out the key.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignIns").finish_non_exhaustive()
-    }
-}
-
-/// The public place of a resource, as clients compare it.
-struct Place {
-    /// The host, with a port where it is not the scheme's own.
-    domain: String,
-    origin: String,
-    /// The URL without its query.
-    uri: String,
-}
-
-impl Place {
-    fn of(url: &str) -> Option<Self> {
-        let parsed = Url::parse(url).ok()?;
-        let host = parsed.host_str()?;
-        let domain = parsed.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let uri = url.split_once('?').map_or(url, |(path, _)| path).to_owned();
-        Some(Self { origin: parsed.origin().ascii_serialization(), domain, uri })
     }
 }
 

@@ -1,6 +1,7 @@
-//! `coinslot dev`: runs a host for development. Builds the plugins in the background, starts the embedded
-//! chain with funded accounts, serves from the first plugin on, and rebuilds what is edited.
+//! `coinslot dev`: runs a host for development. Builds the plugins in the background, starts the embedded chain with
+//! funded accounts, serves from the first plugin on, with a dashboard, and rebuilds what is edited.
 
+mod addresses;
 mod announce;
 mod build;
 pub(super) mod chain;
@@ -17,25 +18,25 @@ mod spinner;
 mod state;
 
 use std::fs::{File, TryLockError};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use coinslot_ledger::SqliteLedger;
 use coinslot_plugin::CompilePriority;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use url::Url;
 
+use self::addresses::{BoundListeners, DevAddresses, reachable};
 use self::announce::Announcer;
 use self::build::PluginBuilder;
 use self::note::DevNote;
 use self::rebuild::DevEvent;
 use super::dev_hosts;
 use super::signals::Shutdown;
-use super::{DEFAULT_CONFIG, Failure, listen};
+use super::{DEFAULT_CONFIG, Failure};
 use crate::config::{Config, PluginsConfig};
 use crate::host::{Chains, Host, HostOptions};
 use crate::logging;
@@ -70,6 +71,9 @@ pub struct DevArgs {
     /// Seconds between blocks of the chain; without it each transaction has its block at once.
     #[arg(long, value_name = "SECONDS")]
     pub block_time: Option<f64>,
+    /// Serve the dashboard on this address of this machine; port 0 is any free one.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    pub admin_listen: SocketAddr,
     /// Serve the chain's JSON-RPC on this address; port 0 is any free one.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     pub rpc_listen: SocketAddr,
@@ -86,65 +90,75 @@ pub struct DevArgs {
 pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let block_time = block_time(&args)?;
-    let policies = args.config.as_deref().map(Config::read_plugins).transpose()?;
-    if args.config.is_none() && Path::new(DEFAULT_CONFIG).is_file() {
-        logging::say(&format!(
-            "{DEFAULT_CONFIG} of this folder is not read: add --config {DEFAULT_CONFIG}, and its [limits], [health] and \
-             [plugin.NAME] hold here, too"
-        ));
-    }
-    let (listener, address) = listen_for_dev(args.listen, args.expose).await?;
+    let policies = policies(&args)?;
+    let bound = BoundListeners::bind(&args).await?;
     let _lock = lock(&args.state)?;
+    let dev_json = args.state.join("dev.json");
     // The file of an earlier run that was killed would send scripts to a host that is gone.
-    let _ = std::fs::remove_file(args.state.join("dev.json"));
-    let _note = DevNote::write(&args.state.join("dev.json"));
+    let _ = std::fs::remove_file(&dev_json);
+    let _note = DevNote::write(&dev_json);
     let builder = PluginBuilder::open(&args.plugins, &args.state.join("plugins"))?;
-    if !(args.expose || args.rpc_listen.ip().is_loopback()) {
-        return Err(exposed(args.rpc_listen));
-    }
-    let seed = chain::seed(args.seed, &args.state)?;
+    let seed = chain::seed(args.seed.clone(), &args.state)?;
     let chain = Arc::new(chain::start(args.rpc_listen, block_time, &seed).await?);
 
     // A folder of its own: `serve` keeps the ledger and the history of a real business beside it, by the same names.
-    let mut config = chain.config(address, &args.state.join("dev"), builder.output());
-    (config.server.public_url, config.server.hosts) = public(args.public_url.as_ref(), address)?;
-    let address = reachable(address);
-    if config.server.public_url.is_some() {
-        // All clients of a tunnel have its address.
-        config.server.trusted_proxies = None;
+    let mut config = chain.config(bound.address, &args.state.join("dev"), builder.output());
+    bound.enter(&mut config, args.public_url.as_ref())?;
+    if let Some(policies) = policies {
+        apply(policies, &mut config);
     }
-    if let Some(PluginsConfig { limits, by_name, .. }) = policies {
-        (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
-        // What is built here is another build each time.
-        for plugin in config.plugins.by_name.values_mut() {
-            plugin.pins.sha256.clear();
-            plugin.overrides = std::mem::take(&mut plugin.overrides).without_terms();
-        }
-    }
+    let address = reachable(bound.address);
     let (events, received) = mpsc::unbounded_channel();
     let (observer, requests) = requests::observe();
     let progress = builder.progress();
     let folders = [args.state.clone(), args.plugins.clone(), builder.output().to_owned()];
-    let mut announcer = Announcer::new(config.origin(address), folders, Arc::clone(&chain), progress.clone(), received);
+    let addresses = DevAddresses::of(&config, address);
+    let mut announcer = Announcer::new(addresses, folders, Arc::clone(&chain), progress.clone(), received);
     let mut tasks = JoinSet::new();
     tasks.spawn(rebuild::follow(builder, events.clone()));
     tasks.spawn(requests.follow(progress));
-    let test_wallet = chain.test_wallet();
-    let options =
-        HostOptions { address: Some(address), observer: Some(observer), test_wallet, ..HostOptions::default() };
+    let options = HostOptions {
+        address: Some(address),
+        admin: Some(bound.admin),
+        observer: Some(observer),
+        test_wallet: chain.test_wallet(),
+        ..HostOptions::default()
+    };
     let host = tokio::select! {
         host = first_host(config, options, &args.state, &mut announcer, events) => host?,
         () = shutdown.wait() => return Ok(()),
     };
     announcer.host_is_up(&host).await?;
     tasks.spawn(announcer.follow());
-    let ended = shutdown.run(|stop| host.serve(listener, stop)).await;
+    let ended = shutdown.run(|stop| host.serve(bound.listener, stop)).await;
     tasks.shutdown().await;
-    let _ = std::fs::remove_file(args.state.join("dev.json"));
+    let _ = std::fs::remove_file(&dev_json);
     if let Ok(chain) = Arc::try_unwrap(chain) {
         chain.stop().await;
     }
     ended
+}
+
+/// The limits and the tables of plugins in the configuration that the arguments name.
+fn policies(args: &DevArgs) -> Result<Option<PluginsConfig>, Failure> {
+    if args.config.is_none() && Path::new(DEFAULT_CONFIG).is_file() {
+        logging::say(&format!(
+            "{DEFAULT_CONFIG} of this folder is not read: add --config {DEFAULT_CONFIG}, and its [limits], [health] and \
+             [plugin.NAME] hold here, too"
+        ));
+    }
+    Ok(args.config.as_deref().map(Config::read_plugins).transpose()?)
+}
+
+/// Takes over what holds for builds that change all the time: no digest of one, and no terms of payment.
+fn apply(policies: PluginsConfig, config: &mut Config) {
+    let PluginsConfig { limits, by_name, .. } = policies;
+    (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
+    // What is built here is another build each time.
+    for plugin in config.plugins.by_name.values_mut() {
+        plugin.pins.sha256.clear();
+        plugin.overrides = std::mem::take(&mut plugin.overrides).without_terms();
+    }
 }
 
 /// Waits for a plugin, or for the end of the first builds, and builds the host.
@@ -189,44 +203,6 @@ fn block_time(args: &DevArgs) -> Result<Option<Duration>, Failure> {
     time.map(Some).ok_or_else(|| Failure::usage("--block-time is a number of seconds above zero"))
 }
 
-/// Binds the address that is served on.
-async fn listen_for_dev(address: SocketAddr, expose: bool) -> Result<(TcpListener, SocketAddr), Failure> {
-    if !address.ip().is_loopback() {
-        if !expose {
-            return Err(exposed(address));
-        }
-        logging::say(&format!("warning: whoever reaches {address} can use the plugins; nothing here is money"));
-    }
-    listen(address, "; choose another with --listen").await
-}
-
-fn exposed(address: SocketAddr) -> Failure {
-    Failure::usage(format!(
-        "other machines may reach {address}: add --expose if they should, as in a container, or use `coinslot serve`"
-    ))
-}
-
-/// The public origin, and the hosts that are served beside it: this machine's own.
-fn public(url: Option<&Url>, address: SocketAddr) -> Result<(Option<String>, Vec<String>), Failure> {
-    let Some(url) = url else { return Ok((None, Vec::new())) };
-    let is_origin = matches!(url.scheme(), "http" | "https") && url.path() == "/" && url.query().is_none();
-    if !is_origin || url.host().is_none() {
-        return Err(Failure::usage("--public-url is an origin, such as https://example.ngrok.app"));
-    }
-    let port = address.port();
-    let hosts = vec![address.to_string(), format!("127.0.0.1:{port}"), format!("localhost:{port}")];
-    Ok((Some(url.origin().ascii_serialization()), hosts))
-}
-
-/// The address that a client on this machine uses: no client can ask `0.0.0.0`.
-fn reachable(address: SocketAddr) -> SocketAddr {
-    match address.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, address.port())),
-        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::from((Ipv6Addr::LOCALHOST, address.port())),
-        IpAddr::V4(_) | IpAddr::V6(_) => address,
-    }
-}
-
 /// Holds the state folder for this process. A second `coinslot dev` would take the first one's plugins and keys away.
 fn lock(state: &Path) -> Result<File, Failure> {
     let path = state.join(dev_hosts::LOCK);
@@ -246,19 +222,6 @@ fn lock(state: &Path) -> Result<File, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_public_url_is_an_origin_and_the_own_addresses_are_served_beside_it() {
-        let url = |text: &str| Url::parse(text).expect("a URL");
-        let address = SocketAddr::from(([127, 0, 0, 1], 8402));
-        let (origin, hosts) = public(Some(&url("https://Example.ngrok.app/")), address).expect("an origin");
-        assert_eq!(origin.as_deref(), Some("https://example.ngrok.app"));
-        assert!(hosts.contains(&"localhost:8402".to_owned()));
-        for other in ["https://a.example/x", "https://a.example/?q", "file:///x"] {
-            public(Some(&url(other)), address).expect_err(other);
-        }
-        assert_eq!(reachable(SocketAddr::from(([0, 0, 0, 0], 1))).to_string(), "127.0.0.1:1");
-    }
 
     #[test]
     fn a_state_folder_has_one_development_host() {

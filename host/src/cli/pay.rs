@@ -1,4 +1,5 @@
-//! `coinslot pay`: sends one request, and pays for it if it has to. Signs at most once in a run.
+//! `coinslot pay`: sends one request, and pays for it if it has to. Signs at most one payment in a run. Where the server
+//! lets accounts sign in, it does that first: what is served by a pass, or free, is not paid.
 //!
 //! Exit codes: 0 answered (paid or free), 1 any other failure, 2 wrong usage, 3 the price is above the limit, 4 the
 //! payment was refused, 5 the outcome is unknown: the signed payment is kept in a file, and `--resume FILE` sends that
@@ -11,6 +12,7 @@ mod http;
 mod key;
 mod outcome;
 mod purchase;
+mod returning;
 mod saved;
 mod show;
 #[cfg(test)]
@@ -21,11 +23,11 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use coinslot_base::text::excerpt;
-use coinslot_x402::{UnixTime, header};
+use coinslot_x402::UnixTime;
 
 use super::{Failure, dev_hosts};
 use crate::logging;
-use crate::wallet::{Declined, ReceivedChallenge, sign};
+use crate::wallet::{Declined, sign};
 pub(super) use args::{DEFAULT_MAX, policy, request_of};
 pub use args::{PayArgs, PayerArgs};
 pub(super) use http::client;
@@ -33,8 +35,9 @@ use http::{PayClient, SellerAnswer, Unanswered};
 pub(super) use key::{PayerKey, key};
 pub(super) use outcome::{ChargedWord, Outcome, precedes_settlement};
 pub(super) use purchase::{PurchaseSummary, RequestSpec};
+use returning::SignedInAnswer;
 pub(super) use saved::{PaymentStore, SavedPayment, discard, state_folder};
-use show::PayOutput;
+use show::{AnswerGrounds, PayOutput};
 
 const TOO_DEAR: u8 = 3;
 const REFUSED: u8 = 4;
@@ -52,17 +55,29 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
 
     let answer = client.send(&request, None).await.map_err(Unanswered::unpaid)?;
     if answer.status != 402 {
-        return unpaid(output, answer).await;
+        return unpaid(output, answer, AnswerGrounds::Nothing).await;
     }
-    let required = answer.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
-    let body = answer.body().await?;
-    let challenge =
-        ReceivedChallenge::read(required.as_deref(), &body).map_err(|error| Failure::new(error.to_string()))?;
+    let mut challenge = answer.challenge().await?;
+    let payer = self::key(&args.payer, &request.url);
+    if let Ok(payer) = &payer
+        && !args.dry_run
+    {
+        warn_of_clear_text(&request);
+        if !args.no_pass {
+            match returning::sign_in(&client, &request, &challenge, &payer.key).await? {
+                SignedInAnswer::NotAsked => {}
+                SignedInAnswer::Given(answer) => {
+                    return unpaid(output, answer, AnswerGrounds::SignIn(payer.key.address())).await;
+                }
+                SignedInAnswer::StillToPay(newer) => challenge = newer,
+            }
+        }
+    }
     let option = policy.choose(&challenge).map_err(declined)?;
     if args.dry_run {
         return output.dry_run(option);
     }
-    let PayerKey { key, of_dev } = self::key(&args.payer, &request.url)?;
+    let PayerKey { key, of_dev } = payer?;
     let store = PaymentStore::open(args.state_dir.as_deref())?;
     let dev_chain = dev_hosts::chain_run(args.payer.dev_json.as_deref(), &request.url);
     if let Some(kept) = store.kept_for(&request, dev_chain.as_deref()) {
@@ -72,9 +87,6 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
         ));
     }
     let payment = sign(&key, &challenge, option, now()).map_err(|error| Failure::new(error.to_string()))?;
-    if request.url.scheme() == "http" && !request.is_local() {
-        logging::say(&format!("warning: {} is not encrypted: every network on the way may change it", request.url));
-    }
     let summary = PurchaseSummary::new(challenge.version, option, payment.payer);
     let saved = SavedPayment::new(request, &payment, summary, dev_chain);
     let path = store.save(&saved)?;
@@ -96,11 +108,17 @@ async fn resume(client: &PayClient, output: PayOutput, args: &PayArgs, path: &Pa
     finish(client, output, saved, path, PaymentAttempt::Again).await
 }
 
+fn warn_of_clear_text(request: &RequestSpec) {
+    if request.url.scheme() == "http" && !request.is_local() {
+        logging::say(&format!("warning: {} is not encrypted: every network on the way may change it", request.url));
+    }
+}
+
 /// Prints an answer that asks for no payment. Fails if it is not the one that was asked for.
-async fn unpaid(output: PayOutput, answer: SellerAnswer) -> Result<(), Failure> {
+async fn unpaid(output: PayOutput, answer: SellerAnswer, grounds: AnswerGrounds<'_>) -> Result<(), Failure> {
     let (status, is_redirect, methods) = (answer.status, answer.redirect().is_some(), answer.methods());
     let said = answer.said();
-    output.answer(answer, None).await?;
+    output.answer(answer, grounds).await?;
     match methods {
         _ if is_redirect => {
             Err(Failure::new(format!("{said}; nothing was paid: a payment is for one server, so ask there yourself")))
@@ -152,7 +170,8 @@ async fn finish(
     let why = why.map(|why| excerpt(&why, http::MOST_SHOWN));
     let purchase = saved.purchase.settled(receipt.as_ref());
     let paid = receipt.is_some_and(|receipt| receipt.success);
-    let shown = output.answer(answer, paid.then_some(&purchase)).await;
+    let grounds = if paid { AnswerGrounds::Payment(&purchase) } else { AnswerGrounds::Nothing };
+    let shown = output.answer(answer, grounds).await;
     if let (Err(mut failure), Outcome::Answered | Outcome::Gone) = (shown, outcome) {
         // An answer that breaks off is not paid twice: the server still owes it, or keeps it.
         failure.message = format!("{}; the payment is kept: coinslot pay --resume {}", failure.message, path.display());

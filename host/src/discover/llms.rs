@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::document::Document;
 use super::listing::{ListedEndpoint, Listing};
+use super::pass::{self, PassText};
 use super::{price, text};
 
 /// The most bytes of a summary, and of a request on the command line.
@@ -20,11 +21,16 @@ PyPI.\n\
 3. The answer comes with the header `PAYMENT-RESPONSE`, the receipt. If it does not come, send the same request with the \
 same payment again: it is charged once.";
 
+const RETURNING: &str = "Where a payment also buys a pass, its payer returns without paying.";
+
 /// The document.
 pub(super) fn document(listing: &Listing) -> Document {
     let mut out = format!("# {}\n\n", text::common_mark(&text::line(&listing.name, MAX_SUMMARY)));
     let _ = writeln!(out, "> {}\n", text::common_mark(&text::line(&listing.summary(), 4 * MAX_SUMMARY)));
     let _ = writeln!(out, "{HOW_TO_PAY} {}", price::FAILED_REQUESTS);
+    if listing.endpoints.iter().any(|listed| listed.endpoint.pass().is_some()) {
+        let _ = writeln!(out, "\n{RETURNING} {}", pass::BY_ACCOUNT);
+    }
     for plugin in listing.plugins() {
         let _ = writeln!(out, "\n## {}\n", text::common_mark(&plugin));
         let own = listing.endpoints.iter().filter(|listed| listed.plugin() == plugin);
@@ -48,7 +54,7 @@ fn endpoint(out: &mut String, listing: &Listing, listed: &ListedEndpoint) {
         format!("{}. ", text::common_mark(summary.trim_end_matches('.')))
     };
     let price = text::common_mark(&price::sentence(&endpoint.access));
-    let pass = endpoint.pass().map(|pass| format!(" It buys a pass, too: {pass}.")).unwrap_or_default();
+    let pass = PassText::of(endpoint).map(|pass| format!(" {}", pass.offer())).unwrap_or_default();
     let _ = writeln!(out, "- [{label}](<{}>): {summary}Price: {price}.{pass}", endpoint.url);
     if let Some(command) = command(listing, listed) {
         let _ = writeln!(out, "  Example: {}", text::code_span(&command));

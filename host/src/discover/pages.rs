@@ -18,6 +18,7 @@ mod ways;
 
 pub(super) use endpoint::{EndpointView, endpoint};
 pub(super) use frame::Seller;
+pub use index::address as endpoint_page;
 pub(super) use index::index;
 pub(super) use price::PricesOf;
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::listing::{ListedEndpoint, Listing};
+use super::pass::{self, PassText};
 use super::tool_names;
 use crate::endpoint::{Access, Endpoint};
 use crate::example::ExampleRequest;
@@ -115,7 +116,7 @@ fn title(info: &EndpointInfo) -> String {
     coinslot_base::text::excerpt(&text, MAX_TITLE)
 }
 
-/// What it does, and what a call costs.
+/// What it does, what a call costs, and what the payment buys beside its answer.
 fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
     let price = match &endpoint.access {
         Access::Free => "Free of charge.".to_owned(),
@@ -124,7 +125,8 @@ fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
         }
         Access::Paid(_) => format!("Each call is paid by x402: {}.", endpoint.access.terms()),
     };
-    let mut parts = vec![info.summary.as_str(), info.description.as_str(), &price];
+    let pass = PassText::of(endpoint).map(|text| format!("{} {}", text.offer(), pass::BY_ACCOUNT)).unwrap_or_default();
+    let mut parts = vec![info.summary.as_str(), info.description.as_str(), &price, &pass];
     // A plugin without a description has its summary in the place of one.
     parts.dedup();
     parts.retain(|part| !part.is_empty());
@@ -159,7 +161,11 @@ fn meta(endpoint: &Endpoint) -> MetaObject {
                 })
             });
             let prices: Vec<Value> = prices.collect();
-            json!({ "access": "paid", "text": endpoint.access.to_string(), "quoted": paid.quoted, "prices": prices })
+            let mut price = json!({ "access": "paid", "text": endpoint.access.to_string(), "quoted": paid.quoted, "prices": prices });
+            if let Some(pass) = paid.pass {
+                price["pass"] = json!(pass);
+            }
+            price
         }
     };
     meta.insert("coinslot/price".to_owned(), price);

@@ -25,6 +25,8 @@ pub(super) struct Said {
     pub is_quoted: Option<bool>,
     /// The price in dollars, or the most of it.
     pub dollars: Option<String>,
+    /// The further requests that a payment buys, zero for none.
+    pub pass: Option<u64>,
 }
 
 /// A price in one asset, in its atomic units.
@@ -183,6 +185,7 @@ fn by_catalog(catalog: &Value) -> Column {
         let said = Said {
             url: Some(text_of(&entry["url"]).to_owned()).filter(|url| !url.contains('{')),
             text: Some(text_of(&entry["description"]).to_owned()),
+            pass: Some(entry["pass"]["requests"].as_u64().unwrap_or(0)),
             ..Said::default()
         };
         assert_eq!(entry["health"], "ok", "{entry}");
@@ -198,7 +201,9 @@ fn by_openapi(document: &Value) -> Column {
         for (method, operation) in methods.as_object().expect("methods") {
             let info = &operation["x-payment-info"];
             let dollars = info["price"]["amount"].as_str().or(info["price"]["max"].as_str()).map(str::to_owned);
-            let said = Said { url: (!path.contains('{')).then(|| format!("{base}{path}")), dollars, ..Said::default() };
+            let pass = Some(operation["x-pass"]["requests"].as_u64().unwrap_or(0));
+            let url = (!path.contains('{')).then(|| format!("{base}{path}"));
+            let said = Said { url, dollars, pass, ..Said::default() };
             let said = if info.is_null() {
                 assert_eq!(operation["responses"].get("402"), None);
                 Said { prices: Some(Vec::new()), ..said }
@@ -243,11 +248,13 @@ fn by_llms(text: &str) -> Column {
         let most = price.strip_prefix("quoted for each request, at most ");
         let number = most.unwrap_or(price).split(' ').next().expect("a word").to_owned();
         let is_free = price == "free.";
+        let pass = price.split_once("buys a pass: ").and_then(|(_, pass)| pass.split(' ').next()?.parse().ok());
         let said = Said {
             url: Some(url.to_owned()).filter(|url| !url.contains('{')),
             dollars: (!is_free).then_some(number),
             is_quoted: Some(most.is_some()),
             prices: is_free.then(Vec::new),
+            pass: Some(pass.unwrap_or(0)),
             ..Said::default()
         };
         routes.insert(key(method, path), said);

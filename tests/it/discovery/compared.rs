@@ -18,6 +18,7 @@ const FIRST: &str = "\
 [plugin.echo.routes.\"POST /echo\"]\nprice = \"0.003\"\nsummary = \"An *echo* <b>of</b> [it](https://evil.example)\"\n\
 [plugin.aurora.routes.\"GET /api/gitignore\"]\nenabled = false\n\
 [plugin.aurora.routes.\"POST /api/code-review\"]\npay_to = \"0x00000000000000000000000000000000000007e5\"\n\
+pass = { seconds = 60, requests = 4 }\n\
 [plugin.quoter.routes.\"POST /quoter/{kind}\"]\nmax_price = \"0.5\"\n\
 [plugin.hello.routes.\"GET /hello\"]\nprice = \"free\"\n";
 
@@ -42,6 +43,8 @@ async fn agree(host: &ServeHost) -> Vec<Column> {
         for (route, said) in &column.routes {
             let asked = &challenge.routes[route];
             agree_about(&format!("{route} in {}", column.name), said, asked, is_quoted(&columns, route));
+            let pass = columns[0].routes[route].pass;
+            assert!(said.pass.is_none_or(|said| Some(said) == pass), "{route} in {}: {said:?}", column.name);
         }
     }
     columns
@@ -110,6 +113,7 @@ async fn every_document_says_what_the_routes_ask_for_before_and_after_a_reload()
     assert_eq!(routes["POST /v1/echo"].prices.as_ref().expect("prices")[0].amount, 3_000);
     assert_eq!(routes["GET /hello"].prices.as_deref(), Some(&[][..]));
     assert!(!routes.contains_key("GET /api/gitignore"));
+    assert_eq!(routes["POST /api/code-review"].pass, Some(4));
     let code_review = &routes["POST /api/code-review"].prices.as_ref().expect("prices")[0];
     assert!(code_review.pay_to.to_lowercase().ends_with("7e5"), "{code_review:?}");
     assert_eq!(routes["POST /quoter/{kind}"].prices.as_ref().expect("prices")[0].amount, 500_000);

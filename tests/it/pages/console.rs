@@ -15,6 +15,9 @@ use super::shown::is_printed;
 const ADDRESS: &str = "127.0.0.1:8402";
 const ADMIN: &str = "127.0.0.1:8405";
 
+/// The dashboard of `coinslot dev` on the pages. Its port is another one at each start.
+const DASHBOARD: &str = "127.0.0.1:43121";
+
 /// A reader's terminal: a folder, what was exported, and the host that was started. Dropping it ends that host.
 #[derive(Debug)]
 pub(super) struct Terminal {
@@ -128,7 +131,10 @@ impl Terminal {
             if self.address.is_none() {
                 self.start(place, plain);
             }
-            return is_printed(place, shown, &fs::read_to_string(self.dir.join("log")).expect("the host's log"));
+            let log = fs::read_to_string(self.dir.join("log")).expect("the host's log");
+            let log = self.admin.iter().fold(log, |log, admin| log.replace(admin, DASHBOARD));
+            let log = self.address.iter().fold(log, |log, address| log.replace(address, ADDRESS));
+            return is_printed(place, shown, &log);
         }
         let address = self.address.as_deref().unwrap_or(ADDRESS);
         let command = self.with_replaced(&command);
@@ -175,6 +181,7 @@ impl Terminal {
             let facts: Value = serde_json::from_str(&text).expect("dev.json is JSON");
             if facts["complete"] == true {
                 self.served_at(facts["url"].as_str().expect("a URL"));
+                self.admin_at(facts["admin"].as_str().expect("a URL").trim_start_matches("http://"));
             }
         }
     }

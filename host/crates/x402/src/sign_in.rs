@@ -7,6 +7,7 @@
 //! `@x402/extensions` 2.27 for the reasons.
 
 mod error;
+mod request;
 #[cfg(test)]
 mod tests;
 
@@ -15,13 +16,14 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use alloy_primitives::{Address, B256, Bytes, eip191_hash_message};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_PAD_INDIFFERENT;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::exact::recover;
 use crate::{Network, UnixTime};
 
 pub use error::SignInError;
+pub use request::SignInRequest;
 
 /// The extension's key in `extensions`.
 pub const KEY: &str = "sign-in-with-x";
@@ -90,11 +92,12 @@ pub struct SignInProof {
 }
 
 /// The fields of a proof that the signed text has, and those about the signature.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
     domain: String,
     address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     statement: Option<String>,
     uri: String,
     version: String,
@@ -103,10 +106,13 @@ struct Fields {
     kind: String,
     nonce: String,
     issued_at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
     expiration_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     not_before: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     request_id: Option<String>,
-    #[serde(default, deserialize_with = "crate::null_as_default")]
+    #[serde(default, deserialize_with = "crate::null_as_default", skip_serializing_if = "Vec::is_empty")]
     resources: Vec<String>,
     signature: String,
 }
@@ -196,7 +202,7 @@ impl SignInProof {
 
     /// The hash that was signed (EIP-191), which a contract is asked about.
     pub fn digest(&self) -> B256 {
-        eip191_hash_message(self.message())
+        eip191_hash_message(self.fields.message(&self.network))
     }
 
     pub fn nonce(&self) -> &str {
@@ -219,18 +225,20 @@ impl SignInProof {
     pub fn signature(&self) -> &Bytes {
         &self.signature
     }
+}
 
-    /// The text that was signed. Source: EIP-4361, "Message Format".
-    fn message(&self) -> String {
-        let Fields { domain, address, uri, version, nonce, issued_at, .. } = &self.fields;
-        let chain = self.network.chain_id().unwrap_or_default();
+impl Fields {
+    /// The text that is signed. Source: EIP-4361, "Message Format".
+    fn message(&self, network: &Network) -> String {
+        let Fields { domain, address, uri, version, nonce, issued_at, .. } = self;
+        let chain = network.chain_id().unwrap_or_default();
         let mut text = format!("{domain} wants you to sign in with your Ethereum account:\n{address}\n\n");
-        if let Some(statement) = &self.fields.statement {
+        if let Some(statement) = &self.statement {
             text += statement;
             text.push('\n');
         }
         text += &format!("\nURI: {uri}\nVersion: {version}\nChain ID: {chain}\nNonce: {nonce}\nIssued At: {issued_at}");
-        let Fields { expiration_time, not_before, request_id, resources, .. } = &self.fields;
+        let Fields { expiration_time, not_before, request_id, resources, .. } = self;
         for (name, value) in
             [("Expiration Time", expiration_time), ("Not Before", not_before), ("Request ID", request_id)]
         {
@@ -246,9 +254,7 @@ impl SignInProof {
         }
         text
     }
-}
 
-impl Fields {
     /// Every text that is signed.
     fn texts(&self) -> impl Iterator<Item = &str> {
         let optional = [&self.statement, &self.expiration_time, &self.not_before, &self.request_id];

@@ -11,6 +11,7 @@ use indicatif::MultiProgress;
 use tokio::sync::mpsc;
 
 use self::welcome::paid;
+use super::addresses::DevAddresses;
 use super::chain::{self, DevChain};
 use super::changes::PluginSummary;
 use super::compiled_files::CompiledFiles;
@@ -22,7 +23,7 @@ use crate::host::{Host, unknown_plugin};
 
 /// Follows the events of `coinslot dev`.
 pub(super) struct Announcer {
-    url: String,
+    addresses: DevAddresses,
     state: PathBuf,
     /// The folder of the sources, as the author has named it.
     plugins: PathBuf,
@@ -54,15 +55,15 @@ pub(super) struct Announcer {
 
 impl Announcer {
     pub(super) fn new(
-        url: String,
+        addresses: DevAddresses,
         [state, plugins, components]: [PathBuf; 3],
         chain: Arc<DevChain>,
         progress: MultiProgress,
         events: mpsc::UnboundedReceiver<DevEvent>,
     ) -> Self {
         Self {
-            catalog: Arc::new(ArcSwap::from_pointee(Catalog::empty(&url))),
-            url,
+            catalog: Arc::new(ArcSwap::from_pointee(Catalog::empty(&addresses.url))),
+            addresses,
             state,
             plugins,
             chain,
@@ -268,7 +269,7 @@ impl Announcer {
         if !self.announced && (self.complete || !paid.is_empty()) {
             self.announced = true;
             self.write()?;
-            self.announce().await;
+            self.announce(&paid).await;
         } else if self.announced && completes {
             self.write()?;
         }
@@ -280,6 +281,6 @@ impl Announcer {
     }
 
     fn write(&self) -> Result<(), Failure> {
-        chain::write(&self.state, &self.url, &self.chain.facts(), &self.catalog.load(), self.complete)
+        chain::write(&self.state, &self.addresses, &self.chain.facts(), &self.catalog.load(), self.complete)
     }
 }

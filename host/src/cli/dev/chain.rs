@@ -15,6 +15,7 @@ use coinslot_x402::price::{Accept, Amount, Asset};
 use coinslot_x402::{Network, Versions};
 use url::Url;
 
+use super::addresses::DevAddresses;
 use crate::catalog::Catalog;
 use crate::cli::Failure;
 use crate::config::{
@@ -220,7 +221,7 @@ impl DevChain {
 /// every plugin was built, or could not be.
 pub(super) fn write(
     state: &Path,
-    url: &str,
+    addresses: &DevAddresses,
     facts: &ChainFacts,
     catalog: &Catalog,
     complete: bool,
@@ -241,7 +242,9 @@ pub(super) fn write(
         .map(|(address, key)| serde_json::json!({ "address": address.to_checksum(None), "privateKey": key }))
         .collect();
     let document = serde_json::json!({
-        "url": url,
+        "url": addresses.url,
+        "admin": addresses.dashboard.trim_end_matches('/'),
+        "mcp": addresses.mcp,
         "rpc": facts.rpc,
         "chainId": CHAIN_ID,
         "chainRun": facts.run,

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cli::dev_hosts::DEV_FILE;
 use crate::cli::pay::DEFAULT_MAX;
+use crate::discover::endpoint_page;
 use crate::endpoint::{Access, Endpoint};
 use crate::example::ExampleRequest;
 
@@ -19,13 +20,26 @@ use crate::example::ExampleRequest;
 /// None if none of them has a request that a command line can hold. Where dev.json is not where `pay` looks by itself,
 /// the line names it.
 pub(super) fn pay_line(url: &str, dev_json: &Path, endpoints: &[Arc<Endpoint>]) -> Option<String> {
-    let samples = endpoints.iter().filter_map(|endpoint| Sample::of(url, endpoint));
-    let best = samples.max_by_key(|sample| (sample.values, sample.is_get))?;
+    let best = best(url, endpoints)?;
     let from = match dev_json == Path::new(DEV_FILE) {
         true => String::new(),
         false => format!("--dev-json {} ", quoted(&dev_json.display().to_string())),
     };
     Some(format!("pay {from}{}", best.arguments))
+}
+
+/// The address of the page on which a person pays for the same endpoint as [`pay_line`] does.
+pub(super) fn page(url: &str, endpoints: &[Arc<Endpoint>]) -> Option<String> {
+    match best(url, endpoints) {
+        Some(sample) => Some(sample.page),
+        None => endpoints.first().map(|endpoint| format!("{url}{}", endpoint_page(&endpoint.label))),
+    }
+}
+
+/// The request that makes the best example.
+fn best(url: &str, endpoints: &[Arc<Endpoint>]) -> Option<Sample> {
+    let samples = endpoints.iter().filter_map(|endpoint| Sample::of(url, endpoint));
+    samples.max_by_key(|sample| (sample.values, sample.is_get))
 }
 
 /// Quotes a text so that a shell reads it as one word: a question mark or a space has a meaning of its own there.
@@ -41,6 +55,8 @@ fn quoted(word: &str) -> String {
 /// A request of an endpoint, as arguments of `coinslot pay`.
 struct Sample {
     arguments: String,
+    /// The address that a browser opens for the same: that of the request, or of the endpoint's page.
+    page: String,
     values: ValueOrigin,
     is_get: bool,
 }
@@ -70,7 +86,12 @@ impl Sample {
             words.extend(["--max".to_owned(), max]);
         }
         let arguments = words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ");
-        Some(Self { arguments, values: values(&shown, &request), is_get: request.method == Method::GET })
+        let is_get = request.method == Method::GET;
+        let page = match is_get {
+            true => format!("{url}{}", request.target),
+            false => format!("{url}{}", endpoint_page(&endpoint.label)),
+        };
+        Some(Self { arguments, page, values: values(&shown, &request), is_get })
     }
 }
 

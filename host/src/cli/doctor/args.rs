@@ -109,6 +109,8 @@ impl DoctorArgs {
             network: None,
             json: self.json,
             dry_run: false,
+            // It is to see a payment.
+            no_pass: true,
             timeout: self.timeout,
             resume: None,
             state_dir: self.state_dir.clone(),

@@ -12,7 +12,7 @@ use serde_json::json;
 use url::Url;
 
 use super::payer::{AgentPayer, refusal};
-use super::remote::{Caller, Remote};
+use super::remote::{CallCredential, Caller, Remote};
 
 /// The tool of this program itself.
 const WALLET: &str = "coinslot_wallet";
@@ -54,8 +54,8 @@ impl ServerHandler for Bridge {
         server.title = title;
         server.description = about.and_then(|about| about.description);
         let instructions = format!(
-            "Tools of {}. Calls that cost something are paid by this program within the user's limits; {WALLET} tells \
-             what is left. A call that fails with an open payment is repeated with the same arguments: it is never \
+            "Tools of {}. Calls that cost something are paid by this program within the user's limits, unless a pass of \
+             an earlier payment serves them; {WALLET} tells what is left. A call that fails with an open payment is repeated with the same arguments: it is never \
              charged twice.",
             self.url
         );
@@ -96,7 +96,7 @@ impl ServerHandler for Bridge {
         let work = tokio::spawn(async move {
             match payer {
                 Some(payer) => payer.call(&remote, &tool, &arguments, &caller).await,
-                None => remote.call(&tool, &arguments, None, &caller).await,
+                None => remote.call(&tool, &arguments, CallCredential::None, &caller).await,
             }
         });
         let result = work.await.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;

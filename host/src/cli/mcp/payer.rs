@@ -1,4 +1,5 @@
-//! Pays calls within the limits, and sends a payment whose end is unknown again.
+//! Pays calls within the limits, and sends a payment whose end is unknown again. Where the server lets accounts sign in, a
+//! call is paid only if no pass of an earlier payment serves it.
 
 #![expect(clippy::disallowed_methods, reason = "a payment is signed for a window of time")]
 
@@ -17,14 +18,18 @@ use tokio::time::Instant;
 
 use super::answer;
 use super::budget::{Budget, Dollars};
-use super::remote::{Caller, Remote};
+use super::remote::{CallCredential, Caller, Remote};
 use super::spending::{NotBegun, OpenPayment, SpendingFile, day_of};
 use crate::cli::Failure;
 use crate::cli::pay::Outcome;
-use crate::wallet::{PaymentOption, ReceivedChallenge, SpendingPolicy, sign};
+use crate::logging;
+use crate::wallet::{self, PaymentOption, ReceivedChallenge, SpendingPolicy, sign};
 
 /// The time for which one call sends the same payment again. Agents give up after a minute.
 const REPEAT_FOR: Duration = Duration::from_secs(25);
+
+/// The account that a result was given to without a payment, among the metadata of the result.
+const SIGNED_IN: &str = "coinslot/signedInAs";
 
 /// Pays for one agent.
 #[derive(Debug)]
@@ -67,8 +72,15 @@ impl AgentPayer {
             Ok(None) => {}
             Err(failure) => return Ok(refusal(&failure.message)),
         }
-        let first = remote.call(tool, arguments, None, caller).await?;
-        let Some(challenge) = answer::challenge(&first) else { return Ok(first) };
+        let first = remote.call(tool, arguments, CallCredential::None, caller).await?;
+        let Some(mut challenge) = answer::challenge(&first) else { return Ok(first) };
+        if let Some(proof) = self.proof(remote, &challenge) {
+            let result = remote.call(tool, arguments, CallCredential::SignIn(&proof), caller).await?;
+            match answer::challenge(&result) {
+                None => return Ok(self.unpaid(tool, result)),
+                Some(newer) => challenge = newer,
+            }
+        }
         let open = match self.begin(&challenge, tool, arguments) {
             Ok(open) => open,
             Err(message) => return Ok(refusal(&message)),
@@ -76,6 +88,25 @@ impl AgentPayer {
         Ok(match self.finish(remote, open, caller).await {
             Finished::Result(result) | Finished::Refused(result) => result,
         })
+    }
+
+    /// The proof of the account, if the server takes one in place of a payment.
+    fn proof(&self, remote: &Remote, challenge: &ReceivedChallenge) -> Option<Value> {
+        match wallet::sign_in(&self.key, challenge, remote.url().as_str()) {
+            Ok(proof) => proof.map(Value::Object),
+            Err(error) => {
+                tracing::warn!(%error, "the call is paid without signing in");
+                None
+            }
+        }
+    }
+
+    /// Marks the result of a call that was served to the account without a payment.
+    fn unpaid(&self, tool: &str, mut result: CallToolResult) -> CallToolResult {
+        let account = self.key.address().to_string();
+        logging::say(&format!("{}: nothing was paid: signed in as {account}", coinslot_base::text::excerpt(tool, 100)));
+        result.meta.get_or_insert_default().insert(SIGNED_IN.to_owned(), account.into());
+        result
     }
 
     /// Signs a payment and notes it. Fails with the reason why it is not paid.
@@ -119,7 +150,8 @@ impl AgentPayer {
         let _sending = Sending::new(&self.sent, &open.nonce);
         let until = Instant::now() + REPEAT_FOR;
         loop {
-            let sent = remote.call(&open.tool, &open.arguments, Some(&open.payment), caller).await;
+            let payment = CallCredential::Payment(&open.payment);
+            let sent = remote.call(&open.tool, &open.arguments, payment, caller).await;
             let (outcome, pause, why) = match &sent {
                 Ok(result) => (answer::outcome(result), answer::pause(result), answer::reason(result)),
                 Err(error) => (Outcome::Unknown, 1, Some(error.to_string())),

@@ -37,7 +37,17 @@ const MAX_ANSWER: usize = 64 << 20;
 #[derive(Debug)]
 pub(super) struct Remote {
     service: RunningService<RoleClient, RemoteEvents>,
+    url: Url,
     timeout: Duration,
+}
+
+/// What a call carries beside its arguments.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum CallCredential<'c> {
+    None,
+    Payment(&'c Value),
+    /// The proof of an account that has paid before, or has free calls.
+    SignIn(&'c Value),
 }
 
 /// A caller on this machine.
@@ -140,7 +150,12 @@ impl Remote {
         let connected = tokio::time::timeout(SHORT, RemoteEvents::default().serve(transport)).await;
         let service =
             connected.map_err(|_| cannot("it took too long".to_owned()))?.map_err(|error| cannot(error.to_string()))?;
-        Ok(Self { service, timeout })
+        Ok(Self { service, url: url.clone(), timeout })
+    }
+
+    /// The address that the server is asked at.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
     }
 
     /// The name that the server has for people, and the version.
@@ -159,18 +174,20 @@ impl Remote {
         listed.unwrap_or(Err(ServiceError::Timeout { timeout: SHORT }))
     }
 
-    /// Calls a tool, with a payment if there is one.
+    /// Calls a tool.
     pub(super) async fn call(
         &self,
         tool: &str,
         arguments: &JsonObject,
-        payment: Option<&Value>,
+        credential: CallCredential<'_>,
         caller: &Caller,
     ) -> Result<CallToolResult, ServiceError> {
         let params = CallToolRequestParams::new(tool.to_owned()).with_arguments(arguments.clone());
         let mut meta = JsonObject::new();
-        if let Some(payment) = payment {
-            meta.insert("x402/payment".to_owned(), payment.clone());
+        match credential {
+            CallCredential::None => {}
+            CallCredential::Payment(payment) => drop(meta.insert("x402/payment".to_owned(), payment.clone())),
+            CallCredential::SignIn(proof) => drop(meta.insert("x402/sign-in-with-x".to_owned(), proof.clone())),
         }
         let mut options = PeerRequestOptions::with_timeout(self.timeout).with_meta(RequestMetaObject(MetaObject(meta)));
         // A streamed answer may take longer, as long as pieces come.

@@ -20,7 +20,8 @@ pub(in crate::cli) const DEFAULT_MAX: &str = "0.10";
 
 /// Request a URL, and pay for it if it costs something.
 ///
-/// The answer goes to stdout, the receipt to stderr. The key comes from --key-file, --key-env, a running
+/// The answer goes to stdout, the receipt to stderr. Where the server lets accounts sign in (sign-in-with-x), that is
+/// tried first: what is served by a pass of an earlier payment, or is free for the account, is not paid. The key comes from --key-file, --key-env, a running
 /// `coinslot dev` of yours that serves the URL (--dev-json, or found by itself), or COINSLOT_PAYER_KEY.
 ///
 /// Ends with 0 when it has the answer, 1 when something failed, 2 for wrong usage, 3 when the price is
@@ -51,12 +52,15 @@ pub struct PayArgs {
     /// Pay only on this network: a CAIP-2 identifier, or a name such as `base`.
     #[arg(long)]
     pub network: Option<String>,
-    /// One JSON object on stdout: status, headers, body or bodyBase64, receipt.
+    /// One JSON object on stdout: status, headers, body or bodyBase64, receipt, signedInAs.
     #[arg(long)]
     pub json: bool,
     /// Say what it costs, and pay nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Pay without signing in first: leave a pass of this account, and its free requests, unused.
+    #[arg(long)]
+    pub no_pass: bool,
     /// The longest time for each request, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub timeout: u64,

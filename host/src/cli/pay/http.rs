@@ -12,7 +12,7 @@ use coinslot_x402::{SettlementResponse, header};
 use reqwest::header::HeaderValue;
 
 use super::outcome::{self, ChargedWord};
-use super::purchase::{PaymentHeader, RequestSpec};
+use super::purchase::{RequestSpec, SignedHeader};
 use crate::cli::Failure;
 use crate::wallet::ReceivedChallenge;
 
@@ -60,11 +60,11 @@ impl PayClient {
         client.build().map(Self).map_err(|error| Failure::new(format!("no HTTP client: {error}")))
     }
 
-    /// Sends the request, with a payment if there is one.
+    /// Sends the request, with a payment or a proof if there is one.
     pub(super) async fn send(
         &self,
         spec: &RequestSpec,
-        payment: Option<&PaymentHeader>,
+        signed: Option<&SignedHeader>,
     ) -> Result<SellerAnswer, Unanswered> {
         let unsent = |failure: Failure| Unanswered { sent: false, message: failure.message };
         let (method, headers, body) = spec.parts().map_err(unsent)?;
@@ -72,8 +72,8 @@ impl PayClient {
         if spec.body.is_some() {
             request = request.body(body);
         }
-        if let Some(payment) = payment {
-            request = request.header(payment.header.as_str(), payment.value.as_str());
+        if let Some(signed) = signed {
+            request = request.header(signed.header.as_str(), signed.value.as_str());
         }
         match request.send().await {
             Ok(response) => Ok(SellerAnswer { status: response.status().as_u16(), response, ahead: None }),
@@ -228,8 +228,15 @@ impl SellerAnswer {
         all
     }
 
+    /// Reads the challenge of a 402.
+    pub(super) async fn challenge(self) -> Result<ReceivedChallenge, Failure> {
+        let required = self.header(header::PAYMENT_REQUIRED).map(<[u8]>::to_vec);
+        let body = self.body().await?;
+        ReceivedChallenge::read(required.as_deref(), &body).map_err(|error| Failure::new(error.to_string()))
+    }
+
     /// Reads the body of a 402, which may have [`MAX_CHALLENGE`] bytes.
-    pub(super) async fn body(mut self) -> Result<Vec<u8>, Failure> {
+    async fn body(mut self) -> Result<Vec<u8>, Failure> {
         let mut body = Vec::new();
         while let Some(chunk) = self.chunk().await.map_err(|error| Failure::new(describe(&error)))? {
             if body.len() + chunk.len() > MAX_CHALLENGE {

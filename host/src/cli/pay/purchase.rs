@@ -55,18 +55,18 @@ impl RequestSpec {
     }
 }
 
-/// The header of a signed payment.
+/// The header of a signed payment, or of a proof of the payer's account.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct PaymentHeader {
+pub(super) struct SignedHeader {
     pub(super) header: String,
     pub(super) value: String,
 }
 
-impl std::fmt::Debug for PaymentHeader {
+impl std::fmt::Debug for SignedHeader {
     /// Leaves out the value, which is as good as the money.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("PaymentHeader(..)")
+        f.write_str("SignedHeader(..)")
     }
 }
 

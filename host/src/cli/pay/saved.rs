@@ -10,7 +10,7 @@ use coinslot_base::file;
 use coinslot_x402::header;
 use serde::{Deserialize, Serialize};
 
-use super::purchase::{PaymentHeader, PurchaseSummary, RequestSpec};
+use super::purchase::{PurchaseSummary, RequestSpec, SignedHeader};
 use crate::cli::Failure;
 use crate::logging;
 use crate::wallet::SignedPayment;
@@ -21,7 +21,7 @@ use crate::wallet::SignedPayment;
 pub(in crate::cli) struct SavedPayment {
     #[serde(rename = "call")]
     pub(super) request: RequestSpec,
-    pub(super) payment: PaymentHeader,
+    pub(super) payment: SignedHeader,
     #[serde(rename = "bought")]
     pub(super) purchase: PurchaseSummary,
     /// The chain of the `coinslot dev` that was paid, which ends with it.
@@ -42,7 +42,7 @@ impl SavedPayment {
     ) -> Self {
         Self {
             request,
-            payment: PaymentHeader { header: payment.header.to_owned(), value: payment.value.clone() },
+            payment: SignedHeader { header: payment.header.to_owned(), value: payment.value.clone() },
             purchase,
             dev_chain,
             expires: payment.expires.0,

@@ -1,10 +1,13 @@
 //! Prints the result of `coinslot pay`: the answer to stdout and the receipt to stderr, or both as JSON.
 
 use std::io::Write;
+use std::time::Duration;
 
+use alloy::primitives::Address;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use coinslot_base::text::{drives_terminal, escaped_json};
+use coinslot_base::units::shown_duration;
 use serde_json::{Value, json};
 
 use super::http::SellerAnswer;
@@ -16,6 +19,43 @@ use crate::wallet::PaymentOption;
 /// The most bytes of a body that are held in memory, for an object with the whole body: 64 MiB.
 const MOST_JSON: usize = 64 << 20;
 
+/// What an answer was given for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum AnswerGrounds<'p> {
+    /// It is free, or nobody knows.
+    Nothing,
+    /// The account has signed in, and pays nothing.
+    SignIn(Address),
+    Payment(&'p PurchaseSummary),
+}
+
+impl AnswerGrounds<'_> {
+    /// The receipt in one line, or the account that paid nothing.
+    fn line(self, answer: &SellerAnswer) -> Option<String> {
+        match self {
+            Self::Nothing => None,
+            Self::SignIn(account) => {
+                let left = answer.header("ratelimit").and_then(|value| std::str::from_utf8(value).ok()).and_then(left);
+                Some(format!("nothing was paid: signed in as {account}{}", left.unwrap_or_default()))
+            }
+            Self::Payment(purchase) => Some(purchase.receipt_line()),
+        }
+    }
+}
+
+/// What a `RateLimit` with one policy says is left, in words. Source: draft-ietf-httpapi-ratelimit-headers, section 4.
+fn left(value: &str) -> Option<String> {
+    let (_, parameters) = value.split_once(';')?;
+    let number = |name: &str| {
+        let mut all = parameters.split(';').filter_map(|part| part.trim().split_once('='));
+        all.find(|(key, _)| *key == name).and_then(|(_, value)| value.parse::<u64>().ok())
+    };
+    let requests = number("r")?;
+    let more = if requests == 1 { "1 more request is" } else { &format!("{requests} more requests are") };
+    let time = number("t").map(|seconds| format!(" for {}", shown_duration(Duration::from_secs(seconds))));
+    Some(format!(", for which {more} left{}", time.unwrap_or_default()))
+}
+
 /// The output of the command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PayOutput {
@@ -24,8 +64,8 @@ pub(super) struct PayOutput {
 
 impl PayOutput {
     /// Prints the answer: its body as it comes, or as JSON everything at once.
-    pub(super) async fn answer(self, answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
-        if self.json { answer_json(answer, purchase).await } else { answer_text(answer, purchase).await }
+    pub(super) async fn answer(self, answer: SellerAnswer, grounds: AnswerGrounds<'_>) -> Result<(), Failure> {
+        if self.json { answer_json(answer, grounds).await } else { answer_text(answer, grounds).await }
     }
 
     /// Prints the price of an option that is not paid.
@@ -53,10 +93,10 @@ impl PayOutput {
 
 /// Prints the receipt, and then the body as it comes. On a terminal, characters that drive it are replaced, because the
 /// seller chooses the body.
-async fn answer_text(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
+async fn answer_text(mut answer: SellerAnswer, grounds: AnswerGrounds<'_>) -> Result<(), Failure> {
     // The receipt comes first: it is valid even if the answer breaks off.
-    if let Some(purchase) = purchase {
-        logging::say(&purchase.receipt_line());
+    if let Some(line) = grounds.line(&answer) {
+        logging::say(&line);
     }
     let mut shown = std::io::IsTerminal::is_terminal(&std::io::stdout()).then(TerminalText::default);
     while let Some(chunk) = chunk(&mut answer).await? {
@@ -109,7 +149,7 @@ fn is_cut_off(bytes: &[u8]) -> bool {
 }
 
 /// Prints one JSON object. A body that breaks off, or has more than [`MOST_JSON`] bytes, is printed so far, and is an error.
-async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary>) -> Result<(), Failure> {
+async fn answer_json(mut answer: SellerAnswer, grounds: AnswerGrounds<'_>) -> Result<(), Failure> {
     let mut object = json!({
         "status": answer.status,
         "headers": answer.headers(),
@@ -136,7 +176,13 @@ async fn answer_json(mut answer: SellerAnswer, purchase: Option<&PurchaseSummary
         Ok(text) => object["body"] = Value::String(text),
         Err(error) => object["bodyBase64"] = STANDARD.encode(error.as_bytes()).into(),
     }
+    let (account, purchase) = match grounds {
+        AnswerGrounds::Nothing => (None, None),
+        AnswerGrounds::SignIn(account) => (Some(account.to_string()), None),
+        AnswerGrounds::Payment(purchase) => (None, Some(purchase)),
+    };
     object["receipt"] = json!(purchase);
+    object["signedInAs"] = json!(account);
     print(format!("{}\n", escaped_json(&object.to_string())).as_bytes())?;
     broken.map_or(Ok(()), Err)
 }
@@ -157,7 +203,20 @@ fn print(bytes: &[u8]) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use super::TerminalText;
+    use super::{TerminalText, left};
+
+    #[test]
+    fn what_is_left_is_said_in_words() {
+        for (value, said) in [
+            ("\"pass\";r=99;t=3571", Some(", for which 99 more requests are left for 3571s")),
+            ("\"payer\"; r=1", Some(", for which 1 more request is left")),
+            ("\"pass\";r=-1", None),
+            ("limit=10, remaining=4", None),
+            ("", None),
+        ] {
+            assert_eq!(left(value).as_deref(), said, "{value}");
+        }
+    }
 
     /// The body of a seller could write to the clipboard, and rewrite the line of the receipt above it.
     #[test]

@@ -24,7 +24,7 @@ pub(super) fn components(definitions: Map<String, Value>, takes_sign_in: bool) -
             "in": "header",
             "name": SIGN_IN_WITH_X,
             "description": "Base64 of the JSON by which an account signs in (CAIP-122), made of the 402's extension \
-                            sign-in-with-x. It has free requests.",
+                            sign-in-with-x. It may have a pass, or free requests.",
             "x-agentcash-auth-kind": "siwx",
         } });
     }

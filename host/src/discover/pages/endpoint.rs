@@ -11,6 +11,7 @@ use super::frame::{PageParts, Seller, cut, paragraphs};
 use super::price::{PricesOf, test_mark};
 use super::ways::{self, ExampleCall};
 use crate::discover::document::Document;
+use crate::discover::pass::{self, PassText};
 use crate::endpoint::Endpoint;
 
 /// An endpoint as one page shows it.
@@ -47,7 +48,7 @@ pub(in crate::discover) fn endpoint(view: &EndpointView<'_>) -> Document {
         }
         section.card aria-labelledby="request-title" {
             h2 .unseen #request-title { "Request" }
-            (price(prices))
+            (price(prices, PassText::of(endpoint)))
             (request(view, &form, pays))
             div #state role="status" aria-live="polite" aria-atomic="true" {}
             div #wallets hidden {}
@@ -60,7 +61,7 @@ pub(in crate::discover) fn endpoint(view: &EndpointView<'_>) -> Document {
     seller.page(PageParts { title, content, has_script: true, is_index: false })
 }
 
-fn price(prices: &PricesOf) -> Markup {
+fn price(prices: &PricesOf, pass: Option<PassText>) -> Markup {
     html! {
         div.price-card {
             p.price { span data-price { (cut(&prices.short(), 80)) } }
@@ -70,6 +71,7 @@ fn price(prices: &PricesOf) -> Markup {
                 @else { "for one request" }
             }
             @if prices.is_test() { p { (test_mark()) } }
+            @if let Some(pass) = pass { p.pass { (pass.offer()) " " span.quiet { (pass::BY_BROWSER) } } }
         }
         @if prices.is_paid() { (prices.choice()) }
     }

@@ -10,6 +10,7 @@ use super::price::{PricesOf, test_mark};
 use super::ways::{self, ExampleCall};
 use crate::discover::document::{Document, DocumentName};
 use crate::discover::listing::{ListedEndpoint, Listing};
+use crate::discover::pass::{self, PassText};
 
 /// The endpoints that stand together.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +37,7 @@ pub(in crate::discover) fn index(listing: &Listing) -> Document {
         }
         @if listing.endpoints.is_empty() { p.notice { "Nothing is sold here yet." } }
         @else { (endpoints(listing, &prices, seller.base(), all_test)) }
+        @if listing.endpoints.iter().any(|listed| listed.endpoint.pass().is_some()) { (returning()) }
         (example(listing, &prices, &seller))
         (documents(listing, seller.base()))
     };
@@ -78,6 +80,7 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, group: Group
             div.cost {
                 p.price { (cut(&prices.short(), 80)) }
                 @if prices.is_paid() { p.quiet { "on " (cut(&prices.networks(), 120)) } }
+                @if let Some(pass) = PassText::of(&listed.endpoint) { p.quiet { "buys " (pass.extent()) ", too" } }
                 @if prices.is_test() && !group.is_test { p.quiet { (test_mark()) } }
                 a.button href={ (base) (address(label)) } { "Try it" span.unseen { ": " (cut(label, 200)) } }
             }
@@ -85,8 +88,18 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, group: Group
     }
 }
 
+/// How payers use what a payment buys beside its answer.
+fn returning() -> Markup {
+    html! {
+        section aria-labelledby="returning" {
+            h2 #returning { "Return without paying" }
+            p { "Where a payment buys more requests, too, its payer makes them without another payment. " (pass::BY_BROWSER) }
+        }
+    }
+}
+
 /// The path and the query of the page of an endpoint.
-pub(super) fn address(label: &str) -> String {
+pub fn address(label: &str) -> String {
     format!("{ENDPOINT_PATH}?{}", utf8_percent_encode(label, NON_ALPHANUMERIC))
 }
 

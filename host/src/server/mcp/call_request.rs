@@ -13,11 +13,15 @@ use serde_json::Value;
 
 use super::super::forwarded::is_proxy_field;
 use super::super::trace_context::{TRACEPARENT, TRACESTATE};
+use crate::allowance::SIGN_IN_WITH_X;
 use crate::discover::EndpointTool;
 use crate::example::ExampleRequest;
 
 /// The payment of a call, among the metadata of its parameters.
-pub(super) const PAYMENT: &str = "x402/payment";
+const PAYMENT: &str = "x402/payment";
+/// The proof of an account, in place of a payment: the JSON of the header `SIGN-IN-WITH-X`. The transport of x402 for MCP
+/// names no place for it; this one is beside that of the payment.
+const SIGN_IN: &str = "x402/sign-in-with-x";
 
 /// The fields of a client's message that the request of its call has, too: who asks, and by which key.
 static PASSED: [HeaderName; 8] = [
@@ -27,15 +31,29 @@ static PASSED: [HeaderName; 8] = [
     AUTHORIZATION,
     HeaderName::from_static("x-api-key"),
     HeaderName::from_static("api-key"),
-    HeaderName::from_static("sign-in-with-x"),
+    HeaderName::from_static(SIGN_IN_WITH_X),
     HeaderName::from_static("idempotency-key"),
 ];
+
+/// What the metadata of a call carries.
+#[derive(Debug, Default)]
+pub(super) struct CallCredentials {
+    pub(super) payment: Option<Value>,
+    pub(super) sign_in: Option<Value>,
+}
+
+impl CallCredentials {
+    /// Reads what `of` finds in the metadata.
+    pub(super) fn read<'v>(of: impl Fn(&str) -> Option<&'v Value>) -> Self {
+        Self { payment: of(PAYMENT).map(object), sign_in: of(SIGN_IN).map(object) }
+    }
+}
 
 /// The request of a call. Fails with what is wrong with its arguments.
 pub(super) fn request(
     tool: &EndpointTool,
     arguments: JsonObject,
-    payment: Option<&Value>,
+    credentials: &CallCredentials,
     message: &HeaderMap,
 ) -> Result<Request<Bytes>, String> {
     let made = ExampleRequest::of_input(&tool.info, &Value::Object(arguments))?;
@@ -55,9 +73,13 @@ pub(super) fn request(
     if let Some(media_type) = made.media_type {
         headers.insert(CONTENT_TYPE, media_type);
     }
-    if let Some(payment) = payment {
+    if let Some(payment) = &credentials.payment {
         let (name, value) = payment_field(payment)?;
         headers.insert(name, value);
+    }
+    if let Some(proof) = &credentials.sign_in {
+        let value = HeaderValue::try_from(header::encode(proof)).map_err(|error| error.to_string())?;
+        headers.insert(HeaderName::from_static(SIGN_IN_WITH_X), value);
     }
     let method: Method = made.method;
     let mut request = Request::new(Bytes::from(body));
@@ -67,8 +89,8 @@ pub(super) fn request(
     Ok(request)
 }
 
-/// The payment of a call. Some clients write the object as a text.
-pub(super) fn payment(value: &Value) -> Value {
+/// A payment or a proof. Some clients write the object as a text.
+fn object(value: &Value) -> Value {
     let read = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok()).filter(Value::is_object);
     read.unwrap_or_else(|| value.clone())
 }

@@ -247,6 +247,7 @@ fn meta(status: u16, headers: &HeaderMap) -> MetaObject {
         ("paymentId", "x-coinslot-payment-id"),
         ("retryAfter", RETRY_AFTER.as_str()),
         ("location", LOCATION.as_str()),
+        ("rateLimit", "ratelimit"),
     ] {
         if let Some(value) = text_of(headers, name) {
             answer.insert(key.to_owned(), value.into());

@@ -11,7 +11,7 @@ use rmcp::model::{
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 
-use super::call_request::{self, PAYMENT};
+use super::call_request::{self, CallCredentials};
 use super::call_result::{CallAnswer, Progress};
 use super::changes::ToolChanges;
 use super::{MessageHold, RequestHandler};
@@ -25,8 +25,10 @@ const PAGE: usize = 100;
 /// What every client is told first.
 const INSTRUCTIONS: &str = "Each tool calls an endpoint of this server. The description of a tool says what a call \
     costs. A call that is not paid for answers with isError and the payment requirements of x402: send the same call \
-    again with the signed payment in _meta[\"x402/payment\"]. If the end of a paid call is unknown, send the same \
-    payment again with the same arguments: it is never charged twice.";
+    again with the signed payment in _meta[\"x402/payment\"]. Where they have the extension sign-in-with-x, an account \
+    that has a pass is served without a payment: send the same call with its proof in \
+    _meta[\"x402/sign-in-with-x\"]. If the end of a paid call is unknown, send the same payment again with the same \
+    arguments: it is never charged twice.";
 
 /// The server of one message.
 #[derive(Clone, Debug)]
@@ -80,12 +82,12 @@ impl ServerHandler for ToolServer {
             let name = coinslot_base::text::excerpt(&request.name, 100);
             return Err(ErrorData::invalid_params(format!("there is no tool `{name}`: list the tools again"), None));
         };
-        let payment =
-            context.meta.get(PAYMENT).or_else(|| request.meta.as_ref()?.get(PAYMENT)).map(call_request::payment);
+        let of_meta = |name: &str| context.meta.get(name).or_else(|| request.meta.as_ref()?.get(name));
+        let credentials = CallCredentials::read(of_meta);
         let arguments = request.arguments.unwrap_or_default();
-        let asked = match call_request::request(tool, arguments, payment.as_ref(), &self.headers) {
+        let asked = match call_request::request(tool, arguments, &credentials, &self.headers) {
             Ok(asked) => asked,
-            Err(mistake) => return Ok(wrong_arguments(&mistake, payment.is_some()).into()),
+            Err(mistake) => return Ok(wrong_arguments(&mistake, credentials.payment.is_some()).into()),
         };
         let url = format!("{}{}", self.catalog.public_url(), asked.uri());
         let progress = context.meta.get_progress_token().map(|token| Progress::new(context.peer.clone(), token));

@@ -3,6 +3,7 @@ use alloy::signers::local::PrivateKeySigner;
 use base64::engine::general_purpose::STANDARD;
 
 use super::*;
+use crate::Object;
 
 const NOW: UnixTime = UnixTime(1_767_225_600);
 const ORIGIN: &str = "https://api.example.com";
@@ -34,7 +35,8 @@ fn proof(change: impl FnOnce(&mut Value)) -> Value {
     document["signature"] = "0x00".into();
     change(&mut document);
     if let Ok(unsigned) = parse(&document) {
-        let signature = signer().sign_message_sync(unsigned.message().as_bytes()).expect("a signature");
+        let signature =
+            signer().sign_message_sync(unsigned.fields.message(&unsigned.network).as_bytes()).expect("a signature");
         document["signature"] = alloy::primitives::hex::encode_prefixed(signature.as_bytes()).into();
     }
     document
@@ -54,7 +56,7 @@ fn the_signed_text_is_that_of_eip_4361() {
     }))
     .expect("a proof");
     assert_eq!(
-        whole.message(),
+        whole.fields.message(&whole.network),
         "api.example.com wants you to sign in with your Ethereum account:\n\
          0x70997970C51812dc3A010C7d01b50e0d17dc79C8\n\n\
          Use free requests.\n\n\
@@ -70,7 +72,7 @@ fn the_signed_text_is_that_of_eip_4361() {
     }))
     .expect("a proof");
     assert_eq!(
-        bare.message(),
+        bare.fields.message(&bare.network),
         "api.example.com wants you to sign in with your Ethereum account:\n\
          0x70997970C51812dc3A010C7d01b50e0d17dc79C8\n\n\n\
          URI: https://api.example.com/api/x\nVersion: 1\nChain ID: 8453\nNonce: 00112233445566778899aabbccddeeff\n\
@@ -135,4 +137,65 @@ fn what_is_no_proof_is_refused_without_a_panic() {
     for bytes in [&b""[..], b"\xff\xfe", b"e30=", b"W10=", b"bnVsbA==", b"eyJhIjoxLCJhIjoyfQ=="] {
         assert_eq!(SignInProof::parse(bytes), Err(SignInError::Malformed), "{bytes:?}");
     }
+}
+
+/// A challenge as a client reads it, after a change of the whole extension.
+fn request(change: impl FnOnce(&mut Value)) -> Option<SignInRequest> {
+    let challenge = SignInChallenge {
+        domain: DOMAIN,
+        uri: "https://api.example.com/api/x",
+        statement: "Use free requests.",
+        nonce: "00112233445566778899aabbccddeeff",
+        issued_at: NOW,
+        networks: &networks(),
+    };
+    let mut extension = challenge.advertised();
+    change(&mut extension);
+    SignInRequest::read(&Object::from_iter([(KEY.to_owned(), extension)]))
+}
+
+#[test]
+fn the_answer_to_a_challenge_is_a_proof_of_the_key_that_signed() {
+    let asked = request(|extension| extension["info"]["resources"] = json!(["https://api.example.com/terms"]));
+    let sign = |hash| signer().sign_hash_sync(&hash).map(|signature| signature.as_bytes().into());
+    let answer = asked.expect("a request").answer(signer().address(), sign).expect("signed");
+    let proof = parse(&Value::Object(answer.clone())).expect("a proof");
+    assert_eq!(proof.check(DOMAIN, ORIGIN, &networks(), NOW), Ok(()));
+    assert_eq!((proof.signed_by(), proof.address()), (ProvenBy::Key, signer().address()));
+    assert!(!answer.contains_key("notBefore"), "a field that was not asked for is not sent");
+}
+
+/// A server that passes on the challenge of another one would get a proof that counts there.
+#[test]
+fn a_client_signs_for_the_server_that_it_asked_alone() {
+    let asked = request(|_| ()).expect("a request");
+    assert!(asked.is_from(DOMAIN, ORIGIN));
+    for (domain, origin) in [
+        ("evil.example", "https://evil.example"),
+        ("api.example.com:8443", "https://api.example.com:8443"),
+        (DOMAIN, "http://api.example.com"),
+        (DOMAIN, "https://api.example.co"),
+    ] {
+        assert!(!asked.is_from(domain, origin), "{origin}");
+    }
+}
+
+#[test]
+fn what_cannot_be_signed_safely_is_no_request() {
+    for change in [
+        (|e| e["info"]["statement"] = "a\nURI: https://evil.example".into()) as fn(&mut Value),
+        |e| e["info"]["nonce"] = "a\rb".into(),
+        |e| e["info"]["statement"] = "long ".repeat(1_000).into(),
+        |e| e["info"]["version"] = "2".into(),
+        |e| e["info"]["domain"] = 7.into(),
+        |e| e["info"] = "text".into(),
+        |e| e["supportedChains"] = json!([]),
+        |e| e["supportedChains"] = json!([{ "chainId": "solana:5eykt4UsFv8P8NJdTREpY1vzqKqZKvdp", "type": "ed25519" }]),
+        |e| e["supportedChains"] = json!([{ "chainId": "eip155:1", "type": "eip1271" }]),
+        |e| drop(e.as_object_mut().expect("an object").remove("supportedChains")),
+    ] {
+        assert_eq!(request(change), None);
+    }
+    let first = |e: &mut Value| e["supportedChains"][0] = json!({ "chainId": "solana:x", "type": "ed25519" });
+    assert!(request(first).is_some(), "another of its chains is one that this client has");
 }

@@ -129,7 +129,9 @@ const showUnpaid = async (reply) => {
   if (reply.type === "opaqueredirect") throw new Trouble("The answer is a redirect, which a page cannot read. Nothing was paid.");
   if (reply.status < 400) {
     await showAnswer(reply);
-    say("good", data.isPaid ? "This request is free. The answer is below, and nothing was paid." : "The answer is below.");
+    const left = /^"pass";r=(\d+)/.exec(reply.headers.get("ratelimit") ?? "")?.[1];
+    const why = left === undefined ? "This request is free." : `Your pass serves this request, and has ${left} more.`;
+    say("good", data.isPaid ? `${why} The answer is below, and nothing was paid.` : "The answer is below.");
     return;
   }
   const error = await errorOf(reply);
