@@ -1,43 +1,73 @@
 //! Builds the components that tests load, each set once per process and only what has changed.
 //!
 //! The unit tests of `coinslot-plugin`, these tests and `tests/run` build into the same folders with the same flags:
-//! guests of `tests/plugins` into `target/guests`, plugins of the workspace into `target` as `coinslot dev` does. So
-//! the first of them compiles, and for the others cargo finds everything fresh.
+//! guests of `tests/plugins` into `target/guests`, plugins of the workspace into `target` as `coinslot dev` does, and
+//! plugins in other languages into `target/plugins`. So the first of them compiles, and the others find everything done.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock};
+use std::time::SystemTime;
 
-/// The path of a component: a guest of `tests/plugins`, or a Rust plugin of `plugins`.
+use crate::run;
+
+/// The folders that tools fill.
+const FILLED_BY_TOOLS: [&str; 2] = ["node_modules", "__pycache__"];
+
+/// The examples of the SDK, which are the same in each language.
+pub const SDK_EXAMPLES: [&str; 6] = ["binary", "quoted", "secret", "store", "stream", "upload"];
+
+/// The path of a component: a guest of `tests/plugins`, a plugin of `plugins`, or the examples of the SDK in TypeScript
+/// or Python as one plugin: `examples-ts` and `examples-python`.
 ///
 /// # Panics
 /// If the component does not build, or none has this name.
 pub fn guest(name: &str) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
     let file = format!("{}.wasm", name.replace('-', "_"));
-    let component = if root.join("plugins").join(name).join("Cargo.toml").is_file() {
-        static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
-        let dir = PLUGINS.get_or_init(|| {
-            let target = target();
-            // One after the other, as `coinslot dev` builds them: together they could get other features.
-            for plugin in ["aurora", "hello", "primes", "rates", "redact"] {
-                build(root, &target, &["--profile", "plugin", "-p", plugin]);
-            }
-            target.join("wasm32-wasip2/plugin")
-        });
-        dir.join(file)
-    } else {
-        static GUESTS: OnceLock<PathBuf> = OnceLock::new();
-        let dir = GUESTS.get_or_init(|| {
-            let (guests, target) = (root.join("tests/plugins"), target().join("guests"));
-            build(&guests, &target, &["--release"]);
-            build(&guests, &target, &["--release", "-p", "guest-wasi3", "-p", "guest-wasi3-examples"]);
-            target.join("wasm32-wasip2/release")
-        });
-        dir.join(format!("guest_{file}"))
+    let component = match name {
+        "text-js" => once(name, || scripted_plugin(root, name, &["plugins/text-js", "wit"])),
+        "stats-py" => once(name, || scripted_plugin(root, name, &["plugins/stats-py", "sdk/python", "wit"])),
+        "examples-ts" => once(name, || sdk_examples(root, "ts", "ts", |example| format!("import './{example}.ts';\n"))),
+        "examples-python" => once(name, || sdk_examples(root, "python", "py", |example| format!("import {example}\n"))),
+        _ if root.join("plugins").join(name).join("Cargo.toml").is_file() => plugins(root).join(file),
+        _ => guests(root).join(format!("guest_{file}")),
     };
     assert!(component.is_file(), "there is no component at {}", component.display());
     component
+}
+
+/// The folder of the plugins of `plugins` in Rust.
+fn plugins(root: &Path) -> &'static Path {
+    static PLUGINS: OnceLock<PathBuf> = OnceLock::new();
+    PLUGINS.get_or_init(|| {
+        let target = target();
+        // One after the other, as `coinslot dev` builds them: together they could get other features.
+        for plugin in ["aurora", "hello", "primes", "rates", "redact"] {
+            build(root, &target, &["--profile", "plugin", "-p", plugin]);
+        }
+        target.join("wasm32-wasip2/plugin")
+    })
+}
+
+/// The folder of the guests of `tests/plugins`.
+fn guests(root: &Path) -> &'static Path {
+    static GUESTS: OnceLock<PathBuf> = OnceLock::new();
+    GUESTS.get_or_init(|| {
+        let (guests, target) = (root.join("tests/plugins"), target().join("guests"));
+        build(&guests, &target, &["--release"]);
+        build(&guests, &target, &["--release", "-p", "guest-wasi3", "-p", "guest-wasi3-examples"]);
+        target.join("wasm32-wasip2/release")
+    })
+}
+
+/// What `build` makes, which runs once for each name.
+fn once(name: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut built = BUILT.lock().expect("every component before has been built");
+    built.entry(name.to_owned()).or_insert_with(build).clone()
 }
 
 /// The bytes of a component; see [`guest`].
@@ -82,6 +112,51 @@ pub fn target() -> PathBuf {
     let folder = own.parent().expect("a folder");
     let profile = if folder.ends_with("deps") { folder.parent() } else { Some(folder) };
     profile.and_then(Path::parent).expect("cargo's target folder").to_owned()
+}
+
+/// A plugin of `plugins` that its own script builds, if a source is newer than what it built last.
+fn scripted_plugin(root: &Path, name: &str, sources: &[&str]) -> PathBuf {
+    let out = target().join("plugins").join(format!("{name}.wasm"));
+    let built = std::fs::metadata(&out).and_then(|component| component.modified()).ok();
+    let changed = sources.iter().filter_map(|folder| last_change(&root.join(folder))).max();
+    if built < changed {
+        std::fs::create_dir_all(target().join("plugins")).expect("a folder");
+        let script = root.join("plugins").join(name).join("build.sh");
+        let status = Command::new(&script).arg(&out).status().expect("a script that runs");
+        assert!(status.success(), "{} failed", script.display());
+    }
+    out
+}
+
+/// The time at which a file below the folder was last written.
+fn last_change(folder: &Path) -> Option<SystemTime> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry"));
+    let own = entries.filter(|entry| !FILLED_BY_TOOLS.map(OsStr::new).contains(&&*entry.file_name()));
+    let time = |entry: std::fs::DirEntry| match entry.file_type().expect("a type").is_dir() {
+        true => last_change(&entry.path()),
+        false => entry.metadata().and_then(|file| file.modified()).ok(),
+    };
+    own.filter_map(time).max()
+}
+
+/// The examples of a language as one plugin, because the host compiles it in a fraction of the time. A module that
+/// imports them all is written by `import`.
+fn sdk_examples(root: &Path, language: &str, extension: &str, import: fn(&str) -> String) -> PathBuf {
+    let dir = target().join("sdk-examples").join(language);
+    std::fs::create_dir_all(&dir).expect("a folder");
+    let mut all = String::new();
+    for example in SDK_EXAMPLES {
+        let file = format!("{example}.{extension}");
+        std::fs::copy(root.join("sdk/examples").join(language).join(&file), dir.join(&file)).expect("an example");
+        all += &import(example);
+    }
+    // The plugin has the name of its module, with hyphens.
+    let module = format!("examples_{language}.{extension}");
+    std::fs::write(dir.join(&module), all).expect("a file");
+    let component = format!("examples-{language}.wasm");
+    let built = run(&dir, &["build", &module, "-o", &component]);
+    assert!(built.status.success(), "{module}: {}", String::from_utf8_lossy(&built.stderr));
+    dir.join(component)
 }
 
 fn build(dir: &Path, target: &Path, arguments: &[&str]) {

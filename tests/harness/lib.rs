@@ -34,7 +34,7 @@ pub use debian::debian_program;
 pub use dev_host::{DevHost, DevHostBuilder};
 pub use faulty_facilitator::{FacilitatorMode, FaultyFacilitator};
 pub use faulty_node::{FaultyNode, NodeFault};
-pub use guests::{altered, component, declaring, guest, target};
+pub use guests::{SDK_EXAMPLES, altered, component, declaring, guest, target};
 pub use mcp_client::McpClient;
 pub use mcp_proxy::McpProxy;
 pub use packages::{judge_api, judge_discovery, node_modules};

@@ -3,6 +3,7 @@
 mod columns;
 mod compared;
 mod declared;
+mod examples;
 mod hostile;
 mod judged;
 mod owned;

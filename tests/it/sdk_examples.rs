@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use alloy::primitives::U256;
-use coinslot_tests::{DevHost, guest, run};
+use coinslot_tests::{DevHost, SDK_EXAMPLES, guest, run};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -17,8 +17,6 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-
-const EXAMPLES: [&str; 6] = ["binary", "quoted", "secret", "store", "stream", "upload"];
 
 /// The folder of a language's examples.
 fn examples(language: &str) -> PathBuf {
@@ -181,28 +179,17 @@ async fn are_paid(component: &Path, name: &str) {
 #[tokio::test]
 async fn examples_in_typescript_are_built_and_paid() {
     let dir = tempfile::tempdir().expect("a folder");
-    let mut all = String::new();
-    for name in EXAMPLES {
+    for name in SDK_EXAMPLES {
         let file = format!("{name}.ts");
         fs::copy(examples("ts").join(&file), dir.path().join(&file)).expect("an example");
         build(dir.path(), &file, &format!("{name}.wasm"));
-        all += &format!("import './{file}';\n");
     }
-    fs::write(dir.path().join("all.ts"), all).expect("a file");
-    build(dir.path(), "all.ts", "all.wasm");
-    are_paid(&dir.path().join("all.wasm"), "all").await;
+    are_paid(&guest("examples-ts"), "examples-ts").await;
 }
 
 #[tokio::test]
 async fn examples_in_python_are_built_and_paid() {
-    let dir = tempfile::tempdir().expect("a folder");
-    for name in EXAMPLES {
-        let file = format!("{name}.py");
-        fs::copy(examples("python").join(&file), dir.path().join(&file)).expect("an example");
-    }
-    fs::write(dir.path().join("all.py"), format!("import {}\n", EXAMPLES.join(", "))).expect("a file");
-    build(dir.path(), "all.py", "all.wasm");
-    are_paid(&dir.path().join("all.wasm"), "all").await;
+    are_paid(&guest("examples-python"), "examples-python").await;
 }
 
 #[tokio::test]
@@ -225,6 +212,6 @@ fn every_language_has_the_same_examples() {
             .map(|path| path.file_stem().expect("a name").to_string_lossy().into_owned())
             .collect();
         names.sort();
-        assert_eq!(names, EXAMPLES, "{language}");
+        assert_eq!(names, SDK_EXAMPLES, "{language}");
     }
 }

@@ -1,18 +1,29 @@
-//! Reads what each document, and each challenge, says of the routes of a host, in one form.
+//! Reads what each document, each page, each tool and each challenge says of the routes of a host, in one form.
+
+mod pages;
+mod tools;
 
 use std::collections::BTreeMap;
 
 use coinslot_tests::{ServeHost, decode};
-use reqwest::{Method, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::Value;
 
 /// The routes of one document, by method and path.
 #[derive(Debug)]
 pub(super) struct Column {
     pub name: &'static str,
-    /// True if free routes are not in it.
-    pub only_paid: bool,
+    pub among: Among,
     pub routes: BTreeMap<String, Said>,
+}
+
+/// The routes that a document is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Among {
+    All,
+    Paid,
+    /// What a browser opens.
+    PaidGets,
 }
 
 /// What a document says of a route. None: it does not say.
@@ -20,6 +31,7 @@ pub(super) struct Column {
 pub(super) struct Said {
     pub url: Option<String>,
     pub text: Option<String>,
+    pub summary: Option<String>,
     /// Empty: it is free.
     pub prices: Option<Vec<SaidPrice>>,
     pub is_quoted: Option<bool>,
@@ -27,6 +39,8 @@ pub(super) struct Said {
     pub dollars: Option<String>,
     /// The further requests that a payment buys, zero for none.
     pub pass: Option<u64>,
+    pub input: Option<Value>,
+    pub output: Option<Value>,
 }
 
 /// A price in one asset, in its atomic units.
@@ -42,14 +56,17 @@ pub(super) struct SaidPrice {
 pub(super) async fn all(host: &ServeHost) -> Vec<Column> {
     let catalog = json(host, "/catalog.json").await;
     let answers = answers(host, &catalog).await;
-    vec![
+    let mut columns = vec![
         by_catalog(&catalog),
         by_challenge(&answers),
         by_legacy_challenge(&answers),
         by_openapi(&json(host, "/openapi.json").await),
         by_well_known(&json(host, "/.well-known/x402").await, &catalog),
         by_llms(&text(host, "/llms.txt").await),
-    ]
+        tools::by_tools(host).await,
+    ];
+    columns.extend(pages::by_pages(host, &catalog).await);
+    columns
 }
 
 /// The routes that the host says it serves, to its operator.
@@ -90,36 +107,44 @@ fn entries(catalog: &Value) -> impl Iterator<Item = (String, &Value)> {
     entries.map(|entry| (key(text_of(&entry["method"]), text_of(&entry["path"])), entry))
 }
 
+/// The request that the catalogue shows for an endpoint.
+pub(super) fn published(entry: &Value) -> RequestBuilder {
+    let example = &entry["example"];
+    assert!(example.is_object(), "no example: {entry}");
+    let method: Method = text_of(&example["method"]).parse().expect("a method");
+    let request = reqwest::Client::new().request(method, text_of(&example["url"]));
+    match example["body"].as_str() {
+        Some(body) => request.header("content-type", text_of(&example["contentType"])).body(body.to_owned()),
+        None => request,
+    }
+}
+
 /// The answer to the example of each route, without a payment: the 402 as a document of each version.
 async fn answers(host: &ServeHost, catalog: &Value) -> BTreeMap<String, Option<(Value, Value)>> {
     let mut answers = BTreeMap::new();
     for (key, entry) in entries(catalog) {
-        let example = &entry["example"];
-        assert!(example.is_object(), "{key} has no example");
-        let method: Method = text_of(&example["method"]).parse().expect("a method");
-        let url = text_of(&example["url"]);
-        let mut request = reqwest::Client::new().request(method.clone(), url);
-        if let Some(body) = example["body"].as_str() {
-            request = request.header("content-type", text_of(&example["contentType"])).body(body.to_owned());
-        }
-        let mut answer = request.send().await.expect("an answer");
-        if answer.status() == 422 || answer.status() == 400 {
-            // A plugin may check more than its schema says. Without input a request only asks for the price.
-            let bare = url.split('?').next().expect("a path");
-            answer = reqwest::Client::new().request(method, bare).send().await.expect("an answer");
-        }
-        assert!(![400, 404, 405, 415, 422].contains(&answer.status().as_u16()), "{key}: {answer:?}\n{}", host.log());
-        answers.insert(key, challenge(answer).await);
+        let answer = published(entry).send().await.expect("an answer");
+        let challenge = match answer.status().as_u16() {
+            402 => Some(challenge(answer).await),
+            // What the example names may be unknown to a plugin. To the host no route is.
+            404 => {
+                let refusal: Value = answer.json().await.expect("JSON");
+                assert_ne!(refusal["error"], "not_found", "{key}: {refusal}");
+                None
+            }
+            status => {
+                assert!(status < 400, "{key}: {answer:?}\n{}", host.log());
+                None
+            }
+        };
+        answers.insert(key, challenge);
     }
     answers
 }
 
-async fn challenge(answer: Response) -> Option<(Value, Value)> {
-    if answer.status() != 402 {
-        return None;
-    }
+async fn challenge(answer: Response) -> (Value, Value) {
     let required = decode(answer.headers()["payment-required"].to_str().expect("ASCII"));
-    Some((required, answer.json().await.expect("JSON")))
+    (required, answer.json().await.expect("JSON"))
 }
 
 fn by_challenge(answers: &BTreeMap<String, Option<(Value, Value)>>) -> Column {
@@ -137,7 +162,7 @@ fn by_challenge(answers: &BTreeMap<String, Option<(Value, Value)>>) -> Column {
         let text = required["resource"]["description"].as_str().map(str::to_owned);
         (key.clone(), Said { url, text, prices: Some(prices.collect()), ..Said::default() })
     };
-    Column { name: "challenge", only_paid: false, routes: answers.iter().map(said).collect() }
+    Column { name: "challenge", among: Among::All, routes: answers.iter().map(said).collect() }
 }
 
 fn by_legacy_challenge(answers: &BTreeMap<String, Option<(Value, Value)>>) -> Column {
@@ -149,7 +174,7 @@ fn by_legacy_challenge(answers: &BTreeMap<String, Option<(Value, Value)>>) -> Co
         });
         Some((key.clone(), Said { prices: Some(prices.collect()), ..Said::default() }))
     };
-    Column { name: "challenge of version 1", only_paid: true, routes: answers.iter().filter_map(said).collect() }
+    Column { name: "challenge of version 1", among: Among::Paid, routes: answers.iter().filter_map(said).collect() }
 }
 
 fn price(entry: &Value, amount: &str) -> SaidPrice {
@@ -186,12 +211,15 @@ fn by_catalog(catalog: &Value) -> Column {
             url: Some(text_of(&entry["url"]).to_owned()).filter(|url| !url.contains('{')),
             text: Some(text_of(&entry["description"]).to_owned()),
             pass: Some(entry["pass"]["requests"].as_u64().unwrap_or(0)),
+            summary: Some(text_of(&entry["summary"]).to_owned()).filter(|summary| !summary.is_empty()),
+            input: entry.get("inputSchema").cloned(),
+            output: entry.get("outputSchema").cloned(),
             ..Said::default()
         };
         assert_eq!(entry["health"], "ok", "{entry}");
         (key, with_prices(said, &entry["price"]))
     };
-    Column { name: "/catalog.json", only_paid: false, routes: entries(catalog).map(said).collect() }
+    Column { name: "/catalog.json", among: Among::All, routes: entries(catalog).map(said).collect() }
 }
 
 fn by_openapi(document: &Value) -> Column {
@@ -203,7 +231,8 @@ fn by_openapi(document: &Value) -> Column {
             let dollars = info["price"]["amount"].as_str().or(info["price"]["max"].as_str()).map(str::to_owned);
             let pass = Some(operation["x-pass"]["requests"].as_u64().unwrap_or(0));
             let url = (!path.contains('{')).then(|| format!("{base}{path}"));
-            let said = Said { url, dollars, pass, ..Said::default() };
+            let summary = operation["summary"].as_str().map(str::to_owned);
+            let said = Said { url, summary, dollars, pass, ..Said::default() };
             let said = if info.is_null() {
                 assert_eq!(operation["responses"].get("402"), None);
                 Said { prices: Some(Vec::new()), ..said }
@@ -215,7 +244,7 @@ fn by_openapi(document: &Value) -> Column {
             routes.insert(key(method, path), said);
         }
     }
-    Column { name: "/openapi.json", only_paid: false, routes }
+    Column { name: "/openapi.json", among: Among::All, routes }
 }
 
 fn by_well_known(document: &Value, catalog: &Value) -> Column {
@@ -233,7 +262,7 @@ fn by_well_known(document: &Value, catalog: &Value) -> Column {
         resources.retain(|resource| *resource != url);
     }
     assert!(resources.is_empty(), "nothing is sold at {resources:?}");
-    Column { name: "/.well-known/x402", only_paid: true, routes }
+    Column { name: "/.well-known/x402", among: Among::Paid, routes }
 }
 
 fn by_llms(text: &str) -> Column {
@@ -259,5 +288,19 @@ fn by_llms(text: &str) -> Column {
         };
         routes.insert(key(method, path), said);
     }
-    Column { name: "/llms.txt", only_paid: false, routes }
+    Column { name: "/llms.txt", among: Among::All, routes }
+}
+
+/// True if a schema has all that another one says. Formats are notes, and the dialect is that of the document.
+pub(super) fn holds(schema: &Value, other: &Value) -> bool {
+    match (schema, other) {
+        (Value::Object(schema), Value::Object(other)) => other
+            .iter()
+            .filter(|(key, value)| *key != "$schema" && !(*key == "format" && value.is_string()))
+            .all(|(key, value)| schema.get(key).is_some_and(|own| holds(own, value))),
+        (Value::Array(items), Value::Array(others)) => {
+            others.iter().all(|other| items.iter().any(|item| holds(item, other)))
+        }
+        _ => schema == other,
+    }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use coinslot_tests::{ServeHost, TestChain, guest};
 
-use super::columns::{self, Column, Said};
+use super::columns::{self, Among, Column, Said};
 
 /// The example plugins in Rust, and guests with templates, schemas of all kinds, quotes, and settlement before the
 /// answer.
@@ -31,20 +31,26 @@ const SECOND: &str = "\
 [plugin.schemas.routes.\"POST /schemas/free\"]\nprice = \"0.007\"\n";
 
 /// Asserts that all columns say of each route the same, and what the route itself asks for.
-async fn agree(host: &ServeHost) -> Vec<Column> {
+pub(super) async fn agree(host: &ServeHost) -> Vec<Column> {
     let columns = columns::all(host).await;
-    let challenge = columns.iter().find(|column| column.name == "challenge").expect("it is one");
+    let named = |name: &str| columns.iter().find(|column| column.name == name).expect("it is one");
+    let (challenge, catalog) = (named("challenge"), named("/catalog.json"));
     let served: BTreeSet<String> = columns::served(host).await.into_iter().collect();
     for column in &columns {
-        let is_in = |route: &&String| !column.only_paid || !prices(challenge, route).is_empty();
+        let is_in = |route: &&String| match column.among {
+            Among::All => true,
+            Among::Paid => !prices(challenge, route).is_empty(),
+            Among::PaidGets => !prices(challenge, route).is_empty() && route.starts_with("GET "),
+        };
         let expected: BTreeSet<&String> = served.iter().filter(is_in).collect();
         let found: BTreeSet<&String> = column.routes.keys().collect();
         assert_eq!(found, expected, "the routes of {}", column.name);
         for (route, said) in &column.routes {
-            let asked = &challenge.routes[route];
-            agree_about(&format!("{route} in {}", column.name), said, asked, is_quoted(&columns, route));
+            let what = format!("{route} in {}", column.name);
+            agree_about(&what, said, &challenge.routes[route], is_quoted(&columns, route));
+            agree_in_words(&what, said, &catalog.routes[route], route);
             let pass = columns[0].routes[route].pass;
-            assert!(said.pass.is_none_or(|said| Some(said) == pass), "{route} in {}: {said:?}", column.name);
+            assert!(said.pass.is_none_or(|said| Some(said) == pass), "{what}: {said:?}");
         }
     }
     columns
@@ -65,10 +71,6 @@ fn agree_about(what: &str, said: &Said, asked: &Said, is_quoted: bool) {
     if let (Some(url), Some(asked)) = (&said.url, &asked.url) {
         assert_eq!(url, asked, "{what}");
     }
-    if let (Some(text), Some(asked)) = (&said.text, &asked.text) {
-        // A challenge may have the first line of it.
-        assert!(text == asked || asked.len() < text.len(), "{what}: {text:?}, and asked {asked:?}");
-    }
     let asked_prices = asked.prices.as_deref().unwrap_or_default();
     if let Some(prices) = &said.prices {
         assert_eq!(prices.len(), asked_prices.len(), "{what}: {prices:?}, and asked {asked_prices:?}");
@@ -82,6 +84,30 @@ fn agree_about(what: &str, said: &Said, asked: &Said, is_quoted: bool) {
         let atomic = dollars.parse::<f64>().expect("a number") * 1e6;
         let asked = first.amount as f64;
         assert!(if is_quoted { asked <= atomic } else { (asked - atomic).abs() < 0.5 }, "{what}: {dollars}");
+    }
+}
+
+/// Compares texts and schemas with those of the catalogue. How a text is broken into lines is a matter of the document.
+fn agree_in_words(what: &str, said: &Said, listed: &Said, route: &str) {
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some(summary) = &said.summary {
+        // Where there is none, people and agents read the route.
+        let same = listed
+            .summary
+            .as_ref()
+            .map_or_else(|| summary.replace("{*", "{") == route, |listed| words(listed) == words(summary));
+        assert!(same, "{what}: {summary:?}, and listed {:?}", listed.summary);
+    }
+    if let (Some(text), Some(whole)) = (&said.text, &listed.text) {
+        let summary = listed.summary.as_deref().unwrap_or_default();
+        // A challenge has the summary where it has no room for more.
+        let is_short = text == summary && what.ends_with("in challenge");
+        assert!(words(text) == words(whole) || is_short, "{what}: {text:?}, and listed {whole:?}");
+    }
+    for (said, listed) in [(&said.input, &listed.input), (&said.output, &listed.output)] {
+        if let (Some(said), Some(listed)) = (said, listed) {
+            assert!(columns::holds(said, listed), "{what}: {said:#}, and listed {listed:#}");
+        }
     }
 }
 
