@@ -17,12 +17,12 @@ mod observe;
 mod report;
 
 pub use check::{Finding, Outcome, Verdict};
-pub use checks::{Examined, examine, examine_challenge, examine_unreachable, names};
+pub use checks::{Examined, examine, examine_challenge, examine_nothing, examine_unreachable, names};
 pub use client::{Answer, ClientError, DoctorClient, DoctorRequest, Unanswered};
-pub use documents::{DescribedOperation, Documents, operations};
+pub use documents::{DescribedOperation, Description, Documents};
 pub use facts::{ChallengeFacts, Reach};
 pub use observation::{
     ChainFacts, EndpointTarget, FacilitatorFacts, Observed, PaidFacts, PaymentFacts, TokenFacts, TransferFacts, receipt,
 };
-pub use observe::{Progress, observe, observe_documents, observe_facilitator, observe_tokens};
+pub use observe::{Observation, Progress, observe, observe_documents, observe_facilitator, observe_tokens};
 pub use report::Report;

@@ -1,21 +1,36 @@
 //! Reads what an origin publishes about its endpoints: `/openapi.json`, `/.well-known/x402` and `/catalog.json`.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use coinslot_base::text::first_chars;
 use coinslot_x402::Object;
 use http::{HeaderValue, Method};
-use serde_json::{Value, json};
+use serde_json::Value;
 use url::Url;
 
 use super::client::{Answer, DoctorRequest, Unanswered};
-use crate::example::candidates;
+use crate::example::value_within;
 
-/// The most operations of a description that are read.
+/// The most operations of a description that are looked at, and those of one path.
 const MOST_OPERATIONS: usize = 1_000;
+const MOST_OF_PATH: usize = 20;
+/// The most parameters, and the most good answers, of one operation.
+const MOST_PARAMETERS: usize = 100;
+/// The most characters of an example in a URL, and the most bytes of a URL and of a body that are made of examples.
+const MOST_EXAMPLE: usize = 1_000;
+const MOST_URL: usize = 8_000;
+const MOST_BODY: usize = 256 << 10;
+/// The most characters of a name, of a media type and of a reference.
+const MOST_NAME: usize = 200;
+/// The time for one look at a description.
+const MOST_TIME: Duration = Duration::from_secs(3);
 /// The longest chain of references that is followed.
 const MOST_REFERENCES: usize = 8;
 /// The methods of operations. HEAD, OPTIONS and TRACE sell nothing.
-const METHODS: [Method; 5] = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
+static METHODS: [Method; 5] = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// A document, or the reason why there is none.
 pub(super) type Document = Result<Value, NoDocument>;
@@ -87,141 +102,205 @@ impl DescribedOperation {
         }
         request
     }
+}
 
-    /// True if the template matches the path of a request.
-    pub(super) fn matches(&self, path: &str) -> bool {
-        let mut segments = path.split('/');
-        let mut template = self.path.split('/');
-        loop {
-            match (template.next(), segments.next()) {
-                (None, None) => return true,
-                (Some(part), Some(_)) if part.starts_with('{') && part.ends_with('}') => {
-                    if part.contains('*') {
-                        return true;
-                    }
+/// The operations of a description, which is read once and within a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Description<'d> {
+    openapi: &'d Value,
+    origin: &'d Url,
+    /// What is read later is left out.
+    until: Instant,
+}
+
+/// An operation where the description has it.
+#[derive(Clone, Copy, Debug)]
+struct Place<'d> {
+    path: &'d str,
+    item: &'d Value,
+    method: &'static Method,
+    operation: &'d Value,
+}
+
+impl<'d> Description<'d> {
+    pub fn new(openapi: &'d Value, origin: &'d Url) -> Self {
+        Self { openapi, origin, until: Instant::now() + MOST_TIME }
+    }
+
+    /// The operations whose template matches the path of a request, paid or not.
+    pub fn of_path(&self, path: &str) -> Vec<DescribedOperation> {
+        let places = self.places().filter(|place| matches(place.path, path)).take(MOST_OF_PATH);
+        places.filter_map(|place| self.read(&place)).collect()
+    }
+
+    /// The first operations that cost something, and the number of all of them. What is described as free asks for no
+    /// money.
+    pub fn paid(&self, most: usize) -> (Vec<DescribedOperation>, usize) {
+        let is_paid = |place: &Place<'d>| payment_info(place.operation).is_some();
+        let count = self.places().filter(is_paid).count();
+        (self.places().filter(is_paid).filter_map(|place| self.read(&place)).take(most).collect(), count)
+    }
+
+    /// The names of the first operations: method and path.
+    pub fn names(&self, most: usize) -> Vec<String> {
+        let name = |place: Place<'d>| format!("{} {}", place.method, first_chars(place.path, MOST_NAME));
+        self.places().take(most).map(name).collect()
+    }
+
+    fn places(&self) -> impl Iterator<Item = Place<'d>> {
+        let paths = self.openapi.get("paths").and_then(Value::as_object);
+        let places = paths.into_iter().flatten().flat_map(|(path, item)| {
+            METHODS.iter().filter_map(move |method| {
+                let operation = item.get(method.as_str().to_ascii_lowercase())?;
+                Some(Place { path, item, method, operation })
+            })
+        });
+        places.filter(|place| place.path.len() <= MOST_URL).take(MOST_OPERATIONS)
+    }
+
+    /// Reads an operation, with a request that fits. None if there is no such request to this origin, or no time.
+    fn read(&self, place: &Place<'d>) -> Option<DescribedOperation> {
+        let Place { path, item, method, operation } = *place;
+        let lists = [item.get("parameters"), operation.get("parameters")];
+        let listed = lists.into_iter().flatten().filter_map(Value::as_array).flatten().take(MOST_PARAMETERS);
+        let mut in_path = HashMap::new();
+        let mut query = url::form_urlencoded::Serializer::new(String::new());
+        let mut has_parameters = false;
+        for parameter in listed {
+            if Instant::now() >= self.until {
+                return None;
+            }
+            has_parameters = true;
+            let parameter = resolved(self.openapi, parameter);
+            let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
+            let example = || self.example_of(parameter).map(|example| plain(&example)).unwrap_or_default();
+            match parameter.get("in").and_then(Value::as_str) {
+                Some("path") => drop(in_path.insert(name, example())),
+                Some("query") if parameter.get("required") == Some(&Value::Bool(true)) => {
+                    query.append_pair(first_chars(name, MOST_NAME), &example());
                 }
-                (Some(part), Some(segment)) if part == segment => {}
-                _ => return false,
+                _ => {}
             }
         }
+        let target = filled(path, &in_path)?;
+        let mut url = self.origin.join(&target).ok().filter(|url| url.origin() == self.origin.origin())?;
+        let query = query.finish();
+        url.set_query((!query.is_empty()).then_some(&query));
+        if url.as_str().len() > MOST_URL {
+            return None;
+        }
+        let content = operation.get("requestBody").map(|body| resolved(self.openapi, body));
+        let content = content.and_then(|body| body.get("content")?.as_object());
+        let (media_type, body) = content.and_then(|content| self.body_of(content)).unzip();
+        let responses = operation.get("responses").and_then(Value::as_object);
+        Some(DescribedOperation {
+            method: method.clone(),
+            path: path.to_owned(),
+            url,
+            media_type,
+            body: body.unwrap_or_default(),
+            has_input_schema: has_parameters || content.is_some(),
+            has_output_schema: responses.is_some_and(|responses| self.has_output(responses)),
+            describes_402: responses.is_some_and(|responses| responses.contains_key("402")),
+            payment_info: payment_info(operation).cloned(),
+        })
+    }
+
+    /// True if a good answer is described by a schema.
+    fn has_output(&self, responses: &Object) -> bool {
+        let good = responses.iter().filter(|(status, _)| status.starts_with('2')).take(MOST_PARAMETERS);
+        good.into_iter().any(|(_, response)| {
+            let content = resolved(self.openapi, response).get("content").and_then(Value::as_object);
+            content.is_some_and(|content| content.values().any(|media| media.get("schema").is_some()))
+        })
+    }
+
+    /// A body that fits: the example of JSON, or one of another type that is a text.
+    fn body_of(&self, content: &'d Object) -> Option<(String, Bytes)> {
+        let is_json = |media: &str| media.contains("json");
+        let (media, described) = content.iter().find(|(media, _)| is_json(media)).or_else(|| content.iter().next())?;
+        let body: Bytes = match (is_json(media), self.example_of(described).as_deref()) {
+            (true, Some(example)) => example.to_string().into(),
+            (true, None) => Bytes::from_static(b"{}"),
+            (false, Some(Value::String(text))) => text.clone().into(),
+            (false, Some(Value::Object(fields))) if media == "application/x-www-form-urlencoded" => {
+                let pairs = fields.iter().map(|(name, value)| (name.as_str(), plain(value)));
+                url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into()
+            }
+            (false, Some(_) | None) => Bytes::from_static(b"example"),
+        };
+        // A body that is cut off would fit nothing.
+        (media.len() <= MOST_NAME && body.len() <= MOST_BODY).then(|| (media.clone(), body))
+    }
+
+    /// The example of a parameter or a media type: the one that is written, or one that is made of its schema.
+    fn example_of(&self, described: &'d Value) -> Option<Cow<'d, Value>> {
+        let examples = described.get("examples").and_then(Value::as_object);
+        let first = examples.and_then(|examples| resolved(self.openapi, examples.values().next()?).get("value"));
+        if let Some(example) = described.get("example").or(first) {
+            return Some(Cow::Borrowed(example));
+        }
+        let schema = resolved(self.openapi, described.get("schema")?);
+        let named = schema
+            .get("example")
+            .or_else(|| schema.get("default"))
+            .or_else(|| schema.get("examples")?.as_array()?.first());
+        // References lead from the root of the document.
+        named.map(Cow::Borrowed).or_else(|| value_within(self.openapi, schema).map(Cow::Owned))
     }
 }
 
-/// The operations of a description, paid or not, in the order of the document.
-pub fn operations(openapi: &Value, origin: &Url) -> Vec<DescribedOperation> {
-    let paths = openapi.get("paths").and_then(Value::as_object);
-    let mut found = Vec::new();
-    for (path, item) in paths.into_iter().flatten() {
-        for method in METHODS {
-            let Some(operation) = item.get(method.as_str().to_ascii_lowercase()) else { continue };
-            if found.len() == MOST_OPERATIONS {
-                return found;
-            }
-            found.extend(operation_of(openapi, origin, path, item, &method, operation));
-        }
-    }
-    found
-}
-
-fn operation_of(
-    openapi: &Value,
-    origin: &Url,
-    path: &str,
-    item: &Value,
-    method: &Method,
-    operation: &Value,
-) -> Option<DescribedOperation> {
-    let lists = [item.get("parameters"), operation.get("parameters")];
-    let parameters: Vec<&Value> =
-        lists.into_iter().flatten().filter_map(Value::as_array).flatten().map(|it| resolved(openapi, it)).collect();
-    let mut target = path.to_owned();
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for parameter in &parameters {
-        let name = parameter.get("name").and_then(Value::as_str).unwrap_or_default();
-        let example = example_of(openapi, parameter);
-        match parameter.get("in").and_then(Value::as_str) {
-            Some("path") => {
-                let value =
-                    example.as_ref().map(plain).filter(|text| !text.is_empty()).unwrap_or_else(|| "example".to_owned());
+/// The template of a path with its parameters. None if it would be too long.
+fn filled(template: &str, values: &HashMap<&str, String>) -> Option<String> {
+    let mut target = String::new();
+    let mut rest = template;
+    while let Some((before, behind)) = rest.split_once('{') {
+        target.push_str(before);
+        let Some((name, after)) = behind.split_once('}') else { break };
+        match values.get(name) {
+            Some(value) => {
+                let value = if value.is_empty() { "example" } else { value };
                 let encoded: String = url::form_urlencoded::byte_serialize(value.as_bytes()).collect();
-                target = target.replace(&format!("{{{name}}}"), &encoded.replace('+', "%20"));
+                target.push_str(&encoded.replace('+', "%20"));
             }
-            Some("query") if parameter.get("required") == Some(&Value::Bool(true)) => {
-                query.append_pair(name, &example.as_ref().map(plain).unwrap_or_default());
-            }
-            _ => {}
+            None => target.push_str(&format!("{{{name}}}")),
         }
+        if target.len() > MOST_URL {
+            return None;
+        }
+        rest = after;
     }
-    let mut url = origin.join(&target).ok().filter(|url| url.origin() == origin.origin())?;
-    let query = query.finish();
-    url.set_query((!query.is_empty()).then_some(&query));
-    let content = operation
-        .get("requestBody")
-        .map(|body| resolved(openapi, body))
-        .and_then(|body| body.get("content")?.as_object());
-    let (media_type, body) = content.and_then(|content| body_of(openapi, content)).unzip();
-    let responses = operation.get("responses").and_then(Value::as_object);
-    let output = responses.into_iter().flatten().filter(|(status, _)| status.starts_with('2'));
-    let has_output_schema = output.into_iter().any(|(_, response)| {
-        let content = resolved(openapi, response).get("content").and_then(Value::as_object);
-        content.is_some_and(|content| content.values().any(|media| media.get("schema").is_some()))
-    });
-    Some(DescribedOperation {
-        method: method.clone(),
-        path: first_chars(path, 2_000).to_owned(),
-        url,
-        media_type,
-        body: body.unwrap_or_default(),
-        has_input_schema: !parameters.is_empty() || content.is_some(),
-        has_output_schema,
-        describes_402: responses.is_some_and(|responses| responses.contains_key("402")),
-        payment_info: operation.get("x-payment-info").filter(|info| info.is_object()).cloned(),
-    })
+    target.push_str(rest);
+    Some(target)
 }
 
-/// A body that fits: the example of JSON, or one of another type that is a text.
-fn body_of(openapi: &Value, content: &Object) -> Option<(String, Bytes)> {
-    let is_json = |media: &str| media.contains("json");
-    let (media, described) = content.iter().find(|(media, _)| is_json(media)).or_else(|| content.iter().next())?;
-    let example = example_of(openapi, described);
-    let body = match (is_json(media), example) {
-        (true, Some(example)) => example.to_string().into(),
-        (true, None) => Bytes::from_static(b"{}"),
-        (false, Some(Value::String(text))) => text.into(),
-        (false, Some(Value::Object(fields))) if media == "application/x-www-form-urlencoded" => {
-            let pairs = fields.iter().map(|(name, value)| (name.as_str(), plain(value)));
-            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish().into()
+/// True if a template matches the path of a request.
+fn matches(template: &str, path: &str) -> bool {
+    let (mut template, mut segments) = (template.split('/'), path.split('/'));
+    loop {
+        match (template.next(), segments.next()) {
+            (None, None) => return true,
+            (Some(part), Some(_)) if part.starts_with('{') && part.ends_with('}') => {
+                if part.contains('*') {
+                    return true;
+                }
+            }
+            (Some(part), Some(segment)) if part == segment => {}
+            _ => return false,
         }
-        (false, Some(_) | None) => Bytes::from_static(b"example"),
-    };
-    Some((media.clone(), body))
+    }
 }
 
-/// The example of a parameter or a media type: the one that is written, or one that is made of its schema.
-fn example_of(openapi: &Value, described: &Value) -> Option<Value> {
-    let examples = described.get("examples").and_then(Value::as_object);
-    let first = examples.and_then(|examples| resolved(openapi, examples.values().next()?).get("value"));
-    if let Some(example) = described.get("example").or(first) {
-        return Some(example.clone());
-    }
-    let schema = resolved(openapi, described.get("schema")?);
-    let named =
-        schema.get("example").or_else(|| schema.get("default")).or_else(|| schema.get("examples")?.as_array()?.first());
-    if let Some(example) = named {
-        return Some(example.clone());
-    }
-    // References lead from the root of the document.
-    let whole = json!({
-        "type": "object", "properties": { "value": schema }, "required": ["value"],
-        "components": openapi.get("components").cloned().unwrap_or_default(),
-    });
-    candidates(&whole).next()?.get("value").cloned()
+/// What an operation says of its price.
+fn payment_info(operation: &Value) -> Option<&Value> {
+    operation.get("x-payment-info").filter(|info| info.is_object())
 }
 
 /// Follows references within a document.
 pub(super) fn resolved<'d>(openapi: &'d Value, mut value: &'d Value) -> &'d Value {
     for _ in 0..MOST_REFERENCES {
-        let target = value.get("$ref").and_then(Value::as_str).and_then(|path| path.strip_prefix('#'));
+        let reference = value.get("$ref").and_then(Value::as_str).filter(|path| path.len() <= MOST_NAME);
+        let target = reference.and_then(|path| path.strip_prefix('#'));
         match target.and_then(|path| openapi.pointer(path)) {
             Some(target) => value = target,
             None => return value,
@@ -230,16 +309,18 @@ pub(super) fn resolved<'d>(openapi: &'d Value, mut value: &'d Value) -> &'d Valu
     value
 }
 
-/// A value as it stands in a URL.
+/// A value as it stands in a URL or a form, cut off where it would be too long for one.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+        Value::String(text) => first_chars(text, MOST_EXAMPLE).to_owned(),
+        other => first_chars(&other.to_string(), MOST_EXAMPLE).to_owned(),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -276,7 +357,11 @@ mod tests {
             },
         });
         let origin = "https://a.example/".parse().expect("a URL");
-        let found = operations(&openapi, &origin);
+        let description = Description::new(&openapi, &origin);
+        assert_eq!(description.names(9), ["POST /items/{id}", "GET //evil.example/x"]);
+        let (found, count) = description.paid(9);
+        assert_eq!((found.len(), count), (1, 1), "{found:?}");
+        let found = description.of_path("/items/7");
         assert_eq!(found.len(), 1, "{found:?}");
         let request = found[0].request();
         assert_eq!(request.url.as_str(), "https://a.example/items/a%2Fb?q=a+b");
@@ -284,13 +369,60 @@ mod tests {
         let body: Value = serde_json::from_slice(&request.body).expect("JSON");
         assert!(body["n"].as_i64().is_some_and(|n| n >= 3), "{body}");
         assert!(found[0].describes_402 && found[0].has_input_schema && !found[0].has_output_schema);
-        assert!(found[0].matches("/items/7") && !found[0].matches("/items") && !found[0].matches("/items/7/8"));
+        for (path, count) in [("/items", 0), ("/items/7/8", 0), ("//evil.example/x", 0)] {
+            assert_eq!(description.of_path(path).len(), count, "{path}");
+        }
     }
 
     #[test]
     fn a_reference_that_leads_to_itself_ends() {
         let openapi =
             json!({ "paths": { "/a": { "get": { "parameters": [{ "$ref": "#/x" }] } } }, "x": { "$ref": "#/x" } });
-        assert_eq!(operations(&openapi, &"http://a/".parse().expect("a URL")).len(), 1);
+        let origin = "http://a/".parse().expect("a URL");
+        assert_eq!(Description::new(&openapi, &origin).of_path("/a").len(), 1);
+    }
+
+    /// A path of many parameters multiplied a long example until the machine had no memory left.
+    #[test]
+    fn a_path_that_would_become_too_long_is_left_out() {
+        let parameter = json!({ "name": "a", "in": "path", "example": "x".repeat(100_000) });
+        let operation = json!({ "parameters": [parameter], "x-payment-info": { "price": {} } });
+        let openapi = json!({ "paths": {
+            format!("/{}", "{a}".repeat(60_000)): { "get": operation },
+            format!("/{}", "{a}".repeat(1_000)): { "get": operation },
+            "/one/{a}": { "get": operation },
+        } });
+        let origin = "http://a/".parse().expect("a URL");
+        let (found, _) = Description::new(&openapi, &origin).paid(9);
+        let paths: Vec<&str> = found.iter().map(|operation| operation.path.as_str()).collect();
+        assert_eq!(paths, ["/one/{a}"]);
+        assert!(found[0].url.as_str().len() <= 2_000);
+    }
+
+    /// Each of twenty thousand parameters had a copy of the whole description made.
+    #[test]
+    fn many_parameters_and_large_schemas_are_read_in_little_time() {
+        let query = |name: String| json!({ "name": name, "in": "query", "required": true, "schema": { "$ref": "#/components/s" } });
+        let parameters: Vec<Value> = (0..20_000).map(|number| query(format!("p{number}"))).collect();
+        let texts: Object = (0..3_000).map(|n| (format!("k{n}"), json!({ "$ref": "#/components/long" }))).collect();
+        let names: Vec<Value> = texts.keys().cloned().map(Value::from).collect();
+        let operation = json!({
+            "parameters": parameters, "x-payment-info": { "price": {} },
+            "requestBody": { "content": { "application/json": { "schema": { "$ref": "#/components/wide" } } } },
+        });
+        let openapi = json!({
+            "paths": { "/a": { "get": operation } },
+            "components": {
+                "s": { "type": "object" }, "big": vec![[0; 3]; 100_000],
+                "long": { "const": "x".repeat(1_000_000) },
+                "wide": { "type": "object", "properties": texts, "required": names },
+            },
+        });
+        let origin = "http://a/".parse().expect("a URL");
+        let begun = Instant::now();
+        let found = Description::new(&openapi, &origin).of_path("/a");
+        assert!(begun.elapsed() < 2 * MOST_TIME, "{:?}", begun.elapsed());
+        assert!(found.iter().all(|one| one.url.as_str().len() <= MOST_URL && one.body.len() <= MOST_BODY));
+        assert!(found[0].url.as_str().contains("p99=") && !found[0].url.as_str().contains("p100="));
     }
 }

@@ -21,9 +21,15 @@ const MAX_LENGTH: u64 = 1_000;
 
 /// The candidates that are made of the schema of an input: with the choice among alternatives, and with or without
 /// optional parts. What the author gives as an example of the whole may leave parts out, which are made.
-pub(crate) fn candidates(schema: &Value) -> impl Iterator<Item = Value> {
+pub(super) fn candidates(schema: &Value) -> impl Iterator<Item = Value> {
     let choices = [(false, 0), (true, 0), (false, 1), (true, 1), (false, 2), (true, 2), (false, 3), (true, 3)];
     choices.into_iter().flat_map(|(optional, choice)| of_input(schema, optional, choice))
+}
+
+/// The least value of a schema whose references lead from the root of another document. The document is not copied.
+pub(crate) fn value_within(root: &Value, schema: &Value) -> Option<Value> {
+    let steps = Steps::all();
+    ExampleMaker { root, steps: &steps, optional: false, choice: 0 }.value(schema, MAX_DEPTH)
 }
 
 /// The candidates with as many parts as possible first.
