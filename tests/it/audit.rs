@@ -48,7 +48,7 @@ async fn what_an_operator_has_changed_is_in_the_audit_log_when_the_answer_comes(
             assert_eq!(found.as_array().map(Vec::len), Some(round), "{kind}: {found}");
         }
     }
-    post(&host, "/api/v1/log-level", json!({ "plugin": "status", "level": "debug" })).await;
+    post(&host, "/api/v1/log-level", json!({ "plugin": "status", "level": "warn" })).await;
     host.restart(&[]).await;
     let found = ask(&host, "/api/v1/audit?kind=log_level").await;
     assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");

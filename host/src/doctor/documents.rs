@@ -14,8 +14,7 @@ use url::Url;
 use super::client::{Answer, DoctorRequest, Unanswered};
 use crate::example::value_within;
 
-/// The most operations of a description that are looked at, and those of one path.
-const MOST_OPERATIONS: usize = 1_000;
+/// The most operations of one path that are read.
 const MOST_OF_PATH: usize = 20;
 /// The most parameters, and the most good answers, of one operation.
 const MOST_PARAMETERS: usize = 100;
@@ -155,7 +154,7 @@ impl<'d> Description<'d> {
                 Some(Place { path, item, method, operation })
             })
         });
-        places.filter(|place| place.path.len() <= MOST_URL).take(MOST_OPERATIONS)
+        places.filter(|place| place.path.len() <= MOST_URL).take_while(|_| Instant::now() < self.until)
     }
 
     /// Reads an operation, with a request that fits. None if there is no such request to this origin, or no time.
