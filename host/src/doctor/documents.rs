@@ -126,10 +126,12 @@ impl<'d> Description<'d> {
         Self { openapi, origin, until: Instant::now() + MOST_TIME }
     }
 
-    /// The operations whose template matches the path of a request, paid or not.
+    /// The operations whose template matches the path of a request, paid or not: those with the fewest parameters first,
+    /// as routers choose.
     pub fn of_path(&self, path: &str) -> Vec<DescribedOperation> {
-        let places = self.places().filter(|place| matches(place.path, path)).take(MOST_OF_PATH);
-        places.filter_map(|place| self.read(&place)).collect()
+        let mut places: Vec<Place<'d>> = self.places().filter(|place| matches(place.path, path)).collect();
+        places.sort_by_key(|place| place.path.matches('{').count());
+        places.iter().take(MOST_OF_PATH).filter_map(|place| self.read(place)).collect()
     }
 
     /// The first operations that cost something, and the number of all of them. What is described as free asks for no
@@ -371,6 +373,16 @@ mod tests {
         for (path, count) in [("/items", 0), ("/items/7/8", 0), ("//evil.example/x", 0)] {
             assert_eq!(description.of_path(path).len(), count, "{path}");
         }
+    }
+
+    #[test]
+    fn a_literal_path_is_found_before_a_template_that_matches_it() {
+        let paid = json!({ "get": { "x-payment-info": { "price": "1" } } });
+        let openapi = json!({ "paths": { "/a/{any}": paid, "/{x}/{y}": paid, "/a/free": { "get": {} } } });
+        let origin = "http://a/".parse().expect("a URL");
+        let found = Description::new(&openapi, &origin).of_path("/a/free");
+        let paths: Vec<&str> = found.iter().map(|operation| operation.path.as_str()).collect();
+        assert_eq!(paths, ["/a/free", "/a/{any}", "/{x}/{y}"]);
     }
 
     #[test]
