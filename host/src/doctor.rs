@@ -10,6 +10,7 @@
 mod check;
 mod checks;
 mod client;
+mod description;
 mod documents;
 mod facts;
 mod observation;
@@ -19,7 +20,8 @@ mod report;
 pub use check::{Finding, Outcome, Verdict};
 pub use checks::{Examined, examine, examine_challenge, examine_nothing, examine_unreachable, names};
 pub use client::{Answer, ClientError, DoctorClient, DoctorRequest, Unanswered};
-pub use documents::{DescribedOperation, Description, Documents};
+pub use description::{DescribedOperation, Description};
+pub use documents::Documents;
 pub use facts::{ChallengeFacts, Reach};
 pub use observation::{
     ChainFacts, EndpointTarget, FacilitatorFacts, Observed, PaidFacts, PaymentFacts, TokenFacts, TransferFacts, receipt,

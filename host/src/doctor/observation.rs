@@ -10,7 +10,8 @@ use http::header::CONTENT_TYPE;
 use url::Url;
 
 use super::client::{Answer, DoctorRequest, Unanswered};
-use super::documents::{DescribedOperation, Documents};
+use super::description::DescribedOperation;
+use super::documents::Documents;
 use super::facts::{ChallengeFacts, Reach};
 
 /// An answer, or the reason why there is none.

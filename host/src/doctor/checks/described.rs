@@ -4,7 +4,8 @@ use coinslot_x402::price::{Amount, Asset, Decimal};
 use serde_json::Value;
 
 use crate::doctor::check::{Check, Verdict};
-use crate::doctor::documents::{DescribedOperation, NoDocument};
+use crate::doctor::description::DescribedOperation;
+use crate::doctor::documents::NoDocument;
 use crate::doctor::facts::{ChallengeFacts, Reach};
 use crate::doctor::observation::Observed;
 
