@@ -10,6 +10,7 @@
 mod check;
 mod checks;
 mod client;
+mod description;
 mod documents;
 mod facts;
 mod observation;
@@ -17,12 +18,13 @@ mod observe;
 mod report;
 
 pub use check::{Finding, Outcome, Verdict};
-pub use checks::{Examined, examine, examine_challenge, examine_unreachable, names};
+pub use checks::{Examined, examine, examine_challenge, examine_nothing, examine_unreachable, names};
 pub use client::{Answer, ClientError, DoctorClient, DoctorRequest, Unanswered};
-pub use documents::{DescribedOperation, Documents, operations};
+pub use description::{DescribedOperation, Description};
+pub use documents::Documents;
 pub use facts::{ChallengeFacts, Reach};
 pub use observation::{
     ChainFacts, EndpointTarget, FacilitatorFacts, Observed, PaidFacts, PaymentFacts, TokenFacts, TransferFacts, receipt,
 };
-pub use observe::{Progress, observe, observe_documents, observe_facilitator, observe_tokens};
+pub use observe::{Observation, Progress, observe, observe_documents, observe_facilitator, observe_tokens};
 pub use report::Report;

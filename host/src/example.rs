@@ -10,4 +10,4 @@ mod values;
 
 pub(crate) use keywords::kind;
 pub use request::{ExampleRequest, ForbiddenRequest};
-pub(crate) use values::candidates;
+pub(crate) use values::value_within;

@@ -172,7 +172,7 @@ impl Host {
     pub async fn serve(self, listener: TcpListener, shutdown: impl Future<Output = ()>) {
         let Self { config, options, loaded, payments, handler, tls, operation, audit, refunds, publisher } = self;
         let history = config.state.history();
-        audit.scanned(&Author::Start, &loaded.report, &history);
+        audit.write(audit.of_scan(&Author::Start, &loaded.report, &history)).await;
         let server = &config.server;
         let settings = ServerSettings {
             max_connections: server.max_connections,
@@ -206,14 +206,8 @@ impl Host {
         if let Some(file) = options.config_file {
             let origin = loaded.catalog.load().public_url().to_owned();
             let reload = Reload::new(file, active, origin, loaded.facilitators, reconfigure, at_work);
-            tasks.spawn(
-                reload
-                    .seen_by(Arc::clone(&audit), output)
-                    .telling(webhooks)
-                    .beside(refunds)
-                    .publishing(publisher)
-                    .follow(),
-            );
+            let reload = reload.seen_by(Arc::clone(&audit), output).await;
+            tasks.spawn(reload.telling(webhooks).beside(refunds).publishing(publisher).follow());
         }
         let (mut on_change, mut on_ready) = (options.on_change, options.on_ready);
         let catalog = loaded.catalog;
@@ -229,13 +223,15 @@ impl Host {
                 on_ready(&catalog.load());
             }
             let who = if is_started { Author::Folder } else { Author::Start };
-            audit.scanned(&who, report, &history);
+            let changes = audit.of_scan(&who, report, &history);
             is_started |= report.completed;
             if report.has_changes()
                 && let Some(on_change) = &mut on_change
             {
                 on_change(report);
             }
+            let audit = Arc::clone(&audit);
+            async move { audit.write(changes).await }
         }));
         if let Some(tls) = tls {
             tasks.spawn(tls.watch());

@@ -4,6 +4,7 @@
 //! The wallet is not the gas wallet and not a receiver: the host holds no key to what was earned. What is under way is
 //! in the ledger, and the chain says how it ends: see [`coinslot_ledger::RefundOrder`].
 
+mod by_hand;
 mod error;
 mod follow;
 mod prepare;
@@ -36,7 +37,7 @@ use self::queue::{Order, RefundQueue, Turn};
 pub(crate) use self::error::{RefundError, SettleError};
 pub(crate) use self::prepare::PreparedRefund;
 pub(crate) use self::queue::{Begun, UnderWay, WalletState};
-pub(crate) use self::settle::{DebtClaim, DebtDesk};
+pub(crate) use self::settle::{DebtClaim, DebtDesk, HandPayment};
 
 /// The time for which the policy leaves a debt alone whose refund failed.
 const POLICY_RETRY: Duration = Duration::from_secs(24 * 60 * 60);

@@ -1,6 +1,6 @@
 //! Reads a development chain and its USDC stand-in over JSON-RPC.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use alloy::primitives::{Address, B256, U256};
 use serde_json::{Value, json};
@@ -26,6 +26,25 @@ impl ChainClient {
             self.client.post(&self.rpc).json(&request).send().await.expect("the chain").json().await.expect("JSON");
         assert!(answer.get("error").is_none_or(Value::is_null), "{method}: {answer}");
         answer["result"].clone()
+    }
+
+    /// Makes a block whenever none was made for a while, until the chain is gone. A host takes no payments on a chain of
+    /// Base Sepolia's id that stands still for 90 seconds, and some stories begin after a longer time.
+    pub(crate) async fn keep_moving(self) {
+        const LONGEST: u64 = 45;
+        let ask = async |method: &str, params: Value| -> Option<Value> {
+            let request = json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+            self.client.post(&self.rpc).json(&request).send().await.ok()?.json::<Value>().await.ok()
+        };
+        loop {
+            tokio::time::sleep(Duration::from_secs(10)).await;
+            let Some(newest) = ask("eth_getBlockByNumber", json!(["latest", false])).await else { return };
+            let made = newest["result"]["timestamp"].as_str().and_then(|time| time.parse::<U256>().ok());
+            let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970").as_secs();
+            if made.is_some_and(|made| made + U256::from(LONGEST) < U256::from(now)) {
+                ask("evm_mine", json!([])).await;
+            }
+        }
     }
 
     /// Waits until a block has just been made, so that the next one is a whole block time away.

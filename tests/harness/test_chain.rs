@@ -18,7 +18,7 @@ use crate::{ChainClient, FaultyFacilitator, FaultyNode, ServeHost, Wallet, guest
 /// The address that every host on a [`TestChain`] is paid to.
 pub const SELLER: Address = address!("0x00000000000000000000000000000000005e11e5");
 
-/// A development chain that makes a block for each transaction, with funded accounts.
+/// A development chain that makes a block for each transaction, and one where there was none for long, with funded accounts.
 #[derive(Debug)]
 pub struct TestChain {
     devnet: Devnet,
@@ -42,6 +42,7 @@ impl TestChain {
         let devnet = Devnet::start(DevnetConfig { listen, block_time: None, funded }).await.expect("the chain starts");
         let payers = payers.iter().map(|payer| Wallet::from_key(&hex_key(payer))).collect();
         let client = ChainClient::at(&devnet.rpc_url(), USDC);
+        tokio::spawn(client.clone().keep_moving());
         Self { devnet, payers, gas, front_runner, client }
     }
 

@@ -220,7 +220,11 @@ fn changes(payment: &str, transaction: &str, webhook: &str) -> Vec<(&'static str
         ("/api/v1/owed/settle", json!({ "payment": "abc", "notPaid": true }), 404),
         ("/api/v1/owed/settle", json!({ "payment": payment, "notPaid": true }), 409),
         ("/api/v1/owed/settle", json!({ "payment": payment }), 400),
-        ("/api/v1/owed/settle", json!({ "payment": payment, "by": transaction, "dryRun": true }), 200),
+        (
+            "/api/v1/owed/settle",
+            json!({ "payment": payment, "by": transaction, "senderIsMine": true, "dryRun": true }),
+            200,
+        ),
         ("/api/v1/owed/refund", refund(payment, true), 200),
         ("/api/v1/owed/refund", refund("abc", true), 404),
         ("/api/v1/owed/refund", refund(payment, false), 200),

@@ -34,6 +34,26 @@ async fn post(host: &ServeHost, path: &str, body: Value) {
     assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap_or_default());
 }
 
+/// The line was written up to 50 ms after the answer, and a host that was killed meanwhile had none.
+#[tokio::test]
+async fn what_an_operator_has_changed_is_in_the_audit_log_when_the_answer_comes() {
+    let chain = TestChain::start().await;
+    let mut host = chain.serve(&["status"], ADMIN).await;
+    let plugin = json!({ "plugin": "status" });
+    for round in 1..=5 {
+        for (path, kind) in [("pause", "plugin_paused"), ("resume", "plugin_resumed")] {
+            post(&host, &format!("/api/v1/plugins/{path}"), plugin.clone()).await;
+            host.restart(&[]).await; // by SIGKILL
+            let found = ask(&host, &format!("/api/v1/audit?kind={kind}")).await;
+            assert_eq!(found.as_array().map(Vec::len), Some(round), "{kind}: {found}");
+        }
+    }
+    post(&host, "/api/v1/log-level", json!({ "plugin": "status", "level": "warn" })).await;
+    host.restart(&[]).await;
+    let found = ask(&host, "/api/v1/audit?kind=log_level").await;
+    assert_eq!(found.as_array().map(Vec::len), Some(1), "{found}");
+}
+
 #[tokio::test]
 async fn every_change_of_a_plugin_is_in_the_audit_log_with_its_author_and_survives_a_restart() {
     let chain = TestChain::start().await;

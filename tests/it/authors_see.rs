@@ -422,6 +422,31 @@ fn what_a_module_prints_while_it_is_built_drives_no_terminal() {
     assert!(text(&failed.stderr).contains("no \u{fffd}[2J"), "{:?}", text(&failed.stderr));
 }
 
+/// A pipe and a link to itself were passed over in silence, and a folder was missing in the list.
+#[tokio::test]
+async fn names_of_plugins_that_lead_to_no_plugin_are_named_with_the_reason() {
+    let host = DevHost::builder().plugin("status.wasm", &guest("status"));
+    let plugins = host.path("plugins");
+    let made = std::process::Command::new("mkfifo").arg(plugins.join("pipe.wasm")).status().expect("mkfifo");
+    assert!(made.success());
+    std::os::unix::fs::symlink("loop.wasm", plugins.join("loop.wasm")).expect("a link");
+    std::os::unix::fs::symlink("nowhere", plugins.join("gone.ts")).expect("a link");
+    std::fs::create_dir(plugins.join("dir.wasm")).expect("a folder");
+    std::fs::write(plugins.join("shop.test.ts"), "test").expect("a file");
+    let host = host.start().await;
+    for parts in [
+        ["pipe.wasm is not built: it is a pipe", ""],
+        ["loop.wasm is not built: it cannot be read", "symbolic links"],
+        ["gone.ts is not built: it cannot be read", "No such file"],
+        ["dir.wasm is not built: a plugin is a folder with", ""],
+        ["not served  dir.wasm, gone.ts, loop.wasm, pipe.wasm: see above", ""],
+    ] {
+        line(&host, &parts).await;
+        assert_eq!(host.log().matches(parts[0]).count(), 1, "{}", host.log());
+    }
+    assert!(!host.log().contains("shop.test.ts"), "the tests of a plugin are no plugin: {}", host.log());
+}
+
 #[tokio::test]
 async fn what_dev_does_not_serve_is_named_once_and_with_its_remedy() {
     let host = DevHost::builder().plugin("status.wasm", &guest("status"));

@@ -2,6 +2,7 @@
 
 mod broken_server;
 mod defects;
+mod unusual;
 
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};

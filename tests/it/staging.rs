@@ -154,7 +154,7 @@ fn exists(path: PathBuf) -> impl Fn() -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_compilation_does_not_delay_other_plugins() {
     let (staged, folder) = StagedFolder::new();
-    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| std::future::ready(())));
     staged.install("a-slow.wasm", &slow(component("status")));
     until("the slow compilation has begun", exists(staged.path("begun"))).await;
     staged.install("b-quick.wasm", &component("echo"));
@@ -201,7 +201,7 @@ async fn removing_a_conflicting_file_loads_the_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_replaced_during_compilation_is_never_served_under_the_checked_digest() {
     let (staged, folder) = StagedFolder::new();
-    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| std::future::ready(())));
     let (checked, swapped) = (slow(component("status")), component("echo"));
     let honest = [(sha256(&checked), "status"), (sha256(&swapped), "echo")];
     staged.install("x.wasm", &checked);
@@ -251,6 +251,7 @@ async fn what_is_compiled_serves_while_the_rest_of_a_start_is_compiled() {
         if report.completed {
             completed.try_send(()).unwrap();
         }
+        std::future::ready(())
     }));
     std::fs::write(staged.path("go"), "").unwrap();
     tokio::time::timeout(Duration::from_secs(60), complete.recv()).await.unwrap().unwrap();
@@ -264,7 +265,7 @@ async fn what_is_compiled_serves_while_the_rest_of_a_start_is_compiled() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_compilations_of_several_files_hold_up_no_other_file() {
     let (staged, folder) = StagedFolder::new();
-    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| ()));
+    let watching = tokio::spawn(watch(folder, tokio::sync::mpsc::channel(1).1, |_| std::future::ready(())));
     for number in 0..4 {
         // A section of no meaning, with another name each time.
         let build = [slow(component("status")), vec![0, 2, 1, number]].concat();

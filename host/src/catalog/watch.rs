@@ -43,11 +43,11 @@ pub struct Reconfigure {
 }
 
 /// Keeps the catalogue in step with the folder forever, and carries out reconfigurations. `on_change` receives the
-/// report of each scan that changed or refused something.
-pub async fn watch(
+/// report of each scan that changed or refused something, and the next scan waits for the work that it returns.
+pub async fn watch<F: Future<Output = ()>>(
     mut folder: Folder,
     mut reconfigurations: mpsc::Receiver<Reconfigure>,
-    mut on_change: impl FnMut(&ScanReport),
+    mut on_change: impl FnMut(&ScanReport) -> F,
 ) {
     // The watcher is kept: dropping it ends the events.
     let (mut watcher, mut events) = file_events(folder.dir());
@@ -92,7 +92,7 @@ pub async fn watch(
                 is_unsettled = report.unsettled;
                 log(&report, |file| folder.serves(file));
                 if report.has_changes() || report.completed {
-                    on_change(&report);
+                    on_change(&report).await;
                 }
             }
             Err(error) => unreadable = Some(warn_of(&error, folder.dir(), unreadable.as_deref())),

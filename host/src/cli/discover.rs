@@ -72,10 +72,10 @@ fn prove(args: &ProveArgs) -> Result<(), Failure> {
         }
         (None, Some(signature)) => {
             let advice = format!("sign exactly this text by personal_sign: {origin}");
-            let signer = ownership::signer(&origin, signature)
+            let (signer, proof) = ownership::signed(&origin, signature)
                 .ok_or_else(|| Failure::new(format!("this is no signature: {advice}")))?;
             check(signer, &receivers, &format!("{advice}. As a signature of it, it would be of"))?;
-            signature.clone()
+            proof
         }
         (None, None) => return ask(&origin, &receivers),
     };

@@ -17,15 +17,18 @@ use url::Url;
 
 use super::{Failure, dev_hosts};
 use crate::doctor::{
-    ChainFacts, DescribedOperation, DoctorClient, Documents, EndpointTarget, Examined, FacilitatorFacts, Observed,
-    Outcome, PaymentFacts, Report, examine, examine_unreachable, observe, observe_documents, observe_facilitator,
-    observe_tokens, operations,
+    ChainFacts, Description, DoctorClient, Documents, EndpointTarget, Examined, FacilitatorFacts, Observation,
+    Observed, Outcome, Report, examine, examine_nothing, examine_unreachable, observe, observe_documents,
+    observe_facilitator, observe_tokens,
 };
 use crate::logging;
 pub use args::DoctorArgs;
 use args::Wanted;
 use purchase::Buyer;
 use show::{ReportOutput, Spinner, warned};
+
+/// The most operations that are named where nothing is served.
+const MOST_NAMED: usize = 10;
 
 /// The exit code of an examination that found something.
 const FOUND: u8 = 3;
@@ -35,6 +38,7 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
     let wanted = args::wanted(&args)?;
     let client = DoctorClient::new(Duration::from_secs(args.timeout), args.ca.as_deref())
         .map_err(|error| Failure::usage(format!("--ca {error}")))?;
+    let buyer = Buyer::open(&args, wanted.url())?;
     let spinner = Spinner::start();
     let documents = Arc::new(observe_documents(&client, wanted.url()).await);
     let targets = targets(&args, &wanted, &documents)?;
@@ -43,11 +47,11 @@ pub async fn run(args: DoctorArgs) -> Result<(), Failure> {
         None => FacilitatorFacts::NotAsked,
     };
     let rpc = args.rpc.clone().or_else(|| dev_hosts::rpc_serving(args.dev_json.as_deref(), wanted.url()));
-    let mut examination = Examination { client, documents, facilitator, rpc, buyer: Buyer::new(&args), spinner };
+    let mut examination = Examination { client, documents, facilitator, rpc, buyer, spinner };
     let mut output = ReportOutput::new(args.json);
     let mut report = Report::default();
     for target in targets {
-        let examined = examination.examine(target).await?;
+        let examined = examination.examine(target).await;
         output.endpoint(&examined)?;
         report.endpoints.push(examined);
     }
@@ -71,14 +75,16 @@ struct Examination {
 }
 
 impl Examination {
-    async fn examine(&mut self, target: EndpointTarget) -> Result<Examined, Failure> {
+    async fn examine(&mut self, target: EndpointTarget) -> Examined {
+        let url = target.request.url.clone();
         let endpoint = format!("{} {}", target.request.method, target.request.url);
         let progress = |what: &str| self.spinner.say(&format!("{endpoint}: {what}"));
         let now = UnixTime::from(SystemTime::now()).0;
         let observed = observe(&self.client, target, Arc::clone(&self.documents), now, &progress).await;
         let mut observed = match observed {
-            Ok(observed) => observed,
-            Err(error) => return Ok(examine_unreachable(endpoint, &error)),
+            Ok(Observation::Endpoint(observed)) => observed,
+            Ok(Observation::NotServed) => return examine_nothing(url.to_string(), &self.described(&url)),
+            Err(error) => return examine_unreachable(endpoint, &error),
         };
         observed.facilitator = self.facilitator.clone();
         let chain = self.chain(&observed).await;
@@ -88,11 +94,14 @@ impl Examination {
             _ => ChainFacts::NotAsked,
         };
         progress("paying once");
-        observed.payment = match self.buyer.buy(&observed, chain.ok().flatten().as_ref()).await? {
-            Some(paid) => PaymentFacts::Paid(Box::new(paid)),
-            None => PaymentFacts::NotPaid(self.buyer.why_not().to_owned()),
-        };
-        Ok(examine(&observed))
+        observed.payment = self.buyer.buy(&observed, chain.ok().flatten().as_ref()).await;
+        examine(&observed)
+    }
+
+    /// The names of some operations that the origin describes.
+    fn described(&self, url: &Url) -> Vec<String> {
+        let openapi = self.documents.openapi.as_ref();
+        openapi.map(|openapi| Description::new(openapi, url).names(MOST_NAMED)).unwrap_or_default()
     }
 
     /// The chain of the first way to pay that is on the node's chain. None: there is no node.
@@ -116,36 +125,28 @@ impl Examination {
 
 /// The endpoints to examine: the one that was named, or those that the origin describes.
 fn targets(args: &DoctorArgs, wanted: &Wanted, documents: &Documents) -> Result<Vec<EndpointTarget>, Failure> {
-    let described = match &documents.openapi {
-        Ok(openapi) => operations(openapi, wanted.url()),
-        Err(_) => Vec::new(),
-    };
+    let description = documents.openapi.as_ref().map(|openapi| Description::new(openapi, wanted.url()));
     let origin = match wanted {
         Wanted::Endpoint { request, has_method } => {
-            return Ok(vec![EndpointTarget::new(request.clone(), *has_method, described)]);
+            let described = description.map(|description| description.of_path(request.url.path()));
+            return Ok(vec![EndpointTarget::new(request.clone(), *has_method, described.unwrap_or_default())]);
         }
         Wanted::Origin(origin) => origin,
     };
-    if let Err(error) = &documents.openapi {
-        return Err(Failure::new(format!(
-            "{origin}openapi.json: {error}: name the URL of an endpoint, or publish the description of all"
-        )));
-    }
-    // What is described as free asks for no money, and has nothing to examine.
-    let mut paid: Vec<DescribedOperation> = described.into_iter().filter(|it| it.payment_info.is_some()).collect();
+    let description = description.map_err(|error| {
+        let advice = "name the URL of an endpoint, or publish the description of all";
+        Failure::new(format!("{origin}openapi.json: {error}: {advice}"))
+    })?;
+    let (paid, count) = description.paid(args.most);
     if paid.is_empty() {
         return Err(Failure::new(format!(
-            "{origin}openapi.json describes no operation with x-payment-info: name the URL of an endpoint"
+            "{origin}openapi.json describes no operation with x-payment-info that can be called: name the URL of an \
+             endpoint"
         )));
     }
-    if paid.len() > args.most {
-        logging::say(&format!(
-            "{} of {} endpoints are examined: --most {} examines all",
-            args.most,
-            paid.len(),
-            paid.len()
-        ));
-        paid.truncate(args.most);
+    if count > paid.len() {
+        let advice = format!("--most {count} examines all of which a request can be made");
+        logging::say(&format!("{} of {count} endpoints are examined: {advice}", paid.len()));
     }
     Ok(paid.into_iter().map(|operation| EndpointTarget::new(operation.request(), true, vec![operation])).collect())
 }

@@ -25,7 +25,9 @@ pub(super) enum RefundCommand {
     /// End a debt that you have paid by hand, or have an answer owed again whose refund was not made.
     ///
     /// The host looks on the chain. A transaction (--by) must have moved at least the debt to the payer, in the asset of the
-    /// payment, after it, and count for no other debt; from then on the payer cannot fetch the answer. A refund was not made
+    /// payment and in a later block, without the payer sending it back in the same transaction, and count for no other debt;
+    /// from then on the payer cannot fetch the answer. Whoever sent it is a receiver or a wallet of the configuration, or
+    /// you vouch for the sender (--sender-is-mine). A refund was not made
     /// (--not-paid) if another transaction of its wallet has used its nonce; or if its transaction succeeded, the token's logs
     /// show no transfer, and it began an hour ago or more.
     ///
@@ -57,6 +59,9 @@ pub(super) struct SettleArgs {
     /// The transaction that paid it.
     #[arg(long, value_name = "TX", group = "claim")]
     by: Option<String>,
+    /// The transaction was sent by an account of yours, or for you, which the configuration does not name.
+    #[arg(long, requires = "by")]
+    sender_is_mine: bool,
     /// The refund that is under way was not made: you have looked at the payer's balance.
     #[arg(long, group = "claim")]
     not_paid: bool,
@@ -110,9 +115,9 @@ async fn refund(connection: &Connection, args: &RefundArgs) -> Result<(), Failur
 
 async fn settle(connection: &Connection, args: &SettleArgs) -> Result<(), Failure> {
     let client = AdminClient::of(connection)?;
-    let SettleArgs { payment, by, not_paid, dry_run } = args.clone();
-    let report: SettleReport =
-        client.change("/api/v1/owed/settle", &SettleRequest { payment, by, not_paid, dry_run }).await?;
+    let SettleArgs { payment, by, sender_is_mine, not_paid, dry_run } = args.clone();
+    let asked = SettleRequest { payment, by, sender_is_mine, not_paid, dry_run };
+    let report: SettleReport = client.change("/api/v1/owed/settle", &asked).await?;
     if connection.wants_document() {
         return print::document(serde_json::json!(report));
     }
@@ -120,7 +125,12 @@ async fn settle(connection: &Connection, args: &SettleArgs) -> Result<(), Failur
     let would = if report.applied { "is" } else { "would be" };
     print::line(match &report.transaction {
         Some(transaction) => {
-            format!("the debt of {amount} on {network} to {payer} {would} settled by transaction {transaction}")
+            let sender = report.sender.as_deref().unwrap_or("an account that the host does not tell");
+            let moved = report.moved.as_deref().unwrap_or("an amount that the host does not tell");
+            format!(
+                "the debt of {amount} on {network} to {payer} {would} settled by transaction {transaction}, which moved \
+                 {moved} from {sender}"
+            )
         }
         None => format!("{amount} on {network} {would} owed to {payer} again"),
     })

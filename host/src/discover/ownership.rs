@@ -2,7 +2,7 @@
 //!
 //! Source: the ownership proofs of x402scan: `personal_sign` (EIP-191) of the origin, such as `https://api.example.com`.
 
-use alloy::primitives::{Address, Signature};
+use alloy::primitives::{Address, Signature, hex};
 use url::Url;
 
 /// The origin of a public address: what a receiver signs.
@@ -12,8 +12,15 @@ pub fn origin(public_url: &str) -> String {
 
 /// The account that signed an origin. None: the text is no signature.
 pub fn signer(origin: &str, proof: &str) -> Option<Address> {
-    let signature: Signature = proof.parse().ok()?;
-    signature.recover_address_from_msg(origin).ok()
+    signed(origin, proof).map(|(signer, _)| signer)
+}
+
+/// The account that signed an origin, and the signature as the configuration has it: with `0x`, in lower case. None: the
+/// text is no signature.
+pub fn signed(origin: &str, proof: &str) -> Option<(Address, String)> {
+    let signature: Signature = proof.trim().parse().ok()?;
+    let signer = signature.recover_address_from_msg(origin).ok()?;
+    Some((signer, hex::encode_prefixed(signature.as_bytes())))
 }
 
 /// A warning for each proof that proves nothing: directories would not believe it.
@@ -65,5 +72,17 @@ mod tests {
             told[0].starts_with("discover.ownership_proofs[0]: ") && told[0].contains(&other.address().to_string())
         );
         assert!(told[2].starts_with("discover.ownership_proofs[3]: "), "{told:#?}");
+    }
+
+    /// Wallets print signatures with and without `0x`; the configuration takes one way.
+    #[test]
+    fn a_signature_in_any_spelling_becomes_the_one_that_the_configuration_takes() {
+        let key = PrivateKeySigner::random();
+        let bytes = key.sign_message_sync(b"https://api.example.com").expect("a signature").as_bytes();
+        let plain = hex::encode(bytes);
+        for spelling in [plain.clone(), format!("0x{plain}"), plain.to_uppercase(), format!(" 0x{plain}\n")] {
+            let signed = signed("https://api.example.com", &spelling);
+            assert_eq!(signed, Some((key.address(), format!("0x{plain}"))), "{spelling:?}");
+        }
     }
 }

@@ -46,6 +46,9 @@ const AFTER: &[&[Check<Observed>]] = &[
     payment::CHECKS,
 ];
 
+/// The checks of an endpoint that is free: they are about any endpoint.
+const OF_FREE: &[&[Check<Observed>]] = &[methods::CHECKS, described::OF_FREE];
+
 /// The findings about one endpoint.
 #[derive(Clone, Debug)]
 pub struct Examined {
@@ -56,6 +59,12 @@ pub struct Examined {
 
 /// Judges everything that was seen of an endpoint.
 pub fn examine(observed: &Observed) -> Examined {
+    let request = &observed.target.request;
+    let endpoint = format!("{} {}", request.method, request.url);
+    if observed.is_free() {
+        let findings = OF_FREE.iter().copied().flatten().map(|check| check.run(observed)).collect();
+        return Examined { endpoint, findings };
+    }
     let before = BEFORE.iter().copied().flatten().map(|check| check.run(observed));
     let challenge = of_challenge().map(|check| match &observed.challenge {
         Some(challenge) => check.run(challenge),
@@ -63,13 +72,22 @@ pub fn examine(observed: &Observed) -> Examined {
     });
     let after = AFTER.iter().copied().flatten().map(|check| check.run(observed));
     let findings = before.chain(challenge).chain(after).collect();
-    let request = &observed.target.request;
-    Examined { endpoint: format!("{} {}", request.method, request.url), findings }
+    Examined { endpoint, findings }
 }
 
 /// The findings about an endpoint whose server does not answer.
 pub fn examine_unreachable(endpoint: String, error: &Unanswered) -> Examined {
     Examined { endpoint, findings: vec![methods::ANSWERS.finding(&Verdict::Failed(error.to_string()))] }
+}
+
+/// The finding about a path at which nothing is served, with what the origin describes, of so many more.
+pub fn examine_nothing(endpoint: String, described: &[String]) -> Examined {
+    let others = match described {
+        [] => "/openapi.json describes nothing either".to_owned(),
+        described => format!("/openapi.json describes {}", described.join(", ")),
+    };
+    let verdict = Verdict::Failed(format!("nothing is served here: every answer is 404; {others}"));
+    Examined { endpoint, findings: vec![methods::SERVED.finding(&verdict)] }
 }
 
 /// Judges a challenge alone.

@@ -10,7 +10,8 @@ use http::header::CONTENT_TYPE;
 use url::Url;
 
 use super::client::{Answer, DoctorRequest, Unanswered};
-use super::documents::{DescribedOperation, Documents};
+use super::description::DescribedOperation;
+use super::documents::Documents;
 use super::facts::{ChallengeFacts, Reach};
 
 /// An answer, or the reason why there is none.
@@ -110,6 +111,8 @@ pub enum FacilitatorFacts {
 pub enum PaymentFacts {
     /// Nothing was paid, for this reason.
     NotPaid(String),
+    /// A payment was to be made, and could not, for this reason.
+    Failed(String),
     Paid(Box<PaidFacts>),
 }
 
@@ -134,9 +137,11 @@ pub struct PaidFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TransferFacts {
     NotAsked(String),
-    /// The transaction has the transfer, and the payer has paid so often in all.
+    /// The transaction used the authorization of the payment for its transfer, and the payer has paid once in all.
     Found,
     Missing(String),
+    /// The transaction shows the transfer, and the payer has as much as before.
+    Unmoved(String),
     /// The balance of the payer fell by more than the price.
     PaidTwice(String),
 }
@@ -165,10 +170,8 @@ pub fn receipt(answer: &Answer) -> Option<SettlementResponse> {
 }
 
 impl EndpointTarget {
-    /// An endpoint, with the operations of its origin. Of those of other paths nothing is kept.
-    pub fn new(request: DoctorRequest, has_method: bool, operations: Vec<DescribedOperation>) -> Self {
-        let path = request.url.path();
-        let described: Vec<_> = operations.into_iter().filter(|operation| operation.matches(path)).collect();
+    /// An endpoint, with the descriptions of its path.
+    pub fn new(request: DoctorRequest, has_method: bool, described: Vec<DescribedOperation>) -> Self {
         let mut target = Self { request, has_method, described, operation: None };
         target.describe();
         target
@@ -178,6 +181,11 @@ impl EndpointTarget {
     pub(super) fn take_method(&mut self, method: &Method) {
         self.request.method = method.clone();
         self.describe();
+    }
+
+    /// True if a description has its path.
+    pub(super) fn is_described(&self) -> bool {
+        !self.described.is_empty()
     }
 
     /// The method that the descriptions of its path name, one that costs something first.
@@ -200,7 +208,20 @@ impl EndpointTarget {
     }
 }
 
+/// True for an endpoint that is described as an operation without a price, and asks for no money.
+pub(super) fn is_free(target: &EndpointTarget, probes: &[(Method, Exchange)], has_challenge: bool) -> bool {
+    let described = target.operation.as_ref();
+    let has_no_price = described.is_some_and(|it| it.payment_info.is_none() && !it.describes_402);
+    let asks = |(_, probe): &(Method, Exchange)| probe.as_ref().is_ok_and(|answer| answer.status == 402);
+    has_no_price && !has_challenge && !probes.iter().any(asks)
+}
+
 impl Observed {
+    /// True if it is described as an operation without a price, and asks for no money.
+    pub(super) fn is_free(&self) -> bool {
+        is_free(&self.target, &self.probes, self.challenge.is_some())
+    }
+
     /// The URL that was called.
     pub fn url(&self) -> &Url {
         &self.target.request.url

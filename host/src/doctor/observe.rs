@@ -18,7 +18,7 @@ use super::client::{DoctorClient, DoctorRequest, Unanswered};
 use super::documents::{Documents, NoDocument};
 use super::facts::{ChallengeFacts, Reach};
 use super::observation::{
-    ChainFacts, EndpointTarget, Exchange, FacilitatorFacts, KeepAlive, Observed, PaymentFacts, TokenFacts,
+    ChainFacts, EndpointTarget, Exchange, FacilitatorFacts, KeepAlive, Observed, PaymentFacts, TokenFacts, is_free,
 };
 
 /// The size of the body that no payment is sent with, in bytes: more than most servers read ahead.
@@ -49,6 +49,14 @@ pub async fn observe_documents(client: &DoctorClient, origin: &Url) -> Documents
     }
 }
 
+/// The outcome of asking an endpoint.
+#[derive(Debug)]
+pub enum Observation {
+    Endpoint(Box<Observed>),
+    /// The server answers 404 to everything, and does not describe the path.
+    NotServed,
+}
+
 /// Asks an endpoint everything but for a payment. `now` is in Unix seconds, read before.
 ///
 /// Fails if the server does not answer at all.
@@ -58,7 +66,7 @@ pub async fn observe(
     documents: Arc<Documents>,
     now: u64,
     progress: Progress<'_>,
-) -> Result<Observed, Unanswered> {
+) -> Result<Observation, Unanswered> {
     progress("asking without a payment");
     let probes = probe(client, &mut target).await?;
     let request = &target.request;
@@ -67,9 +75,17 @@ pub async fn observe(
         probes.iter().find(|(method, _)| *method == request.method).and_then(|(_, probe)| probe.clone().ok());
     // The price of a whole request, where the endpoint needs input to tell one.
     let asked_in_full = client.send(request).await;
+    let is_missing = |exchange: &Exchange| exchange.as_ref().is_ok_and(|answer| answer.status == 404);
+    let is_everything_missing = is_missing(&asked_in_full) && probes.iter().all(|(_, exchange)| is_missing(exchange));
+    if is_everything_missing && !target.is_described() {
+        return Ok(Observation::NotServed);
+    }
     let challenged = [asked_in_full.ok(), of_probe].into_iter().flatten().find(|answer| answer.status == 402);
     let url = &request.url;
     let challenge = challenged.as_ref().map(|answer| ChallengeFacts::of(url, answer)).filter(ChallengeFacts::is_some);
+    if is_free(&target, &probes, challenge.is_some()) {
+        return Ok(Observation::Endpoint(Box::new(unpriced(target, probes, documents, now))));
+    }
     let again = client.send(request).await.ok().filter(|answer| answer.status == 402);
     let again = again.map(|answer| ChallengeFacts::of(url, &answer)).filter(ChallengeFacts::is_some);
 
@@ -92,7 +108,7 @@ pub async fn observe(
     let large_body = client.send(&with_body(request, LARGE_BODY)).await;
     let keep_alive = keep_alive(client, &with_body(request, SMALL_BODY), &bare).await;
     let http2 = if url.scheme() == "https" { Some(client.send_http2(request).await) } else { None };
-    Ok(Observed {
+    Ok(Observation::Endpoint(Box::new(Observed {
         reach: Reach::of(url),
         probes,
         challenge,
@@ -113,7 +129,34 @@ pub async fn observe(
         facilitator: FacilitatorFacts::NotAsked,
         payment: PaymentFacts::NotPaid("no key was given: name one with --key-file".to_owned()),
         target,
-    })
+    })))
+}
+
+/// The record of an endpoint that is free. What is only asked of sellers was not asked.
+fn unpriced(target: EndpointTarget, probes: Vec<(Method, Exchange)>, documents: Arc<Documents>, now: u64) -> Observed {
+    let not_asked = || Err(Unanswered::Broken("nothing was sent, because the endpoint is free".to_owned()));
+    Observed {
+        reach: Reach::of(&target.request.url),
+        probes,
+        challenge: None,
+        challenged: None,
+        again: None,
+        preflight: not_asked(),
+        from_page: not_asked(),
+        head: None,
+        unknown_path: not_asked(),
+        garbage: Vec::new(),
+        long_header: (0, not_asked()),
+        large_body: not_asked(),
+        keep_alive: KeepAlive { first: not_asked(), second: None },
+        http2: None,
+        asked_at: now,
+        documents,
+        chain: ChainFacts::NotAsked,
+        facilitator: FacilitatorFacts::NotAsked,
+        payment: PaymentFacts::NotPaid("the endpoint is free".to_owned()),
+        target,
+    }
 }
 
 /// Probes the methods, and takes the first that asks for money if the target has none.

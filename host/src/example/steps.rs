@@ -4,8 +4,12 @@ use std::cell::Cell;
 
 use serde_json::Value;
 
-/// The most steps for one value. A step is a value, a character, or a part of a schema that is copied.
+/// The most steps for one value. A step is a value, a character, or a part of a schema that is copied: a long text has
+/// one for each [`TEXT`] bytes.
 const MAX_STEPS: usize = 500_000;
+
+/// The bytes of a text that is copied in one step.
+const TEXT: usize = 64;
 
 /// The steps that are left.
 #[derive(Debug)]
@@ -35,11 +39,16 @@ impl Steps {
                 self.take(1 + fields.len())?;
                 fields.values().try_for_each(|field| self.take_inner(field))
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => self.take(1),
+            Value::String(text) => self.take(1 + text.len() / TEXT),
+            Value::Null | Value::Bool(_) | Value::Number(_) => self.take(1),
         }
     }
 
     fn take_inner(&self, value: &Value) -> Option<()> {
-        if value.is_array() || value.is_object() { self.take_copy(value) } else { Some(()) }
+        match value {
+            Value::Array(_) | Value::Object(_) => self.take_copy(value),
+            Value::String(text) => self.take(text.len() / TEXT),
+            Value::Null | Value::Bool(_) | Value::Number(_) => Some(()),
+        }
     }
 }

@@ -32,11 +32,17 @@ enum Optional {
 
 /// The candidates that are made of the schema of an input: with the choice among alternatives, and with or without
 /// optional parts. What the author gives as an example of the whole may leave parts out, which are made.
-pub(crate) fn candidates(schema: &Value) -> impl Iterator<Item = Value> {
+pub(super) fn candidates(schema: &Value) -> impl Iterator<Item = Value> {
     let choices = (0..4).flat_map(|choice| [(Optional::None, choice), (Optional::All, choice)]);
     let is_shown = ExampleMaker::new(schema, &Steps::all(), Optional::Shown, 0).is_shown(schema, SHOWN_DEPTH);
     let shown = is_shown.then_some((Optional::Shown, 0));
     shown.into_iter().chain(choices).flat_map(|(optional, choice)| of_input(schema, optional, choice))
+}
+
+/// The least value of a schema whose references lead from the root of another document. The document is not copied.
+pub(crate) fn value_within(root: &Value, schema: &Value) -> Option<Value> {
+    let steps = Steps::all();
+    ExampleMaker { root, steps: &steps, optional: Optional::None, choice: 0 }.value(schema, MAX_DEPTH)
 }
 
 /// The candidates with as many parts as possible first.

@@ -159,8 +159,14 @@ impl Ledger for CrashingLedger {
         around("refund_stored", self.0.store_refund(refund, signed, at)).await
     }
 
-    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
-        around("refund_ended", self.0.end_refund(refund, end, at)).await
+    async fn end_refund(
+        &self,
+        refund: OpenRefund,
+        end: RefundEnd,
+        change: Change,
+        at: UnixTime,
+    ) -> Result<(), LedgerError> {
+        around("refund_ended", self.0.end_refund(refund, end, change, at)).await
     }
 
     async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError> {
@@ -179,8 +185,8 @@ impl Ledger for CrashingLedger {
         self.0.refunds_spent(budget, at).await
     }
 
-    fn record_change(&self, change: Change) {
-        self.0.record_change(change);
+    async fn record_changes(&self, changes: Vec<Change>) -> Result<(), LedgerError> {
+        around("changes_recorded", self.0.record_changes(changes)).await
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use alloy::primitives::Address;
+use coinslot_base::file::read_regular_text;
 use coinslot_base::own_key::{KeyOrigin, OwnKey};
 use coinslot_evm::{Key, KeyError};
 
@@ -13,6 +14,9 @@ use super::facilitators::Facilitators;
 use super::policies;
 use crate::config::{Config, KeySource, PaymentConfig};
 use crate::refund::Refunds;
+
+/// The most bytes of a file with a credential: a token of a cloud may have some kilobytes.
+const MOST_SECRET: u64 = 4 << 10;
 
 /// Reads a private key. The error names the place, never the key.
 pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
@@ -26,7 +30,9 @@ pub(super) fn read(source: &KeySource) -> Result<Key, KeyError> {
 pub(crate) fn text(source: &KeySource) -> Result<String, String> {
     match source {
         KeySource::Env(name) => std::env::var(name).map_err(|_| format!("the variable {name} is not set, or not text")),
-        KeySource::File(file) => std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display())),
+        KeySource::File(file) => {
+            read_regular_text(file, MOST_SECRET).map_err(|error| format!("{}: {error}", file.display()))
+        }
     }
 }
 

@@ -152,8 +152,8 @@ impl Reload {
     }
 
     /// Writes what the configuration changes into this audit log, and sets the levels of this output.
-    pub(super) fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
-        audit.started_with(&self.file, &self.config.state.ledger());
+    pub(super) async fn seen_by(self, audit: Arc<Audit>, output: Arc<GuestOutput>) -> Self {
+        audit.started_with(&self.file, &self.config.state.ledger()).await;
         Self { audit: Some(audit), output, ..self }
     }
 
@@ -192,7 +192,7 @@ impl Reload {
             failed = match self.apply().await {
                 Ok(Applied { changed, waiting }) => {
                     if let Some(audit) = &self.audit {
-                        audit.configured(&who, &self.file, &changed, &waiting);
+                        audit.configured(&who, &self.file, &changed, &waiting).await;
                     }
                     tracing::info!(file = %self.file.display(), "the configuration is active");
                     None
@@ -206,7 +206,7 @@ impl Reload {
                         tracing::warn!(%file, %reason, "the changed configuration is not used; the former one stays");
                         let (kind, why) = (ChangeKind::ConfigurationRejected, Some(reason.clone()));
                         if let Some(audit) = &self.audit {
-                            audit.record(who, kind, self.file.display().to_string(), None, why);
+                            audit.record(who, kind, self.file.display().to_string(), None, why).await;
                         }
                     }
                     let facts = ConfigFacts { refused: Some(reason.clone()), ..(**self.active.load()).clone() };

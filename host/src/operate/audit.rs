@@ -9,6 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use coinslot_base::text::excerpt;
 use coinslot_ledger::reports::{ChangeFilter, LedgerReader};
 use coinslot_ledger::{Author, Change, ChangeKind};
 use parking_lot::Mutex;
@@ -75,8 +76,9 @@ impl Audit {
         Self { payments, catalog, known: Mutex::new(known) }
     }
 
-    /// Writes down one change.
-    pub(crate) fn record(
+    /// Writes down one change. It is durable when this returns: await it before the author is answered. A failure is
+    /// logged, and stops no change: what an operator does must not depend on a disk.
+    pub(crate) async fn record(
         &self,
         who: Author,
         kind: ChangeKind,
@@ -84,12 +86,39 @@ impl Audit {
         before: Option<String>,
         after: Option<String>,
     ) {
-        let change = Change { at: self.payments.now(), who, kind, subject: subject.into(), before, after };
-        self.payments.ledger().record_change(change);
+        let change = self.change(who, kind, subject, before, after);
+        self.write(vec![change]).await;
     }
 
-    /// Writes down what a scan of the plugin folder has changed and refused. `history` is the folder of the history.
-    pub(crate) fn scanned(&self, who: &Author, report: &ScanReport, history: &Path) {
+    /// The line about a change of now.
+    pub(crate) fn change(
+        &self,
+        who: Author,
+        kind: ChangeKind,
+        subject: impl Into<String>,
+        before: Option<String>,
+        after: Option<String>,
+    ) -> Change {
+        Change { at: self.payments.now(), who, kind, subject: subject.into(), before, after }
+    }
+
+    /// Writes lines down, as [`Self::record`] does.
+    pub(crate) async fn write(&self, changes: Vec<Change>) {
+        if changes.is_empty() {
+            return;
+        }
+        let told: Vec<String> =
+            changes.iter().map(|change| format!("{} {}", change.kind.as_str(), change.subject)).collect();
+        if let Err(error) = self.payments.ledger().record_changes(changes).await {
+            tracing::error!(changes = %excerpt(&told.join(", "), 1_000), %error,
+                "changes could not be written into the audit log");
+        }
+    }
+
+    /// The lines about what a scan of the plugin folder has changed and refused, which are to be written.
+    /// `history` is the folder of the history.
+    pub(crate) fn of_scan(&self, who: &Author, report: &ScanReport, history: &Path) -> Vec<Change> {
+        let mut changes = Vec::new();
         for file in report.removed.iter().chain(&report.forgotten) {
             let (build, failure) = {
                 let mut known = self.known.lock();
@@ -97,15 +126,15 @@ impl Audit {
             };
             if build.is_some() || failure.is_some() {
                 let before = build.map(|build| build.shown());
-                self.record(who.clone(), ChangeKind::PluginRemoved, file, before, None);
+                changes.push(self.change(who.clone(), ChangeKind::PluginRemoved, file, before, None));
             }
         }
         for file in &report.loaded {
             self.known.lock().failures.remove(file);
         }
-        self.compare_after(who, &report.put_back);
+        changes.extend(self.compare_after(who, &report.put_back));
         if report.failed.is_empty() {
-            return;
+            return changes;
         }
         // The history names the digest of what was refused.
         let history = HistoryFile::read(history).unwrap_or_default();
@@ -117,18 +146,16 @@ impl Audit {
                 (known.builds.get(file).map(Build::shown), is_new)
             };
             if is_new {
-                self.record(who.clone(), ChangeKind::PluginRejected, file, active, Some(after));
+                changes.push(self.change(who.clone(), ChangeKind::PluginRejected, file, active, Some(after)));
             }
         }
+        changes
     }
 
-    /// Writes down how the plugins that serve differ from those that served before.
-    pub(crate) fn compare(&self, who: &Author) {
-        self.compare_after(who, &[]);
-    }
-
-    /// The same, after the host itself has put the former builds of these files back.
-    fn compare_after(&self, who: &Author, put_back: &[String]) {
+    /// The differences between the plugins that serve and those that served before. `put_back`: the files whose former
+    /// builds the host itself has put back.
+    fn compare_after(&self, who: &Author, put_back: &[String]) -> Vec<Change> {
+        let mut changes = Vec::new();
         let catalog = self.catalog.load();
         for installed in catalog.installed() {
             let (file, build) = (&installed.file, Build::active(installed));
@@ -137,7 +164,7 @@ impl Audit {
                 known.builds.insert(file.clone(), build.clone())
             };
             let Some(former) = former else {
-                self.record(who.clone(), ChangeKind::PluginLoaded, file, None, Some(build.shown()));
+                changes.push(self.change(who.clone(), ChangeKind::PluginLoaded, file, None, Some(build.shown())));
                 continue;
             };
             let is_replaced = former.sha256 != build.sha256;
@@ -147,17 +174,25 @@ impl Audit {
                     true => (&Author::Health, ChangeKind::PluginRolledBack),
                     false => (who, ChangeKind::PluginReplaced),
                 };
-                self.record(who.clone(), kind, file, before, after);
+                changes.push(self.change(who.clone(), kind, file, before, after));
             }
             for (route, before, after) in former.differences(&build, is_replaced) {
-                self.record(who.clone(), ChangeKind::Route, format!("{}: {route}", build.plugin()), before, after);
+                let route = format!("{}: {route}", build.plugin());
+                changes.push(self.change(who.clone(), ChangeKind::Route, route, before, after));
             }
         }
+        changes
     }
 
     /// Writes down that the configuration took effect, each setting that it has changed, and which ones wait for a
     /// restart.
-    pub(crate) fn configured(&self, who: &Author, file: &Path, changed: &[SettingChange], waiting: &[SettingChange]) {
+    pub(crate) async fn configured(
+        &self,
+        who: &Author,
+        file: &Path,
+        changed: &[SettingChange],
+        waiting: &[SettingChange],
+    ) {
         let digest = digest(file);
         let now: BTreeMap<String, Option<String>> =
             waiting.iter().map(|change| (change.path.clone(), change.after.clone())).collect();
@@ -166,28 +201,34 @@ impl Audit {
             let former = std::mem::replace(&mut known.waiting, now);
             (std::mem::replace(&mut known.configuration, digest.clone()), former)
         };
-        self.record(who.clone(), ChangeKind::Configuration, file.display().to_string(), before, digest);
-        self.settings(who, ChangeKind::Setting, changed);
-        self.compare(who);
+        let subject = file.display().to_string();
+        let mut changes = vec![self.change(who.clone(), ChangeKind::Configuration, subject, before, digest)];
+        changes.extend(self.settings(who, ChangeKind::Setting, changed));
+        changes.extend(self.compare_after(who, &[]));
         let is_new = |change: &&SettingChange| known.get(&change.path) != Some(&change.after);
         let new: Vec<SettingChange> = waiting.iter().filter(is_new).cloned().collect();
-        self.settings(who, ChangeKind::RestartNeeded, &new);
+        changes.extend(self.settings(who, ChangeKind::RestartNeeded, &new));
+        self.write(changes).await;
     }
 
-    /// Writes down the change of each setting, or of so many and the number of the others.
-    fn settings(&self, who: &Author, kind: ChangeKind, changes: &[SettingChange]) {
-        for SettingChange { path, before, after, .. } in changes.iter().take(MOST_SETTINGS) {
-            self.record(who.clone(), kind, path, before.clone(), after.clone());
-        }
-        let more = changes.len().saturating_sub(MOST_SETTINGS);
+    /// The change of each setting, or of so many and the number of the others.
+    fn settings(&self, who: &Author, kind: ChangeKind, settings: &[SettingChange]) -> Vec<Change> {
+        let each = settings.iter().take(MOST_SETTINGS);
+        let mut changes: Vec<Change> = each
+            .map(|SettingChange { path, before, after, .. }| {
+                self.change(who.clone(), kind, path, before.clone(), after.clone())
+            })
+            .collect();
+        let more = settings.len().saturating_sub(MOST_SETTINGS);
         if more > 0 {
-            self.record(who.clone(), kind, format!("{more} more settings"), None, None);
+            changes.push(self.change(who.clone(), kind, format!("{more} more settings"), None, None));
         }
+        changes
     }
 
     /// Writes down that the host was built with this configuration, unless it is the one that took effect last: `ledger`
     /// has the lines of earlier processes.
-    pub(crate) fn started_with(&self, file: &Path, ledger: &Path) {
+    pub(crate) async fn started_with(&self, file: &Path, ledger: &Path) {
         let digest = digest(file);
         self.known.lock().configuration.clone_from(&digest);
         let filter = ChangeFilter { kind: Some(ChangeKind::Configuration), limit: 1, ..ChangeFilter::default() };
@@ -196,7 +237,7 @@ impl Audit {
                 let before = found.into_iter().next().and_then(|last| last.after);
                 if before != digest {
                     let subject = file.display().to_string();
-                    self.record(Author::Start, ChangeKind::Configuration, subject, before, digest);
+                    self.record(Author::Start, ChangeKind::Configuration, subject, before, digest).await;
                 }
             }
             Err(error) => tracing::warn!(%error, "the audit log cannot say whether the configuration was changed"),

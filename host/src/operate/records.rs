@@ -194,7 +194,8 @@ pub struct OwedRecord {
 }
 
 impl OwedRecord {
-    pub(crate) fn of(row: &PaymentRow, units: &Units) -> Self {
+    /// `is_paid_back`: a wallet of `[refunds]` pays on its network.
+    pub(crate) fn of(row: &PaymentRow, units: &Units, is_paid_back: bool) -> Self {
         let amount = units.written(&row.network, &row.asset, row.amount);
         Self {
             payment_id: row.payment_id.clone(),
@@ -209,16 +210,24 @@ impl OwedRecord {
             since: time::shown(row.updated_at),
             reason: row.reason.clone(),
             transaction: row.transaction.clone(),
-            make_good: format!(
-                "the payer sends the same request with the same payment again, and it runs without another charge; or \
-                 `coinslot owed refund {}` sends {} on {} to {}",
-                row.payment_id,
-                units.shown(&row.network, &row.asset, row.amount),
-                row.network,
-                row.payer
-            ),
+            make_good: make_good(row, units, is_paid_back),
         }
     }
+}
+
+/// The ways to end a debt.
+fn make_good(row: &PaymentRow, units: &Units, is_paid_back: bool) -> String {
+    let id = &row.payment_id;
+    let (amount, payer) = (units.shown(&row.network, &row.asset, row.amount), &row.payer);
+    let refund = match is_paid_back {
+        true => format!("`coinslot owed refund {id}` sends {amount} on {} to {payer}; or ", row.network),
+        false => String::new(),
+    };
+    format!(
+        "the payer sends the same request with the same payment again, and it runs without another charge; or {refund}you \
+         send {amount} on {} to {payer} by hand, and `coinslot owed settle {id} --by TX` ends the debt",
+        row.network
+    )
 }
 
 /// A payment that was given back because its plugin failed.

@@ -147,6 +147,8 @@ pub struct StepRecord {
     pub reason: Option<String>,
     /// The `x-request-id` of the request that took the step, where that is one of its own.
     pub request_id: Option<String>,
+    /// Of what was paid back by hand: the account that paid.
+    pub sender: Option<String>,
     /// Of a refund: `operator` or `policy`.
     pub ordered_by: Option<String>,
     /// Of a refusal: true if the plugin had begun its work.

@@ -125,8 +125,17 @@ pub(crate) enum SettleError {
     NotDeep { transaction: B256 },
     #[error("transaction {transaction} was reverted and moved nothing: send the money again")]
     Reverted { transaction: B256 },
-    #[error("transaction {transaction} is older than the payment, and cannot pay it back")]
-    Older { transaction: B256 },
+    #[error(
+        "transaction {transaction} is in block {block}, and the payment was settled in block {settled}: only a later block \
+         can pay it back"
+    )]
+    Older { transaction: B256, block: u64, settled: u64 },
+    #[error(
+        "the node does not know the block in which the payment was settled (the ledger has {settlement}), so transaction \
+         {transaction} counts only in a block of after {after}, when the payment could not be settled any more: name a \
+         node that keeps old receipts"
+    )]
+    Unplaced { transaction: B256, settlement: String, after: String },
     #[error("transaction {transaction} moves nothing of {asset}: a debt is paid back in the asset of its payment")]
     OtherAsset { transaction: B256, asset: String },
     #[error("transaction {transaction} pays {receiver}, and the payer is {payer}: send the money to the payer")]
@@ -135,6 +144,16 @@ pub(crate) enum SettleError {
         "transaction {transaction} paid {moved} to the payer, and {owed} is owed: pay the whole debt by one transaction"
     )]
     TooLittle { transaction: B256, moved: String, owed: String },
+    #[error(
+        "transaction {transaction} paid {paid} to the payer, who sent {sent} in it: what is left does not reach the \
+         {owed} that is owed"
+    )]
+    SentBack { transaction: B256, paid: String, sent: String, owed: String },
+    #[error(
+        "transaction {transaction} paid {moved} to the payer, from {sender}, which is no receiver and no wallet of this \
+         host: if it paid this debt for you, say so with --sender-is-mine (`senderIsMine`)"
+    )]
+    ForeignSender { transaction: B256, moved: String, sender: String },
     #[error(
         "transaction {transaction} paid {moved} to the payer, of which {counted} count for payment {by} and others, and {owed} \
          is owed: name the transaction that paid this debt"

@@ -196,8 +196,19 @@ impl RefundQueue {
     async fn end(&self, books: &RefundBooks, refund: OpenRefund, end: RefundEnd) {
         let (payment, author) = (refund.payment_id.clone(), refund.ordered_by);
         let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
-        let payer = refund.payer.clone();
-        if let Err(error) = books.ledger().end_refund(refund, end.clone(), books.now()).await {
+        let after = match &end {
+            RefundEnd::Paid { transaction, .. } => {
+                format!("{amount} paid back to {} by transaction {transaction}", refund.payer)
+            }
+            RefundEnd::Failed { reason, .. } => format!("owed again, because the refund failed: {reason}"),
+        };
+        let before = Some(format!("refund by {}", author.as_str()));
+        let who = match author {
+            RefundAuthor::Policy => Author::Policy,
+            RefundAuthor::Operator => Author::Host,
+        };
+        let change = books.audit.change(who, ChangeKind::Refund, &*payment, before, Some(after));
+        if let Err(error) = books.ledger().end_refund(refund, end.clone(), change, books.now()).await {
             tracing::error!(%payment, %error, "the end of a refund could not be written: it is looked up again");
             return tokio::time::sleep(LATE_LOOK).await;
         }
@@ -205,22 +216,14 @@ impl RefundQueue {
             let mut state = self.state.lock();
             state.gas_charged = state.gas_charged.saturating_add(fee.0);
         }
-        let after = match end {
+        match end {
             RefundEnd::Paid { transaction, .. } => {
                 tracing::info!(%payment, %transaction, "the money of an owed answer went back to its payer");
-                format!("{amount} paid back to {payer} by transaction {transaction}")
             }
             RefundEnd::Failed { reason, .. } => {
                 tracing::warn!(%payment, %reason, "a refund failed: the answer is owed again");
-                format!("owed again, because the refund failed: {reason}")
             }
-        };
-        let before = Some(format!("refund by {}", author.as_str()));
-        let who = match author {
-            RefundAuthor::Policy => Author::Policy,
-            RefundAuthor::Operator => Author::Host,
-        };
-        books.audit.record(who, ChangeKind::Refund, payment, before, Some(after));
+        }
     }
 }
 

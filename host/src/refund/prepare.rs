@@ -7,7 +7,7 @@ use alloy::primitives::{Address, B256};
 use coinslot_evm::{TokenTransfer, TokenWallet, TransferError};
 use coinslot_ledger::reports::{LedgerReader, PaymentRow};
 use coinslot_ledger::{
-    BudgetedAsset, DAY, Ledger, PaymentState, RefundAuthor, RefundBudget, RefundOrder, SignedRefund,
+    BudgetedAsset, Change, DAY, Ledger, PaymentState, RefundAuthor, RefundBudget, RefundOrder, SignedRefund,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::{Amount, Asset, Decimal};
@@ -44,14 +44,20 @@ struct Found {
 }
 
 impl PreparedRefund {
+    /// The hash of the transaction that is signed.
+    pub(super) fn transaction(&self) -> &str {
+        &self.signed.hash
+    }
+
     /// The order for the ledger.
-    pub(super) fn order(&self, sender: Address, ordered_by: RefundAuthor) -> RefundOrder {
+    pub(super) fn order(&self, sender: Address, ordered_by: RefundAuthor, change: Change) -> RefundOrder {
         RefundOrder {
             payment_id: self.row.payment_id.clone(),
             ordered_by,
             sender: sender.to_string(),
             budget: self.budget.counted.clone(),
             signed: self.signed.clone(),
+            change,
         }
     }
 }

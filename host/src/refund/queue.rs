@@ -279,7 +279,13 @@ impl RefundQueue {
         who: Author,
     ) -> Result<Begun, RefundError> {
         let author = if who == Author::Policy { RefundAuthor::Policy } else { RefundAuthor::Operator };
-        let begun = books.ledger().begin_refund(prepared.order(wallet.address(), author), books.now()).await?;
+        let (row, transaction) = (&prepared.row, prepared.transaction());
+        let amount = books.units.shown(&row.network, &row.asset, row.amount);
+        let after = format!("{amount} sent back to {} by transaction {transaction}", row.payer);
+        let change =
+            books.audit.change(who, ChangeKind::Refund, &*row.payment_id, Some("owed".to_owned()), Some(after));
+        let order = prepared.order(wallet.address(), author, change);
+        let begun = books.ledger().begin_refund(order, books.now()).await?;
         let refund = match begun {
             RefundBegun::Begun(refund) => refund,
             RefundBegun::NotOwed(None) => return Err(RefundError::NoPayment),
@@ -292,9 +298,6 @@ impl RefundQueue {
         let transaction = newest.map(|stored| stored.hash().to_owned()).unwrap_or_default();
         tracing::info!(payment = %refund.payment_id, %transaction, network = %self.network, by = author.as_str(),
             "the money of an owed answer is sent back");
-        let amount = books.units.shown(&refund.network, &refund.asset, refund.amount);
-        let after = format!("{amount} sent back to {} by transaction {transaction}", refund.payer);
-        books.audit.record(who, ChangeKind::Refund, &*refund.payment_id, Some("owed".to_owned()), Some(after));
         Ok(Begun { prepared, transaction })
     }
 

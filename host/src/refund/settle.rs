@@ -1,28 +1,27 @@
 //! Ends debts by what an operator says and the chain shows: that a debt was paid by hand, or that a refund that is under way
 //! was not made.
 //!
-//! The operator's word alone ends nothing. A transaction counts if it moved the payment's asset to the payer, in a block
-//! that is deep enough and not older than the payment, and if what it moved has not ended other debts. A refund counts as
-//! not made if none of its transactions can move money any more.
+//! The operator's word alone ends nothing. A transaction counts if it moved the payment's asset to the payer, after the
+//! payment and in a block that is deep enough, and if what it moved has not ended other debts: see [`super::by_hand`]. A
+//! refund counts as not made if none of its transactions can move money any more.
 
 use std::time::Duration;
 
-use alloy::primitives::{Address, B256, U256};
-use coinslot_evm::{Chain, ChainSettings, MovedMoney, MovedToken, TransferOutcome, default_confirmations};
+use alloy::primitives::{Address, B256};
+use coinslot_evm::TransferOutcome;
 use coinslot_ledger::reports::{LedgerReader, PaymentRow};
 use coinslot_ledger::{
-    Author, ChangeKind, DebtEnded, Ledger, OpenRefund, PaidByHand, PaymentState, RefundAuthor, RefundEnd,
+    Author, Change, ChangeKind, DebtEnded, Ledger, OpenRefund, PaidByHand, PaymentState, RefundAuthor, RefundEnd,
 };
 use coinslot_x402::UnixTime;
 use coinslot_x402::price::Amount;
 
+use super::by_hand::Books;
 use super::error::SettleError;
 use super::follow::transfer;
-use super::prepare::CLOCK_SKEW;
 use super::queue::RefundQueue;
 use super::{Refunds, paced};
 use crate::config::Config;
-use crate::operate::Audit;
 use crate::operate::units::Units;
 
 /// The time from the beginning of a refund in whose transaction the chain shows no transfer, after which it may be called
@@ -32,8 +31,8 @@ const UNPROVEN_FOR: Duration = Duration::from_secs(3_600);
 /// The word of an operator about a debt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DebtClaim {
-    /// This transaction paid it.
-    PaidBy(String),
+    /// This transaction paid it. `sender_is_mine`: whoever sent it, paid for the operator.
+    PaidBy { transaction: String, sender_is_mine: bool },
     /// Its refund was not made.
     NotPaid,
 }
@@ -43,9 +42,10 @@ pub(crate) enum DebtClaim {
 pub(crate) struct DebtDesk<'d> {
     pub(crate) config: &'d Config,
     pub(crate) ledger: &'d dyn Ledger,
-    pub(crate) audit: &'d Audit,
     /// None: the configuration has no `[refunds]`.
     pub(crate) refunds: Option<&'d Refunds>,
+    /// The accounts that the configuration names.
+    pub(crate) wallets: &'d [Address],
     pub(crate) now: UnixTime,
 }
 
@@ -55,19 +55,21 @@ pub(crate) struct SettledDebt {
     pub(crate) row: PaymentRow,
     /// [`PaymentState::Refunded`] or [`PaymentState::Owed`].
     pub(crate) state: PaymentState,
-    /// The transaction that paid it.
-    pub(crate) transaction: Option<String>,
+    /// The transfer that paid it.
+    pub(crate) paid: Option<HandPayment>,
+}
+
+/// A transfer that paid a debt by hand.
+#[derive(Clone, Debug)]
+pub(crate) struct HandPayment {
+    pub(crate) transaction: String,
+    pub(crate) sender: String,
+    /// The amount that it left with the payer.
+    pub(crate) moved: Amount,
 }
 
 /// A refund that is under way and moves nothing any more, with its end.
 type OverAttempt = (OpenRefund, RefundEnd);
-
-/// The money that a transaction moved to the payer.
-struct ByHand {
-    transaction: B256,
-    sender: Address,
-    moved: U256,
-}
 
 impl DebtDesk<'_> {
     /// Ends a debt, if the chain agrees with its operator. A dry run changes nothing.
@@ -80,7 +82,9 @@ impl DebtDesk<'_> {
     ) -> Result<SettledDebt, SettleError> {
         let row = self.find(payment).await?;
         match claim {
-            DebtClaim::PaidBy(transaction) => self.paid(row, transaction, who, dry_run).await,
+            DebtClaim::PaidBy { transaction, sender_is_mine } => {
+                self.paid(row, (transaction, *sender_is_mine), who, dry_run).await
+            }
             DebtClaim::NotPaid => self.not_paid(row, who, dry_run).await,
         }
     }
@@ -96,7 +100,7 @@ impl DebtDesk<'_> {
     async fn paid(
         &self,
         row: PaymentRow,
-        transaction: &str,
+        (transaction, sender_is_mine): (&str, bool),
         who: Author,
         dry_run: bool,
     ) -> Result<SettledDebt, SettleError> {
@@ -105,35 +109,79 @@ impl DebtDesk<'_> {
             PaymentState::Refunding => Some(self.over_attempt(&row).await?),
             state => return Err(SettleError::NotOwed { state }),
         };
-        let by_hand = self.look_up(&row, transaction).await?;
-        let transaction = by_hand.transaction.to_string();
+        let units = Units::of(Some(self.config));
+        let books = Books { config: &self.config.payment, units, wallets: self.wallets };
+        let by_hand = books.look_up(&row, transaction).await?;
+        let shown = |amount| self.shown(&row, amount);
+        let paid = HandPayment {
+            transaction: by_hand.transaction.to_string(),
+            sender: by_hand.sender.to_string(),
+            moved: Amount(by_hand.moved),
+        };
+        if !by_hand.is_sender_known && !sender_is_mine {
+            let HandPayment { sender, moved, .. } = paid;
+            return Err(SettleError::ForeignSender { transaction: by_hand.transaction, moved: shown(moved), sender });
+        }
+        self.end(&row, &paid, instead_of, who, dry_run).await?;
+        Ok(SettledDebt { row, state: PaymentState::Refunded, paid: Some(paid) })
+    }
+
+    /// Has the ledger end a debt.
+    async fn end(
+        &self,
+        row: &PaymentRow,
+        HandPayment { transaction, sender, moved }: &HandPayment,
+        instead_of: Option<OverAttempt>,
+        who: Author,
+        dry_run: bool,
+    ) -> Result<(), SettleError> {
+        let shown = |amount| self.shown(row, amount);
         let before = if instead_of.is_some() { "refunding" } else { "owed" };
+        let after = format!(
+            "{} paid back to {} by hand: {} from {sender}, by transaction {transaction}",
+            shown(row.amount),
+            row.payer,
+            shown(*moved)
+        );
         let paid = PaidByHand {
             payment_id: row.payment_id.clone(),
             transaction: transaction.clone(),
-            sender: by_hand.sender.to_string(),
-            moved: Amount(by_hand.moved),
+            sender: sender.clone(),
+            moved: *moved,
             dry_run,
             instead_of,
+            change: self.change(who, row, before, after),
         };
-        let shown = |amount| self.shown(&row, amount);
         match self.ledger.end_debt(paid, self.now).await? {
             DebtEnded::Ended => {}
             DebtEnded::NotOwed(None) => return Err(SettleError::NoPayment),
             DebtEnded::NotOwed(Some(state)) => return Err(SettleError::NotOwed { state }),
             DebtEnded::Counted { by, counted, owed } => {
-                let (moved, counted, owed) = (shown(Amount(by_hand.moved)), shown(counted), shown(owed));
-                return Err(SettleError::Counted { transaction, by, moved, counted, owed });
+                let (moved, counted, owed) = (shown(*moved), shown(counted), shown(owed));
+                return Err(SettleError::Counted { transaction: transaction.clone(), by, moved, counted, owed });
             }
-            DebtEnded::SignedFor { payment_id } => return Err(SettleError::SignedFor { transaction, payment_id }),
+            DebtEnded::SignedFor { payment_id } => {
+                return Err(SettleError::SignedFor { transaction: transaction.clone(), payment_id });
+            }
         }
         if !dry_run {
-            tracing::info!(payment = %row.payment_id, %transaction, "an operator has paid an owed answer back by hand");
-            let after =
-                format!("{} paid back to {} by hand, by transaction {transaction}", shown(row.amount), row.payer);
-            self.audit.record(who, ChangeKind::Refund, &*row.payment_id, Some(before.to_owned()), Some(after));
+            tracing::info!(payment = %row.payment_id, transaction, sender,
+                "an operator has paid an owed answer back by hand");
         }
-        Ok(SettledDebt { row, state: PaymentState::Refunded, transaction: Some(transaction) })
+        Ok(())
+    }
+
+    /// The line of the audit log about a debt.
+    fn change(&self, who: Author, row: &PaymentRow, before: &str, after: String) -> Change {
+        let subject = row.payment_id.clone();
+        Change {
+            at: self.now,
+            who,
+            kind: ChangeKind::Refund,
+            subject,
+            before: Some(before.to_owned()),
+            after: Some(after),
+        }
     }
 
     /// Ends a refund that was not made: its answer is owed again.
@@ -161,66 +209,12 @@ impl DebtDesk<'_> {
                 RefundEnd::Failed { reason, .. } => reason.clone(),
                 RefundEnd::Paid { .. } => String::new(),
             };
-            self.ledger.end_refund(refund, end, self.now).await?;
-            tracing::warn!(payment = %row.payment_id, %reason, "an operator says that a refund was not made: owed again");
             let after = format!("owed again, because the refund was not made: {reason}");
-            self.audit.record(who, ChangeKind::Refund, &*row.payment_id, Some(author.to_owned()), Some(after));
+            let change = self.change(who, &row, author, after);
+            self.ledger.end_refund(refund, end, change, self.now).await?;
+            tracing::warn!(payment = %row.payment_id, %reason, "an operator says that a refund was not made: owed again");
         }
-        Ok(SettledDebt { row, state: PaymentState::Owed, transaction: None })
-    }
-
-    /// Looks up what a transaction moved to the payer, and checks it against the debt.
-    async fn look_up(&self, row: &PaymentRow, transaction: &str) -> Result<ByHand, SettleError> {
-        let written = || SettleError::NotAHash { written: coinslot_base::text::printable(transaction).to_string() };
-        let hash: B256 = transaction.parse().map_err(|_| written())?;
-        let no_node = || SettleError::NoNode { network: row.network.clone() };
-        let chain_id = row.network.chain_id().ok_or_else(no_node)?;
-        let (Ok(token), Ok(payer)) = (row.asset.parse::<Address>(), row.payer.parse::<Address>()) else {
-            return Err(no_node());
-        };
-        let (node, confirmations) = self.config.payment.node_of(&row.network).ok_or_else(no_node)?;
-        let chain = Chain::connect(node, chain_id, ChainSettings::default()).await;
-        let chain = chain.map_err(|error| SettleError::Node(error.to_string()))?;
-        let confirmations = confirmations.unwrap_or_else(|| default_confirmations(chain_id));
-        let moved = chain.moved_by(hash, token, confirmations).await;
-        let moved = moved.map_err(|error| SettleError::Node(error.to_string()))?;
-        let (at, transfers) = match moved {
-            MovedMoney::Missing => {
-                return Err(SettleError::Unknown { transaction: hash, network: row.network.clone() });
-            }
-            MovedMoney::Waiting | MovedMoney::Shallow => return Err(SettleError::NotDeep { transaction: hash }),
-            MovedMoney::Reverted => return Err(SettleError::Reverted { transaction: hash }),
-            MovedMoney::Moved { at, transfers } => (at, transfers),
-        };
-        if at < row.created_at.0.saturating_sub(CLOCK_SKEW) {
-            return Err(SettleError::Older { transaction: hash });
-        }
-        self.check(row, hash, payer, &transfers)
-    }
-
-    /// Sums up what the transfers gave to the payer, which must be enough.
-    fn check(
-        &self,
-        row: &PaymentRow,
-        transaction: B256,
-        payer: Address,
-        transfers: &[MovedToken],
-    ) -> Result<ByHand, SettleError> {
-        let from_others = transfers.iter().filter(|one| one.to == payer && one.from != payer);
-        let moved = from_others.clone().fold(U256::ZERO, |sum, one| sum.saturating_add(one.amount));
-        let Some(first) = from_others.clone().next() else {
-            return Err(match transfers.first() {
-                None => SettleError::OtherAsset { transaction, asset: row.asset.clone() },
-                Some(other) => {
-                    SettleError::OtherReceiver { transaction, receiver: other.to.to_string(), payer: row.payer.clone() }
-                }
-            });
-        };
-        if moved < row.amount.0 {
-            let (moved, owed) = (self.shown(row, Amount(moved)), self.shown(row, row.amount));
-            return Err(SettleError::TooLittle { transaction, moved, owed });
-        }
-        Ok(ByHand { transaction, sender: first.from, moved })
+        Ok(SettledDebt { row, state: PaymentState::Owed, paid: None })
     }
 
     /// The refund of a payment that is under way, if it moves nothing any more.

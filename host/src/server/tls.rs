@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use coinslot_base::file::read_regular;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use sha2::{Digest, Sha256};
@@ -164,10 +165,13 @@ impl Tls {
     }
 }
 
+/// The most bytes of a file of certificates or of their key.
+const MOST_PEM: u64 = 1 << 20;
+
 /// Verifies that a client's certificate is signed by an authority of this file.
 fn verifier(file: &Path, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let shown = || file.display().to_string();
-    let bytes = std::fs::read(file).map_err(|error| TlsError::Unreadable { file: shown(), error })?;
+    let bytes = read_regular(file, MOST_PEM).map_err(|error| TlsError::Unreadable { file: shown(), error })?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(&bytes) {
         let certificate = certificate.map_err(|_| TlsError::NoCertificate { file: shown() })?;
@@ -189,7 +193,8 @@ struct IdentityBytes {
 impl IdentityBytes {
     fn read(identity: &Identity) -> Result<Self, TlsError> {
         let read = |path: &Path| {
-            std::fs::read(path).map_err(|error| TlsError::Unreadable { file: path.display().to_string(), error })
+            read_regular(path, MOST_PEM)
+                .map_err(|error| TlsError::Unreadable { file: path.display().to_string(), error })
         };
         Ok(Self { certificates: read(&identity.certificates)?, key: read(&identity.key)? })
     }

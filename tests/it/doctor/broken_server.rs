@@ -36,6 +36,8 @@ pub(super) struct BrokenServer {
 #[derive(Debug)]
 struct Seller {
     defect: Option<Defect>,
+    /// The transaction that receipts name.
+    transaction: String,
     url: String,
     challenges: AtomicUsize,
     /// The payments that were taken, by nonce, with the secrets of their challenges.
@@ -44,10 +46,20 @@ struct Seller {
 
 impl BrokenServer {
     pub(super) async fn start(defect: Option<Defect>) -> Self {
+        Self::start_naming(defect, format!("0x{}", "ab".repeat(32))).await
+    }
+
+    /// A server whose receipts name this transaction.
+    pub(super) async fn start_naming(defect: Option<Defect>, transaction: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let seller =
-            Arc::new(Seller { defect, url: url.clone(), challenges: AtomicUsize::default(), taken: Mutex::default() });
+        let seller = Arc::new(Seller {
+            defect,
+            transaction,
+            url: url.clone(),
+            challenges: AtomicUsize::default(),
+            taken: Mutex::default(),
+        });
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (seller, count) = (Arc::clone(&seller), AtomicUsize::default());
@@ -213,7 +225,7 @@ impl Seller {
         }
         let payer = document["payload"]["authorization"]["from"].clone();
         let payer = if self.has(ReceiptOfAnother) { json!(SELLER) } else { payer };
-        let transaction = format!("0x{}", "ab".repeat(32));
+        let transaction = &self.transaction;
         let receipt = json!({ "success": true, "transaction": transaction, "network": "eip155:84532", "payer": payer });
         let mut paid =
             if self.has(ChargesAndFails) { reply(500, "{\"error\":\"it broke\"}") } else { reply(200, ANSWER) };

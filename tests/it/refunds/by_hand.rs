@@ -65,6 +65,11 @@ impl OwnWallet {
     }
 }
 
+/// The claim that this transaction paid a debt, from an account that the operator vouches for.
+fn by(transaction: &str) -> Value {
+    json!({ "by": transaction, "senderIsMine": true })
+}
+
 /// Pays a debt from a wallet that the host does not know. Returns the transaction.
 pub(crate) async fn pay_by_hand(seller: &Seller, payment: &str) -> String {
     let payer = seller.query(&format!("SELECT payer FROM payment WHERE payment_id = '{payment}'"));
@@ -73,7 +78,7 @@ pub(crate) async fn pay_by_hand(seller: &Seller, payment: &str) -> String {
 
 impl Seller {
     /// Asks the listener of operators to end a debt. Returns the status and the answer.
-    async fn settle(&self, debt: &Debt, claim: Value) -> (u16, Value) {
+    pub(super) async fn settle(&self, debt: &Debt, claim: Value) -> (u16, Value) {
         let mut asked = claim;
         asked["payment"] = json!(debt.id);
         let url = format!("{}/api/v1/owed/settle", self.host.admin());
@@ -117,12 +122,17 @@ async fn a_debt_that_was_paid_by_hand_ends_and_every_record_says_so() {
     let own = OwnWallet::new(&seller).await;
     let debt = seller.owe(0).await;
     let transaction = own.sends(USDC, debt.payer, CENT).await;
-    let settle = ["owed", "settle", &debt.id, "--by", &transaction, "--format", "table"];
+    let owed: Value = serde_json::from_str(&seller.good(&["owed"]).await).expect("one debt");
+    let advice = owed["makeGood"].as_str().expect("a text");
+    assert!(advice.contains("coinslot owed refund") && advice.contains("coinslot owed settle"), "{advice}");
+    let settle = ["owed", "settle", &debt.id, "--by", &transaction, "--sender-is-mine", "--format", "table"];
     let would = seller.good(&[&settle[..], &["--dry-run"]].concat()).await;
-    assert!(would.contains("0.01 USDC") && would.contains("would be settled"), "{would}");
+    let sent = format!("which moved 0.01 USDC from {}", own.wallet.address());
+    assert!(would.contains("would be settled") && would.contains(&sent), "{would}");
     assert_eq!(seller.state(&debt), "owed");
     let done = seller.good(&settle).await;
     assert!(done.contains("is settled by transaction") && done.contains(&transaction), "{done}");
+    assert!(done.contains(&sent), "{done}");
 
     // The client hears where its money is.
     let after = seller.request(&debt.payment).send().await.expect("an answer");
@@ -152,11 +162,12 @@ async fn a_debt_that_was_paid_by_hand_ends_and_every_record_says_so() {
     let steps: Vec<Value> = story.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let names: Vec<&str> = steps.iter().map(|step| step["step"].as_str().expect("a name")).collect();
     assert_eq!(names, ["claimed", "verified", "sent", "paid", "started", "owed", "refunded"], "{story}");
-    assert_eq!(steps[6]["transaction"], transaction, "{story}");
+    assert_eq!((&steps[6]["transaction"], &steps[6]["sender"]), (&json!(transaction), &json!(sender)), "{story}");
     let audit: Value = serde_json::from_str(&seller.good(&["audit", "--kind", "refund"]).await).expect("one line");
     let told = (audit["who"].as_str().expect("a text"), audit["after"].as_str().expect("a text"));
     assert_eq!(told.0, "operator without a token from 127.0.0.1");
-    assert!(told.1.contains("by hand, by transaction") && told.1.contains(&transaction), "{audit}");
+    let sent = format!("by hand: 0.01 USDC from {}, by transaction {transaction}", own.wallet.address());
+    assert!(told.1.contains(&sent), "{audit}");
     let (code, out, error) = seller.local(["ledger", "reconcile"].map(ToOwned::to_owned).to_vec()).await;
     assert_eq!(code, Some(0), "{out}{error}");
     seller.waits_for("the webhook", || receiver.accepted().iter().any(|told| told.body.contains("refunded"))).await;
@@ -189,7 +200,7 @@ async fn a_payer_who_resumes_a_payment_that_was_paid_back_by_hand_is_told_so() {
         .expect("a file")
         .expect("an entry");
     let transaction = own.sends(USDC, payer, CENT).await;
-    assert_eq!(seller.settle(&debt, json!({ "by": transaction })).await.0, 200);
+    assert_eq!(seller.settle(&debt, by(&transaction)).await.0, 200);
     let (code, out, said) = pay(&["--resume", kept.path().to_str().expect("a path")]).await;
     let told = format!("{out}{said}");
     assert!(code == Some(4) && told.contains("payment_refunded") && told.contains(&transaction), "{code:?} {told}");
@@ -208,8 +219,7 @@ async fn a_payer_who_resumes_a_payment_that_was_paid_back_by_hand_is_told_so() {
 async fn a_transaction_that_does_not_pay_the_debt_is_refused_in_its_own_words() {
     let seller = Seller::start(BY_COMMAND).await;
     let own = OwnWallet::new(&seller).await;
-    let debt = seller.owe(0).await;
-    let by = |transaction: &str| json!({ "by": transaction });
+    let (debt, second, third) = (seller.owe(0).await, seller.owe(0).await, seller.owe(0).await);
 
     let elsewhere = own.sends(USDC, STRANGER, CENT).await;
     seller.disbelieves(&debt, by(&elsewhere), 409, "send the money to the payer").await;
@@ -250,29 +260,108 @@ async fn a_transaction_that_does_not_pay_the_debt_is_refused_in_its_own_words() 
 
     // Of two debts to one payer, one transaction of a cent ends one.
     assert_eq!(seller.settle(&debt, by(&waits)).await.0, 200);
-    let second = seller.owe(0).await;
     seller.disbelieves(&second, by(&waits), 409, &format!("of which 0.01 USDC count for payment {}", debt.id)).await;
     let both = own.sends(USDC, debt.payer, 2 * CENT).await;
-    let third = seller.owe(0).await;
     assert_eq!(seller.settle(&second, by(&both)).await.0, 200);
     assert_eq!(seller.settle(&third, by(&both.to_uppercase().replace("0X", "0x"))).await.0, 200);
 
     // The transaction of a refund of the host is that refund's.
-    let fourth = seller.owe(1).await;
+    let (fourth, fifth) = (seller.owe(1).await, seller.owe(1).await);
     let refund = seller.pays_back(&fourth).await;
-    let fifth = seller.owe(1).await;
     seller.disbelieves(&fifth, by(&refund), 409, "settle that payment by it").await;
-    // The payment itself is no refund of it, nor is a transfer from before the payment.
+    // The payment itself is no refund of it.
     let payment = seller.query(&format!("SELECT tx FROM payment WHERE payment_id = '{}'", fifth.id));
     seller.disbelieves(&fifth, by(&payment), 409, "send the money to the payer").await;
-    let early = own.sends(USDC, fifth.payer, CENT).await;
-    let file = rusqlite::Connection::open(seller.host.path(".coinslot/ledger.db")).expect("the ledger");
-    file.busy_timeout(PATIENCE).expect("a timeout");
-    let later = format!("UPDATE claim SET created_at = created_at + 3600 WHERE payment_id = '{}'", fifth.id);
-    file.execute_batch(&later).expect("a later payment");
-    seller.disbelieves(&fifth, by(&early), 409, "is older than the payment").await;
     let sent = seller.sent().await;
     assert!(matches!(&*sent, [one] if one.transaction == refund), "{sent:?}");
+}
+
+/// A top-up of the payer, seconds before its purchase, ended the debt: clocks were compared, with ten minutes of grace.
+#[tokio::test]
+async fn a_transfer_that_came_before_the_payment_does_not_end_its_debt() {
+    let seller = Seller::start(BY_COMMAND).await;
+    let own = OwnWallet::new(&seller).await;
+    let payer = seller.chain.payer(0).address();
+    let top_up = own.sends(USDC, payer, CENT).await;
+    let debt = seller.owe(0).await;
+    seller.disbelieves(&debt, by(&top_up), 409, "only a later block can pay it back").await;
+    let later = own.sends(USDC, payer, CENT).await;
+    let (status, report) = seller.settle(&debt, json!({ "by": later, "senderIsMine": true, "dryRun": true })).await;
+    assert_eq!((status, &report["moved"]), (200, &json!("0.01 USDC")), "{report}");
+
+    // Where nobody knows the block of the payment, a transaction counts once the payment could not be settled any more.
+    let file = rusqlite::Connection::open(seller.host.path(".coinslot/ledger.db")).expect("the ledger");
+    file.busy_timeout(PATIENCE).expect("a timeout");
+    let settled = seller.query(&format!("SELECT tx FROM payment WHERE payment_id = '{}'", debt.id));
+    for hash in [random_word().to_string(), String::new()] {
+        file.execute("UPDATE settlement SET tx = ?1 WHERE tx = ?2", [&hash, &settled]).expect("another transaction");
+        seller.disbelieves(&debt, by(&later), 409, "when the payment could not be settled any more").await;
+        file.execute("UPDATE settlement SET tx = ?1 WHERE tx = ?2", [&settled, &hash]).expect("put back");
+    }
+    file.execute("UPDATE settlement SET tx = '' WHERE tx = ?1", [&settled]).expect("no transaction");
+    let expired = format!("UPDATE claim SET valid_before = 1 WHERE payment_id = '{}'", debt.id);
+    file.execute_batch(&expired).expect("an older payment");
+    assert_eq!(seller.settle(&debt, by(&later)).await.0, 200);
+    assert_eq!(seller.state(&debt), "refunded");
+}
+
+/// A contract that takes the money from the payer and gives it back ended a debt: what the payer received was counted
+/// alone.
+#[tokio::test]
+async fn money_that_the_payer_sends_in_the_same_transaction_does_not_count() {
+    const CONTRACT: Address = address!("0x00000000000000000000000000000000000d00d1");
+    let seller = Seller::start(BY_COMMAND).await;
+    let own = OwnWallet::new(&seller).await;
+    let debt = seller.owe(0).await;
+    // Every call is `transferFrom(payer, contract, a cent)` and `transfer(payer, a cent)`, and returns 1. If one of them
+    // fails, it jumps to a revert at its beginning.
+    let begin = "6007565b5f5ffd5b";
+    let (payer, token) = (hex::encode(debt.payer), hex::encode(USDC));
+    let selector = |name: &str| format!("63{name}60e01b5f52");
+    let call = |size: &str| format!("5f5f60{size}5f5f73{token}5af115600357");
+    let pull = format!("{}73{payer}60045230602452612710604452", selector("23b872dd")) + &call("64");
+    let push = format!("{}73{payer}600452612710602452", selector("a9059cbb")) + &call("44");
+    seller.ask_chain("anvil_setCode", json!([CONTRACT, format!("0x{begin}{pull}{push}60015f5260205ff3")])).await;
+    // The payer has allowed the contract to take the money: the second mapping of the token.
+    let of_payer = keccak256((debt.payer, U256::ONE).abi_encode());
+    let allowance = keccak256((CONTRACT, of_payer).abi_encode());
+    seller.ask_chain("anvil_setStorageAt", json!([USDC, allowance, B256::from(U256::from(CENT))])).await;
+
+    let before = seller.chain.balance(debt.payer).await;
+    let there_and_back = own.sends(CONTRACT, debt.payer, 1).await;
+    assert_eq!(seller.chain.balance(debt.payer).await, before, "the payer has what it had");
+    let words = "paid 0.01 USDC to the payer, who sent 0.01 USDC in it";
+    seller.disbelieves(&debt, by(&there_and_back), 409, words).await;
+    // Two cents back for one make a cent.
+    seller.ask_chain("anvil_setStorageAt", json!([USDC, allowance, B256::from(U256::from(CENT))])).await;
+    seller.set_dollars(CONTRACT, CENT).await;
+    let twice = format!("0x{begin}{pull}{push}{push}60015f5260205ff3");
+    seller.ask_chain("anvil_setCode", json!([CONTRACT, twice])).await;
+    let refunded = own.sends(CONTRACT, debt.payer, 1).await;
+    let (status, report) = seller.settle(&debt, by(&refunded)).await;
+    assert_eq!((status, &report["moved"]), (200, &json!("0.01 USDC")), "{report}");
+    assert_eq!(seller.chain.balance(debt.payer).await, before + CENT);
+}
+
+/// Somebody else's transfer to the payer may have nothing to do with the debt.
+#[tokio::test]
+async fn an_unknown_sender_needs_the_operators_word() {
+    let seller = Seller::start(BY_COMMAND).await;
+    let own = OwnWallet::new(&seller).await;
+    let debt = seller.owe(0).await;
+    let transaction = own.sends(USDC, debt.payer, CENT).await;
+    let words = format!("paid 0.01 USDC to the payer, from {}", own.wallet.address());
+    for dry_run in [true, false] {
+        seller.disbelieves(&debt, json!({ "by": transaction, "dryRun": dry_run }), 409, &words).await;
+    }
+    let (code, _, said) = seller.command(&["owed", "settle", &debt.id, "--by", &transaction]).await;
+    assert!(code == Some(1) && said.contains(&words) && said.contains("--sender-is-mine"), "{said}");
+    // The wallet of refunds is known: nobody has to vouch for it.
+    let same_key = OwnWallet::of(&seller, seller.key.path()).await;
+    let known = same_key.sends(USDC, debt.payer, CENT).await;
+    let (status, report) = seller.settle(&debt, json!({ "by": known })).await;
+    let sender = seller.wallet.address().to_string();
+    assert_eq!((status, &report["sender"]), (200, &json!(sender)), "{report}");
 }
 
 /// A refund of which the token's logs say nothing held the wallet on its network for good.
@@ -308,9 +397,9 @@ async fn a_refund_that_the_logs_do_not_show_ends_by_the_operators_word_and_the_n
     seller.until_alert("refund_trouble", &second.id).await;
     seller.speak().await;
     let silent = seller.query("SELECT hash FROM refund_tx ORDER BY id DESC LIMIT 1");
-    seller.disbelieves(&second, json!({ "by": silent }), 409, "moves nothing of").await;
+    seller.disbelieves(&second, by(&silent), 409, "moves nothing of").await;
     let transaction = own.sends(USDC, second.payer, CENT).await;
-    let (status, report) = seller.settle(&second, json!({ "by": transaction })).await;
+    let (status, report) = seller.settle(&second, by(&transaction)).await;
     assert_eq!((status, &report["state"]), (200, &json!("refunded")), "{report}");
     seller.until_no_alert("refund_trouble").await;
 
@@ -329,7 +418,7 @@ async fn a_refund_that_may_still_be_made_does_not_end_by_a_word() {
     let words = "may still get into a block";
     seller.disbelieves(&debt, json!({ "notPaid": true }), 409, words).await;
     let transaction = own.sends(USDC, debt.payer, CENT).await;
-    seller.disbelieves(&debt, json!({ "by": transaction }), 409, words).await;
+    seller.disbelieves(&debt, by(&transaction), 409, words).await;
     seller.node.release().await;
     seller.until(&debt, "refunded").await;
     seller.paid_back_once(&debt).await;
@@ -379,22 +468,28 @@ async fn a_debt_ends_from_its_page_by_an_operator_who_was_shown_the_page() {
     let (_, proof) = shown.split_once("name=\"proof\" value=\"").expect("a proof");
     let proof = proof.split('"').next().expect("a value").to_owned();
     let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().expect("a client");
-    let press = async |proof: &str, origin: &str, by: &str| {
+    let press = async |proof: &str, origin: &str, by: &str, mine: &str| {
         let post = client.post(format!("{url}/settle")).header("origin", origin);
-        let form = format!("proof={proof}&by={by}");
+        let form = format!("proof={proof}&by={by}{mine}");
         let sent = post.header("content-type", "application/x-www-form-urlencoded").body(form).send().await;
         sent.expect("an answer")
     };
     let (admin, transaction) = (seller.host.admin(), own.sends(USDC, debt.payer, CENT).await);
-    assert_eq!(press("0", &admin, &transaction).await.status(), 403, "a form of no page");
-    assert_eq!(press(&proof, "https://evil.example", &transaction).await.status(), 403, "a page of another origin");
-    let refused = press(&proof, &admin, "0x12").await;
+    assert_eq!(press("0", &admin, &transaction, "").await.status(), 403, "a form of no page");
+    assert_eq!(press(&proof, "https://evil.example", &transaction, "").await.status(), 403, "a page of another origin");
+    let refused = press(&proof, &admin, "0x12", "").await;
     assert_eq!(refused.status(), 409);
     assert!(refused.text().await.expect("a page").contains("is no hash of a transaction"));
+    let foreign = press(&proof, &admin, &transaction, "").await;
+    assert_eq!(foreign.status(), 409);
+    let sender = own.wallet.address().to_string();
+    let said = foreign.text().await.expect("a page");
+    assert!(said.contains(&sender) && said.contains("0.01 USDC") && shown.contains("sender_is_mine"), "{said}");
     assert_eq!(seller.state(&debt), "owed");
-    assert_eq!(press(&proof, &admin, &transaction).await.status(), 303);
+    assert_eq!(press(&proof, &admin, &transaction, "&sender_is_mine=yes").await.status(), 303);
     assert_eq!(seller.state(&debt), "refunded");
     let story = reqwest::get(&url).await.expect("an answer").text().await.expect("a page");
     assert!(story.contains("Paid back") && story.contains(&transaction), "{story}");
+    assert!(story.contains("By hand, from") && story.contains(&sender.to_lowercase()), "{story}");
     assert!(!story.contains("It was paid by hand"), "there is nothing to end: {story}");
 }

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::by_hand::pay_by_hand;
 use super::{BY_COMMAND, Debt, Seller};
 
 /// Orders a refund on a host that dies at this point, and starts it again.
@@ -45,6 +46,37 @@ async fn a_refund_whose_end_was_not_written_is_found_on_the_chain() {
         // The row says the same: the host takes it for what it is.
         seller.refuses(&debt, 409, "its money went back already").await;
     }
+}
+
+/// The debt was ended without a line of the audit log, ten times of ten.
+#[tokio::test]
+async fn a_debt_that_ended_by_hand_is_in_the_audit_log_although_the_host_died_at_once() {
+    for (point, state) in [("before:debt_ended", "owed"), ("after:debt_ended", "refunded")] {
+        let mut seller = Seller::start(BY_COMMAND).await;
+        let debt = seller.owe(0).await;
+        let transaction = pay_by_hand(&seller, &debt.id).await;
+        seller.host.restart(&[("COINSLOT_CRASH_AT", point)]).await;
+        let asked = json!({ "payment": debt.id, "by": transaction, "senderIsMine": true });
+        let url = format!("{}/api/v1/owed/settle", seller.host.admin());
+        drop(reqwest::Client::new().post(url).json(&asked).send().await);
+        seller.host.wait_for_exit().await;
+        seller.host.restart(&[]).await;
+        assert_eq!(seller.state(&debt), state, "{point}");
+        let lines = seller.good(&["audit", "--kind", "refund"]).await;
+        assert_eq!(lines.contains(&debt.id), state == "refunded", "{point}: {lines}");
+    }
+}
+
+#[tokio::test]
+async fn the_beginning_and_the_end_of_a_refund_are_in_the_audit_log_although_the_host_died_at_once() {
+    let (seller, debt) = crashed_at("after:refund_begun").await;
+    seller.until(&debt, "refunded").await;
+    let lines = seller.good(&["audit", "--kind", "refund"]).await;
+    assert!(lines.contains("0.01 USDC sent back to") && lines.contains("0.01 USDC paid back to"), "{lines}");
+    let (seller, debt) = crashed_at("after:refund_ended").await;
+    seller.until(&debt, "refunded").await;
+    let lines = seller.good(&["audit", "--kind", "refund"]).await;
+    assert_eq!(lines.matches("0.01 USDC paid back to").count(), 1, "{lines}");
 }
 
 /// The host dies while its transaction waits: the node still has it, or has forgotten it.

@@ -5,6 +5,10 @@
 use alloy::primitives::{Address, B256, Signature};
 use alloy::signers::SignerSync;
 use alloy::signers::local::PrivateKeySigner;
+use coinslot_base::file::read_regular_text;
+
+/// The most bytes of a key file.
+const MOST_BYTES: u64 = 4 << 10;
 
 /// A secp256k1 private key.
 #[derive(Clone)]
@@ -40,10 +44,11 @@ impl Key {
         Self::parse(&text, name)
     }
 
-    /// Reads a file.
+    /// Reads a regular file.
     pub fn from_file(path: &std::path::Path) -> Result<Self, KeyError> {
         let shown = path.display().to_string();
-        let text = std::fs::read_to_string(path).map_err(|error| KeyError::File { path: shown.clone(), error })?;
+        let text =
+            read_regular_text(path, MOST_BYTES).map_err(|error| KeyError::File { path: shown.clone(), error })?;
         Self::parse(&text, &shown)
     }
 
@@ -67,6 +72,29 @@ impl std::fmt::Debug for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A device never ended, and a pipe without a writer was waited for.
+    #[test]
+    fn a_key_file_is_a_regular_one_and_small() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| dir.path().join(name);
+        let text = format!("0x{}\n", "59".repeat(32));
+        std::fs::write(at("key"), &text).expect("written");
+        std::os::unix::fs::symlink(at("key"), at("link")).expect("a link");
+        assert!(Key::from_file(&at("key")).is_ok() && Key::from_file(&at("link")).is_ok());
+        std::fs::write(at("large"), format!("{text}{}", " ".repeat(4 << 10))).expect("written");
+        let made = std::process::Command::new("mkfifo").arg(at("pipe")).status().expect("mkfifo");
+        assert!(made.success());
+        for (path, why) in [
+            (at("large"), "has more than 4096 bytes"),
+            (at("pipe"), "no regular file"),
+            ("/dev/zero".into(), "no regular file"),
+            (dir.path().to_owned(), "no regular file"),
+        ] {
+            let error = Key::from_file(&path).expect_err("no key").to_string();
+            assert!(error.contains(why) && error.contains(&*path.to_string_lossy()), "{error}");
+        }
+    }
 
     #[test]
     fn neither_debug_nor_errors_show_a_key() {

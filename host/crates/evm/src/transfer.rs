@@ -27,8 +27,8 @@ pub enum MovedMoney {
     Shallow,
     /// It was reverted, and moved nothing.
     Reverted,
-    /// It succeeded, in a block that is deep enough and of this time (Unix seconds).
-    Moved { at: u64, transfers: Vec<MovedToken> },
+    /// It succeeded, in a block of this number that is deep enough and of this time (Unix seconds).
+    Moved { block: u64, at: u64, transfers: Vec<MovedToken> },
 }
 
 /// A transfer of the token, as the token logged it.
@@ -65,13 +65,22 @@ impl Chain {
         if !receipt.succeeded() {
             return Ok(MovedMoney::Reverted);
         }
-        let at = self.block_time(receipt.block_number.to()).await?;
+        let block = receipt.block_number.to();
+        let at = self.block_time(block).await?;
         let at = at.ok_or_else(|| contradicts("it lacks the block of a receipt"))?;
         let transfers = all_transfers_in(&receipt.logs, token).into_iter();
         Ok(MovedMoney::Moved {
+            block,
             at,
             transfers: transfers.map(|(from, to, amount)| MovedToken { from, to, amount }).collect(),
         })
+    }
+
+    /// The number of the block in which a transaction succeeded. None: the node knows none.
+    pub async fn block_of(&self, transaction: B256) -> Result<Option<u64>, CallError> {
+        let receipt = self.receipt(transaction).await?;
+        let is_it = |receipt: &TxReceipt| receipt.transaction_hash == transaction && receipt.succeeded();
+        Ok(receipt.filter(is_it).map(|receipt| receipt.block_number.to()))
     }
 
     /// Looks up how deep the block of a receipt is. It is deep if it is found from parent to parent below a block that is

@@ -153,6 +153,8 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// Begins to pay an owed answer back, atomically: its row is refunding, which no client can claim, its amount counts
     /// for the budget, and its signed transaction is kept. Durable when it returns: only now may the transaction be
     /// sent. What is not [`RefundBegun::Begun`] changed nothing, and its transaction must not be sent.
+    ///
+    /// The order's line of the audit log is written in the same commit.
     async fn begin_refund(&self, order: RefundOrder, at: UnixTime) -> Result<RefundBegun, LedgerError>;
 
     /// Keeps another signed transaction of a refund, with the same nonce and higher fees. Durable when it returns: only
@@ -164,11 +166,18 @@ pub trait Ledger: Send + Sync + fmt::Debug {
         at: UnixTime,
     ) -> Result<StoredTransaction, LedgerError>;
 
-    /// Writes down how a refund ended. Durable when it returns. Fails with [`LedgerError::OutOfOrder`] if it has ended.
-    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError>;
+    /// Writes down how a refund ended, and this line of the audit log, in one commit. Durable when it returns. Fails with
+    /// [`LedgerError::OutOfOrder`] if it has ended.
+    async fn end_refund(
+        &self,
+        refund: OpenRefund,
+        end: RefundEnd,
+        change: Change,
+        at: UnixTime,
+    ) -> Result<(), LedgerError>;
 
-    /// Ends a debt that was paid by hand, atomically: its row is refunded. Durable when it returns. What is not
-    /// [`DebtEnded::Ended`] changed nothing. Fails with [`LedgerError::OutOfOrder`] if the refund that it ends, too, has
+    /// Ends a debt that was paid by hand, atomically: its row is refunded, and its line is in the audit log. Durable when
+    /// it returns. What is not [`DebtEnded::Ended`] changed nothing. Fails with [`LedgerError::OutOfOrder`] if the refund that it ends, too, has
     /// ended.
     async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError>;
 
@@ -182,9 +191,9 @@ pub trait Ledger: Send + Sync + fmt::Debug {
     /// The sum of the refunds that count for a budget now, in the unit of [`RefundBudget::limit`].
     async fn refunds_spent(&self, budget: RefundBudget, at: UnixTime) -> Result<Amount, LedgerError>;
 
-    /// Queues a line of the audit log, in order with all others. It is written with the next step that waits for the
-    /// disk, or soon after. A failure is logged, and stops no change: what an operator does must not depend on a disk.
-    fn record_change(&self, change: Change);
+    /// Writes lines of the audit log about what was changed outside the ledger, in their order and in one commit.
+    /// Durable when it returns: await it before the author of the change is answered.
+    async fn record_changes(&self, changes: Vec<Change>) -> Result<(), LedgerError>;
 
     /// The identity of this ledger: 16 random bytes, made with it. A copy of its file has the same.
     fn identity(&self) -> [u8; 16];

@@ -13,7 +13,7 @@ use std::time::Duration;
 use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 
-use crate::PaymentState;
+use crate::{Change, PaymentState};
 
 /// An order to begin a refund.
 #[derive(Clone, Debug)]
@@ -25,6 +25,8 @@ pub struct RefundOrder {
     pub sender: String,
     pub budget: RefundBudget,
     pub signed: SignedRefund,
+    /// The line of the audit log, in the same commit.
+    pub change: Change,
 }
 
 /// A transaction that is signed and not stored yet. It must not be sent.
@@ -138,6 +140,8 @@ pub struct PaidByHand {
     pub dry_run: bool,
     /// The refund that was under way and moved nothing, with its end ([`RefundEnd::Failed`]). It ends in the same commit.
     pub instead_of: Option<(OpenRefund, RefundEnd)>,
+    /// The line of the audit log, in the same commit.
+    pub change: Change,
 }
 
 /// The outcome of [`crate::Ledger::end_debt`].

@@ -44,6 +44,8 @@ pub(super) struct Announcer {
     refused: BTreeSet<String>,
     /// Plugins that are not built, each with the reason that was printed.
     unbuilt: BTreeMap<String, String>,
+    /// Names in the folder that look like those of plugins, and lead to none.
+    misnamed: BTreeSet<String>,
     /// The active builds as they were announced to the author, by file.
     served: BTreeMap<String, PluginSummary>,
     announced: bool,
@@ -75,6 +77,7 @@ impl Announcer {
             compiled: CompiledFiles::of(components),
             refused: BTreeSet::new(),
             unbuilt: BTreeMap::new(),
+            misnamed: BTreeSet::new(),
             served: BTreeMap::new(),
             announced: false,
             has_pay_line: false,
@@ -97,7 +100,7 @@ impl Announcer {
         while !self.finished && (!placed || self.pending.is_empty()) {
             match self.events.recv().await {
                 Some(DevEvent::Unreadable(failure)) => return Err(failure),
-                Some(DevEvent::Placed) => placed = true,
+                Some(DevEvent::Placed(misnamed)) => (placed, self.misnamed) = (true, misnamed),
                 Some(event) => self.take(event),
                 None => break,
             }
@@ -170,7 +173,7 @@ impl Announcer {
     fn take(&mut self, event: DevEvent) {
         match event {
             DevEvent::Built(name, result) => self.built(name, result),
-            DevEvent::Placed => {}
+            DevEvent::Placed(misnamed) => self.misnamed = misnamed,
             DevEvent::Finished => self.finished = true,
             DevEvent::Unreadable(failure) => self.print(&failure.message),
             DevEvent::Changed(report) => self.changed(&report),

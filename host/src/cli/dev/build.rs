@@ -29,6 +29,8 @@ pub(super) struct PluginBuilder {
     builds: Arc<Mutex<HashMap<String, BuildRecord>>>,
     /// Folders and files that are not built or not watched, each of which is named once.
     named: Arc<Mutex<BTreeSet<PathBuf>>>,
+    /// The names in the folder that look like those of plugins, and lead to none.
+    misnamed: Arc<Mutex<BTreeSet<String>>>,
 }
 
 /// The results of sources that need no compiler, by name.
@@ -64,6 +66,7 @@ impl PluginBuilder {
             progress: MultiProgress::new(),
             builds: Arc::default(),
             named: Arc::default(),
+            misnamed: Arc::default(),
         })
     }
 

@@ -30,8 +30,9 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 pub(super) enum DevEvent {
     /// A plugin was built, or could not be.
     Built(String, BuildResult),
-    /// Every plugin is in the output folder that needs no building.
-    Placed,
+    /// Every plugin is in the output folder that needs no building. With the names that look like those of plugins, and
+    /// lead to none.
+    Placed(BTreeSet<String>),
     /// Every plugin was built, or could not be.
     Finished,
     /// The folder of the sources cannot be read.
@@ -68,7 +69,7 @@ fn build_all(builder: &PluginBuilder, events: &mpsc::UnboundedSender<DevEvent>) 
     for (name, result) in placed {
         let _ = events.send(DevEvent::Built(name, result));
     }
-    let _ = events.send(DevEvent::Placed);
+    let _ = events.send(DevEvent::Placed(builder.misnamed()));
     for source in stale {
         let result = builder.build(&source);
         let _ = events.send(DevEvent::Built(source.name, result));

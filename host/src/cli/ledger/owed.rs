@@ -4,7 +4,7 @@ use clap::Args;
 use coinslot_ledger::PaymentState;
 use coinslot_ledger::reports::{ClaimOrder, Filter, PaymentRow};
 
-use super::source::{Source, failed};
+use super::source::{Source, failed, open};
 use crate::cli::Failure;
 use crate::cli::output::{Output, RecordWriter};
 use crate::operate::records::{self, OwedRecord};
@@ -18,7 +18,9 @@ use crate::operate::units::{Units, network_label};
 pub(super) struct OwedArgs {}
 
 pub(super) fn run(source: &Source, out: &mut Output<'_>) -> Result<(), Failure> {
-    let (reader, units) = source.open()?;
+    let (file, config) = source.find()?;
+    let (reader, units) = (open(&file)?, Units::of(config.as_ref()));
+    let is_paid_back = config.is_some_and(|config| config.refunds.is_some());
     let filter = Filter { states: vec![PaymentState::Owed], order: ClaimOrder::OldestFirst, ..Filter::default() };
     let mut selection = reader.select(&filter).map_err(failed)?;
     let mut rows = selection.rows().map_err(failed)?.collect::<Result<Vec<PaymentRow>, _>>().map_err(failed)?;
@@ -29,13 +31,20 @@ pub(super) fn run(source: &Source, out: &mut Output<'_>) -> Result<(), Failure> 
     let headings = &["SINCE", "AMOUNT", "NETWORK", "PAYER", "ENDPOINT", "REASON", "PAYMENT"];
     let mut records = RecordWriter::new(source.format(), &names, headings);
     for row in &rows {
-        records.add(out, || records::values(&OwedRecord::of(row, &units)), || cells(row, &units))?;
+        records.add(out, || records::values(&OwedRecord::of(row, &units, is_paid_back)), || cells(row, &units))?;
     }
     records.end(out, "nothing is owed")?;
     if !rows.is_empty() {
-        let how = "To make good: the payer sends the same request with the same payment again, and it runs without another\n\
-                   charge; or `coinslot owed refund PAYMENT` of a running host sends the amount back.";
-        out.note(records.format(), how)?;
+        let refund = if is_paid_back {
+            "; or `coinslot owed refund PAYMENT`\nof a running host sends the amount back"
+        } else {
+            ""
+        };
+        let how = format!(
+            "To make good: the payer sends the same request with the same payment again, and it runs without another\n\
+             charge{refund}; or you send it by hand, and\n`coinslot owed settle PAYMENT --by TX` of a running host ends the debt."
+        );
+        out.note(records.format(), &how)?;
     }
     Ok(())
 }

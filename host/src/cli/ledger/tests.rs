@@ -97,6 +97,10 @@ async fn what_is_owed_says_to_whom_why_and_how_to_make_good() {
     assert!(table.contains("the plugin\u{fffd}[2J trapped"), "nothing steers a terminal: {table:?}");
     assert!(!table.contains("a.wasm!main"), "no backtrace: {table}");
     assert!(table.contains("To make good"), "{table}");
+    // No configuration names a wallet that pays anything back.
+    for told in [&table, &json[0]["makeGood"].to_string()] {
+        assert!(told.contains("coinslot owed settle") && !told.contains("owed refund"), "{told}");
+    }
 }
 
 #[tokio::test]

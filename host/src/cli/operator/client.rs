@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use coinslot_base::file::read_regular;
 use reqwest::header::LINK;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -250,10 +251,14 @@ fn next_of(link: &str) -> Option<String> {
     parameters.contains("rel=\"next\"").then(|| address.to_owned())
 }
 
+/// The most bytes of a file of certificates.
+const MOST_PEM: u64 = 1 << 20;
+
 /// A client that trusts the listener's own certificate, and shows that of the operator.
 fn http_client(connection: &Connection, admin: Option<&AdminConfig>) -> Result<reqwest::Client, Failure> {
-    let read =
-        |file: &PathBuf| std::fs::read(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())));
+    let read = |file: &PathBuf| {
+        read_regular(file, MOST_PEM).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+    };
     // A token goes to the listener that was named, by no way around.
     let mut client = reqwest::Client::builder().timeout(TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy();
     // A certificate that signs itself is its own authority.

@@ -100,6 +100,15 @@ impl PaymentStore {
         state_folder(named, "payments").map(Self)
     }
 
+    /// Fails if no payment could be kept: a folder that is there may refuse files.
+    pub(in crate::cli) fn check(&self) -> Result<(), Failure> {
+        let tried = file::draft(&self.0, 0o600).map(drop);
+        tried.map_err(|error| {
+            let folder = self.0.display();
+            Failure::new(format!("cannot keep payments in {folder}: {error}; nothing was paid (see --state-dir)"))
+        })
+    }
+
     /// The file of a payment for the same request whose outcome was left open. A payment on the chain of a `coinslot
     /// dev` that has ended is removed: no host could take it or answer it any more.
     pub(super) fn kept_for(&self, request: &RequestSpec, dev_chain: Option<&str>) -> Option<PathBuf> {

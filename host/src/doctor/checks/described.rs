@@ -4,20 +4,33 @@ use coinslot_x402::price::{Amount, Asset, Decimal};
 use serde_json::Value;
 
 use crate::doctor::check::{Check, Verdict};
-use crate::doctor::documents::{DescribedOperation, NoDocument};
+use crate::doctor::description::DescribedOperation;
+use crate::doctor::documents::NoDocument;
 use crate::doctor::facts::{ChallengeFacts, Reach};
 use crate::doctor::observation::Observed;
 
 /// The deepest level of a catalogue at which an endpoint is looked for.
 const DEEPEST: usize = 8;
 
+/// The checks that are about free endpoints, too.
+pub(super) const OF_FREE: &[Check<Observed>] = &[OPENAPI, INPUT_SCHEMA];
+
+const OPENAPI: Check<Observed> = Check {
+    name: "openapi",
+    why: "directories register what /openapi.json describes, and refuse an origin without it",
+    advice: "publish /openapi.json (3.1) with the operation, its `x-payment-info`, a response 402 and a contact",
+    judge: openapi,
+};
+
+const INPUT_SCHEMA: Check<Observed> = Check {
+    name: "input-schema",
+    why: "agents can only call what they know the input of, and directories skip the rest",
+    advice: "describe parameters and body in /openapi.json, or in the extension `bazaar` of the challenge",
+    judge: input_schema,
+};
+
 pub(super) const CHECKS: &[Check<Observed>] = &[
-    Check {
-        name: "openapi",
-        why: "directories register what /openapi.json describes, and refuse an origin without it",
-        advice: "publish /openapi.json (3.1) with the operation, its `x-payment-info`, a response 402 and a contact",
-        judge: openapi,
-    },
+    OPENAPI,
     Check {
         name: "openapi-price",
         why: "a buyer chooses by the published price, and stops at a challenge that asks for more",
@@ -25,12 +38,7 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
               atomic units",
         judge: openapi_price,
     },
-    Check {
-        name: "input-schema",
-        why: "agents can only call what they know the input of, and directories skip the rest",
-        advice: "describe parameters and body in /openapi.json, or in the extension `bazaar` of the challenge",
-        judge: input_schema,
-    },
+    INPUT_SCHEMA,
     Check {
         name: "well-known",
         why: "some directories read the addresses of endpoints from /.well-known/x402",
@@ -63,6 +71,7 @@ fn openapi(observed: &Observed) -> Verdict {
             let url = observed.url();
             warnings.push(format!("{} {} is not described", observed.target.request.method, url.path()));
         }
+        Some(_) if observed.is_free() => {}
         Some(operation) => {
             if operation.payment_info.is_none() {
                 warnings.push("the operation has no x-payment-info".to_owned());

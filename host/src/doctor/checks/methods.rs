@@ -18,8 +18,19 @@ pub(super) const ANSWERS: Check<Observed> = Check {
     judge: answers,
 };
 
+pub(super) const SERVED: Check<Observed> = Check {
+    name: "served",
+    why: "an address at which nothing is served sells nothing",
+    advice: "name the address of an endpoint, with the path under which its plugin is mounted",
+    judge: |observed| match observed.probes.iter().all(|(_, probe)| probe.is_err()) {
+        true => Verdict::skipped("there is no answer"),
+        false => Verdict::ok("the path is served"),
+    },
+};
+
 pub(super) const CHECKS: &[Check<Observed>] = &[
     ANSWERS,
+    SERVED,
     Check {
         name: "challenge",
         why: "directories and clients ask without a payment and without input first: what does not answer 402 is \
@@ -86,6 +97,9 @@ fn challenge(observed: &Observed) -> Verdict {
     }
     let bare = said(observed, method);
     match &observed.challenged {
+        None if observed.is_free() => {
+            Verdict::ok(format!("it is free: /openapi.json names no price, and {method} is {bare}"))
+        }
         Some(_) => Verdict::warning(format!("{method} is 402 with input alone; without input it is {bare}")),
         None => {
             let all = observed.probes.iter().map(|(method, _)| format!("{method} is {}", said(observed, method)));

@@ -45,7 +45,7 @@ pub(super) const CHECKS: &[Check<Observed>] = &[
 /// The purchase, if there is an answer to a payment that was taken.
 fn bought(observed: &Observed) -> Result<(&PaidFacts, &Answer), Verdict> {
     match &observed.payment {
-        PaymentFacts::NotPaid(why) => Err(Verdict::skipped(why.as_str())),
+        PaymentFacts::NotPaid(why) | PaymentFacts::Failed(why) => Err(Verdict::skipped(why.as_str())),
         PaymentFacts::Paid(paid) => match &paid.answer {
             Ok(answer) if answer.status < 400 => Ok((paid, answer)),
             _ => Err(Verdict::skipped("the payment did not buy an answer")),
@@ -56,6 +56,7 @@ fn bought(observed: &Observed) -> Result<(&PaidFacts, &Answer), Verdict> {
 fn payment(observed: &Observed) -> Verdict {
     let paid = match &observed.payment {
         PaymentFacts::NotPaid(why) => return Verdict::skipped(why.as_str()),
+        PaymentFacts::Failed(why) => return Verdict::failed(why.as_str()),
         PaymentFacts::Paid(paid) => paid,
     };
     match &paid.answer {
@@ -124,7 +125,9 @@ fn transfer(observed: &Observed) -> Verdict {
     match &paid.transfer {
         TransferFacts::NotAsked(why) => Verdict::skipped(why.as_str()),
         TransferFacts::Found => Verdict::ok("the money moved once"),
-        TransferFacts::Missing(why) | TransferFacts::PaidTwice(why) => Verdict::failed(why.as_str()),
+        TransferFacts::Missing(why) | TransferFacts::Unmoved(why) | TransferFacts::PaidTwice(why) => {
+            Verdict::failed(why.as_str())
+        }
     }
 }
 

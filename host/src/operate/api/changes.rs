@@ -72,7 +72,7 @@ pub(crate) async fn pause(
     visitor: Visitor,
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<PauseReport>, ApiError> {
-    set_paused(&host, &visitor.author, &read(asked)?, true).map(Json)
+    set_paused(&host, &visitor.author, &read(asked)?, true).await.map(Json)
 }
 
 /// Resumes a plugin.
@@ -83,7 +83,7 @@ pub(crate) async fn resume(
     visitor: Visitor,
     asked: Result<Json<PluginChange>, JsonRejection>,
 ) -> Result<Json<PauseReport>, ApiError> {
-    set_paused(&host, &visitor.author, &read(asked)?, false).map(Json)
+    set_paused(&host, &visitor.author, &read(asked)?, false).await.map(Json)
 }
 
 /// Puts the component that the plugin's file held before into the folder again.
@@ -100,27 +100,41 @@ pub(crate) async fn rollback(
     if dry_run {
         return Ok(Json(RollbackReport::new(plan.rehearsed(), false)));
     }
-    let done = finish(&host, plan).await?;
-    tracing::info!(file = done.file, version = done.build.version, active = done.is_active, "a plugin is rolled back");
-    record_rollback(&host, visitor.author, &done);
+    let done = finish(&host, visitor.author, plan).await?;
     Ok(Json(RollbackReport::new(done, true)))
 }
 
 /// Writes a rollback into the audit log.
-pub(in crate::operate) fn record_rollback(host: &HostView, who: Author, done: &RolledBack) {
+async fn record_rollback(host: &HostView, who: Author, done: &RolledBack) {
     let KeptBuild { plugin, version, sha256, .. } = &done.build;
     let after = format!("{plugin} {version}, SHA-256 {sha256}");
-    host.audit.record(who, ChangeKind::PluginRolledBack, &done.file, None, Some(after));
+    host.audit.record(who, ChangeKind::PluginRolledBack, &done.file, None, Some(after)).await;
 }
 
 fn read(asked: Result<Json<PluginChange>, JsonRejection>) -> Result<PluginChange, ApiError> {
     asked.map(|Json(asked)| asked).map_err(|rejection| ApiError::invalid(rejection.body_text()))
 }
 
-/// Rolls back in a task of its own: a client that leaves must not leave a refused build in the folder.
-pub(in crate::operate) async fn finish(host: &Arc<HostView>, plan: RollbackPlan) -> Result<RolledBack, ApiError> {
+/// Rolls back and writes it down, in a task of its own: a client that leaves must leave neither a refused build in the
+/// folder nor a change that the audit log lacks.
+pub(in crate::operate) async fn finish(
+    host: &Arc<HostView>,
+    who: Author,
+    plan: RollbackPlan,
+) -> Result<RolledBack, ApiError> {
     let view = Arc::clone(host);
-    let done = tokio::spawn(async move { roll_back(&view.config, plan).await }).await;
+    let work = async move {
+        let done = roll_back(&view.config, plan).await?;
+        tracing::info!(
+            file = done.file,
+            version = done.build.version,
+            active = done.is_active,
+            "a plugin is rolled back"
+        );
+        record_rollback(&view, who, &done).await;
+        Ok::<_, RollbackError>(done)
+    };
+    let done = tokio::spawn(work).await;
     let lost = |error: tokio::task::JoinError| {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "rollback_failed", error.to_string())
     };
@@ -128,7 +142,7 @@ pub(in crate::operate) async fn finish(host: &Arc<HostView>, plan: RollbackPlan)
 }
 
 /// Pauses or resumes a plugin of this name or of this file. One that is paused can be resumed when its file is gone.
-pub(in crate::operate) fn set_paused(
+pub(in crate::operate) async fn set_paused(
     host: &HostView,
     who: &Author,
     change: &PluginChange,
@@ -144,7 +158,7 @@ pub(in crate::operate) fn set_paused(
         })?;
         tracing::info!(plugin, is_paused, "a plugin is paused or resumed by its operator");
         let kind = if is_paused { ChangeKind::PluginPaused } else { ChangeKind::PluginResumed };
-        host.audit.record(who.clone(), kind, &plugin, None, None);
+        host.audit.record(who.clone(), kind, &plugin, None, None).await;
     }
     Ok(PauseReport { plugin, paused: is_paused, changed, applied: !change.dry_run })
 }

@@ -129,6 +129,7 @@ pub(crate) async fn set_level(
         for_seconds.map_or_else(|| "until the next start".to_owned(), |seconds| format!("for {seconds} seconds"));
     let after = format!("{} {time}", level.as_str());
     tracing::info!(plugin, level = level.as_str(), "the level of the plugin's lines is set");
-    host.audit.record(visitor.author, ChangeKind::LogLevel, &plugin, Some(before.as_str().to_owned()), Some(after));
+    let former = Some(before.as_str().to_owned());
+    host.audit.record(visitor.author, ChangeKind::LogLevel, &plugin, former, Some(after)).await;
     Ok(Json(report(before)))
 }

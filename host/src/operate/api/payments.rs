@@ -208,9 +208,11 @@ pub(crate) async fn owed(
         limit: Some(limit + 1),
         ..Filter::default()
     };
+    let refunds = host.refunds.clone();
     let found = read(&host, move |reader, units| {
         let rows: Vec<_> = reader.select(&filter)?.rows()?.collect::<Result<_, _>>()?;
-        Ok(part_of(&rows, limit, |row| OwedRecord::of(row, units)))
+        let is_paid_back = |row: &PaymentRow| refunds.as_ref().is_some_and(|refunds| refunds.is_on(&row.network));
+        Ok(part_of(&rows, limit, |row| OwedRecord::of(row, units, is_paid_back(row))))
     });
     found.await
 }

@@ -136,7 +136,7 @@ pub(in crate::operate) async fn tell_again(
     }
     webhook.resend(host, after).await.map_err(unwritable)?;
     let what = Some(format!("after event {after}"));
-    host.audit.record(who, ChangeKind::WebhookResent, webhook.name(), None, what);
+    host.audit.record(who, ChangeKind::WebhookResent, webhook.name(), None, what).await;
     tracing::info!(url = webhook.name(), after, messages, "a webhook is told again");
     Ok(report)
 }

@@ -99,6 +99,7 @@ fn step(step: &StepRecord, story: &StoryRecord) -> Markup {
                     @if let Some(block) = step.block { " in block " (block) }
                     "."
                 }
+                @if let Some(sender) = &step.sender { " By hand, from " (explorer::address(&story.network, sender)) "." }
                 @if let Some(reason) = &step.reason { br; span.quiet { (sentence(reason)) } }
                 @if let Some(request) = &step.request_id { br; span.quiet { "Request " code { (name(request)) } } }
             }

@@ -16,7 +16,7 @@ use super::write::{digest, name};
 use crate::operate::access::Visitor;
 use crate::operate::admin::HostView;
 use crate::operate::api::ApiError;
-use crate::operate::api::changes::{PluginChange, finish, record_rollback, set_paused};
+use crate::operate::api::changes::{PluginChange, finish, set_paused};
 use crate::operate::api::plugins::{BuildRecord, PluginRecord, files};
 use crate::operate::rollback::plan;
 
@@ -63,7 +63,7 @@ pub(super) async fn pause_it(
     Path(file): Path<String>,
     Form(asked): Form<Proof>,
 ) -> Result<Response, PageError> {
-    changed(&host, &visitor, &asked, file, true)
+    changed(&host, &visitor, &asked, file, true).await
 }
 
 /// Resumes a plugin.
@@ -73,10 +73,10 @@ pub(super) async fn resume_it(
     Path(file): Path<String>,
     Form(asked): Form<Proof>,
 ) -> Result<Response, PageError> {
-    changed(&host, &visitor, &asked, file, false)
+    changed(&host, &visitor, &asked, file, false).await
 }
 
-fn changed(
+async fn changed(
     host: &HostView,
     visitor: &Visitor,
     asked: &Proof,
@@ -84,7 +84,8 @@ fn changed(
     is_paused: bool,
 ) -> Result<Response, PageError> {
     check_proof(visitor, &asked.proof)?;
-    set_paused(host, &visitor.author, &PluginChange { plugin: file, dry_run: false }, is_paused).map_err(PageError)?;
+    let change = PluginChange { plugin: file, dry_run: false };
+    set_paused(host, &visitor.author, &change, is_paused).await.map_err(PageError)?;
     Ok(Redirect::to("/plugins").into_response())
 }
 
@@ -144,8 +145,6 @@ pub(super) async fn roll_back(
         return Err(PageError(ApiError::new(StatusCode::CONFLICT, "not_rolled_back", message)));
     }
     let plan = plan(&host.active_config(), &file).map_err(|error| PageError(error.into()))?;
-    let done = finish(&host, plan).await.map_err(PageError)?;
-    tracing::info!(file = %done.file, version = %done.build.version, active = done.is_active, "rolled back from the dashboard");
-    record_rollback(&host, visitor.author, &done);
+    finish(&host, visitor.author, plan).await.map_err(PageError)?;
     Ok(Redirect::to("/plugins").into_response())
 }

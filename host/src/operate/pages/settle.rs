@@ -24,6 +24,9 @@ pub(super) struct Settle {
     /// The transaction that paid. Empty: the refund was not made.
     #[serde(default)]
     by: String,
+    /// `yes`: the operator vouches for the sender.
+    #[serde(default)]
+    sender_is_mine: String,
 }
 
 /// The forms for a payment that is owed or whose refund is under way.
@@ -34,14 +37,20 @@ pub(super) fn forms(record: &PaymentRecord, frame: &Frame) -> Markup {
         details.confirm id="paid-by-hand" {
             summary { "It was paid by hand…" }
             p {
-                "The host looks the transaction up: it must have moved "
+                "The host looks the transaction up: after the payment, it must have moved "
                 (money(record.amount.as_deref(), record.symbol.as_deref(), &record.atomic_amount))
                 " to the payer " code.whole { (name(&record.payer)) }
-                ", and count for no other debt. From then on the answer cannot be fetched any more."
+                ", who sent none of it back in the same transaction, and count for no other debt. From then on the answer cannot be fetched any more."
             }
             form method="post" action=(action) {
                 (proof)
                 label { "Transaction " input type="text" name="by" placeholder="0x…" maxlength="80" required; }
+                p {
+                    label {
+                        input type="checkbox" name="sender_is_mine" value="yes";
+                        " The account that sent it is mine, although it is no receiver and no wallet of this host"
+                    }
+                }
                 " " button.danger type="submit" { "End the debt" }
             }
         }
@@ -67,7 +76,8 @@ pub(super) async fn settle(
 ) -> Result<Response, PageError> {
     check_proof(&visitor, &asked.proof)?;
     let by = Some(asked.by).filter(|by| !by.trim().is_empty());
-    let request = SettleRequest { payment: id.clone(), not_paid: by.is_none(), by, dry_run: false };
+    let sender_is_mine = asked.sender_is_mine == "yes";
+    let request = SettleRequest { payment: id.clone(), not_paid: by.is_none(), by, sender_is_mine, dry_run: false };
     end_debt(&host, visitor.author, request).await.map_err(PageError)?;
     Ok(Redirect::to(&format!("/payments/{}", encoded(&id))).into_response())
 }

@@ -74,6 +74,7 @@ pub(super) fn steps(story: &PaymentStory) -> Vec<StepRecord> {
             transaction: event.transaction.clone().filter(|_| event.kind == EventKind::Refunded),
             reason: event.reason.clone(),
             after_work: event.after_work,
+            sender: by_hand(story).filter(|_| event.kind == EventKind::Refunded),
             ..named(StepName::of(event.kind))
         };
         steps.add(Rank::Event(event.number * 2), Some(event.at), record);
@@ -192,6 +193,12 @@ fn untold_end(story: &PaymentStory, steps: &mut Steps) {
     }
 }
 
+/// The account that paid the debt by hand.
+fn by_hand(story: &PaymentStory) -> Option<String> {
+    let paid = story.refunds.iter().find(|refund| refund.nonce.is_none() && refund.state == RefundState::Paid)?;
+    Some(paid.sender.clone())
+}
+
 /// The attempts to pay it back, the oldest first. The end of one stands behind what the events of its second tell.
 fn refunds(story: &PaymentStory, steps: &mut Steps) {
     let told = story.events.iter().any(|event| event.kind == EventKind::Refunded);
@@ -215,6 +222,7 @@ fn refunds(story: &PaymentStory, steps: &mut Steps) {
         let record = StepRecord {
             transaction: refund.transaction.clone().filter(|_| refund.fee.is_some()),
             reason: refund.reason.clone(),
+            sender: by_hand(story).filter(|_| end == StepName::Refunded),
             ..named(end)
         };
         steps.add(Rank::Event(debt + 1), refund.ended_at, record);

@@ -26,6 +26,8 @@ fn said(tool: &Value, url: &str) -> Said {
     let description = text_of(&tool["description"]);
     let terms = &tool["_meta"]["coinslot/price"];
     let is_free = terms["access"] == "free";
+    // What a payment buys beside the answer comes last.
+    let description = description.rsplit_once("\n\nA payment also buys a pass").map_or(description, |(rest, _)| rest);
     let (text, sentence) = description.rsplit_once("\n\n").unwrap_or(("", description));
     let prices: Vec<_> = terms["prices"].as_array().into_iter().flatten().map(|entry| price(entry, "amount")).collect();
     assert!(prices.is_empty() == is_free && (sentence == "Free of charge.") == is_free, "{tool:#}");

@@ -22,7 +22,7 @@ const SLICE_ROWS: u32 = 100;
 /// The time for which a command waits for a host that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See [`crate::Ledger::record_change`].
+/// Writes one line, in the transaction of its caller.
 pub(super) fn record(connection: &Connection, change: &Change) -> Result<(), LedgerError> {
     let text = |text: &String| coinslot_base::text::excerpt(text, TEXT);
     connection

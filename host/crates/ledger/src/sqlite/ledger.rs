@@ -228,8 +228,14 @@ impl Ledger for SqliteLedger {
         self.writer.run(move |connection| refunds::store(connection, id, &signed, at)).await
     }
 
-    async fn end_refund(&self, refund: OpenRefund, end: RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
-        self.writer.run(move |connection| refunds::end(connection, refund.id, &end, at)).await
+    async fn end_refund(
+        &self,
+        refund: OpenRefund,
+        end: RefundEnd,
+        change: Change,
+        at: UnixTime,
+    ) -> Result<(), LedgerError> {
+        self.writer.run(move |connection| refunds::end(connection, refund.id, &end, &change, at)).await
     }
 
     async fn end_debt(&self, paid: PaidByHand, at: UnixTime) -> Result<DebtEnded, LedgerError> {
@@ -248,13 +254,10 @@ impl Ledger for SqliteLedger {
         self.reader.ask(move |connection| refunds::spent(connection, &budget, at)).await
     }
 
-    fn record_change(&self, change: Change) {
-        let (kind, subject) = (change.kind.as_str(), change.subject.clone());
-        self.writer.note(
-            0,
-            move |connection| changes::record(connection, &change),
-            move |error| tracing::error!(kind, subject, %error, "a change could not be written into the audit log"),
-        );
+    async fn record_changes(&self, changes: Vec<Change>) -> Result<(), LedgerError> {
+        let record =
+            move |connection: &Connection| changes.iter().try_for_each(|change| changes::record(connection, change));
+        self.writer.run(record).await
     }
 
     fn identity(&self) -> [u8; 16] {

@@ -13,10 +13,11 @@ use coinslot_x402::price::Amount;
 use coinslot_x402::{Network, UnixTime};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::changes;
 use super::prune::totals::parse;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{
-    BudgetedAsset, LedgerError, OpenRefund, PaymentState, RefundAuthor, RefundBegun, RefundBudget, RefundEnd,
+    BudgetedAsset, Change, LedgerError, OpenRefund, PaymentState, RefundAuthor, RefundBegun, RefundBudget, RefundEnd,
     RefundOrder, RefundsDue, SignedRefund, StoredTransaction,
 };
 
@@ -75,6 +76,7 @@ pub(super) fn begin(connection: &Connection, order: &RefundOrder, at: UnixTime) 
             "UPDATE progress SET state = 'refunding', reason = NULL, lease_until = NULL, updated_at = ?2 WHERE id = ?1",
         )?
         .execute(params![owed.id, to_sqlite(at.0)])?;
+    changes::record(connection, &order.change)?;
     let begun = read(connection, &format!("{SELECT} WHERE refund.id = {refund}"))?.pop();
     begun.map(RefundBegun::Begun).ok_or_else(|| out_of_order(refund, "begun"))
 }
@@ -97,7 +99,13 @@ pub(super) fn store(
 }
 
 /// See [`crate::Ledger::end_refund`].
-pub(super) fn end(connection: &Connection, refund: i64, end: &RefundEnd, at: UnixTime) -> Result<(), LedgerError> {
+pub(super) fn end(
+    connection: &Connection,
+    refund: i64,
+    end: &RefundEnd,
+    change: &Change,
+    at: UnixTime,
+) -> Result<(), LedgerError> {
     let claim: Option<i64> = connection
         .prepare_cached(
             "SELECT claim FROM refund JOIN progress ON progress.id = claim
@@ -122,7 +130,7 @@ pub(super) fn end(connection: &Connection, refund: i64, end: &RefundEnd, at: Uni
     connection
         .prepare_cached("UPDATE progress SET state = ?2, reason = ?3, updated_at = ?4 WHERE id = ?1")?
         .execute(params![claim, state.as_str(), remark, to_sqlite(at.0)])?;
-    Ok(())
+    changes::record(connection, change)
 }
 
 /// See [`crate::Ledger::open_refunds`].

@@ -16,17 +16,11 @@ fn all() -> ChangeFilter {
     ChangeFilter { limit: 1_000, ..ChangeFilter::default() }
 }
 
-/// Returns when everything that was queued before is written.
-async fn written(ledger: &SqliteLedger) {
-    ledger.probe(UnixTime(1)).await.expect("written");
-}
-
 #[tokio::test]
 async fn changes_are_listed_newest_first_by_kind_by_time_and_in_pages() {
     let (dir, ledger) = ledger();
-    ledger.record_change(change(ChangeKind::PluginLoaded, "a.wasm", 10));
-    ledger.record_change(change(ChangeKind::Route, "a: GET /a", 20));
-    written(&ledger).await;
+    ledger.record_changes(vec![change(ChangeKind::PluginLoaded, "a.wasm", 10)]).await.expect("written");
+    ledger.record_changes(vec![change(ChangeKind::Route, "a: GET /a", 20)]).await.expect("written");
     let beside =
         Change { who: Author::CommandLine { user: Some("ada".to_owned()) }, ..change(ChangeKind::Backup, "f", 30) };
     record_beside(&dir.path().join("ledger.db"), &beside).expect("beside the host that writes");
@@ -70,8 +64,10 @@ fn who_made_a_change_is_said_by_all_that_the_listener_knows() {
 #[tokio::test]
 async fn no_program_changes_a_line_and_none_forges_one_by_a_long_text() {
     let (dir, ledger) = ledger();
-    ledger.record_change(change(ChangeKind::PluginRejected, &format!("a\n{}", "x".repeat(100_000)), 10));
-    written(&ledger).await;
+    ledger
+        .record_changes(vec![change(ChangeKind::PluginRejected, &format!("a\n{}", "x".repeat(100_000)), 10)])
+        .await
+        .expect("written");
     let subject = listed(&dir, &all())[0].subject.clone();
     assert!(subject.len() < 3_000 && !subject.contains('\n'), "{}", subject.len());
     let connection = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("a file");
@@ -87,7 +83,7 @@ async fn a_line_is_kept_a_year_longer_than_payments_and_its_number_is_never_used
     let (dir, ledger) = ledger();
     let day = crate::DAY;
     for at in [day, 300 * day, 500 * day] {
-        ledger.record_change(change(ChangeKind::Configuration, &at.to_string(), at));
+        ledger.record_changes(vec![change(ChangeKind::Configuration, &at.to_string(), at)]).await.expect("written");
     }
     let kept =
         Retention { answers: Duration::from_secs(day), payments: Duration::from_secs(30 * day), answer_bytes: 1 << 20 };
@@ -99,7 +95,6 @@ async fn a_line_is_kept_a_year_longer_than_payments_and_its_number_is_never_used
     let ledger = SqliteLedger::open(&dir.path().join("ledger.db")).expect("a ledger");
     ledger.prune(UnixTime(900 * day), kept).await.expect("pruned");
     assert_eq!(numbers(&dir), [0_u64; 0]);
-    ledger.record_change(change(ChangeKind::Configuration, "next", 901 * day));
-    written(&ledger).await;
+    ledger.record_changes(vec![change(ChangeKind::Configuration, "next", 901 * day)]).await.expect("written");
     assert_eq!(numbers(&dir), [4]);
 }

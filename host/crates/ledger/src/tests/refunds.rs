@@ -3,7 +3,7 @@
 use coinslot_x402::price::Amount;
 
 use super::*;
-use crate::reports::{GroupBy, RefundState};
+use crate::reports::{ChangeFilter, GroupBy, RefundState};
 use crate::{
     BudgetedAsset, DebtEnded, OpenRefund, PaidByHand, RefundAuthor, RefundBegun, RefundBudget, RefundEnd, RefundOrder,
     SignedRefund,
@@ -25,7 +25,21 @@ fn order(payment: &str, nonce: u64) -> RefundOrder {
             assets: vec![asset],
         },
         signed: signed(nonce, "AA"),
+        change: line("begun"),
     }
+}
+
+/// The line of the audit log about a refund.
+fn line(after: &str) -> Change {
+    let (who, kind, subject) = (Author::Host, ChangeKind::Refund, "one".to_owned());
+    Change { at: UnixTime(2_000), who, kind, subject, before: None, after: Some(after.to_owned()) }
+}
+
+/// The lines of the audit log, the oldest first.
+fn lines(dir: &tempfile::TempDir) -> Vec<String> {
+    let filter = ChangeFilter { limit: 100, ..ChangeFilter::default() };
+    let found = LedgerReader::open(&dir.path().join("ledger.db")).expect("readable").changes(&filter).expect("read");
+    found.into_iter().rev().filter_map(|change| change.after).collect()
 }
 
 fn atomic(amount: u64) -> Amount {
@@ -62,7 +76,7 @@ async fn an_owed_answer_is_paid_back_once_or_fetched_and_never_both() {
     let again = ledger.begin_refund(order("one", 8), UnixTime(2_001)).await.expect("written");
     assert!(matches!(again, RefundBegun::NotOwed(Some(PaymentState::Refunding))), "{again:?}");
     assert_eq!(ledger.refunds_due(due(9_000)).await, Ok(Vec::new()));
-    ledger.end_refund(refund, paid(7), UnixTime(2_010)).await.expect("written");
+    ledger.end_refund(refund, paid(7), line("ended"), UnixTime(2_010)).await.expect("written");
     assert_eq!(ledger.claim(claim("one", 1)).await, Ok(Claimed::Refunded { transaction: "0xaa7".to_owned() }));
     let again = ledger.begin_refund(order("one", 9), UnixTime(2_011)).await.expect("written");
     assert!(matches!(again, RefundBegun::NotOwed(Some(PaymentState::Refunded))), "{again:?}");
@@ -105,8 +119,8 @@ async fn an_open_refund_outlives_the_process_with_its_bytes_and_its_nonce() {
     let second = ledger.open_refunds().await.expect("read").pop().expect("a second task");
     let failed =
         RefundEnd::Failed { reason: "reverted".to_owned(), transaction: Some(("0xbb7".to_owned(), atomic(9))) };
-    ledger.end_refund(one, failed.clone(), UnixTime(2_011)).await.expect("written");
-    let late = ledger.end_refund(second, paid(7), UnixTime(2_012)).await;
+    ledger.end_refund(one, failed.clone(), line("ended"), UnixTime(2_011)).await.expect("written");
+    let late = ledger.end_refund(second, paid(7), line("ended"), UnixTime(2_012)).await;
     assert!(matches!(late, Err(LedgerError::OutOfOrder { .. })), "it has ended: {late:?}");
     let used = ledger.begin_refund(order("two", 7), UnixTime(2_013)).await.expect("written");
     assert!(matches!(used, RefundBegun::NonceUsed), "{used:?}");
@@ -124,12 +138,15 @@ async fn refunds_under_way_count_for_the_budget_and_failed_ones_do_not() {
         owed(&ledger, nonce).await;
     }
     let first = begun(&ledger, order("one", 7), 2_000).await;
-    ledger.end_refund(first, paid(7), UnixTime(2_001)).await.expect("written");
+    ledger.end_refund(first, paid(7), line("ended"), UnixTime(2_001)).await.expect("written");
     let second = begun(&ledger, order("two", 8), 2_002).await;
     let reason = "reverted".to_owned();
-    ledger.end_refund(second, RefundEnd::Failed { reason, transaction: None }, UnixTime(2_003)).await.expect("written");
+    ledger
+        .end_refund(second, RefundEnd::Failed { reason, transaction: None }, line("ended"), UnixTime(2_003))
+        .await
+        .expect("written");
     let second = begun(&ledger, order("two", 9), 2_004).await;
-    ledger.end_refund(second, paid(9), UnixTime(2_005)).await.expect("written");
+    ledger.end_refund(second, paid(9), line("ended"), UnixTime(2_005)).await.expect("written");
     let spent = RefundBudget::counted(atomic(20_000), 6).expect("small");
     assert_eq!(ledger.refunds_spent(order("one", 1).budget, UnixTime(2_006)).await, Ok(spent));
     // A clock that goes back frees nothing.
@@ -155,7 +172,7 @@ async fn reports_count_what_went_back_before_and_after_rows_are_pruned() {
     let open = reader().refunds_of(&refund.payment_id).expect("read").pop().expect("one");
     assert_eq!((open.state, open.transaction.as_deref(), open.fee), (RefundState::Sent, Some("0xaa7"), None));
     let id = refund.payment_id.clone();
-    ledger.end_refund(refund, paid(7), UnixTime(2_001)).await.expect("written");
+    ledger.end_refund(refund, paid(7), line("ended"), UnixTime(2_001)).await.expect("written");
     let row = reader().payment(&id).expect("read").expect("a row");
     assert_eq!((row.state, row.refund_transaction.as_deref()), (PaymentState::Refunded, Some("0xaa7")));
     assert!(row.received());
@@ -194,9 +211,9 @@ async fn the_gas_of_refunds_is_kept_longer_than_their_rows_also_that_of_failed_o
     assert_eq!(fees(), [], "it is on its way");
     let reverted = Some(("0xaa7".to_owned(), atomic(9)));
     let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: reverted };
-    ledger.end_refund(refund, failed, UnixTime(2_001)).await.expect("written");
+    ledger.end_refund(refund, failed, line("ended"), UnixTime(2_001)).await.expect("written");
     let refund = begun(&ledger, order("one", 8), 2_002).await;
-    ledger.end_refund(refund, paid(8), UnixTime(DAY)).await.expect("written");
+    ledger.end_refund(refund, paid(8), line("ended"), UnixTime(DAY)).await.expect("written");
     assert_eq!(fees(), [on(0, "9"), on(1, "21000")]);
     let kept = Retention { answers: Duration::ZERO, payments: Duration::ZERO, answer_bytes: 0 };
     ledger.prune(UnixTime(9 * DAY), kept).await.expect("pruned");
@@ -204,7 +221,7 @@ async fn the_gas_of_refunds_is_kept_longer_than_their_rows_also_that_of_failed_o
     // The number of a row that is pruned may be given again.
     owed(&ledger, "two").await;
     let refund = begun(&ledger, order("two", 9), 9 * DAY).await;
-    ledger.end_refund(refund, paid(9), UnixTime(9 * DAY)).await.expect("written");
+    ledger.end_refund(refund, paid(9), line("ended"), UnixTime(9 * DAY)).await.expect("written");
     assert_eq!(fees(), [on(0, "9"), on(1, "21000"), on(9, "21000")]);
 }
 
@@ -254,6 +271,34 @@ async fn a_debt_to_a_client_that_hung_up_once_is_never_due_by_itself() {
     assert_eq!(found().await, Ok(vec![claim("two", 1).id.short()]));
 }
 
+/// A process that died right after a change of a debt left no line about it.
+#[tokio::test]
+async fn a_change_of_a_debt_and_its_line_of_the_audit_log_are_one_commit() {
+    let (dir, ledger) = ledger();
+    for payment in ["one", "two"] {
+        owed(&ledger, payment).await;
+    }
+    let refund = begun(&ledger, order("one", 7), 2_000).await;
+    assert_eq!(lines(&dir), ["begun"], "it is there when the refund is");
+    let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: None };
+    ledger.end_refund(refund, failed, line("ended"), UnixTime(2_001)).await.expect("written");
+    assert_eq!(lines(&dir), ["begun", "ended"]);
+    let dry = PaidByHand { dry_run: true, ..by_hand("two", "0xAB", 10_000) };
+    assert_eq!(ledger.end_debt(dry, UnixTime(2_002)).await, Ok(DebtEnded::Ended));
+    let little = ledger.end_debt(by_hand("none", "0xAB", 1), UnixTime(2_002)).await;
+    assert_eq!(little, Ok(DebtEnded::NotOwed(None)));
+    assert_eq!(lines(&dir), ["begun", "ended"], "what changes nothing leaves no line");
+    assert_eq!(ledger.end_debt(by_hand("two", "0xAB", 10_000), UnixTime(2_003)).await, Ok(DebtEnded::Ended));
+    assert_eq!(lines(&dir), ["begun", "ended", "by hand"]);
+    // What fails is undone with its line.
+    let db = rusqlite::Connection::open(dir.path().join("ledger.db")).expect("a file");
+    db.execute_batch("CREATE TRIGGER full BEFORE INSERT ON change BEGIN SELECT raise(ABORT, 'full'); END")
+        .expect("a trigger");
+    ledger.begin_refund(order("one", 8), UnixTime(2_004)).await.expect_err("its line cannot be written");
+    assert_eq!(states(&dir).into_iter().filter(|state| *state == PaymentState::Owed).count(), 1);
+    assert!(ledger.open_refunds().await.expect("read").is_empty());
+}
+
 /// A debt of these tests, 10,000 atomic units, that a transaction paid by hand, which moved so much.
 fn by_hand(payment: &str, transaction: &str, moved: u64) -> PaidByHand {
     PaidByHand {
@@ -263,6 +308,7 @@ fn by_hand(payment: &str, transaction: &str, moved: u64) -> PaidByHand {
         moved: atomic(moved),
         dry_run: false,
         instead_of: None,
+        change: line("by hand"),
     }
 }
 
@@ -330,7 +376,7 @@ async fn the_gas_of_old_days_is_summed_up_and_none_of_it_is_lost() {
         let refund = begun(&ledger, order("one", nonce), 2_000).await;
         let reverted = Some((format!("0xaa{nonce}"), atomic(1_000)));
         let failed = RefundEnd::Failed { reason: "reverted".to_owned(), transaction: reverted };
-        ledger.end_refund(refund, failed, UnixTime(2_001)).await.expect("written");
+        ledger.end_refund(refund, failed, line("ended"), UnixTime(2_001)).await.expect("written");
     }
     let kept = Retention { answers: Duration::ZERO, payments: Duration::from_secs(DAY), answer_bytes: 0 };
     ledger.prune(UnixTime(9 * DAY), kept).await.expect("pruned");

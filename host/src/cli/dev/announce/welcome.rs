@@ -24,8 +24,8 @@ impl Announcer {
         for (role, address, balance) in self.chain.balances().await {
             self.print(&format!("{role:<11} {address}  {balance}"));
         }
-        let names: BTreeSet<&str> =
-            self.unbuilt.keys().chain(&self.refused).map(|name| name.trim_end_matches(".wasm")).collect();
+        let built = self.unbuilt.keys().chain(&self.refused).map(|name| name.trim_end_matches(".wasm"));
+        let names: BTreeSet<&str> = built.chain(self.misnamed.iter().map(String::as_str)).collect();
         if !names.is_empty() {
             let names: Vec<&str> = names.into_iter().collect();
             self.print(&format!("not served  {}: see above", names.join(", ")));

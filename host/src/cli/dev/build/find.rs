@@ -20,16 +20,21 @@ impl PluginBuilder {
             paths.push(entry.map_err(unreadable)?.path());
         }
         paths.sort();
-        let (mut sources, mut others) = (Vec::new(), Vec::new());
+        let (mut sources, mut others, mut misnamed) = (Vec::new(), Vec::new(), BTreeSet::new());
         for path in paths.into_iter().filter(|path| !left_out::is_left_out(path)) {
             match PluginSource::at(&path) {
                 Some(source) => sources.push(source),
+                None if left_out::is_plugins_name(&path) => {
+                    misnamed.insert(file_name(&path));
+                    self.name_ignored(&path, &left_out::why_no_plugin(&path));
+                }
                 None if path.is_dir() && !is_generated(Path::new(path.file_name().unwrap_or_default())) => {
                     others.push(path);
                 }
                 None => {}
             }
         }
+        *self.misnamed.lock() = misnamed;
         if !self.find_project(&mut sources) {
             others.iter().for_each(|path| self.name_ignored(path, WHAT_IS_BUILT));
         }
@@ -44,6 +49,11 @@ impl PluginBuilder {
             is_second
         });
         Ok(sources)
+    }
+
+    /// The names in the folder that look like those of plugins, and lead to none.
+    pub(in crate::cli::dev) fn misnamed(&self) -> BTreeSet<String> {
+        self.misnamed.lock().clone()
     }
 
     /// Leaves out the component that `coinslot build` has made of this folder, if the folder itself is a plugin. A

@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use super::{Owed, out_of_order, payment};
 use crate::number::to_sqlite;
+use crate::sqlite::changes;
 use crate::sqlite::prune::totals::parse;
 use crate::{DebtEnded, LedgerError, PaidByHand, PaymentState, RefundEnd};
 
@@ -55,6 +56,7 @@ pub(in crate::sqlite) fn end(
             "UPDATE progress SET state = 'refunded', reason = NULL, lease_until = NULL, updated_at = ?2 WHERE id = ?1",
         )?
         .execute(params![owed.id, to_sqlite(at.0)])?;
+    changes::record(connection, &paid.change)?;
     Ok(DebtEnded::Ended)
 }
 
