@@ -116,6 +116,7 @@ fn policy() -> SalesPolicy {
         pins: std::collections::BTreeMap::new(),
         overrides: std::collections::BTreeMap::new(),
         unchecked: std::collections::BTreeSet::new(),
+        reserved: Vec::new(),
         bazaar: true,
         checks_answers: false,
     }

@@ -16,6 +16,7 @@ use http::{HeaderName, Method};
 use super::install_error::{InstallError, MAX_QUOTE_HEADERS};
 use super::overrides::{PASS, PluginOverrides, RouteChange, extension};
 use super::pins::PluginPins;
+use super::reserved::ReservedPath;
 use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
 use crate::bazaar;
@@ -57,6 +58,8 @@ pub struct SalesPolicy {
     pub overrides: BTreeMap<String, PluginOverrides>,
     /// The names of plugins whose schemas are not enforced.
     pub unchecked: BTreeSet<String>,
+    /// The paths that the host serves itself.
+    pub reserved: Vec<ReservedPath>,
     /// Challenges declare what is sold to facilitators that list it.
     pub bazaar: bool,
     /// Answers are compared with the declared schemas, and the log tells which do not fit.
@@ -128,6 +131,10 @@ fn endpoint(
     let label = served.label();
     if is_reserved(served.path.as_str()) {
         return Err(InstallError::ReservedPath { endpoint: label });
+    }
+    if let Some(reserved) = ReservedPath::named(&priced.policy.reserved, &served.path) {
+        let advice = reserved.advice(&plugin.info().name);
+        return Err(InstallError::HostServes { endpoint: label, what: reserved.what, advice });
     }
     let description = if served.description.is_empty() { &served.summary } else { &served.description };
     let url = format!("{}{}", priced.policy.public_url, served.path);

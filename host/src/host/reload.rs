@@ -25,7 +25,7 @@ use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{
     AcceptConfig, ActiveConfig, Config, ConfigFacts, PayerSource, SettingChange, TakesEffect, changes,
 };
-use crate::discover::Publisher;
+use crate::discover::{Publisher, reserved_paths};
 use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
@@ -245,10 +245,11 @@ impl Reload {
         self.facilitators.settle_for(&receivers);
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
-        let overrides = policies::overrides(&config.plugins);
+        let (overrides, reserved) = (policies::overrides(&config.plugins), reserved_paths(&config.discover));
         // Only `dev` checks answers, and it reads no configuration anew.
         let (bazaar, checks_answers) = (config.discover.bazaar, false);
-        let sales = SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, bazaar, checks_answers };
+        let sales =
+            SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, reserved, bazaar, checks_answers };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
