@@ -3,20 +3,24 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
 };
 use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
+use serde_json::Value;
 
 use super::call_request::{self, PAYMENT};
 use super::call_result::{CallAnswer, Progress};
 use super::changes::ToolChanges;
+use super::received::CallArguments;
 use super::{MessageHold, RequestHandler};
 use crate::catalog::Catalog;
-use crate::payment::{Charged, ClientAddress};
+use crate::discover::EndpointTool;
+use crate::payment::{self, Charged, ClientAddress};
 use crate::server::Peer;
 
 /// The most tools of one page of the list.
@@ -41,6 +45,8 @@ pub(super) struct ToolServer {
     /// The name that the client has from `initialize`.
     pub(super) session: Option<String>,
     pub(super) hold: Arc<MessageHold>,
+    /// The arguments of a call, which are not in its message.
+    pub(super) arguments: Option<Arc<CallArguments>>,
 }
 
 impl ServerHandler for ToolServer {
@@ -82,8 +88,11 @@ impl ServerHandler for ToolServer {
         };
         let payment =
             context.meta.get(PAYMENT).or_else(|| request.meta.as_ref()?.get(PAYMENT)).map(call_request::payment);
-        let arguments = request.arguments.unwrap_or_default();
-        let asked = match call_request::request(tool, arguments, payment.as_ref(), &self.headers) {
+        let arguments = match &self.arguments {
+            Some(arguments) => CallArguments::clone(arguments),
+            None => request.arguments.unwrap_or_default().into(),
+        };
+        let asked = match self.request(tool, arguments, payment.clone()).await {
             Ok(asked) => asked,
             Err(mistake) => return Ok(wrong_arguments(&mistake, payment.is_some()).into()),
         };
@@ -98,7 +107,7 @@ impl ServerHandler for ToolServer {
         };
         let answered = async {
             let reply = self.handler.answer(asked, self.peer).await;
-            CallAnswer::new(tool, url, &self.hold).read(reply, progress).await
+            CallAnswer::new(self, tool, url).read(reply, progress).await
         };
         // A client that gives up is one that hangs up: what is paid is worked out all the same.
         tokio::select! {
@@ -113,7 +122,7 @@ impl ServerHandler for ToolServer {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let Some(_place) = self.handler.mcp().listeners.take(self.client.network()) else {
+        let Some(_place) = self.handler.mcp().listeners.take(self.handler.share_of(self.peer, self.client)) else {
             let why = "too many subscriptions of this client: end one of them first";
             return Err(ErrorData::internal_error(why, None));
         };
@@ -129,6 +138,26 @@ impl ServerHandler for ToolServer {
                 () = self.handler.mcp().closing.cancelled() => return Ok(()),
             }
         }
+    }
+}
+
+impl ToolServer {
+    /// The request of a call. Fails with what is wrong with its arguments.
+    async fn request(
+        &self,
+        tool: &Arc<EndpointTool>,
+        arguments: CallArguments,
+        payment: Option<Value>,
+    ) -> Result<Request<Bytes>, String> {
+        let size = arguments.body.as_ref().map_or(0, Bytes::len);
+        let busy = "the server has no room for this call: call again later";
+        // A text is read out of the JSON, and bytes out of Base64.
+        let room = size.saturating_mul(2);
+        self.hold.request.lock().grow_to(room).map_err(|_| busy.to_owned())?;
+        let (tool, headers) = (Arc::clone(tool), Arc::clone(&self.headers));
+        let made = move || call_request::request(&tool, arguments, payment.as_ref(), &headers);
+        let made = payment::work_on_message(self.handler.payments(), self.client, size, made).await;
+        made.unwrap_or_else(|_| Err(busy.to_owned()))
     }
 }
 
