@@ -5,7 +5,8 @@
 //! first of them is asked for, and kept until the generation or the operator's settings change. Texts and schemas of a
 //! plugin have at most 1 MiB, by its contract, so a document has a few MiB for each plugin at most.
 //!
-//! A route of a plugin with the very path of a document goes before the document; a template with parameters does not.
+//! No plugin answers at the path of a document that programs read, nor at that of MCP: see [`reserved_paths`]. Only the
+//! page at `/` gives way to a plugin's own.
 
 mod catalog_document;
 mod document;
@@ -18,7 +19,9 @@ mod pages;
 mod pass;
 mod price;
 mod publisher;
+mod reserved;
 mod robots;
+mod schema_texts;
 #[cfg(feature = "dev")]
 mod test_wallet;
 mod text;
@@ -31,6 +34,7 @@ pub use listing::{ListedEndpoint, Listing};
 pub use logo::{Logo, LogoError};
 pub use pages::endpoint_page;
 pub use publisher::{PaywallRequest, Publisher};
+pub use reserved::reserved_paths;
 #[cfg(feature = "dev")]
 pub use test_wallet::TestWallet;
 pub use tools::{EndpointTool, ToolList};

@@ -9,5 +9,5 @@ mod text;
 mod values;
 
 pub(crate) use keywords::kind;
-pub use request::{ExampleRequest, ForbiddenRequest};
+pub use request::{AskedRequest, ExampleRequest, ForbiddenRequest};
 pub(crate) use values::value_within;

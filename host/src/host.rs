@@ -34,7 +34,7 @@ use self::operation::Operation;
 use self::reload::Reload;
 use crate::catalog::{Catalog, Folder, History, HistoryFile, SalesPolicy, ScanReport};
 use crate::config::{Config, ConfigFacts, ServerConfig, TlsFiles};
-use crate::discover::{Logo, Publisher};
+use crate::discover::{Logo, Publisher, reserved_paths};
 use crate::operate::Audit;
 use crate::payment::{Payments, PaymentsConfig, RateLimits, ReceiptSigner};
 use crate::refund::Refunds;
@@ -307,6 +307,7 @@ fn load(
         overrides: policies::overrides(&config.plugins),
         unchecked: policies::unchecked(&config.plugins),
         same_origin: policies::same_origin(&config.plugins),
+        reserved: reserved_paths(&config.discover),
         bazaar: config.discover.bazaar,
         checks_answers: options.checks_answers,
     };

@@ -67,6 +67,9 @@ pub mod endpoint;
 /// How long the last answers of an endpoint took.
 mod recent;
 
+/// Looks at JSON without building it.
+mod json_text;
+
 /// Checks requests against the schemas that plugins declare, in bounded time and memory.
 pub mod schema;
 

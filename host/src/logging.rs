@@ -43,6 +43,10 @@ const LAST_WAIT: Duration = Duration::from_secs(1);
 /// The filter of the log, unless another is asked for.
 pub const DEFAULT_LEVEL: &str = "coinslot=info,warn";
 
+/// The library of MCP, which writes errors for whatever a client does, such as hanging up: any client could fill the
+/// log with them. What the host itself has to say of such a client is in its answers and metrics.
+const NOISY: &str = "rmcp";
+
 /// Puts another filter in the place of the log's. Not set: the command line has chosen the filter.
 static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
 
@@ -67,8 +71,18 @@ pub fn check_level(text: &str) -> Result<(), String> {
 pub fn set_level(text: Option<&str>) -> Result<(), String> {
     let Some(set) = SET_FILTER.get() else { return Ok(()) };
     let text = text.unwrap_or(DEFAULT_LEVEL);
+    set(filter(text)?)
+}
+
+/// The filter of a text. Errors that any client can cause are in the log only if the text names their target, or asks
+/// for debugging of everything.
+pub fn filter(text: &str) -> Result<EnvFilter, String> {
     check_level(text)?;
-    set(EnvFilter::new(text))
+    let directives = || text.split(',').map(str::trim);
+    let is_named = directives().any(|directive| directive.split(['=', '[', ':']).next() == Some(NOISY));
+    let is_all = directives().any(|directive| ["debug", "trace"].contains(&&*directive.to_ascii_lowercase()));
+    let text = if is_named || is_all { text.to_owned() } else { format!("{text},{NOISY}=off") };
+    EnvFilter::try_new(text).map_err(|error| error.to_string())
 }
 
 static STDERR: LogOutput = LogOutput::new(None);
@@ -412,6 +426,40 @@ mod tests {
         assert!(line.trim_end_matches('\n').chars().all(|c| c.is_ascii() && !c.is_control()), "{line}");
         let event: serde_json::Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!((&event["fields"]["file"], &event["fields"]["message"]), (&name.into(), &name.into()));
+    }
+
+    /// Clients wrote lines of errors at will, by hanging up and by methods that do not exist.
+    #[test]
+    fn what_a_client_makes_the_library_of_mcp_say_is_logged_where_an_operator_asks_for_it() {
+        use tracing_subscriber::layer::SubscriberExt as _;
+
+        #[derive(Clone, Default)]
+        struct Count(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+        impl<S: Subscriber> tracing_subscriber::Layer<S> for Count {
+            fn on_event(&self, _: &Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let logged = |text: &str| {
+            let count = Count::default();
+            let log = tracing_subscriber::registry().with(filter(text).expect("a filter")).with(count.clone());
+            tracing::subscriber::with_default(log, || {
+                tracing::error!(target: "rmcp::service", "a client hung up");
+                tracing::warn!(target: "another", "another");
+            });
+            count.0.load(std::sync::atomic::Ordering::Relaxed)
+        };
+        for (text, lines) in [
+            (DEFAULT_LEVEL, 1),
+            ("info", 1),
+            ("coinslot=debug,warn", 1),
+            ("warn,rmcp=error", 2),
+            ("rmcp::service=debug", 1),
+            ("debug", 2),
+        ] {
+            assert_eq!(logged(text), lines, "{text}");
+        }
+        assert!(filter("coinslot=loud").is_err());
     }
 
     #[test]

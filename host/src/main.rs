@@ -173,8 +173,7 @@ fn end(failure: &Failure) -> ExitCode {
 
 fn start_log(arguments: &CliArguments) -> Result<(), Failure> {
     let filter = arguments.log.as_deref().unwrap_or(arguments.command.default_log());
-    let filter = tracing_subscriber::EnvFilter::try_new(filter)
-        .map_err(|error| Failure::usage(format!("--log {filter}: {error}")))?;
+    let filter = logging::filter(filter).map_err(|error| Failure::usage(format!("--log {filter}: {error}")))?;
     // Colours are escapes, which a reader of a file or a journal would see. NO_COLOR is https://no-color.org.
     #[allow(clippy::disallowed_methods, reason = "https://no-color.org")]
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());

@@ -136,7 +136,7 @@ pub use delivery::PaidBody;
 pub use executed::Executed;
 pub use free::FreeRequest;
 pub use free_use::{FreeRemainder, FreeUse, ServedUse};
-pub use input::check_free;
+pub use input::{check_free, work_on_message};
 pub use limits::RateLimits;
 pub use paid::Paid;
 pub(crate) use pass::reason as pass_reason;

@@ -331,12 +331,7 @@ async fn what_is_no_message_is_refused_in_bounds() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_names_the_path_goes_first_and_the_operator_switches_it_off() {
-    let builder = DevHost::builder();
-    std::fs::write(builder.path("plugins/own.wasm"), declaring("POST:/mcp free")).expect("a component");
-    let host = builder.start().await;
-    let own = host.client().post(host.url("/mcp")).body("{}").send().await.expect("an answer");
-    assert_eq!(own.text().await.expect("a text"), "\"served\"");
+async fn the_operator_moves_the_path_and_switches_it_off() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["status"], "[discover]\nmcp = \"off\"\n").await;
     let off = reqwest::Client::new().post(host.url("/mcp")).body("{}").send().await.expect("an answer");

@@ -117,6 +117,7 @@ fn policy() -> SalesPolicy {
         overrides: std::collections::BTreeMap::new(),
         unchecked: std::collections::BTreeSet::new(),
         same_origin: std::collections::BTreeSet::new(),
+        reserved: Vec::new(),
         bazaar: true,
         checks_answers: false,
     }

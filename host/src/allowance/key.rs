@@ -57,6 +57,11 @@ impl PresentedKey {
         }
         found
     }
+
+    /// True if a value of a field has a key of this host in it.
+    pub fn is_in(value: &[u8]) -> bool {
+        key_in(value).is_some()
+    }
 }
 
 /// True if a request carries a key.

@@ -16,6 +16,7 @@ use http::{HeaderName, Method};
 use super::install_error::{InstallError, MAX_QUOTE_HEADERS};
 use super::overrides::{PASS, PluginOverrides, RouteChange, extension};
 use super::pins::PluginPins;
+use super::reserved::ReservedPath;
 use super::sale_terms::SaleTerms;
 use super::schemas::{self, EndpointSchemas};
 use crate::bazaar;
@@ -59,6 +60,8 @@ pub struct SalesPolicy {
     pub unchecked: BTreeSet<String>,
     /// The names of plugins whose pages have the origin of the host.
     pub same_origin: BTreeSet<String>,
+    /// The paths that the host serves itself.
+    pub reserved: Vec<ReservedPath>,
     /// Challenges declare what is sold to facilitators that list it.
     pub bazaar: bool,
     /// Answers are compared with the declared schemas, and the log tells which do not fit.
@@ -136,6 +139,10 @@ fn endpoint(
     let label = served.label();
     if is_reserved(served.path.as_str()) {
         return Err(InstallError::ReservedPath { endpoint: label });
+    }
+    if let Some(reserved) = ReservedPath::named(&priced.policy.reserved, &served.path) {
+        let advice = reserved.advice(&plugin.info().name);
+        return Err(InstallError::HostServes { endpoint: label, what: reserved.what, advice });
     }
     let description = if served.description.is_empty() { &served.summary } else { &served.description };
     let url = format!("{}{}", priced.policy.public_url, served.path);

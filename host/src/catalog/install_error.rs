@@ -45,6 +45,8 @@ pub enum InstallError {
     Challenge { endpoint: String, source: TooLarge },
     #[error("{endpoint}: paths under `/.well-known/` belong to the host: declare another path")]
     ReservedPath { endpoint: String },
+    #[error("{endpoint}: the host serves {what} at this path: {advice}")]
+    HostServes { endpoint: String, what: &'static str, advice: String },
     #[error("no thread could be started to compile its schemas: {reason}")]
     SchemaThread { reason: String },
     #[error("plugin.{plugin}: {source}")]

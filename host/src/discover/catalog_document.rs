@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::document::Document;
 use super::listing::{ListedEndpoint, Listing};
+use super::schema_texts::plain_texts;
 use super::{price, text};
 use crate::endpoint::Endpoint;
 use crate::payment::{Availability, Payments, availability};
@@ -173,10 +174,10 @@ fn entry(listed: &ListedEndpoint, listing: &Listing) -> Value {
         entry["pass"] = json!(pass);
     }
     if let Some(schema) = &listed.info.input_schema {
-        entry["inputSchema"] = schema.clone();
+        entry["inputSchema"] = plain_texts(schema);
     }
     if let Some(schema) = &listed.info.output_schema {
-        entry["outputSchema"] = schema.clone();
+        entry["outputSchema"] = plain_texts(schema);
     }
     if let Some(example) = &listed.example
         && let Ok(body) = std::str::from_utf8(&example.body)

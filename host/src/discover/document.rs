@@ -105,6 +105,11 @@ impl DocumentName {
         }
     }
 
+    /// True if no plugin answers at its path. The page for people gives way to a plugin's own.
+    pub fn is_reserved(self) -> bool {
+        self != Self::Index
+    }
+
     /// The document at a path, if the operator publishes it.
     pub(super) fn at(path: &str, config: &DiscoverConfig) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.path() == path && name.is_published(config))

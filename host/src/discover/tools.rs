@@ -11,13 +11,16 @@ use sha2::{Digest as _, Sha256};
 
 use super::listing::{ListedEndpoint, Listing};
 use super::pass::{self, PassText};
-use super::tool_names;
+use super::schema_texts::plain_texts;
+use super::{text, tool_names};
 use crate::endpoint::{Access, Endpoint};
 use crate::example::ExampleRequest;
 use crate::schema::{AnswerSchema, SchemaCompiler};
 
 /// The dialect of JSON Schema that MCP assumes where a schema names none.
 const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
+/// The most bytes of a text of a plugin.
+const MAX_TEXT: usize = 8_000;
 /// The most characters of a title.
 const MAX_TITLE: usize = 100;
 
@@ -84,7 +87,9 @@ impl ToolList {
 impl EndpointTool {
     fn new(name: String, listed: &ListedEndpoint) -> Self {
         let ListedEndpoint { endpoint, info, .. } = listed;
-        let mut definition = Tool::new(name, description(endpoint, info), input_schema(info));
+        let schema = plain_texts(&Value::Object(input_schema(info)));
+        let schema = schema.as_object().cloned().unwrap_or_default();
+        let mut definition = Tool::new(name, description(endpoint, info), schema);
         definition.title = Some(title(info));
         let is_paid = matches!(endpoint.access, Access::Paid(_));
         definition.output_schema = output_schema(info, is_paid).map(Arc::new);
@@ -116,7 +121,8 @@ fn title(info: &EndpointInfo) -> String {
     coinslot_base::text::excerpt(&text, MAX_TITLE)
 }
 
-/// What it does, what a call costs, and what the payment buys beside its answer.
+/// What a call costs, what the payment buys beside its answer, and what it does. The host's own words come first: a plugin
+/// could write another price into its own.
 fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
     let price = match &endpoint.access {
         Access::Free => "Free of charge.".to_owned(),
@@ -126,7 +132,7 @@ fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
         Access::Paid(_) => format!("Each call is paid by x402: {}.", endpoint.access.terms()),
     };
     let pass = PassText::of(endpoint).map(|text| format!("{} {}", text.offer(), pass::BY_ACCOUNT)).unwrap_or_default();
-    let mut parts = vec![info.summary.as_str(), info.description.as_str(), &price, &pass];
+    let mut parts = vec![price, pass, text::lines(&info.summary, MAX_TEXT), text::lines(&info.description, MAX_TEXT)];
     // A plugin without a description has its summary in the place of one.
     parts.dedup();
     parts.retain(|part| !part.is_empty());
@@ -222,7 +228,7 @@ fn output_schema(info: &EndpointInfo, is_paid: bool) -> Option<JsonObject> {
     if declared.get("type").and_then(Value::as_str) != Some("object") {
         return None;
     }
-    let mut answer = declared.clone();
+    let mut answer = plain_texts(declared);
     leave_formats_out(&mut answer);
     let mut answer = rooted(answer.as_object()?.clone());
     if !is_paid {

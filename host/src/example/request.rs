@@ -1,5 +1,6 @@
 //! Makes requests of values that fit an input schema, and of values that do not.
 
+use bytes::Bytes;
 use coinslot_plugin::{EndpointInfo, Segment};
 use http::{HeaderValue, Method};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -7,10 +8,13 @@ use serde_json::{Map, Value, json};
 use url::form_urlencoded;
 
 use super::{form, values};
+use crate::json_text;
 use crate::schema::{CheckFailure, Effort, Input, InputRefusal, InputSchema};
 
 /// The most values within an input that are made wrong.
 const MAX_PLACES: usize = 100;
+/// The most values of a body that becomes a form.
+const MAX_FIELDS: usize = 10_000;
 /// The schema of the body in the schema of an input.
 const BODY: &str = "/properties/body";
 /// The methods of requests that have bodies.
@@ -34,6 +38,15 @@ pub struct ExampleRequest {
     /// The value of the body as JSON, if the body is a form for its files alone. A schema compares this: only one that
     /// names the media type is about a form, and a plugin that takes files checks them itself.
     value: Option<Vec<u8>>,
+}
+
+/// A request that an input asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskedRequest {
+    /// Path and query, encoded.
+    pub target: String,
+    pub media_type: Option<HeaderValue>,
+    pub body: Bytes,
 }
 
 /// A request that the schema of its endpoint forbids.
@@ -89,17 +102,19 @@ impl ExampleRequest {
         })
     }
 
-    /// The request that an input asks for, with nothing made up. Fails if a parameter of the path has no value.
-    pub fn of_input(endpoint: &EndpointInfo, input: &Value) -> Result<Self, String> {
+    /// The request that an input asks for, with nothing made up. `parts`: the input without its body, which is a text
+    /// of JSON. Fails if a parameter of the path has no value.
+    pub fn of_input(endpoint: &EndpointInfo, parts: &Value, body: Option<Bytes>) -> Result<AskedRequest, String> {
         for name in endpoint.path.segments().iter().filter_map(Segment::name) {
-            let value = input.pointer("/path").and_then(|path| path.get(name));
+            let value = parts.pointer("/path").and_then(|path| path.get(name));
             if !matches!(value, Some(Value::String(_) | Value::Number(_) | Value::Bool(_))) {
                 return Err(format!("`path` needs a value for `{name}`, a parameter of {}", endpoint.path));
             }
         }
-        let request = Self::with(endpoint, input)?;
-        let has_body = input.get("body").is_some();
-        Ok(if has_body { request } else { Self { media_type: None, body: Vec::new(), value: None, ..request } })
+        let target = Self::with(endpoint, parts)?.target;
+        let (media_type, body) = body.map_or_else(|| Ok((None, Bytes::new())), |body| asked_body(endpoint, body))?;
+        let media_type = media_type.and_then(|media| HeaderValue::from_str(&media).ok());
+        Ok(AskedRequest { target, media_type, body })
     }
 
     /// The request of an input. A parameter of the path that it does not have is made up.
@@ -259,6 +274,27 @@ fn body_of(endpoint: &EndpointInfo, body: &Value) -> (Option<String>, Vec<u8>) {
         (Value::String(text), None) => (Some("text/plain; charset=utf-8".to_owned()), text.clone().into_bytes()),
         _ => (Some("application/json".to_owned()), body.to_string().into_bytes()),
     }
+}
+
+/// The media type and the bytes of a body, which is a text of JSON. It is built as a tree only if it becomes a form.
+fn asked_body(endpoint: &EndpointInfo, body: Bytes) -> Result<(Option<String>, Bytes), String> {
+    let wrong = |error: serde_json::Error| format!("`body` is no JSON: {error}");
+    let schema = body_schema(endpoint);
+    let media = schema.and_then(|schema| schema.get("contentMediaType")).and_then(Value::as_str);
+    let takes_form =
+        media == Some(form::URLENCODED) || media == Some(form::MULTIPART) || form::is_implied(endpoint, schema);
+    let value = match body.first() {
+        Some(b'"') => Value::String(serde_json::from_slice(&body).map_err(wrong)?),
+        Some(b'{') if takes_form => {
+            if json_text::size(&body).values > MAX_FIELDS {
+                return Err(format!("`body` becomes a form, and has more than {MAX_FIELDS} values"));
+            }
+            serde_json::from_slice(&body).map_err(wrong)?
+        }
+        _ => return Ok((Some("application/json".to_owned()), body)),
+    };
+    let (media, bytes) = body_of(endpoint, &value);
+    Ok((media, bytes.into()))
 }
 
 /// A value as the text that a URL or a form has for it.

@@ -25,7 +25,7 @@ use crate::catalog::{Reconfigure, SalesPolicy};
 use crate::config::{
     AcceptConfig, ActiveConfig, Config, ConfigFacts, PayerSource, SettingChange, TakesEffect, changes,
 };
-use crate::discover::Publisher;
+use crate::discover::{Publisher, reserved_paths};
 use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
@@ -246,10 +246,21 @@ impl Reload {
         let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
         let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
         let (overrides, same_origin) = (policies::overrides(&config.plugins), policies::same_origin(&config.plugins));
+        let reserved = reserved_paths(&config.discover);
         // Only `dev` checks answers, and it reads no configuration anew.
         let (bazaar, checks_answers) = (config.discover.bazaar, false);
-        let sales =
-            SalesPolicy { accepts, public_url, flows, pins, overrides, unchecked, same_origin, bazaar, checks_answers };
+        let sales = SalesPolicy {
+            accepts,
+            public_url,
+            flows,
+            pins,
+            overrides,
+            unchecked,
+            same_origin,
+            reserved,
+            bazaar,
+            checks_answers,
+        };
         let (done, answer) = oneshot::channel();
         let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
         self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;

@@ -25,7 +25,7 @@ use super::pricing::{self, RequestPrice};
 use super::problem::check_plugin;
 use super::sign_in::{bad_proof, check_contract, check_proof};
 use super::{Payments, Problem, Purchase, Unserved, body, challenge, input, pass};
-use crate::allowance::{FreeRequester, PresentedKey, SIGN_IN_WITH_X, SignedIn};
+use crate::allowance::{FreeRequester, PresentedKey, SignedIn};
 
 /// The decision about a request without a payment.
 pub(super) enum AllowedOutcome {
@@ -61,12 +61,10 @@ pub(super) struct ShownProofs {
 }
 
 impl ShownProofs {
-    /// Takes them out of a request to an endpoint where they count: no plugin gets a proof that is for the host, whatever
-    /// else its request carries. No plugin sees a cookie at all.
-    pub(super) fn take(payments: &Payments, purchase: &Purchase, headers: &mut HeaderMap) -> Self {
-        let has_proof = headers.contains_key(SIGN_IN_WITH_X);
-        let is_taken = has_proof && payments.allowances.policy().takes_proof(&purchase.endpoint);
-        let sign_in = is_taken.then(|| headers.remove(SIGN_IN_WITH_X)).flatten();
+    /// Takes them of a request, those that count at its endpoint. No plugin sees a cookie at all.
+    pub(super) fn take(payments: &Payments, purchase: &Purchase, headers: &HeaderMap) -> Self {
+        let sign_in = purchase.sign_in.clone();
+        let sign_in = sign_in.filter(|_| payments.allowances.policy().takes_proof(&purchase.endpoint));
         Self { sign_in, tokens: pass::presented_tokens(purchase, headers) }
     }
 }

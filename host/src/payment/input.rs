@@ -47,6 +47,8 @@ pub(super) struct LongChecks {
     paid: Arc<FairSlots>,
     unpaid: Arc<FairSlots>,
     free: Arc<FairSlots>,
+    /// Messages of agents, and the answers to them.
+    messages: Arc<FairSlots>,
     rates: [Option<RateLimiter<IpAddr>>; 3],
 }
 
@@ -74,6 +76,7 @@ impl LongChecks {
             paid: FairSlots::new(processors.clamp(1, 4)),
             unpaid: FairSlots::new((processors / 2).clamp(1, 2)),
             free: FairSlots::new((processors / 2).clamp(1, 2)),
+            messages: FairSlots::new((processors / 2).clamp(1, 2)),
             rates: [(); 3].map(|()| RateLimiter::new(LONG_CHECKS, BURST)),
         }
     }
@@ -169,6 +172,21 @@ async fn check_free_parts(
         Some(slot) => long.run(slot).await,
         None => Err(Problem::ChecksBusy),
     }
+}
+
+/// Does work on a message of an agent, or on the answer to one: at once if it is small, and else on a thread, of which
+/// few are at once. `size`: the bytes that the work looks at.
+pub async fn work_on_message<T: Send + 'static>(
+    payments: &Payments,
+    client: ClientAddress,
+    size: usize,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Problem> {
+    if size <= MAX_AT_ONCE {
+        return Ok(work());
+    }
+    let slot = payments.long_checks.messages.acquire(client.ip, FREE_WAIT).await.ok_or(Problem::ChecksBusy)?;
+    slot.work(work).await.map_err(|error| Problem::Misbehaved(format!("the work on a message failed: {error}")))
 }
 
 /// The check of one request.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use coinslot_ledger::Fingerprint;
 use coinslot_x402::Version;
 use coinslot_x402::price::{Amount, Offer, Price};
+use http::HeaderValue;
 
 use super::{ClientAddress, RequestTrace};
 use crate::allowance::PresentedKey;
@@ -36,6 +37,8 @@ pub struct Purchase {
     pub client: ClientAddress,
     /// The key of a customer that the request carries, whether it counts or not.
     pub key: Option<PresentedKey>,
+    /// The proof of an account that the request carries, whether it counts or not.
+    pub sign_in: Option<HeaderValue>,
     /// Takes the times of the request, if it is observed.
     pub trace: RequestTrace,
 }

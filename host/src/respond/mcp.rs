@@ -32,6 +32,12 @@ const TOO_MANY_STREAMS: ErrorRow =
     passing(StatusCode::SERVICE_UNAVAILABLE, "too_many_streams", "too many clients wait for changes of the tools")
         .advising("list the tools again from time to time");
 
+const TOO_MANY_VALUES: ErrorRow = row(
+    StatusCode::BAD_REQUEST,
+    "message_too_complex",
+    "the message has more than 10000 values beside the body of its call: send less at once",
+);
+
 /// The reason why a message is not taken.
 #[derive(Debug)]
 pub enum McpRefusal {
@@ -41,6 +47,8 @@ pub enum McpRefusal {
     NoAgent,
     /// This client, or all clients together, have as many streams of notices as they may.
     TooManyStreams,
+    /// The message has more values, beside the body of a call, than any that makes sense.
+    TooManyValues,
     /// The message could not be read.
     Message(Problem),
 }
@@ -83,6 +91,7 @@ pub fn mcp_refused(why: McpRefusal) -> Reply {
         McpRefusal::ForeignPage => FOREIGN_PAGE.reply(Charged::No),
         McpRefusal::NoAgent => NO_AGENT.reply(Charged::No),
         McpRefusal::TooManyStreams => TOO_MANY_STREAMS.reply(Charged::No),
+        McpRefusal::TooManyValues => TOO_MANY_VALUES.reply(Charged::Unknown),
         // A payment within it may have been used before.
         McpRefusal::Message(problem) => {
             let charged = Charged::Unknown;

@@ -17,7 +17,7 @@ use ipnet::IpNet;
 use super::handler::Peer;
 use super::unread::BorrowedBody;
 use super::{forwarded, trace_context};
-use crate::allowance::PresentedKey;
+use crate::allowance::{PresentedKey, SIGN_IN_WITH_X};
 use crate::catalog::Catalog;
 use crate::endpoint::{Endpoint, PaidAccess};
 use crate::payment::{ClientAddress, Pricing, Purchase, RequestTrace};
@@ -47,6 +47,8 @@ pub(super) struct EndpointCall {
     pub(super) client: ClientAddress,
     /// The key of a customer, which its guest does not see.
     pub(super) key: Option<PresentedKey>,
+    /// The proof of an account. Whoever reads it can use it once, so no guest sees one, whether it counts there or not.
+    pub(super) sign_in: Option<HeaderValue>,
     /// Set if the client asks for the head alone. The guest sees a `GET`.
     pub(super) head_only: bool,
     /// Takes the times of the request, if it is observed.
@@ -72,6 +74,8 @@ impl MatchedEndpoint<'_> {
         trace_context::prepare(request.headers_mut(), forwarded::is_named(proxies, peer.ip), &trace);
         let client = forwarded::client(proxies, peer.ip, request.headers_mut());
         let key = PresentedKey::take(request.headers_mut());
+        let mut sign_in = request.headers_mut().remove(SIGN_IN_WITH_X);
+        sign_in.iter_mut().for_each(|proof| proof.set_sensitive(true));
         let head_only = *request.method() == Method::HEAD;
         let (mut head, body) = request.into_parts();
         let guest_path = endpoint.guest_path(path.as_str());
@@ -93,7 +97,7 @@ impl MatchedEndpoint<'_> {
         let body = FilteredBody(body).map_err(RequestBodyError::from).boxed_unsync();
         let request = Request::from_parts(head, body);
         let (catalog, endpoint) = (Arc::clone(catalog), Arc::clone(endpoint));
-        Ok(EndpointCall { catalog, endpoint, params, path, request, client, key, head_only, trace })
+        Ok(EndpointCall { catalog, endpoint, params, path, request, client, key, sign_in, head_only, trace })
     }
 }
 
@@ -118,6 +122,7 @@ impl EndpointCall {
             url,
             client: self.client,
             key: self.key,
+            sign_in: self.sign_in.clone(),
             trace: self.trace.clone(),
         }
     }
@@ -155,8 +160,11 @@ impl Body for FilteredBody {
 fn without_host_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(mut trailers) => {
-            let kept_back =
-                |name: &&HeaderName| is_host_only(name) || **name == COOKIE || forwarded::is_proxy_field(name);
+            let kept_back = |name: &&HeaderName| {
+                is_host_only(name)
+                    || [COOKIE.as_str(), SIGN_IN_WITH_X].contains(&name.as_str())
+                    || forwarded::is_proxy_field(name)
+            };
             let names: Vec<HeaderName> = trailers.keys().filter(kept_back).cloned().collect();
             for name in names {
                 trailers.remove(name);
@@ -176,7 +184,7 @@ mod tests {
 
     #[test]
     fn trailers_say_nothing_about_payments_cookies_or_proxies() {
-        let names = ["x-payment", "payment-response", "cookie", "x-forwarded-for", "true-client-ip", "x-checksum"];
+        let names = ["x-payment", "payment-response", "cookie", "sign-in-with-x", "x-forwarded-for", "x-checksum"];
         let trailers: HeaderMap =
             names.iter().map(|name| (HeaderName::from_static(name), HeaderValue::from_static("1"))).collect();
         let kept = without_host_trailers(Frame::trailers(trailers)).into_trailers().expect("trailers");

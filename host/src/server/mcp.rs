@@ -11,11 +11,13 @@ mod call_request;
 mod call_result;
 mod cancel;
 mod changes;
+mod large_answer;
 mod message;
+mod received;
 mod tool_server;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{ACCEPT, HOST, HeaderValue, ORIGIN};
 use http::uri::Authority;
@@ -30,11 +32,13 @@ use super::forwarded;
 use super::handler::{Peer, RequestHandler};
 use crate::catalog::Catalog;
 use crate::discover::ToolList;
-use crate::payment::{self, ClientAddress, HeldBytes};
+use crate::payment::{self, ClientAddress, HeldBytes, Problem};
 use crate::respond::{self, McpRefusal, Reply};
 use cancel::CallsAtWork;
 use changes::Listeners;
+use large_answer::{LargeAnswer, WithLargeAnswer};
 use message::MessageHead;
+use received::{ReceivedMessage, TooManyValues};
 use tool_server::ToolServer;
 
 /// The methods of the path of MCP.
@@ -42,6 +46,9 @@ pub(super) static METHODS: [Method; 3] = [Method::GET, Method::POST, Method::DEL
 
 /// The largest message, in bytes: the input of a call, whose bytes are Base64.
 const MAX_MESSAGE: u64 = 4 << 20;
+
+/// The protocol's server has a message as bytes, as a tree and as its own values.
+const PROTOCOL_COPIES: usize = 3;
 
 /// The field by which a client names itself again.
 const SESSION: &str = "mcp-session-id";
@@ -70,8 +77,19 @@ pub(super) struct McpCall {
 pub(super) struct MessageHold {
     /// The bytes of the message, which count for the budget.
     _message: bytes::Bytes,
+    /// The bytes that are made of the message.
+    request: Mutex<HeldBytes>,
     /// The bytes of the answer.
     answer: Mutex<HeldBytes>,
+    /// The answer, if it is not in the result of the protocol's server.
+    large: OnceLock<LargeAnswer>,
+}
+
+impl MessageHold {
+    /// The answer that is put into the result on its way.
+    fn large_answer(&self) -> Option<&LargeAnswer> {
+        self.large.get()
+    }
 }
 
 impl McpDoor {
@@ -108,7 +126,7 @@ impl RequestHandler {
             return respond::mcp_refused(McpRefusal::NoAgent);
         }
         let client = self.client_of(call);
-        let Some(place) = self.mcp().listeners.take(client.network()) else {
+        let Some(place) = self.mcp().listeners.take(self.share_of(call.peer, client)) else {
             return respond::mcp_refused(McpRefusal::TooManyStreams);
         };
         let notices = changes::notices(Arc::clone(self), Arc::clone(&call.catalog), place, self.mcp().closing.clone());
@@ -130,8 +148,25 @@ impl RequestHandler {
         if let (Some(cancelled), Some(session)) = (about.cancels(), &session) {
             self.mcp().calls.cancel(session, cancelled);
         }
-        let hold = MessageHold { _message: message.clone(), answer: Mutex::new(self.payments().hold(client)) };
-        let hold = Arc::new(hold);
+        let read = {
+            let message = message.clone();
+            move || ReceivedMessage::read(&message)
+        };
+        let received = match payment::work_on_message(self.payments(), client, message.len(), read).await {
+            Ok(Ok(received)) => received,
+            Ok(Err(TooManyValues)) => return respond::mcp_refused(McpRefusal::TooManyValues),
+            Err(problem) => return respond::mcp_refused(McpRefusal::Message(problem)),
+        };
+        let mut held = self.payments().hold(client);
+        if held.grow_to(received.protocol.len().saturating_mul(PROTOCOL_COPIES)).is_err() {
+            return respond::mcp_refused(McpRefusal::Message(Problem::Overloaded));
+        }
+        let hold = Arc::new(MessageHold {
+            _message: message,
+            request: Mutex::new(held),
+            answer: Mutex::new(self.payments().hold(client)),
+            large: OnceLock::new(),
+        });
         head.headers.insert(HOST, authority);
         let server = ToolServer {
             handler: Arc::clone(&self),
@@ -141,8 +176,10 @@ impl RequestHandler {
             headers: Arc::new(head.headers.clone()),
             session,
             hold: Arc::clone(&hold),
+            arguments: received.arguments.map(Arc::new),
         };
-        let answer = message::answer(server, head, message).await;
+        let answer = message::answer(server, head, received.protocol).await;
+        let answer = answer.map(|body| WithLargeAnswer::new(body, Arc::clone(&hold)));
         let session = about.initializes().then(cancel::new_session);
         respond::mcp_answer(answer, session.as_deref(), hold)
     }
@@ -151,6 +188,12 @@ impl RequestHandler {
     pub(super) async fn tools(&self) -> Option<Arc<ToolList>> {
         let catalog = self.catalog();
         self.publisher().tools(&catalog, self.payments()).await
+    }
+
+    /// The network whose share of the places a client uses. None if its address may stand for many clients.
+    fn share_of(&self, peer: Peer, client: ClientAddress) -> Option<IpAddr> {
+        // A peer that writes fields of proxies, and is none, is one client all the same.
+        (client.proves || self.is_client(peer.ip)).then(|| client.network())
     }
 
     fn client_of(&self, call: &McpCall) -> ClientAddress {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use coinslot_tests::{TestChain, decode, guest};
+use coinslot_tests::{McpClient, TestChain, decode, guest};
+use serde_json::Value;
 
 use super::columns;
 
@@ -42,6 +43,21 @@ async fn hostile_texts_stay_texts_and_large_schemas_slow_nobody_down() {
         assert!(!text.contains('\u{202e}'), "{path}");
         drop(columns::json(&host, path).await);
     }
+    // OpenAPI reads descriptions as CommonMark, those of schemas, too.
+    let mut texts = Vec::new();
+    add_texts(&columns::json(&host, "/openapi.json").await, &mut texts);
+    assert!(texts.iter().any(|text| text.contains("onerror")), "{texts:?}");
+    for text in texts {
+        let without = text.replace("\\<", "").replace("\\[", "");
+        assert!(!without.contains("<img") && !without.contains("[free"), "{text}");
+    }
+    // Agents are told the host's price first.
+    let agent = McpClient::connect(&host.url("/mcp")).await;
+    let tools = agent.tools().await;
+    let tool = &tools["boastful_1"];
+    let about = tool["description"].as_str().expect("a text");
+    assert!(about.starts_with("Each call is paid by x402: 0.01 USDC"), "{about}");
+    assert!(tools.values().all(|tool| !tool.to_string().contains('\u{202e}')), "{tool}");
     let llms = columns::text(&host, "/llms.txt").await;
     assert!(
         !llms.contains('\u{202e}') && !llms.contains("[free](") && !llms.replace("\\<", "").contains("<img"),
@@ -67,4 +83,22 @@ async fn hostile_texts_stay_texts_and_large_schemas_slow_nobody_down() {
     assert_eq!(long.status(), 402);
     let header = long.headers()["payment-required"].to_str().expect("ASCII").to_owned();
     assert!(header.len() <= 3_520 && decode(&header)["accepts"][0]["amount"] == "10000", "{}", decode(&header));
+}
+
+/// The texts of a document that are CommonMark.
+fn add_texts(document: &Value, texts: &mut Vec<String>) {
+    match document {
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(text) if ["description", "title"].contains(&name.as_str()) => {
+                        texts.push(text.clone())
+                    }
+                    _ => add_texts(value, texts),
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| add_texts(item, texts)),
+        _ => {}
+    }
 }

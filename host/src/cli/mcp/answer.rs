@@ -21,7 +21,9 @@ pub(super) fn challenge(result: &CallToolResult) -> Option<ReceivedChallenge> {
 }
 
 fn required(result: &CallToolResult) -> Option<Object> {
-    if result.is_error != Some(true) {
+    // A Coinslot host says which status an answer has: an error that only looks like a challenge is one of a plugin.
+    let is_other = about(result, "status").is_some_and(|status| status.as_u64() != Some(402));
+    if result.is_error != Some(true) || is_other {
         return None;
     }
     let asks = |document: &Object| document.contains_key("x402Version") && document.contains_key("accepts");
@@ -127,5 +129,12 @@ mod tests {
         assert!(challenge(&result(as_text)).is_some());
         assert!(challenge(&result(json!({ "isError": false, "structuredContent": required }))).is_none());
         assert!(challenge(&result(json!({ "isError": true, "structuredContent": { "error": "x" } }))).is_none());
+        let of_host = |status: Value| {
+            let meta = json!({ "coinslot/answer": { "status": status } });
+            result(json!({ "isError": true, "structuredContent": required, "_meta": meta }))
+        };
+        assert!(challenge(&of_host(json!(402))).is_some());
+        assert!(challenge(&of_host(json!(418))).is_none(), "a plugin has written it");
+        assert!(challenge(&of_host(json!("402"))).is_none());
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use super::SIGN_IN;
 use crate::discover::listing::ListedEndpoint;
+use crate::discover::schema_texts::common_mark_texts;
 use crate::discover::{price, text};
 use crate::endpoint::Access;
 use crate::schema::{DescribedField, DescribedInput, PlacedSchema, describe_input, essence};
@@ -33,8 +34,9 @@ impl Operation {
         value["description"] = text::common_mark(&text::lines(&description(listed), MAX_TEXT)).into();
         value["security"] = if listed.takes_sign_in { json!([{}, { SIGN_IN: [] }]) } else { json!([]) };
         let place = format!("{id}_input");
-        let described = listed.info.input_schema.as_ref();
-        let described = described.and_then(|schema| describe_input(schema, &format!("#/components/schemas/{place}")));
+        let described = listed.info.input_schema.as_ref().map(common_mark_texts);
+        let described =
+            described.as_ref().and_then(|schema| describe_input(schema, &format!("#/components/schemas/{place}")));
         let mut described = described.unwrap_or_default();
         if let Some(whole) = described.definitions.take() {
             definitions.insert(place, whole);
@@ -113,7 +115,8 @@ fn parameters(listed: &ListedEndpoint, described: &DescribedInput) -> Vec<Value>
         let mut parameter =
             json!({ "name": field.name, "in": place, "required": place == "path" || field.is_required });
         if let Some(about) = field.schema.get("description").and_then(Value::as_str) {
-            parameter["description"] = text::common_mark(&text::lines(about, MAX_TEXT)).into();
+            // As in the schema, where it is escaped already.
+            parameter["description"] = about.into();
         }
         // A value that is an object is sent as JSON.
         if schema.get("type") == Some(&json!("object")) {
@@ -159,8 +162,9 @@ fn body(listed: &ListedEndpoint, described: &DescribedInput) -> Option<Value> {
 
 fn responses(listed: &ListedEndpoint, definitions: &mut Map<String, Value>) -> Value {
     let place = format!("{}_output", listed.id);
-    let declared = listed.info.output_schema.as_ref();
-    let placed = declared.and_then(|schema| PlacedSchema::new(schema, &format!("#/components/schemas/{place}")));
+    let declared = listed.info.output_schema.as_ref().map(common_mark_texts);
+    let placed =
+        declared.as_ref().and_then(|schema| PlacedSchema::new(schema, &format!("#/components/schemas/{place}")));
     let schema = placed.map_or_else(
         || json!({}),
         |placed| {
@@ -174,7 +178,7 @@ fn responses(listed: &ListedEndpoint, definitions: &mut Map<String, Value>) -> V
     );
     let media = essence(&listed.endpoint.resource.mime_type);
     let mut content = json!({ "schema": schema });
-    let written = declared.and_then(|schema| schema.get("examples")?.get(0)).filter(|value| is_short(value));
+    let written = declared.as_ref().and_then(|schema| schema.get("examples")?.get(0)).filter(|value| is_short(value));
     if let Some(value) = written {
         content["example"] = value.clone();
     }

@@ -1,6 +1,5 @@
 //! Finds what a request means: an endpoint, a document or the door of agents, or a response of the host itself.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use http::header::HeaderValue;
@@ -9,7 +8,6 @@ use http::{Method, Request};
 use super::RequestHandler;
 use crate::catalog::Catalog;
 use crate::discover::DocumentName;
-use crate::endpoint::Endpoint;
 use crate::respond::{self, Reply, Unroutable};
 use crate::route::{FoundRoute, RequestPath};
 use crate::server::endpoint_call::{ArrivedBody, MatchedEndpoint, guest_method};
@@ -54,15 +52,18 @@ impl RequestHandler {
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
         let document = self.publisher.find(path.as_str());
-        let is_mcp = self.publisher.is_mcp(path.as_str()) && !is_named(catalog, &mcp::METHODS, &path);
-        // The methods that the host itself serves there, beside those of the plugins.
+        let is_mcp = self.publisher.is_mcp(path.as_str());
+        // No plugin declares such a path, and a template that happens to match it takes nothing from the host.
+        let is_of_host = is_mcp || document.is_some_and(DocumentName::is_reserved);
+        let of_plugins = || if is_of_host { Vec::new() } else { catalog.methods(&path) };
+        // The methods that the host itself serves there.
         let own_methods = match (is_mcp, document) {
             (true, _) => &mcp::METHODS[..],
             (false, Some(_)) => &OF_DOCUMENTS[..],
             (false, None) => &[],
         };
         if *request.method() == Method::OPTIONS {
-            let methods = with_own(catalog.methods(&path), own_methods);
+            let methods = with_own(of_plugins(), own_methods);
             let served = (!methods.is_empty())
                 .then(|| Routed::Response(respond::options(&methods, request.headers(), self.private_network_access)));
             return served.ok_or(Unroutable::NotFound);
@@ -71,20 +72,18 @@ impl RequestHandler {
         if is_mcp && mcp::METHODS.contains(method) {
             return Ok(Routed::Mcp(authority));
         }
-        let found = catalog.find(method, &path);
-        // A path that a plugin names goes before a document, and a document before a template that happens to match.
-        let names_path = |found: &FoundRoute<'_, Arc<Endpoint>>| !found.target.path.has_parameters();
+        let found = if is_of_host { None } else { catalog.find(method, &path) };
         if let Some(name) = document
             && *method == Method::GET
-            && !found.as_ref().is_some_and(names_path)
+            && found.is_none()
         {
             return Ok(Routed::Document(name));
         }
         let Some(FoundRoute { target: endpoint, params }) = found else {
-            if catalog.is_loading(method, &path) {
+            if !is_of_host && catalog.is_loading(method, &path) {
                 return Err(Unroutable::Loading);
             }
-            let methods = with_own(catalog.methods(&path), own_methods);
+            let methods = with_own(of_plugins(), own_methods);
             return Err(if methods.is_empty() { Unroutable::NotFound } else { Unroutable::Method(methods) });
         };
         Ok(Routed::Endpoint(MatchedEndpoint { endpoint, params, path, authority }))
@@ -116,10 +115,4 @@ fn with_own(mut methods: Vec<Method>, own: &[Method]) -> Vec<Method> {
         }
     }
     methods
-}
-
-/// True if a plugin names this very path, for one of these methods.
-fn is_named(catalog: &Catalog, methods: &[Method], path: &RequestPath) -> bool {
-    let found = methods.iter().filter_map(|method| catalog.find(method, path));
-    found.into_iter().any(|found| !found.target.path.has_parameters())
 }

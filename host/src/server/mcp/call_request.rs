@@ -7,13 +7,13 @@ use coinslot_x402::header;
 use http::header::{
     ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, USER_AGENT,
 };
-use http::{Method, Request, Uri};
-use rmcp::model::JsonObject;
+use http::{Request, Uri};
 use serde_json::Value;
 
 use super::super::forwarded::is_proxy_field;
 use super::super::trace_context::{TRACEPARENT, TRACESTATE};
-use crate::allowance::SIGN_IN_WITH_X;
+use super::received::CallArguments;
+use crate::allowance::{PresentedKey, SIGN_IN_WITH_X};
 use crate::discover::EndpointTool;
 use crate::example::ExampleRequest;
 
@@ -23,17 +23,20 @@ const PAYMENT: &str = "x402/payment";
 /// names no place for it; this one is beside that of the payment.
 const SIGN_IN: &str = "x402/sign-in-with-x";
 
-/// The fields of a client's message that the request of its call has, too: who asks, and by which key.
-static PASSED: [HeaderName; 8] = [
+/// The fields of a client's message that the request of its call has, too. None of them is a credential for a guest.
+static PASSED: [HeaderName; 5] = [
     HOST,
     USER_AGENT,
     ACCEPT_LANGUAGE,
-    AUTHORIZATION,
-    HeaderName::from_static("x-api-key"),
-    HeaderName::from_static("api-key"),
+    // Guests never see it: the host takes it at every door.
     HeaderName::from_static(SIGN_IN_WITH_X),
     HeaderName::from_static("idempotency-key"),
 ];
+
+/// The fields in which keys of the operator's customers come. A client sends the fields of its configuration with every
+/// call of every tool, so anything else in them would reach plugins that it is not meant for.
+static OF_KEYS: [HeaderName; 3] =
+    [AUTHORIZATION, HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
 /// What the metadata of a call carries.
 #[derive(Debug, Default)]
@@ -52,20 +55,22 @@ impl CallCredentials {
 /// The request of a call. Fails with what is wrong with its arguments.
 pub(super) fn request(
     tool: &EndpointTool,
-    arguments: JsonObject,
+    arguments: CallArguments,
     credentials: &CallCredentials,
     message: &HeaderMap,
 ) -> Result<Request<Bytes>, String> {
-    let made = ExampleRequest::of_input(&tool.info, &Value::Object(arguments))?;
+    let CallArguments { parts, body } = arguments;
+    let made = ExampleRequest::of_input(&tool.info, &Value::Object(parts), body)?;
     let uri: Uri = made.target.parse().map_err(|_| format!("`{}` is not a path and a query", made.target))?;
     let body = if tool.takes_base64() && !made.body.is_empty() {
-        STANDARD.decode(&made.body).map_err(|error| format!("`body` is not Base64: {error}"))?
+        STANDARD.decode(&made.body).map_err(|error| format!("`body` is not Base64: {error}"))?.into()
     } else {
         made.body
     };
     let mut headers = HeaderMap::new();
     for (name, value) in message {
-        if PASSED.contains(name) || is_proxy_field(name) || *name == TRACEPARENT || *name == TRACESTATE {
+        let is_passed = PASSED.contains(name) || OF_KEYS.contains(name) && PresentedKey::is_in(value.as_bytes());
+        if is_passed || is_proxy_field(name) || *name == TRACEPARENT || *name == TRACESTATE {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -81,9 +86,8 @@ pub(super) fn request(
         let value = HeaderValue::try_from(header::encode(proof)).map_err(|error| error.to_string())?;
         headers.insert(HeaderName::from_static(SIGN_IN_WITH_X), value);
     }
-    let method: Method = made.method;
-    let mut request = Request::new(Bytes::from(body));
-    *request.method_mut() = method;
+    let mut request = Request::new(body);
+    *request.method_mut() = tool.info.method.clone();
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
     Ok(request)

@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 use crate::catalog::Catalog;
 use crate::server::RequestHandler;
 
-/// The most clients that wait for changes at once, and the most of one client.
+/// The most clients that wait for changes at once, and the most of one client. As with connections, an address counts
+/// where it is that of one client: behind a proxy that the operator has not named, there may be many.
 const MAX_LISTENERS: usize = 1_000;
 const MAX_OF_CLIENT: usize = 16;
 /// The interval in which a waiting client's stream looks for another generation.
@@ -33,13 +34,13 @@ const PING: Bytes = Bytes::from_static(b":\n\n");
 
 /// The clients that wait for changes.
 #[derive(Debug, Default)]
-pub(super) struct Listeners(Mutex<HashMap<IpAddr, usize>>);
+pub(super) struct Listeners(Mutex<HashMap<Option<IpAddr>, usize>>);
 
 /// The place of one waiting client.
 #[derive(Debug)]
 pub(super) struct ListenerPlace {
     listeners: Arc<Listeners>,
-    network: IpAddr,
+    network: Option<IpAddr>,
 }
 
 /// Finds changes of the tools, from those of one generation on.
@@ -56,12 +57,13 @@ pub(super) struct ToolChanges {
 pub(super) struct NoticeBody(mpsc::Receiver<Bytes>);
 
 impl Listeners {
-    /// A place for a client. None if it has enough, or all are taken.
-    pub(super) fn take(self: &Arc<Self>, network: IpAddr) -> Option<ListenerPlace> {
+    /// A place for a client. None if it has enough, or all are taken. `network`: None if the address is that of a
+    /// proxy.
+    pub(super) fn take(self: &Arc<Self>, network: Option<IpAddr>) -> Option<ListenerPlace> {
         let mut listeners = self.0.lock();
         let all: usize = listeners.values().sum();
         let own = listeners.get(&network).copied().unwrap_or_default();
-        if all >= MAX_LISTENERS || own >= MAX_OF_CLIENT {
+        if all >= MAX_LISTENERS || (network.is_some() && own >= MAX_OF_CLIENT) {
             return None;
         }
         listeners.insert(network, own + 1);
@@ -164,13 +166,17 @@ mod tests {
     #[test]
     fn one_client_has_a_share_of_the_places() {
         let listeners = Arc::<Listeners>::default();
-        let client = |number: u8| IpAddr::from([9, 9, 9, number]);
+        let client = |number: u8| Some(IpAddr::from([9, 9, 9, number]));
         let mut places: Vec<_> = (0..MAX_OF_CLIENT).map(|_| listeners.take(client(1)).expect("a place")).collect();
         assert!(listeners.take(client(1)).is_none());
         assert!(listeners.take(client(2)).is_some());
         places.pop();
         assert!(listeners.take(client(1)).is_some(), "one that left gives its place back");
-        drop(places);
+        let of_proxy: Vec<_> = (0..2 * MAX_OF_CLIENT).filter_map(|_| listeners.take(None)).collect();
+        assert_eq!(of_proxy.len(), 2 * MAX_OF_CLIENT, "a proxy stands for many clients");
+        let others: Vec<_> = (0..MAX_LISTENERS).filter_map(|_| listeners.take(None)).collect();
+        assert!(others.len() < MAX_LISTENERS && listeners.take(client(3)).is_none(), "all together have a bound");
+        drop((places, of_proxy, others));
         assert!(listeners.0.lock().is_empty());
     }
 }

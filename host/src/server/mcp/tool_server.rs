@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::HeaderMap;
+use bytes::Bytes;
+use http::{HeaderMap, Request};
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, ErrorData, Implementation, ListToolsResult,
     PaginatedRequestParams, ServerCapabilities, ServerConfig, SubscriptionFilter,
@@ -14,9 +15,11 @@ use rmcp::{RoleServer, ServerHandler};
 use super::call_request::{self, CallCredentials};
 use super::call_result::{CallAnswer, Progress};
 use super::changes::ToolChanges;
+use super::received::CallArguments;
 use super::{MessageHold, RequestHandler};
 use crate::catalog::Catalog;
-use crate::payment::{Charged, ClientAddress};
+use crate::discover::EndpointTool;
+use crate::payment::{self, Charged, ClientAddress};
 use crate::server::Peer;
 
 /// The most tools of one page of the list.
@@ -43,6 +46,8 @@ pub(super) struct ToolServer {
     /// The name that the client has from `initialize`.
     pub(super) session: Option<String>,
     pub(super) hold: Arc<MessageHold>,
+    /// The arguments of a call, which are not in its message.
+    pub(super) arguments: Option<Arc<CallArguments>>,
 }
 
 impl ServerHandler for ToolServer {
@@ -84,10 +89,14 @@ impl ServerHandler for ToolServer {
         };
         let of_meta = |name: &str| context.meta.get(name).or_else(|| request.meta.as_ref()?.get(name));
         let credentials = CallCredentials::read(of_meta);
-        let arguments = request.arguments.unwrap_or_default();
-        let asked = match call_request::request(tool, arguments, &credentials, &self.headers) {
+        let carries_payment = credentials.payment.is_some();
+        let arguments = match &self.arguments {
+            Some(arguments) => CallArguments::clone(arguments),
+            None => request.arguments.unwrap_or_default().into(),
+        };
+        let asked = match self.request(tool, arguments, credentials).await {
             Ok(asked) => asked,
-            Err(mistake) => return Ok(wrong_arguments(&mistake, credentials.payment.is_some()).into()),
+            Err(mistake) => return Ok(wrong_arguments(&mistake, carries_payment).into()),
         };
         let url = format!("{}{}", self.catalog.public_url(), asked.uri());
         let progress = context.meta.get_progress_token().map(|token| Progress::new(context.peer.clone(), token));
@@ -100,7 +109,7 @@ impl ServerHandler for ToolServer {
         };
         let answered = async {
             let reply = self.handler.answer(asked, self.peer).await;
-            CallAnswer::new(tool, url, &self.hold).read(reply, progress).await
+            CallAnswer::new(self, tool, url).read(reply, progress).await
         };
         // A client that gives up is one that hangs up: what is paid is worked out all the same.
         tokio::select! {
@@ -115,7 +124,7 @@ impl ServerHandler for ToolServer {
     }
 
     async fn listen(&self, context: SubscriptionContext) -> Result<(), ErrorData> {
-        let Some(_place) = self.handler.mcp().listeners.take(self.client.network()) else {
+        let Some(_place) = self.handler.mcp().listeners.take(self.handler.share_of(self.peer, self.client)) else {
             let why = "too many subscriptions of this client: end one of them first";
             return Err(ErrorData::internal_error(why, None));
         };
@@ -131,6 +140,26 @@ impl ServerHandler for ToolServer {
                 () = self.handler.mcp().closing.cancelled() => return Ok(()),
             }
         }
+    }
+}
+
+impl ToolServer {
+    /// The request of a call. Fails with what is wrong with its arguments.
+    async fn request(
+        &self,
+        tool: &Arc<EndpointTool>,
+        arguments: CallArguments,
+        credentials: CallCredentials,
+    ) -> Result<Request<Bytes>, String> {
+        let size = arguments.body.as_ref().map_or(0, Bytes::len);
+        let busy = "the server has no room for this call: call again later";
+        // A text is read out of the JSON, and bytes out of Base64.
+        let room = size.saturating_mul(2);
+        self.hold.request.lock().grow_to(room).map_err(|_| busy.to_owned())?;
+        let (tool, headers) = (Arc::clone(tool), Arc::clone(&self.headers));
+        let made = move || call_request::request(&tool, arguments, &credentials, &headers);
+        let made = payment::work_on_message(self.handler.payments(), self.client, size, made).await;
+        made.unwrap_or_else(|_| Err(busy.to_owned()))
     }
 }
 

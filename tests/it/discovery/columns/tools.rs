@@ -26,9 +26,12 @@ fn said(tool: &Value, url: &str) -> Said {
     let description = text_of(&tool["description"]);
     let terms = &tool["_meta"]["coinslot/price"];
     let is_free = terms["access"] == "free";
-    // What a payment buys beside the answer comes last.
-    let description = description.rsplit_once("\n\nA payment also buys a pass").map_or(description, |(rest, _)| rest);
-    let (text, sentence) = description.rsplit_once("\n\n").unwrap_or(("", description));
+    // The price, what a payment buys beside the answer, and the plugin's own words.
+    let (sentence, rest) = description.split_once("\n\n").unwrap_or((description, ""));
+    let text = match rest.strip_prefix("A payment also buys a pass") {
+        Some(pass) => pass.split_once("\n\n").map_or("", |(_, text)| text),
+        None => rest,
+    };
     let prices: Vec<_> = terms["prices"].as_array().into_iter().flatten().map(|entry| price(entry, "amount")).collect();
     assert!(prices.is_empty() == is_free && (sentence == "Free of charge.") == is_free, "{tool:#}");
     for price in &prices {

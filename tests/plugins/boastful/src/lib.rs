@@ -31,7 +31,10 @@ fn large(number: u32) -> Endpoint {
         .map(|field| format!("\"f{field}\":{{\"$ref\":\"#/$defs/T\",\"description\":\"</script>{field}\"}}"))
         .collect();
     let body = format!("{{\"type\":\"object\",\"properties\":{{{}}}}}", fields.join(","));
-    let schema = format!("{{\"properties\":{{\"body\":{body}}},\"$defs\":{{\"T\":{{\"type\":\"string\"}}}}}}");
+    let schema = format!(
+        "{{\"properties\":{{\"body\":{body}}},\"$defs\":{{\"T\":{{\"type\":\"string\",\"title\":{0},\"description\":{0}}}}}}}",
+        kit::quoted(SUMMARY)
+    );
     Endpoint {
         input_schema: Some(schema),
         description: "x".repeat(2_000),
