@@ -322,8 +322,8 @@ async fn money_that_the_payer_sends_in_the_same_transaction_does_not_count() {
     let pull = format!("{}73{payer}60045230602452612710604452", selector("23b872dd")) + &call("64");
     let push = format!("{}73{payer}600452612710602452", selector("a9059cbb")) + &call("44");
     seller.ask_chain("anvil_setCode", json!([CONTRACT, format!("0x{begin}{pull}{push}60015f5260205ff3")])).await;
-    // The payer has allowed the contract to take the money: the second mapping of the token.
-    let of_payer = keccak256((debt.payer, U256::ONE).abi_encode());
+    // The payer has allowed the contract to take the money: slot 2 of the token.
+    let of_payer = keccak256((debt.payer, U256::from(2)).abi_encode());
     let allowance = keccak256((CONTRACT, of_payer).abi_encode());
     seller.ask_chain("anvil_setStorageAt", json!([USDC, allowance, B256::from(U256::from(CENT))])).await;
 
