@@ -109,6 +109,16 @@ impl Config {
         })
     }
 
+    /// Reads only what the host publishes about itself, `[discover]`. The rest of the file is not looked at, and may be
+    /// missing or wrong.
+    pub(crate) fn read_discover(file: &Path) -> Result<DiscoverConfig, Problems> {
+        read(file, |root, base| {
+            let discover = discover::read(root, base);
+            root.ignore_the_rest();
+            discover
+        })
+    }
+
     /// Reads only where a host keeps its state; the other keys of that have their defaults. The rest of the file is not
     /// looked at, and may be missing or wrong.
     pub(crate) fn read_state(file: &Path) -> Result<StateConfig, Problems> {

@@ -37,7 +37,7 @@ use self::rebuild::DevEvent;
 use super::dev_hosts;
 use super::signals::Shutdown;
 use super::{DEFAULT_CONFIG, Failure};
-use crate::config::{Config, PluginsConfig};
+use crate::config::{Config, DiscoverConfig, PluginsConfig};
 use crate::host::{Chains, Host, HostOptions};
 use crate::logging;
 
@@ -65,7 +65,7 @@ pub struct DevArgs {
     /// with `_` are left out: they hold what plugins share.
     #[arg(long, default_value = "plugins", value_name = "DIR")]
     pub plugins: PathBuf,
-    /// A coinslot.toml whose [limits], [health] and [plugin.NAME] hold here too; the rest of it is not read.
+    /// A coinslot.toml whose [limits], [health], [plugin.NAME] and [discover] hold here too; the rest of it is not read.
     #[arg(short, long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Seconds between blocks of the chain; without it each transaction has its block at once.
@@ -90,7 +90,7 @@ pub struct DevArgs {
 pub async fn run(args: DevArgs) -> Result<(), Failure> {
     let mut shutdown = Shutdown::listen()?;
     let block_time = block_time(&args)?;
-    let policies = policies(&args)?;
+    let taken = TakenConfig::read(&args)?;
     let bound = BoundListeners::bind(&args).await?;
     let _lock = lock(&args.state)?;
     let dev_json = args.state.join("dev.json");
@@ -104,8 +104,8 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     // A folder of its own: `serve` keeps the ledger and the history of a real business beside it, by the same names.
     let mut config = chain.config(bound.address, &args.state.join("dev"), builder.output());
     bound.enter(&mut config, args.public_url.as_ref())?;
-    if let Some(policies) = policies {
-        apply(policies, &mut config);
+    if let Some(taken) = taken {
+        taken.apply(&mut config);
     }
     let address = reachable(bound.address);
     let (events, received) = mpsc::unbounded_channel();
@@ -139,25 +139,39 @@ pub async fn run(args: DevArgs) -> Result<(), Failure> {
     ended
 }
 
-/// The limits and the tables of plugins in the configuration that the arguments name.
-fn policies(args: &DevArgs) -> Result<Option<PluginsConfig>, Failure> {
-    if args.config.is_none() && Path::new(DEFAULT_CONFIG).is_file() {
-        logging::say(&format!(
-            "{DEFAULT_CONFIG} of this folder is not read: add --config {DEFAULT_CONFIG}, and its [limits], [health] and \
-             [plugin.NAME] hold here, too"
-        ));
-    }
-    Ok(args.config.as_deref().map(Config::read_plugins).transpose()?)
+/// The parts of the named configuration that hold here, too.
+struct TakenConfig {
+    plugins: PluginsConfig,
+    discover: DiscoverConfig,
 }
 
-/// Takes over what holds for builds that change all the time: no digest of one, and no terms of payment.
-fn apply(policies: PluginsConfig, config: &mut Config) {
-    let PluginsConfig { limits, by_name, .. } = policies;
-    (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
-    // What is built here is another build each time.
-    for plugin in config.plugins.by_name.values_mut() {
-        plugin.pins.sha256.clear();
-        plugin.overrides = std::mem::take(&mut plugin.overrides).without_terms();
+impl TakenConfig {
+    /// Reads them from the configuration that the arguments name.
+    fn read(args: &DevArgs) -> Result<Option<Self>, Failure> {
+        if args.config.is_none() && Path::new(DEFAULT_CONFIG).is_file() {
+            logging::say(&format!(
+                "{DEFAULT_CONFIG} of this folder is not read: add --config {DEFAULT_CONFIG}, and its [limits], [health], \
+                 [plugin.NAME] and [discover] hold here, too"
+            ));
+        }
+        let Some(file) = args.config.as_deref() else { return Ok(None) };
+        Ok(Some(Self { plugins: Config::read_plugins(file)?, discover: Config::read_discover(file)? }))
+    }
+
+    /// Takes over what holds for builds that change all the time: no digest of one, and no terms of payment.
+    fn apply(self, config: &mut Config) {
+        let PluginsConfig { limits, by_name, .. } = self.plugins;
+        (config.plugins.limits, config.plugins.by_name) = (limits, by_name);
+        // What is built here is another build each time.
+        for plugin in config.plugins.by_name.values_mut() {
+            plugin.pins.sha256.clear();
+            plugin.overrides = std::mem::take(&mut plugin.overrides).without_terms();
+        }
+        // Nothing here is for search engines, and a proof is one of another address.
+        let DiscoverConfig { name, robots, .. } = std::mem::take(&mut config.discover);
+        let own = self.discover;
+        config.discover =
+            DiscoverConfig { name: own.name.clone().or(name), robots, ownership_proofs: Vec::new(), ..own };
     }
 }
 

@@ -89,5 +89,9 @@ fn documents(listing: &Listing) -> String {
     for (_, path, what) in published.iter().filter(|(is_published, ..)| *is_published) {
         let _ = writeln!(lines, "- [{path}](<{}{path}>): {what}", listing.public_url);
     }
+    if let Some(path) = &config.mcp {
+        let what = "server of the Model Context Protocol (streamable HTTP), which has each endpoint as a tool";
+        let _ = writeln!(lines, "- [{path}](<{}{path}>): {what}", listing.public_url);
+    }
     lines
 }

@@ -45,6 +45,22 @@ async fn dev_opens_with_the_addresses_of_its_pages_its_dashboard_and_mcp() {
     assert!(tools.contains_key("hello"), "{tools:?}");
 }
 
+#[tokio::test]
+async fn dev_shows_the_shop_of_the_configuration_that_is_named() {
+    let builder = DevHost::builder().plugin("hello.wasm", &guest("hello"));
+    let shop = "[discover]\nname = \"Ada's greetings\"\naccent = \"#ffcc00\"\nmcp = \"/agents\"\n";
+    std::fs::write(builder.path("coinslot.toml"), shop).expect("a file");
+    let host = builder.arguments(&["--config", "coinslot.toml"]).start().await;
+    let log = logged(&host, "now pay for one").await;
+    assert_eq!(address(&log, "MCP"), host.url("/agents"));
+    let request = reqwest::Client::new().get(host.url("/")).header("accept", "text/html");
+    let index = request.send().await.expect("an answer").text().await.expect("a text");
+    assert!(index.contains("Ada&#39;s greetings") || index.contains("Ada's greetings"), "{index}");
+    assert!(index.contains("--button:#ffcc00"), "{index}");
+    let robots = reqwest::get(host.url("/robots.txt")).await.expect("an answer").text().await.expect("a text");
+    assert!(robots.contains("Disallow: /"), "nothing here is for search engines: {robots}");
+}
+
 #[test]
 fn the_dashboard_of_dev_is_for_this_machine_alone() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -2,6 +2,7 @@
 //! browser with 402, and the page that the index leads to.
 
 use coinslot_plugin::Segment;
+use coinslot_x402::Flow;
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
@@ -12,7 +13,7 @@ use super::price::{PricesOf, test_mark};
 use super::ways::{self, ExampleCall};
 use crate::discover::document::Document;
 use crate::discover::pass::{self, PassText};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Access, Endpoint};
 
 /// An endpoint as one page shows it.
 pub(in crate::discover) struct EndpointView<'v> {
@@ -48,7 +49,7 @@ pub(in crate::discover) fn endpoint(view: &EndpointView<'_>) -> Document {
         }
         section.card aria-labelledby="request-title" {
             h2 .unseen #request-title { "Request" }
-            (price(prices, PassText::of(endpoint)))
+            (price(view))
             (request(view, &form, pays))
             div #state role="status" aria-live="polite" aria-atomic="true" {}
             div #wallets hidden {}
@@ -61,7 +62,10 @@ pub(in crate::discover) fn endpoint(view: &EndpointView<'_>) -> Document {
     seller.page(PageParts { title, content, has_script: true, is_index: false })
 }
 
-fn price(prices: &PricesOf, pass: Option<PassText>) -> Markup {
+fn price(view: &EndpointView<'_>) -> Markup {
+    let EndpointView { endpoint, prices, test_wallet, .. } = view;
+    let pass = PassText::of(endpoint);
+    let is_first = matches!(&endpoint.access, Access::Paid(paid) if paid.flow == Flow::Upfront);
     html! {
         div.price-card {
             p.price { span data-price { (cut(&prices.short(), 80)) } }
@@ -70,10 +74,14 @@ fn price(prices: &PricesOf, pass: Option<PassText>) -> Markup {
                 @else if prices.at_most { "for one request; the exact price depends on it" }
                 @else { "for one request" }
             }
+            @if is_first { p.quiet { "It is paid first. If it then fails, the same payment fetches the answer later." } }
             @if prices.is_test() { p { (test_mark()) } }
+            @if test_wallet.is_some() && prices.is_paid() {
+                p.quiet { "The test wallet of this page signs by itself, as soon as you press the button." }
+            }
             @if let Some(pass) = pass { p.pass { (pass.offer()) " " span.quiet { (pass::BY_BROWSER) } } }
         }
-        @if prices.is_paid() { (prices.choice()) }
+        @if prices.is_paid() { (prices.choice(test_wallet.is_none())) }
     }
 }
 

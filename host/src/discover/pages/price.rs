@@ -86,10 +86,10 @@ impl PricesOf {
         names.join(", ")
     }
 
-    /// The way or the ways to pay, as a table of facts or as a choice.
-    pub(super) fn choice(&self) -> Markup {
+    /// The way or the ways to pay, as a table of facts or as a choice. `in_explorers`: the chains are public.
+    pub(super) fn choice(&self, in_explorers: bool) -> Markup {
         html! {
-            @if let [one] = &self.prices[..] { (one.facts(0)) }
+            @if let [one] = &self.prices[..] { (one.facts(0, in_explorers)) }
             @else {
                 fieldset.ways {
                     legend { "Pay with" }
@@ -106,7 +106,7 @@ impl PricesOf {
                 @for (index, shown) in self.prices.iter().enumerate() {
                     details.more {
                         summary { "Details of " (shown.text()) " on " (shown.network()) }
-                        (shown.facts(index))
+                        (shown.facts(index, in_explorers))
                     }
                 }
             }
@@ -146,9 +146,9 @@ impl ShownPrice {
         networks::name(&self.price.asset.network)
     }
 
-    fn facts(&self, index: usize) -> Markup {
+    fn facts(&self, index: usize, in_explorers: bool) -> Markup {
         let asset = &self.price.asset;
-        let network = asset.network.as_str();
+        let network = in_explorers.then_some(asset.network.as_str());
         html! {
             dl.facts {
                 div { dt { "Amount" } dd { span data-amount=(index) { (self.text()) } } }
@@ -166,10 +166,10 @@ pub(super) fn test_mark() -> Markup {
 }
 
 /// An address, with a link to an explorer where there is one.
-fn address(network: &str, text: &str) -> Markup {
+fn address(network: Option<&str>, text: &str) -> Markup {
     let text = cut(text, 100);
     html! {
-        @match explorer::link(network, "address", &text) {
+        @match network.and_then(|network| explorer::link(network, "address", &text)) {
             Some(href) => a href=(href) rel="noreferrer noopener" { code { (text) } },
             None => code { (text) },
         }

@@ -70,8 +70,9 @@ pub(super) fn section(seller: &Seller<'_>, call: &ExampleCall<'_>, is_paid: bool
     let pay = format!("coinslot pay {arguments}");
     let (agent, by_agent) = match &seller.config.mcp {
         Some(path) => (
-            "An agent finds every endpoint as a tool of the MCP server, and pays by it; or it runs this command.",
-            format!("{}{path}\n{pay} --max 0.10", seller.public_url),
+            "A desktop agent gets every endpoint as a tool by coinslot mcp, which pays within its budget. One that pays \
+             by itself connects to the MCP server. Others run coinslot pay, which pays no more than its limit.",
+            format!("coinslot mcp {0} --budget 1/day\n{0}{path}\n{pay} --max 0.10", seller.public_url),
         ),
         None => ("An agent runs this command, which pays no more than its limit.", format!("{pay} --max 0.10")),
     };
