@@ -116,7 +116,7 @@ fn checking_node(rpc: Option<&Url>) -> String {
     }
 }
 
-const REST: &str = r#"# Connections.
+const REST: &str = r##"# Connections.
 [server]
 # For example. The proxies in front, whose X-Forwarded-For is believed; none without it.
 #trusted_proxies = ["127.0.0.1/32"]
@@ -146,7 +146,18 @@ const REST: &str = r#"# Connections.
 #http = ["https://api.example.com"]
 # It may keep keys and values.
 #keyvalue = true
-"#;
+# For example: one of its routes for another price, with a pass for 100 more requests within an hour.
+#[plugin.weather.routes."GET /now"]
+#price = "0.01"
+#pass = { seconds = 3600, requests = 100 }
+
+# For example: the seller on the pages for people and in the documents for directories.
+#[discover]
+#name = "Weather of Example"
+#email = "sales@example.com"
+#website = "https://www.example.com"
+#accent = "#1a56db"
+"##;
 
 /// A string of TOML.
 fn quoted(text: &str) -> String {
