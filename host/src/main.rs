@@ -85,6 +85,8 @@ impl CliCommand {
             // `dev` prints these lines itself.
             #[cfg(feature = "dev")]
             Self::Dev(_) => "coinslot=info,coinslot::catalog::changes=off,warn",
+            // The library's lines name its types; the command says the same in words, to the agent or at its end.
+            Self::Mcp(_) => "coinslot=info,rmcp=off,warn",
             _ => logging::DEFAULT_LEVEL,
         }
     }

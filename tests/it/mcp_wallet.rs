@@ -1,9 +1,14 @@
 //! `coinslot mcp` serves an agent on this machine over its standard streams, and pays within a budget. The agent is the
 //! official client of MCP.
 
+mod liars;
+
 use alloy::primitives::U256;
 use coinslot_tests::{DevHost, McpClient, McpProxy, binary, guest};
 use serde_json::{Value, json};
+
+/// A well-known key, with which nothing is paid.
+const SOME_KEY: &str = "0x59c6995e998f97a5a0044966f0945389dc9e86dae88c7a8412f4603b6b78690d";
 
 /// A host, and a folder for the state of agents.
 struct Home {
@@ -133,10 +138,49 @@ async fn a_server_that_is_none_or_a_key_that_is_missing_is_said_at_the_start() {
     let home = Home::open().await;
     let nowhere = McpClient::spawn(&binary(), &["mcp", "http://127.0.0.1:1/mcp"], &[]).await;
     assert!(nowhere.is_err());
-    let wrong = coinslot_tests::run(&home.host.path("."), &["mcp", &home.host.url("/items/special")]);
-    let said = String::from_utf8_lossy(&wrong.stderr).into_owned();
-    assert!(!wrong.status.success() && said.contains("does not answer as a server of MCP"), "{said}");
-    let keyless =
-        coinslot_tests::run(&home.host.path("."), &["mcp", &home.host.url("/mcp"), "--key-env", "NO_SUCH_KEY"]);
-    assert!(String::from_utf8_lossy(&keyless.stderr).contains("NO_SUCH_KEY"));
+    let said = |arguments: &[&str], key: Option<&str>| {
+        let mut command = std::process::Command::new(binary());
+        command.args(["mcp"]).args(arguments).current_dir(home.host.path("."));
+        command.env_remove("COINSLOT_PAYER_KEY").envs(key.map(|key| ("COINSLOT_PAYER_KEY", key)));
+        let ended = command.stdin(std::process::Stdio::null()).output().expect("the command");
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
+        String::from_utf8(ended.stderr).expect("UTF-8")
+    };
+    let url = home.host.url("/mcp");
+    let away = said(&["http://127.0.0.1:1/mcp"], Some(SOME_KEY));
+    assert_eq!(
+        away,
+        "coinslot: http://127.0.0.1:1/mcp does not answer as a server of MCP: nothing listens at http://127.0.0.1:1: \
+         start the host, or name another address (connection refused)\n"
+    );
+    let other = said(&[&home.host.url("/items/special")], None);
+    assert!(other.contains("does not answer as a server of MCP") && !other.contains("rmcp"), "{other}");
+    // A key that is named has to be there: without one no call would be paid, and nobody would know why.
+    for (arguments, key, says) in [
+        (&[&url, "--key-env", "NO_SUCH_KEY"][..], None, "NO_SUCH_KEY is not set"),
+        (&[&url, "--dev-json", "nowhere.json"], None, "nowhere.json cannot be read"),
+        (&["http://127.0.0.1:1/mcp", "--dev-json", ".coinslot/dev.json"], None, "is not of a host that serves"),
+        (&["http://127.0.0.1:1/mcp"], Some("0x12"), "COINSLOT_PAYER_KEY does not hold a private key"),
+        (&["http://127.0.0.1:1/mcp"], Some(""), "COINSLOT_PAYER_KEY does not hold a private key"),
+    ] {
+        let said = said(arguments, key);
+        assert!(said.contains(says), "{arguments:?}: {said}");
+    }
+}
+
+/// An agent got the payment requirements as JSON, and nobody told its user what to do.
+#[tokio::test]
+async fn a_paid_call_without_a_key_says_what_it_costs_and_where_a_key_goes() {
+    let home = Home::open().await;
+    let proxy = McpProxy::losing(0, home.host.url("/mcp")).await;
+    let agent = McpClient::spawn(&binary(), &["mcp", &proxy.url()], &[]).await.expect("a server of MCP");
+    assert_eq!(text(&agent.call("guest-behaviours_items_special", json!({}), None).await), "special");
+    let asked = greet(&agent, "Ada").await;
+    assert_eq!(
+        text(&asked),
+        "this call costs 0.001 USDC, and there is no key to pay with: set COINSLOT_PAYER_KEY for `coinslot mcp`, or name \
+         a key with its --key-file or --key-env"
+    );
+    assert!(asked["isError"] == true && asked["structuredContent"]["accepts"].is_array(), "{asked}");
+    assert_eq!(asked["content"].as_array().map(Vec::len), Some(1), "{asked}");
 }

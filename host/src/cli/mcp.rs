@@ -1,13 +1,16 @@
 //! `coinslot mcp`: a server of MCP on standard streams, for an agent on this machine. It has the tools of a remote server,
 //! and pays the calls that cost something within a budget.
 //!
-//! A payment is on the disk before it is sent, and counts for the budget from then on. While its end is unknown, the
-//! same call sends the same payment again, also after a restart: it cannot pay twice.
+//! A payment is on the disk before it is sent, and counts for the budget from then on, whatever the server says of it.
+//! Only a node's proof gives it back. While its end is unknown, the same call sends the same payment again, also after a
+//! restart: it cannot pay twice.
 
 mod answer;
 mod bridge;
 mod budget;
+mod errors;
 mod payer;
+mod proof;
 mod remote;
 mod spending;
 
@@ -21,13 +24,14 @@ use rmcp::ServiceExt as _;
 use rmcp::transport::stdio;
 use url::Url;
 
-use super::Failure;
 use super::pay::{self, PayerArgs, PayerKey, state_folder};
+use super::{Failure, dev_hosts};
 use crate::logging;
 use crate::wallet::SpendingPolicy;
 use bridge::Bridge;
 use budget::Budget;
 use payer::AgentPayer;
+use proof::PaymentProof;
 use remote::Remote;
 use spending::SpendingFile;
 
@@ -38,10 +42,14 @@ const DEFAULT_PATH: &str = "/mcp";
 ///
 /// Put it into the configuration of a desktop agent as the command of an MCP server. A call that costs more than --max,
 /// or more than is left of --budget, is refused before anything is signed. The key comes from --key-file, --key-env, a
-/// running `coinslot dev` of yours that serves the URL (--dev-json, or found by itself), or COINSLOT_PAYER_KEY. Without
-/// one, only free tools can be called.
+/// running `coinslot dev` of yours that serves the URL (--dev-json, or found by itself), or COINSLOT_PAYER_KEY. If none of
+/// these is there, only free tools can be called.
 ///
-/// Ends with 0 when the agent does, 1 if the agent does not speak MCP or the key cannot be read, and 2 for wrong usage.
+/// A signed payment counts as spent, also if the server says that it was not charged: it could take the money all the same.
+/// With --rpc it is given back once the node shows that nobody took it.
+///
+/// Ends with 0 when the agent does, 1 if the agent or the server does not speak MCP or the key cannot be read, and 2 for
+/// wrong usage.
 #[derive(Args, Clone, Debug)]
 pub struct McpArgs {
     /// The address of the server: of its MCP path, or of a host that has it at /mcp.
@@ -61,6 +69,9 @@ pub struct McpArgs {
     /// Pay only on this network: a CAIP-2 identifier, or a name such as `base`; repeatable.
     #[arg(long)]
     pub network: Vec<String>,
+    /// The JSON-RPC of a node of the network on which is paid: it proves which payments nobody took.
+    #[arg(long, value_name = "URL")]
+    pub rpc: Option<Url>,
     /// The longest time for each call, in seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub timeout: u64,
@@ -74,16 +85,15 @@ pub async fn run(args: McpArgs) -> Result<(), Failure> {
     let url = url_of(&args.url)?;
     let policy = policy(&args)?;
     let budget = Budget::parse(&args.budget)?;
-    let payer = match pay::key(&args.payer, &url) {
-        Ok(PayerKey { key, .. }) => {
+    let payer = match pay::key_if_any(&args.payer, &url)? {
+        Some(PayerKey { key, .. }) => {
             let folder = state_folder(args.state_dir.as_deref(), "agents")?;
             let spending = SpendingFile::open(&folder, &url, key.address())?;
-            Some(AgentPayer::new(key, policy, budget, spending))
+            let rpc = args.rpc.clone().or_else(|| dev_hosts::rpc_serving(args.payer.dev_json.as_deref(), &url));
+            Some(AgentPayer::new(key, policy, budget, spending, PaymentProof::new(rpc)))
         }
-        // A key that is named has to be there.
-        Err(failure) if args.payer.key_file.is_some() || args.payer.key_env.is_some() => return Err(failure),
-        Err(failure) => {
-            logging::say(&format!("{failure}: only free tools can be called"));
+        None => {
+            logging::say("there is no key to pay with: only free tools can be called (see `coinslot mcp --help`)");
             None
         }
     };

@@ -22,7 +22,6 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use coinslot_base::text::excerpt;
 use coinslot_x402::UnixTime;
 
 use super::{Failure, dev_hosts};
@@ -30,9 +29,9 @@ use crate::logging;
 use crate::wallet::{Declined, sign};
 pub(super) use args::{DEFAULT_MAX, policy, request_of};
 pub use args::{PayArgs, PayerArgs};
-pub(super) use http::client;
 use http::{PayClient, SellerAnswer, Unanswered};
-pub(super) use key::{PayerKey, key};
+pub(super) use http::{client, describe};
+pub(super) use key::{PayerKey, key, key_if_any};
 pub(super) use outcome::{ChargedWord, Outcome, precedes_settlement};
 pub(super) use purchase::{PurchaseSummary, RequestSpec};
 use returning::SignedInAnswer;
@@ -160,15 +159,16 @@ async fn finish(
         }
         Err(unanswered) => return Err(unknown(&unanswered.message, path.display())),
     };
-    let outcome = match outcome_of(&mut answer).await {
-        Outcome::TryAgain if attempt == PaymentAttempt::InDevelopment => Outcome::NotServed,
-        outcome => outcome,
+    let outcome = match (outcome_of(&mut answer).await, attempt) {
+        (Outcome::TryAgain, PaymentAttempt::InDevelopment) => Outcome::NotServed,
+        (outcome, PaymentAttempt::Again) => outcome.of_repetition(),
+        (outcome, PaymentAttempt::First | PaymentAttempt::InDevelopment) => outcome,
     };
     let (said, redirect) = (answer.said(), answer.redirect());
     let receipt = answer.receipt();
-    let why = receipt.as_ref().and_then(|receipt| receipt.error_reason.clone()).or_else(|| answer.challenge_error());
-    let why = why.map(|why| excerpt(&why, http::MOST_SHOWN));
+    let is_over = attempt == PaymentAttempt::Again && saved.is_over(now());
     let purchase = saved.purchase.settled(receipt.as_ref());
+    let why = purchase.explain(answer.reason(), answer.message());
     let paid = receipt.is_some_and(|receipt| receipt.success);
     let grounds = if paid { AnswerGrounds::Payment(&purchase) } else { AnswerGrounds::Nothing };
     let shown = output.answer(answer, grounds).await;
@@ -195,17 +195,16 @@ async fn finish(
             }
             Ok(())
         }
+        Outcome::Unknown if is_over => Err(over(&said, why, &purchase, path)),
         failed => Err(failed.failure(&said, why, path)),
     }
 }
 
 /// Reads a server's answer to a payment.
 async fn outcome_of(answer: &mut SellerAnswer) -> Outcome {
-    let receipt = answer.receipt();
-    match Outcome::by_receipt(answer.status, receipt.as_ref()) {
-        Some(outcome) => outcome,
-        None => Outcome::by_word(answer.status, answer.charged().await, || answer.precedes_settlement()),
-    }
+    answer.read_error().await;
+    Outcome::by_receipt(answer.status, answer.receipt().as_ref())
+        .unwrap_or_else(|| Outcome::by_word(answer.status, answer.charged(), || answer.precedes_settlement()))
 }
 
 impl Outcome {
@@ -225,7 +224,10 @@ impl Outcome {
             Self::TryAgain => Failure::new(format!(
                 "{said}, and says that nothing was charged. To try again with the same payment:\n  coinslot pay --resume {path}"
             )),
-            Self::Unknown => unknown(said, path),
+            Self::Unknown => match why {
+                Some(why) => unknown(&format!("{said} ({why})"), path),
+                None => unknown(said, path),
+            },
         }
     }
 }
@@ -236,6 +238,22 @@ fn unknown(message: &str, path: impl Display) -> Failure {
         code: UNKNOWN,
         message: format!(
             "{message}: whether the payment was made is unknown. Do not pay again; send the same payment again:\n  coinslot pay --resume {path}"
+        ),
+    }
+}
+
+/// The failure of a payment that was sent before, whose outcome is unknown, and that nobody can take any more. Sending it
+/// again shows nothing about it unless the server still has its answer.
+fn over(said: &str, why: Option<String>, purchase: &PurchaseSummary, path: &Path) -> Failure {
+    let why = why.map(|why| format!(" ({why})")).unwrap_or_default();
+    let (transfer, file) = (purchase.transfer_line(), path.display());
+    Failure {
+        code: UNKNOWN,
+        message: format!(
+            "{said}{why}: the payment was sent before, and whether it was made then is unknown. Its time is over, and it \
+             can be made no more. Look on the chain for {transfer}. If it is there, the seller owes you the answer: show \
+             it to them, or send the payment again with `coinslot pay --resume {file}`. If it is not, nothing was \
+             charged: remove {file}, and send the request anew"
         ),
     }
 }

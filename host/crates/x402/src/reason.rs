@@ -96,6 +96,9 @@ impl Reason {
     /// True if a facilitator finds the reason in the payment itself, or in the chain's state before it sends anything,
     /// and would not have sent a transaction.
     ///
+    /// It tells of this time only: a payment that was sent before may have been settled then, and its balance or its time be
+    /// gone for that reason.
+    ///
     /// A used nonce is none of these: it may be used by a transaction that the facilitator sent before. Neither is a
     /// simulation that fails, which for tokens with errors of their own may say the same.
     pub fn precedes_sending(self) -> bool {

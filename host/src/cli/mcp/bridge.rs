@@ -11,11 +11,17 @@ use rmcp::{RoleServer, ServerHandler};
 use serde_json::json;
 use url::Url;
 
-use super::payer::{AgentPayer, refusal};
+use super::answer;
+use super::errors::why_unanswered;
+use super::payer::{AgentPayer, cheapest, refusal};
 use super::remote::{CallCredential, Caller, Remote};
 
 /// The tool of this program itself.
 const WALLET: &str = "coinslot_wallet";
+
+/// The words to an agent without a key.
+const NO_KEY: &str = "there is no key to pay with: set COINSLOT_PAYER_KEY for `coinslot mcp`, or name a key with its \
+                      --key-file or --key-env";
 
 /// The server on standard streams.
 #[derive(Clone, Debug)]
@@ -31,11 +37,9 @@ impl Bridge {
         Self { remote: Arc::new(remote), payer: payer.map(Arc::new), url }
     }
 
-    fn wallet(&self) -> CallToolResult {
-        let Some(payer) = &self.payer else {
-            return refusal("there is no key to pay with: name one with --key-file or --key-env of `coinslot mcp`");
-        };
-        match payer.report() {
+    async fn wallet(&self) -> CallToolResult {
+        let Some(payer) = &self.payer else { return refusal(NO_KEY) };
+        match payer.report().await {
             Ok(report) => {
                 let mut result = CallToolResult::success(vec![ContentBlock::text(report.to_string())]);
                 result.structured_content = Some(report);
@@ -87,7 +91,7 @@ impl ServerHandler for Bridge {
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
         if request.name == WALLET {
-            return Ok(self.wallet().into());
+            return Ok(self.wallet().await.into());
         }
         let caller = Caller::new(context.peer.clone(), context.meta.get_progress_token());
         let arguments = request.arguments.unwrap_or_default();
@@ -96,7 +100,7 @@ impl ServerHandler for Bridge {
         let work = tokio::spawn(async move {
             match payer {
                 Some(payer) => payer.call(&remote, &tool, &arguments, &caller).await,
-                None => remote.call(&tool, &arguments, CallCredential::None, &caller).await,
+                None => remote.call(&tool, &arguments, CallCredential::None, &caller).await.map(without_key),
             }
         });
         let result = work.await.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
@@ -104,11 +108,23 @@ impl ServerHandler for Bridge {
     }
 }
 
+/// A result as an agent without a key gets it: one that asks for a payment says in words what it costs.
+fn without_key(mut result: CallToolResult) -> CallToolResult {
+    if let Some(challenge) = answer::challenge(&result) {
+        let price = cheapest(&challenge).unwrap_or_else(|| "something".to_owned());
+        result.content = vec![ContentBlock::text(format!("this call costs {price}, and {NO_KEY}"))];
+    }
+    result
+}
+
 /// The error of the remote server, or of the way to it.
 fn unanswered(error: &ServiceError) -> ErrorData {
     match error {
         ServiceError::McpError(error) => error.clone(),
-        error => ErrorData::internal_error(format!("the remote server did not answer: {error}; call again"), None),
+        error => {
+            let why = why_unanswered(error);
+            ErrorData::internal_error(format!("the remote server did not answer: {why}; call again"), None)
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use url::Url;
 
 use super::answer;
+use super::errors::why_unconnected;
 use crate::cli::{Failure, pay};
 
 /// The longest time of connecting and of listing.
@@ -148,8 +149,9 @@ impl Remote {
             .max_concurrent_requests(64);
         let transport = StreamableHttpClientTransport::with_client(client, config);
         let connected = tokio::time::timeout(SHORT, RemoteEvents::default().serve(transport)).await;
-        let service =
-            connected.map_err(|_| cannot("it took too long".to_owned()))?.map_err(|error| cannot(error.to_string()))?;
+        let service = connected
+            .map_err(|_| cannot("it took too long".to_owned()))?
+            .map_err(|error| cannot(why_unconnected(&error)))?;
         Ok(Self { service, url: url.clone(), timeout })
     }
 

@@ -103,7 +103,7 @@ pub(in crate::cli) fn client(authorities: Option<&Path>) -> Result<reqwest::Clie
 }
 
 /// The text of an error with those of its causes.
-fn describe(error: &reqwest::Error) -> String {
+pub(in crate::cli) fn describe(error: &reqwest::Error) -> String {
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -174,10 +174,10 @@ impl SellerAnswer {
         Some(excerpt(&String::from_utf8_lossy(methods), MOST_SHOWN))
     }
 
-    /// The server's word about the charge: in a header of Coinslot, or in the field `charged` of a JSON body.
-    pub(super) async fn charged(&mut self) -> ChargedWord {
-        if let Some(charged) = self.header("x-coinslot-charged") {
-            return ChargedWord::of(Some(&String::from_utf8_lossy(charged)));
+    /// Reads the beginning of an error's body, in which the server says what went wrong.
+    pub(super) async fn read_error(&mut self) {
+        if self.status < 400 || self.ahead.is_some() {
+            return;
         }
         let mut body = BytesMut::new();
         while body.len() < MAX_ERROR
@@ -185,9 +185,22 @@ impl SellerAnswer {
         {
             body.extend_from_slice(&chunk);
         }
-        let document: Option<serde_json::Value> = serde_json::from_slice(&body).ok();
         self.ahead = Some(body.freeze());
-        ChargedWord::of(document.as_ref().and_then(|document| document["charged"].as_str()))
+    }
+
+    /// A text in the body of an error, after [`Self::read_error`].
+    fn error_text(&self, key: &str) -> Option<String> {
+        let document: serde_json::Value = serde_json::from_slice(self.ahead.as_deref()?).ok()?;
+        document.get(key)?.as_str().filter(|text| !text.is_empty()).map(|text| excerpt(text, MOST_SHOWN))
+    }
+
+    /// The server's word about the charge: in a header of Coinslot, or in the field `charged` of a JSON body, after
+    /// [`Self::read_error`].
+    pub(super) fn charged(&self) -> ChargedWord {
+        if let Some(charged) = self.header("x-coinslot-charged") {
+            return ChargedWord::of(Some(&String::from_utf8_lossy(charged)));
+        }
+        ChargedWord::of(self.error_text("charged").as_deref())
     }
 
     /// The settlement, from the header of either version; `None` if it is missing or cannot be read.
@@ -196,22 +209,35 @@ impl SellerAnswer {
         serde_json::from_slice(&STANDARD.decode(value).ok()?).ok()
     }
 
-    /// True if the reason of a 402 is one for which no server sends a payment to be settled. It reads the body as far
-    /// as [`Self::charged`] has.
+    /// True if the reason of a 402 is one for which no server sends a payment to be settled.
     pub(super) fn precedes_settlement(&self) -> bool {
-        let of_body = || {
-            let document: serde_json::Value = serde_json::from_slice(self.ahead.as_deref()?).ok()?;
-            document["error"].as_str().map(str::to_owned)
-        };
+        self.reason().is_some_and(|reason| outcome::precedes_settlement(&reason))
+    }
+
+    /// The reason of a refusal, as a code: that of the receipt, of another challenge, or of the body, after
+    /// [`Self::read_error`].
+    pub(super) fn reason(&self) -> Option<String> {
         let reason = match self.receipt() {
             Some(receipt) => receipt.error_reason,
-            None => self.challenge_error().or_else(of_body),
+            None => self.challenge_error().or_else(|| self.error_text("error")),
         };
-        reason.is_some_and(|reason| outcome::precedes_settlement(&reason))
+        reason.map(|reason| excerpt(&reason, MOST_SHOWN))
+    }
+
+    /// The words of a refusal for people, from the receipt or the body, after [`Self::read_error`].
+    pub(super) fn message(&self) -> Option<String> {
+        let of_receipt = self.receipt().and_then(|receipt| receipt.error_message).filter(|text| !text.is_empty());
+        of_receipt.map(|text| excerpt(&text, MOST_SHOWN)).or_else(|| self.error_text("message"))
+    }
+
+    /// True if the body is a document of JSON about an error.
+    pub(super) fn is_json_error(&self) -> bool {
+        let kind = self.header("content-type").unwrap_or_default();
+        self.status >= 400 && String::from_utf8_lossy(kind).to_ascii_lowercase().starts_with("application/json")
     }
 
     /// The error of another challenge, in answer to a payment.
-    pub(super) fn challenge_error(&self) -> Option<String> {
+    fn challenge_error(&self) -> Option<String> {
         let required = self.header(header::PAYMENT_REQUIRED)?;
         ReceivedChallenge::read(Some(required), &[]).ok()?.error
     }

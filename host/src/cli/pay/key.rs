@@ -1,5 +1,7 @@
 //! Finds the payer's private key.
 
+#![expect(clippy::disallowed_methods, reason = "a key may be in the environment")]
+
 use std::fs;
 use std::path::Path;
 
@@ -23,7 +25,21 @@ pub(in crate::cli) struct PayerKey {
 /// Finds the key for a payment to this URL: in the named place, else in the file of a `coinslot dev` that serves the
 /// URL, else in the environment.
 pub(in crate::cli) fn key(args: &PayerArgs, url: &Url) -> Result<PayerKey, Failure> {
-    let failed = |error: KeyError| Failure::new(error.to_string());
+    key_if_any(args, url)?.ok_or_else(|| {
+        Failure::new(format!(
+            "{}; or name --key-file. No running `coinslot dev` of yours serves {}: its payer would need no key",
+            KeyError::NoVariable(KEY_ENV.to_owned()),
+            url.origin().ascii_serialization()
+        ))
+    })
+}
+
+/// Finds the key as [`key`] does. None: no key is named anywhere. Fails if one is named and cannot be used.
+pub(in crate::cli) fn key_if_any(args: &PayerArgs, url: &Url) -> Result<Option<PayerKey>, Failure> {
+    let found = |key: Result<Key, KeyError>, of_dev: bool| match key {
+        Ok(key) => Ok(Some(PayerKey { key, of_dev })),
+        Err(error) => Err(Failure::new(error.to_string())),
+    };
     if let Some(file) = &args.dev_json {
         let shown = file.display();
         if let Err(error) = fs::metadata(file) {
@@ -31,26 +47,20 @@ pub(in crate::cli) fn key(args: &PayerArgs, url: &Url) -> Result<PayerKey, Failu
         }
         let key =
             dev_key(file, url).ok_or_else(|| Failure::new(format!("{shown} is not of a host that serves {url}")))?;
-        return key.map(|key| PayerKey { key, of_dev: true }).map_err(failed);
+        return found(key, true);
     }
-    let named = match (&args.key_file, &args.key_env) {
-        (Some(path), _) => Some(Key::from_file(path)),
-        (None, Some(name)) => Some(Key::from_env(name)),
-        (None, None) => None,
-    };
-    if let Some(key) = named {
-        return key.map(|key| PayerKey { key, of_dev: false }).map_err(failed);
+    match (&args.key_file, &args.key_env) {
+        (Some(path), _) => return found(Key::from_file(path), false),
+        (None, Some(name)) => return found(Key::from_env(name), false),
+        (None, None) => {}
     }
     if let Some(key) = dev_hosts::serving(url).and_then(|file| dev_key(&file, url)) {
-        return key.map(|key| PayerKey { key, of_dev: true }).map_err(failed);
+        return found(key, true);
     }
-    let key = Key::from_env(KEY_ENV).map_err(|error| {
-        Failure::new(format!(
-            "{error}; or name --key-file. No running `coinslot dev` of yours serves {}: its payer would need no key",
-            url.origin().ascii_serialization()
-        ))
-    })?;
-    Ok(PayerKey { key, of_dev: false })
+    if std::env::var_os(KEY_ENV).is_none() {
+        return Ok(None);
+    }
+    found(Key::from_env(KEY_ENV), false)
 }
 
 /// The key of the first payer of a development server, if the file is of one that serves the URL.

@@ -72,6 +72,21 @@ impl Outcome {
         }
     }
 
+    /// The outcome of a payment that was sent before, or may have been. Only a success says something then: an earlier
+    /// sending may have been settled and its answer lost, and a server that has forgotten it refuses the payment as used or
+    /// as too late.
+    pub(in crate::cli) fn of_repetition(self) -> Self {
+        match self {
+            Self::Answered | Self::Gone | Self::Owed => self,
+            Self::Refused | Self::NotServed | Self::TryAgain | Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// True if the server would say the same to the same payment once more.
+    pub(in crate::cli) fn is_final_word(self) -> bool {
+        matches!(self, Self::Answered | Self::Gone | Self::Refused | Self::NotServed)
+    }
+
     /// True if the same payment may still fetch something.
     pub(in crate::cli) fn leaves_something(self) -> bool {
         match self {
@@ -81,7 +96,8 @@ impl Outcome {
     }
 }
 
-/// True if a reason is one for which no server sends a payment to be settled.
+/// True if a reason is one for which no server sends a payment to be settled. It says nothing of an earlier sending of the
+/// same payment: see [`Outcome::of_repetition`].
 pub(in crate::cli) fn precedes_settlement(reason: &str) -> bool {
     // The words of the reference middlewares for a payment that fits none of their offers.
     Reason::parse(reason).is_some_and(Reason::precedes_sending) || reason.contains("matching payment requirements")

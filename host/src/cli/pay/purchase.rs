@@ -4,7 +4,7 @@ use alloy::primitives::Address;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use coinslot_base::text::excerpt;
-use coinslot_x402::{SettlementResponse, Version};
+use coinslot_x402::{Reason, SettlementResponse, Version};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
@@ -115,6 +115,27 @@ impl PurchaseSummary {
     /// The price in one line.
     pub(in crate::cli) fn offer_line(&self) -> String {
         format!("{} {} on {} to {}", self.amount, self.symbol, self.network, self.pay_to)
+    }
+
+    /// The transfer that the payment makes, by which it is found on the chain.
+    pub(super) fn transfer_line(&self) -> String {
+        let (amount, symbol, network) = (&self.amount, &self.symbol, &self.network);
+        format!("a transfer of {amount} {symbol} on {network} from {} to {}", self.payer, self.pay_to)
+    }
+
+    /// The reason of a refusal in words, with its code.
+    pub(super) fn explain(&self, code: Option<String>, message: Option<String>) -> Option<String> {
+        let of_code = || match Reason::parse(code.as_deref()?)? {
+            Reason::InsufficientBalance => Some(format!(
+                "the account {} has less than {} {} on {}",
+                self.payer, self.amount, self.symbol, self.network
+            )),
+            _ => None,
+        };
+        match (message.or_else(of_code), code) {
+            (Some(message), Some(code)) if message != code => Some(format!("{message} ({code})")),
+            (message, code) => message.or(code),
+        }
     }
 
     /// The receipt in one line.

@@ -7,7 +7,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use coinslot_base::file;
-use coinslot_x402::header;
+use coinslot_x402::{UnixTime, header};
 use serde::{Deserialize, Serialize};
 
 use super::purchase::{PurchaseSummary, RequestSpec, SignedHeader};
@@ -54,6 +54,11 @@ impl SavedPayment {
     /// its URL now.
     pub(super) fn has_lost_its_chain(&self, running: Option<&str>) -> bool {
         self.dev_chain.as_deref().is_some_and(|chain| running != Some(chain))
+    }
+
+    /// True if nobody can take the money any more.
+    pub(super) fn is_over(&self, now: UnixTime) -> bool {
+        self.expires < now.0
     }
 
     /// Reads a file that [`PaymentStore::save`] wrote.

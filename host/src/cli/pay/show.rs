@@ -99,11 +99,18 @@ async fn answer_text(mut answer: SellerAnswer, grounds: AnswerGrounds<'_>) -> Re
         logging::say(&line);
     }
     let mut shown = std::io::IsTerminal::is_terminal(&std::io::stdout()).then(TerminalText::default);
+    // What was paid for is printed as it is. An error is for a reader, and a line about it follows.
+    let ends_line = shown.is_none() && answer.is_json_error();
+    let mut last = b'\n';
     while let Some(chunk) = chunk(&mut answer).await? {
+        last = chunk.last().copied().unwrap_or(last);
         match &mut shown {
             Some(shown) => print(shown.next(&chunk).as_bytes())?,
             None => print(&chunk)?,
         }
+    }
+    if ends_line && last != b'\n' {
+        print(b"\n")?;
     }
     shown.map_or(Ok(()), |shown| print(shown.end().as_bytes()))
 }

@@ -34,6 +34,10 @@ enum Mood {
     Loses,
     /// Says no, for a reason that comes before any settlement.
     Refuses,
+    /// Says that the payment comes too late, as a server that has forgotten what it settled.
+    ForgetsIt,
+    /// Says that the payer has too little.
+    FindsNothing,
     /// Says that the settlement failed, as a middleware does whose facilitator's answer was lost.
     FailsToSettle,
     /// Answers 402 and nothing else.
@@ -136,6 +140,12 @@ impl Shop {
         let mood = *self.mood.lock().expect("not poisoned");
         if mood == Mood::Refuses {
             return self.challenge(Reason::InvalidSignature.as_str());
+        }
+        if mood == Mood::ForgetsIt {
+            return self.challenge(Reason::ValidBefore.as_str());
+        }
+        if mood == Mood::FindsNothing {
+            return self.challenge(Reason::InsufficientBalance.as_str());
         }
         if mood == Mood::Fails {
             let body = json!({"error": "plugin_failed", "charged": "no"}).to_string();
@@ -361,7 +371,10 @@ async fn a_payment_is_kept_until_the_server_says_that_nothing_was_charged() {
     assert_eq!(code(home.pay(&[&seller.url]).await), 5);
     let kept = home.kept();
     let resume = kept[0].display().to_string();
-    for mood in [Mood::Away, Mood::Fenced, Mood::FailsToSettle, Mood::FailsSilently] {
+    let words = [Mood::Away, Mood::Fenced, Mood::FailsToSettle, Mood::FailsSilently];
+    // The server's word is about this sending: the first one was settled.
+    let words = words.into_iter().chain([Mood::Refuses, Mood::ForgetsIt, Mood::Fails, Mood::Declines]);
+    for mood in words {
         seller.set(mood);
         let failure = home.pay(&["--resume", &resume]).await.expect_err("not served");
         assert!(failure.code == 5 && failure.message.contains(&resume), "{mood:?}: {failure}");
@@ -373,6 +386,46 @@ async fn a_payment_is_kept_until_the_server_says_that_nothing_was_charged() {
     let failure = home.pay(&[&seller.url]).await.expect_err("declined");
     assert!(failure.code == 1 && failure.message.contains("says that nothing was charged"), "{failure}");
     assert!(home.kept().is_empty());
+}
+
+/// The server had settled the payment, its answer was lost, and after the payment's time it said "too late": the command
+/// said that the payment was refused, and deleted its file.
+#[tokio::test]
+async fn a_payment_that_was_sent_before_is_kept_also_when_its_time_is_over() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::Loses);
+    assert_eq!(code(home.pay(&[&seller.url]).await), 5);
+    let kept = home.kept();
+    let resume = kept[0].display().to_string();
+    seller.set(Mood::ForgetsIt);
+    let failure = home.pay(&["--resume", &resume]).await.expect_err("refused");
+    assert!(failure.code == 5 && failure.message.contains("Do not pay again"), "{failure}");
+    assert!(failure.message.contains(Reason::ValidBefore.as_str()), "{failure}");
+    let mut saved: serde_json::Value = serde_json::from_slice(&std::fs::read(&kept[0]).expect("kept")).expect("JSON");
+    saved["expires"] = 1.into();
+    std::fs::write(&kept[0], saved.to_string()).expect("written");
+    let failure = home.pay(&["--resume", &resume]).await.expect_err("refused");
+    assert_eq!((failure.code, home.kept()), (5, kept));
+    let payer = world.payer.address();
+    for part in ["Its time is over", &format!("from {payer} to {SELLER}"), "0.01 USDC", &format!("remove {resume}")] {
+        assert!(failure.message.contains(part), "{part}: {failure}");
+    }
+    assert_eq!(world.usdc(SELLER).await, PRICE);
+}
+
+#[tokio::test]
+async fn an_empty_account_is_named_in_words() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::FindsNothing);
+    let failure = home.pay(&[&seller.url]).await.expect_err("refused");
+    let payer = world.payer.address();
+    let says = format!(
+        "the payment was refused: the account {payer} has less than 0.01 USDC on eip155:84532 ({})",
+        Reason::InsufficientBalance
+    );
+    assert_eq!((failure.code, failure.message), (4, says));
 }
 
 #[tokio::test]

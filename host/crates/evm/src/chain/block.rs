@@ -114,6 +114,12 @@ impl Chain {
         Ok(block)
     }
 
+    /// The newest block that the chain calls final: none of another branch can take its place.
+    pub async fn final_block(&self) -> Result<PinnedBlock, CallError> {
+        let block = self.read_block("finalized").await?;
+        block.ok_or_else(|| CallError::Unreachable("the node has no final block".to_owned()))
+    }
+
     /// The block with a number. None if the node does not have it.
     pub async fn block(&self, number: u64) -> Result<Option<PinnedBlock>, CallError> {
         self.read_block(U64::from(number)).await
