@@ -21,7 +21,7 @@ async fn pages_documents_and_tools_say_what_a_payment_buys_beside_its_answer() {
     let mut host = chain.serve(&["echo", "quoter"], &format!("{get}{quoted}")).await;
     let quoted = "A payment also buys a pass: 1 more request within 1m, each of at most the price that was paid.";
     let index = page(&host, "/").await;
-    for part in ["buys 7 more requests within 1h, too", "Return without paying", "This browser returns by itself"] {
+    for part in ["and 7 more requests within 1h", "Return without paying", "This browser returns by itself"] {
         assert!(index.contains(part), "{part}: {index}");
     }
     for path in ["/.well-known/coinslot/endpoint?GET%20%2Fecho", "/echo"] {
@@ -46,7 +46,7 @@ async fn pages_documents_and_tools_say_what_a_payment_buys_beside_its_answer() {
     );
     host.restart(&[]).await;
     assert!(!page(&host, "/.well-known/coinslot/endpoint?POST%20%2Fecho").await.contains("buys a pass"));
-    assert!(page(&host, "/").await.contains("buys 2 more requests within 1m, too"));
+    assert!(page(&host, "/").await.contains("and 2 more requests within 1m"));
     host.write_configuration(&host.configuration().replace("pass = { seconds = 60, requests = 2 }", ""));
     host.restart(&[]).await;
     for path in ["/", "/llms.txt"] {
@@ -60,5 +60,5 @@ async fn pages_documents_and_tools_say_what_a_payment_buys_beside_its_answer() {
 async fn a_pass_of_one_request_is_told_in_the_singular() {
     let chain = TestChain::start().await;
     let host = chain.serve(&["echo"], &pass_of("echo", 1)).await;
-    assert!(page(&host, "/").await.contains("buys 1 more request within 1h, too"));
+    assert!(page(&host, "/").await.contains("and 1 more request within 1h"));
 }

@@ -115,7 +115,7 @@ impl Seller<'_> {
                 @if let Some(email) = email { a href={ "mailto:" (email) } { (email) } " " }
                 @if let Some(terms) = terms { a href=(terms) { "Terms of sale" } " " }
             }
-            p { "Paid by x402: no account, no card. Every request is one payment. Served by Coinslot." }
+            p { "Paid by x402: no account, no card. Served by Coinslot." }
         }
     }
 }

@@ -80,7 +80,7 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, group: Group
             div.cost {
                 p.price { (cut(&prices.short(), 80)) }
                 @if prices.is_paid() { p.quiet { "on " (cut(&prices.networks(), 120)) } }
-                @if let Some(pass) = PassText::of(&listed.endpoint) { p.quiet { "buys " (pass.extent()) ", too" } }
+                @if let Some(pass) = PassText::of(&listed.endpoint) { p.quiet { "and " (pass.extent()) } }
                 @if prices.is_test() && !group.is_test { p.quiet { (test_mark()) } }
                 a.button href={ (base) (address(label)) } { "Try it" span.unseen { ": " (cut(label, 200)) } }
             }
@@ -117,8 +117,9 @@ fn example(listing: &Listing, prices: &[PricesOf], seller: &Seller<'_>) -> Marku
 
 /// Links to the documents that are published for programs.
 fn documents(listing: &Listing, base: &str) -> Markup {
-    let is_for_programs =
-        |name: &DocumentName| !matches!(name, DocumentName::Index | DocumentName::Endpoint | DocumentName::Robots);
+    let is_for_programs = |name: &DocumentName| {
+        !matches!(name, DocumentName::Index | DocumentName::Endpoint | DocumentName::Robots | DocumentName::Icon)
+    };
     let published: Vec<DocumentName> = DocumentName::ALL
         .into_iter()
         .filter(|name| is_for_programs(name) && name.is_published(&listing.config))
