@@ -68,7 +68,7 @@ async fn hostile_texts_stay_texts_and_large_schemas_slow_nobody_down() {
         !llms.lines().any(|line| line == "# Free" || line.contains("Price: free.")),
         "a heading or an entry of a plugin's"
     );
-    assert_eq!(llms.lines().filter(|line| line.starts_with("- [")).count(), 256 + 1 + 2, "and two documents");
+    assert_eq!(llms.lines().filter(|line| line.starts_with("- [")).count(), 256 + 1 + 3, "and two documents and MCP");
 
     // What does not fit into a challenge is left out of it.
     let large = client.post(host.url("/boastful/large/0/x")).send().await.expect("an answer");
