@@ -7,12 +7,14 @@
 //! The host keeps no sessions: each message is complete, and any replica answers it. The id that `initialize` gives a
 //! client is a random name under which its calls at work can be cancelled, and nothing else is kept for it.
 
+mod answer_head;
 mod call_request;
 mod call_result;
 mod cancel;
 mod changes;
 mod large_answer;
 mod message;
+mod progress;
 mod received;
 mod tool_server;
 

@@ -13,8 +13,9 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 
 use super::call_request::{self, CallCredentials};
-use super::call_result::{CallAnswer, Progress};
+use super::call_result::CallAnswer;
 use super::changes::ToolChanges;
+use super::progress::Progress;
 use super::received::CallArguments;
 use super::{MessageHold, RequestHandler};
 use crate::catalog::Catalog;
