@@ -14,6 +14,7 @@ mod claims;
 mod due;
 pub(crate) mod events;
 mod failures;
+mod free_counters;
 mod free_uses;
 mod funnel;
 mod leases;
@@ -109,7 +110,7 @@ impl SqliteLedger {
             return;
         }
         let work = move |connection: &Connection| {
-            ahead.iter().try_for_each(|counter| free_uses::begin_now(connection, counter, at))
+            ahead.iter().try_for_each(|counter| free_counters::begin_now(connection, counter, at))
         };
         self.writer.note(0, work, |error| {
             tracing::warn!(%error, "a window of free requests that begins in the future could not be set right");
