@@ -33,8 +33,8 @@ const PAGE: &str = "https://page.example";
 /// The methods that directories probe, the preferred first.
 const PROBED: [Method; 5] = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// Is told what is done next.
-pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);
+/// Is told of each part of an examination before it begins.
+pub type OnProgress<'p> = &'p (dyn Fn(&str) + Sync);
 
 /// Fetches the documents of an origin.
 pub async fn observe_documents(client: &DoctorClient, origin: &Url) -> Documents {
@@ -65,7 +65,7 @@ pub async fn observe(
     mut target: EndpointTarget,
     documents: Arc<Documents>,
     now: u64,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> Result<Observation, Unanswered> {
     progress("asking without a payment");
     let probes = probe(client, &mut target).await?;
