@@ -23,7 +23,7 @@ use super::authority::Hosts;
 use super::browser::shows_pages;
 use super::documents::{self, DocumentCall};
 use super::endpoint_call::{ArrivedBody, EndpointCall};
-use super::mcp::{McpCall, McpDoor};
+use super::mcp::{McpCall, McpClients};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
@@ -49,7 +49,7 @@ pub struct RequestHandler {
     private_network_access: bool,
     /// Publishes documents about the catalogue.
     publisher: Arc<Publisher>,
-    mcp: McpDoor,
+    mcp: McpClients,
     observer: Option<RequestObserver>,
     /// None: traces are not exported.
     telemetry: Option<Arc<Telemetry>>,
@@ -92,7 +92,7 @@ impl RequestHandler {
             strict_transport: None,
             private_network_access: false,
             publisher: Arc::default(),
-            mcp: McpDoor::default(),
+            mcp: McpClients::default(),
             observer: None,
             telemetry: None,
             leaving,
@@ -150,7 +150,7 @@ impl RequestHandler {
         &self.publisher
     }
 
-    pub(super) fn mcp(&self) -> &McpDoor {
+    pub(super) fn mcp(&self) -> &McpClients {
         &self.mcp
     }
 
