@@ -152,24 +152,13 @@ fn as_base64(schema: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
     use http::Method;
 
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
 
     fn info(method: Method, path: &str, input: Option<Value>) -> EndpointInfo {
-        EndpointInfo {
-            method,
-            path: Template::parse(path).expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
-            mime_type: String::new(),
-            input_schema: input,
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
-        }
+        EndpointInfo { input_schema: input, ..free_endpoint(method, path) }
     }
 
     #[test]

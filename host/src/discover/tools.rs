@@ -119,8 +119,8 @@ fn title(info: &EndpointInfo) -> String {
     coinslot_base::text::excerpt(&text, MAX_TITLE)
 }
 
-/// What a call costs, what the payment buys beside its answer, and what it does. The host's own words come first: a plugin
-/// could write another price into its own.
+/// The price of a call, the pass that its payment buys, and the work that it does. The host's own words come first: a
+/// plugin could write another price into its own.
 fn description(endpoint: &Endpoint, info: &EndpointInfo) -> String {
     let price = match &endpoint.access {
         Access::Free => "Free of charge.".to_owned(),
@@ -178,25 +178,14 @@ fn meta(endpoint: &Endpoint) -> MetaObject {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
     use rmcp::model::JsonObject;
 
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
 
     fn tool(name: &str) -> Arc<EndpointTool> {
         let definition = Tool::new(name.to_owned(), "", JsonObject::new());
-        let info = EndpointInfo {
-            method: Method::GET,
-            path: Template::parse("/").expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
-            mime_type: String::new(),
-            input_schema: None,
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
-        };
+        let info = free_endpoint(Method::GET, "/");
         Arc::new(EndpointTool { info, definition, answers: OnceLock::new() })
     }
 
