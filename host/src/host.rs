@@ -1,4 +1,4 @@
-//! A host in this process: built from a [`Config`], and served on a listener until a shutdown.
+//! Builds a host in this process from a [`Config`], and serves it on a listener until a shutdown.
 //!
 //! [`Host::build`] does all that can fail: it reads keys and certificates, asks chains and facilitators, loads the
 //! plugins and opens the ledger. It binds no port, and starts no task but the exporter of traces, which begins with the
