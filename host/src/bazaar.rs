@@ -18,8 +18,8 @@ const DIALECT: &str = "https://json-schema.org/draft/2020-12/schema";
 /// The most bytes of `outputSchema`, which stands in the body of each challenge for each network of version 1.
 const MAX_OUTPUT_SCHEMA: usize = 8 << 10;
 
-/// What is encoded of the literals of `routeTemplate`: it may have unreserved characters (RFC 3986, section 2.3), and
-/// colons.
+/// The characters of literals that `routeTemplate` encodes: it may have unreserved characters (RFC 3986, section 2.3),
+/// and colons.
 const ROUTE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b':');
 
 /// The parts of an extension that a form has.
@@ -211,24 +211,18 @@ fn route_template(endpoint: &EndpointInfo) -> String {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
     use http::Method;
 
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
 
     fn endpoint(method: Method, path: &str, input: Value, output: Value) -> EndpointInfo {
         let schema = |schema: Value| (!schema.is_null()).then_some(schema);
         EndpointInfo {
-            method,
-            path: Template::parse(path).expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
             mime_type: "application/json".to_owned(),
             input_schema: schema(input),
             output_schema: schema(output),
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
+            ..free_endpoint(method, path)
         }
     }
 

@@ -26,6 +26,7 @@ mod schema_texts;
 mod test_wallet;
 mod text;
 mod tool_names;
+mod tool_schemas;
 mod tools;
 mod well_known;
 

@@ -20,7 +20,7 @@ mod report;
 pub use check::{Finding, Outcome, Verdict};
 pub use checks::{Examined, examine, examine_challenge, examine_nothing, examine_unreachable, names};
 pub use client::{Answer, ClientError, DoctorClient, DoctorRequest, Unanswered};
-pub use description::{DescribedOperation, Description};
+pub use description::{DescribedOperation, OpenApiDescription};
 pub use documents::Documents;
 pub use facts::{ChallengeFacts, Reach};
 pub use observation::{

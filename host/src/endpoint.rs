@@ -3,6 +3,9 @@
 //! Plain data: the router finds an [`Endpoint`], the catalogue makes it, and a purchase holds on to it. It imports
 //! none of them.
 
+#[cfg(test)]
+pub(crate) mod testing;
+
 use std::any::Any;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -54,7 +57,7 @@ pub struct Endpoint {
     pub unenforced: Vec<Unenforced>,
     /// A request that fits the input schema. None: none could be made in time.
     pub example: Option<ExampleRequest>,
-    /// How long its last answers took.
+    /// The durations of its last answers.
     pub recent: RecentDurations,
     /// Room for a value of an observer of requests.
     pub observed: ObserverSlot,

@@ -121,44 +121,47 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return end(&Failure::new(format!("the async runtime cannot start: {error}"))),
     };
-    let done = runtime.block_on(async {
-        match arguments.command {
-            #[cfg(feature = "dev")]
-            CliCommand::Test(args) => cli::test::run(args).await,
-            #[cfg(feature = "dev")]
-            CliCommand::Pack(args) => cli::pack::run(args).await,
-            #[cfg(feature = "dev")]
-            CliCommand::Dev(args) => cli::dev::run(args).await,
-            CliCommand::Init(args) => cli::init::run(args).await,
-            CliCommand::Serve(args) => cli::serve::run(args).await,
-            CliCommand::Check(args) => cli::check::run(args).await,
-            CliCommand::Inspect(args) => cli::inspect::run(args).await,
-            CliCommand::Plugins(args) => cli::plugins::run(args).await,
-            CliCommand::Status(args) => cli::operator::status(args).await,
-            CliCommand::Payments(args) => cli::operator::payments(args).await,
-            CliCommand::Revenue(args) => cli::operator::revenue(args).await,
-            CliCommand::Owed(args) => cli::operator::owed(args).await,
-            CliCommand::Failed(args) => cli::operator::failed(args).await,
-            CliCommand::Free(args) => cli::operator::free(args).await,
-            CliCommand::LogLevel(args) => cli::operator::log_level(args).await,
-            CliCommand::Audit(args) => cli::operator::audit(args).await,
-            CliCommand::Webhooks(args) => cli::operator::webhooks(args).await,
-            CliCommand::Config(args) => cli::operator::config(args).await,
-            CliCommand::Pay(args) => cli::pay::run(args).await,
-            CliCommand::Doctor(args) => cli::doctor::run(args).await,
-            CliCommand::Mcp(args) => cli::mcp::run(args).await,
-            CliCommand::Ledger(args) => cli::ledger::run(args).await,
-            CliCommand::Keys(args) => cli::keys::run(args),
-            CliCommand::Discover(args) => cli::discover::run(&args),
-            CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
-            #[cfg(feature = "dev")]
-            CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
-            CliCommand::Health(args) => cli::health::run(args).await,
-            CliCommand::Backup(_) | CliCommand::Restore(_) | CliCommand::Compile(_) => Ok(()),
-        }
-    });
+    let done = runtime.block_on(run(arguments.command));
     runtime.shutdown_timeout(std::time::Duration::from_secs(1));
     ended(done)
+}
+
+/// Runs a command within the runtime; those that `main` has run already do nothing here.
+async fn run(command: CliCommand) -> Result<(), Failure> {
+    match command {
+        #[cfg(feature = "dev")]
+        CliCommand::Test(args) => cli::test::run(args).await,
+        #[cfg(feature = "dev")]
+        CliCommand::Pack(args) => cli::pack::run(args).await,
+        #[cfg(feature = "dev")]
+        CliCommand::Dev(args) => cli::dev::run(args).await,
+        CliCommand::Init(args) => cli::init::run(args).await,
+        CliCommand::Serve(args) => cli::serve::run(args).await,
+        CliCommand::Check(args) => cli::check::run(args).await,
+        CliCommand::Inspect(args) => cli::inspect::run(args).await,
+        CliCommand::Plugins(args) => cli::plugins::run(args).await,
+        CliCommand::Status(args) => cli::operator::status(args).await,
+        CliCommand::Payments(args) => cli::operator::payments(args).await,
+        CliCommand::Revenue(args) => cli::operator::revenue(args).await,
+        CliCommand::Owed(args) => cli::operator::owed(args).await,
+        CliCommand::Failed(args) => cli::operator::failed(args).await,
+        CliCommand::Free(args) => cli::operator::free(args).await,
+        CliCommand::LogLevel(args) => cli::operator::log_level(args).await,
+        CliCommand::Audit(args) => cli::operator::audit(args).await,
+        CliCommand::Webhooks(args) => cli::operator::webhooks(args).await,
+        CliCommand::Config(args) => cli::operator::config(args).await,
+        CliCommand::Pay(args) => cli::pay::run(args).await,
+        CliCommand::Doctor(args) => cli::doctor::run(args).await,
+        CliCommand::Mcp(args) => cli::mcp::run(args).await,
+        CliCommand::Ledger(args) => cli::ledger::run(args).await,
+        CliCommand::Keys(args) => cli::keys::run(args),
+        CliCommand::Discover(args) => cli::discover::run(&args),
+        CliCommand::Facilitator(args) => cli::facilitator::run(args).await,
+        #[cfg(feature = "dev")]
+        CliCommand::New(_) | CliCommand::Build(_) | CliCommand::Wit(_) => Ok(()),
+        CliCommand::Health(args) => cli::health::run(args).await,
+        CliCommand::Backup(_) | CliCommand::Restore(_) | CliCommand::Compile(_) => Ok(()),
+    }
 }
 
 fn ended(done: Result<(), Failure>) -> ExitCode {

@@ -7,9 +7,11 @@
 mod by_hand;
 mod error;
 mod follow;
+mod policy;
 mod prepare;
 mod queue;
 mod settle;
+mod wallet_state;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -36,8 +38,9 @@ use self::queue::{Order, RefundQueue, Turn};
 
 pub(crate) use self::error::{RefundError, SettleError};
 pub(crate) use self::prepare::PreparedRefund;
-pub(crate) use self::queue::{Begun, UnderWay, WalletState};
+pub(crate) use self::queue::Begun;
 pub(crate) use self::settle::{DebtClaim, DebtDesk, HandPayment};
+pub(crate) use self::wallet_state::{UnderWay, WalletState};
 
 /// The time for which the policy leaves a debt alone whose refund failed.
 const POLICY_RETRY: Duration = Duration::from_secs(24 * 60 * 60);

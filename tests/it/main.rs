@@ -56,7 +56,7 @@ mod limits;
 mod lingering;
 mod lists;
 mod mcp;
-mod mcp_door;
+mod mcp_hostile;
 mod mcp_wallet;
 mod misconfigured;
 mod money;

@@ -137,26 +137,12 @@ fn endpoint(
     priced: &PricedBy<'_>,
 ) -> Result<Endpoint, InstallError> {
     let label = served.label();
-    if is_reserved(served.path.as_str()) {
-        return Err(InstallError::ReservedPath { endpoint: label });
-    }
-    if let Some(reserved) = ReservedPath::named(&priced.policy.reserved, &served.path) {
-        let advice = reserved.advice(&plugin.info().name);
-        return Err(InstallError::HostServes { endpoint: label, what: reserved.what, advice });
-    }
-    let description = if served.description.is_empty() { &served.summary } else { &served.description };
+    check_path(&label, &plugin.info().name, served, priced.policy)?;
     let url = format!("{}{}", priced.policy.public_url, served.path);
     let example = (Instant::now() < priced.examples_until)
         .then(|| ExampleRequest::quick(served, schemas.input.as_ref()).ok())
         .flatten();
-    let is_paid = served.price != DeclaredPrice::Free;
-    let bazaar = (is_paid && priced.policy.bazaar).then(|| Arc::new(bazaar::declare(served, example.as_ref())));
-    let resource = Resource {
-        description: description.clone(),
-        summary: served.summary.clone(),
-        mime_type: served.mime_type.clone(),
-        bazaar,
-    };
+    let resource = resource(served, example.as_ref(), priced.policy);
     let flow = flow(&label, served, priced.policy)?;
     let pass = pass(&label, served)?;
     let declared = &plugin.info().endpoints[index].price;
@@ -198,6 +184,34 @@ fn endpoint(
         observed: ObserverSlot::default(),
         label,
     })
+}
+
+/// Fails if the host serves the path of an endpoint itself.
+fn check_path(label: &str, plugin: &str, served: &EndpointInfo, policy: &SalesPolicy) -> Result<(), InstallError> {
+    if is_reserved(served.path.as_str()) {
+        return Err(InstallError::ReservedPath { endpoint: label.to_owned() });
+    }
+    match ReservedPath::named(&policy.reserved, &served.path) {
+        Some(reserved) => Err(InstallError::HostServes {
+            endpoint: label.to_owned(),
+            what: reserved.what,
+            advice: reserved.advice(plugin),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// The description of an endpoint in challenges.
+fn resource(served: &EndpointInfo, example: Option<&ExampleRequest>, policy: &SalesPolicy) -> Resource {
+    let description = if served.description.is_empty() { &served.summary } else { &served.description };
+    let is_paid = served.price != DeclaredPrice::Free;
+    let bazaar = (is_paid && policy.bazaar).then(|| Arc::new(bazaar::declare(served, example)));
+    Resource {
+        description: description.clone(),
+        summary: served.summary.clone(),
+        mime_type: served.mime_type.clone(),
+        bazaar,
+    }
 }
 
 /// The label of an endpoint whose price the operator has written, with the key by which its mistakes are found.

@@ -7,9 +7,9 @@ use coinslot_plugin::Template;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReservedPath {
     pub path: String,
-    /// What the host serves there, as in "the tools of agents (MCP)".
+    /// The thing that the host serves there, as in "the tools of agents (MCP)".
     pub what: &'static str,
-    /// What the operator does to have the path free, as in "move them". None: the host always serves it.
+    /// The step by which the operator frees the path, as in "move them". None: the host always serves it.
     pub release: Option<&'static str>,
 }
 
@@ -19,7 +19,7 @@ impl ReservedPath {
         reserved.iter().find(|reserved| reserved.path == template.as_str())
     }
 
-    /// What to do for a plugin of this name.
+    /// The advice for a plugin of this name.
     pub(super) fn advice(&self, plugin: &str) -> String {
         let below = format!("serve the plugin below another path (`mount = \"/{plugin}\"` in [plugin.{plugin}])");
         match self.release {

@@ -17,8 +17,8 @@ use url::Url;
 
 use super::{Failure, dev_hosts};
 use crate::doctor::{
-    ChainFacts, Description, DoctorClient, Documents, EndpointTarget, Examined, FacilitatorFacts, Observation,
-    Observed, Outcome, Report, examine, examine_nothing, examine_unreachable, observe, observe_documents,
+    ChainFacts, DoctorClient, Documents, EndpointTarget, Examined, FacilitatorFacts, Observation, Observed,
+    OpenApiDescription, Outcome, Report, examine, examine_nothing, examine_unreachable, observe, observe_documents,
     observe_facilitator, observe_tokens,
 };
 use crate::logging;
@@ -101,7 +101,7 @@ impl Examination {
     /// The names of some operations that the origin describes.
     fn described(&self, url: &Url) -> Vec<String> {
         let openapi = self.documents.openapi.as_ref();
-        openapi.map(|openapi| Description::new(openapi, url).names(MOST_NAMED)).unwrap_or_default()
+        openapi.map(|openapi| OpenApiDescription::new(openapi, url).names(MOST_NAMED)).unwrap_or_default()
     }
 
     /// The chain of the first way to pay that is on the node's chain. None: there is no node.
@@ -125,7 +125,7 @@ impl Examination {
 
 /// The endpoints to examine: the one that was named, or those that the origin describes.
 fn targets(args: &DoctorArgs, wanted: &Wanted, documents: &Documents) -> Result<Vec<EndpointTarget>, Failure> {
-    let description = documents.openapi.as_ref().map(|openapi| Description::new(openapi, wanted.url()));
+    let description = documents.openapi.as_ref().map(|openapi| OpenApiDescription::new(openapi, wanted.url()));
     let origin = match wanted {
         Wanted::Endpoint { request, has_method } => {
             let described = description.map(|description| description.of_path(request.url.path()));

@@ -51,7 +51,7 @@ struct Assembled {
     document: Document,
 }
 
-/// What changes of an endpoint within a generation.
+/// The facts of an endpoint that change within a generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct EndpointState {
     availability: Availability,

@@ -1,4 +1,4 @@
-//! A document that the host publishes, and the names of all of them.
+//! Names the documents that the host publishes, and holds one of them.
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
@@ -19,7 +19,7 @@ pub struct Document {
     pub body: Bytes,
     /// The entity tag, in quotes: the same for the same bytes.
     pub etag: HeaderValue,
-    /// What a browser may load and run for it: `Content-Security-Policy`. None: it is no page.
+    /// The rules of a browser for loading and running: `Content-Security-Policy`. None: it is no page.
     pub policy: Option<HeaderValue>,
     /// False: pages of other origins cannot read it.
     pub is_for_every_page: bool,
@@ -28,7 +28,7 @@ pub struct Document {
 /// A document of the host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DocumentName {
-    /// What is sold here, for people.
+    /// The list of what is sold, for people.
     Index,
     /// One endpoint, for people. It is made when it is asked for.
     Endpoint,

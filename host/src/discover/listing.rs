@@ -12,7 +12,7 @@ use crate::config::DiscoverConfig;
 use crate::endpoint::{Access, Endpoint};
 use crate::example::ExampleRequest;
 
-/// What is sold at one time, and by whom.
+/// The endpoints that are sold at one time, and their seller.
 #[derive(Debug)]
 pub struct Listing {
     /// The name of the service: the operator's, or the host of the public address.
@@ -63,7 +63,7 @@ impl Listing {
         names
     }
 
-    /// What is sold, in one sentence.
+    /// One sentence about what is sold.
     pub fn summary(&self) -> String {
         if let Some(description) = &self.config.description {
             return description.clone();

@@ -1,4 +1,4 @@
-//! The picture of the operator: the icon of the host, and the logo of its pages.
+//! Reads the picture of the operator: the icon of the host, and the logo of its pages.
 
 use std::io::ErrorKind;
 use std::path::Path;

@@ -90,7 +90,7 @@ fn info(listing: &Listing) -> Value {
     info
 }
 
-/// What an agent needs to know before its first call, in a few sentences.
+/// The advice to an agent before its first call, in a few sentences.
 fn guidance(listing: &Listing) -> String {
     format!(
         "Each operation with x-payment-info is paid by x402: send the request; the 402 says the price in its header \

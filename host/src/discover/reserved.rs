@@ -20,7 +20,7 @@ pub fn reserved_paths(config: &DiscoverConfig) -> Vec<ReservedPath> {
     documents.chain(mcp).collect()
 }
 
-/// What a document is, and how the operator switches it off.
+/// The purpose of a document, and the setting by which the operator switches it off.
 fn described(name: DocumentName) -> (&'static str, Option<&'static str>) {
     match name {
         DocumentName::Index | DocumentName::Endpoint => {

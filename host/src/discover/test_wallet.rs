@@ -43,7 +43,7 @@ impl TestWallet {
         Some(Self { key, rpc: devnet.rpc_url().parse().ok()?, domain, token })
     }
 
-    /// What the script of a page knows of it.
+    /// The facts of it for the script of a page.
     pub(super) fn data(&self) -> Value {
         json!({ "address": self.key.address().to_checksum(None), "chainId": CHAIN_ID, "path": PATH })
     }

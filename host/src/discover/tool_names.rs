@@ -64,24 +64,8 @@ fn hashed(name: &str, plugin: &str, endpoint: &EndpointInfo) -> String {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
-
     use super::*;
-
-    fn endpoint(method: Method, path: &str) -> EndpointInfo {
-        EndpointInfo {
-            method,
-            path: Template::parse(path).expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
-            mime_type: String::new(),
-            input_schema: None,
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
-        }
-    }
+    use crate::endpoint::testing::free_endpoint;
 
     #[test]
     fn a_name_is_the_plugin_and_the_words_of_its_route() {
@@ -92,7 +76,7 @@ mod tests {
             ("rates", Method::GET, "/api/v1.0/rates/{base}", "rates_api_v1-0_base"),
             ("a.b", Method::GET, "/", "a-b"),
         ] {
-            assert_eq!(names(plugin, &[endpoint(method, path)]), [name]);
+            assert_eq!(names(plugin, &[free_endpoint(method, path)]), [name]);
         }
     }
 
@@ -100,10 +84,10 @@ mod tests {
     fn names_are_apart_and_short_and_independent_of_other_routes() {
         let long = format!("/{}", "word/".repeat(20).trim_end_matches('/'));
         let declared = [
-            endpoint(Method::GET, "/a.b"),
-            endpoint(Method::GET, "/a-b"),
-            endpoint(Method::GET, &long),
-            endpoint(Method::GET, "/other"),
+            free_endpoint(Method::GET, "/a.b"),
+            free_endpoint(Method::GET, "/a-b"),
+            free_endpoint(Method::GET, &long),
+            free_endpoint(Method::GET, "/other"),
         ];
         let all = names("p", &declared);
         assert!(all[0].starts_with("p_a-b_") && all[1].starts_with("p_a-b_") && all[0] != all[1], "{all:?}");

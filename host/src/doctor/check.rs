@@ -1,4 +1,4 @@
-//! A check, its verdict, and what a report says of it.
+//! Declares a check, its verdict, and the words of a report about it.
 
 use coinslot_base::text::excerpt;
 use serde_json::{Value, json};
@@ -34,7 +34,7 @@ pub(super) struct Check<T: 'static> {
     pub(super) name: &'static str,
     /// Why it matters, in a sentence.
     pub(super) why: &'static str,
-    /// What to do if it finds something.
+    /// The advice if it finds something.
     pub(super) advice: &'static str,
     pub(super) judge: fn(&T) -> Verdict,
 }
@@ -44,7 +44,7 @@ pub(super) struct Check<T: 'static> {
 pub struct Finding {
     pub check: &'static str,
     pub outcome: Outcome,
-    /// What was seen, in one line without characters that drive a terminal.
+    /// The finding, in one line without characters that drive a terminal.
     pub detail: String,
     pub why: &'static str,
     pub advice: &'static str,

@@ -1,4 +1,4 @@
-//! The checks, and the order in which they run.
+//! Lists the checks in the order in which they run.
 //!
 //! Each judges one thing, so that one defect is named by one check: what a document lacks is `required-fields`, and the
 //! checks of its values judge the values that are there.

@@ -21,8 +21,8 @@ use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::{ClientConfig, Error as TlsError};
 use url::Url;
 
+use connection::AnswerLimits;
 pub(super) use connection::Connection;
-use connection::Limits;
 
 /// The most bytes of the body of an answer that are read: the rest says nothing about how to pay.
 const MOST_BODY: usize = 1 << 20;
@@ -158,8 +158,8 @@ impl DoctorClient {
 
     /// The limits of an exchange that began then. Its body ends a little before the whole exchange would, so that an
     /// answer without end is an answer, too.
-    fn limits(&self, most: usize, begun: Instant) -> Limits {
-        Limits { most, begun, until: begun + self.timeout.mul_f32(0.9) }
+    fn limits(&self, most: usize, begun: Instant) -> AnswerLimits {
+        AnswerLimits { most, begun, until: begun + self.timeout.mul_f32(0.9) }
     }
 
     async fn within<T>(&self, work: impl Future<Output = Result<T, Unanswered>>) -> Result<T, Unanswered> {

@@ -68,7 +68,7 @@ impl DescribedOperation {
 
 /// The operations of a description, which is read once and within a time.
 #[derive(Clone, Copy, Debug)]
-pub struct Description<'d> {
+pub struct OpenApiDescription<'d> {
     openapi: &'d Value,
     origin: &'d Url,
     /// What is read later is left out.
@@ -77,14 +77,14 @@ pub struct Description<'d> {
 
 /// An operation where the description has it.
 #[derive(Clone, Copy, Debug)]
-struct Place<'d> {
+struct OperationPlace<'d> {
     path: &'d str,
     item: &'d Value,
     method: &'static Method,
     operation: &'d Value,
 }
 
-impl<'d> Description<'d> {
+impl<'d> OpenApiDescription<'d> {
     pub fn new(openapi: &'d Value, origin: &'d Url) -> Self {
         Self { openapi, origin, until: Instant::now() + MOST_TIME }
     }
@@ -92,7 +92,7 @@ impl<'d> Description<'d> {
     /// The operations whose template matches the path of a request, paid or not: those with the fewest parameters first,
     /// as routers choose.
     pub fn of_path(&self, path: &str) -> Vec<DescribedOperation> {
-        let mut places: Vec<Place<'d>> = self.places().filter(|place| matches(place.path, path)).collect();
+        let mut places: Vec<OperationPlace<'d>> = self.places().filter(|place| matches(place.path, path)).collect();
         places.sort_by_key(|place| place.path.matches('{').count());
         places.iter().take(MOST_OF_PATH).filter_map(|place| self.read(place)).collect()
     }
@@ -100,31 +100,31 @@ impl<'d> Description<'d> {
     /// The first operations that cost something, and the number of all of them. What is described as free asks for no
     /// money.
     pub fn paid(&self, most: usize) -> (Vec<DescribedOperation>, usize) {
-        let is_paid = |place: &Place<'d>| payment_info(place.operation).is_some();
+        let is_paid = |place: &OperationPlace<'d>| payment_info(place.operation).is_some();
         let count = self.places().filter(is_paid).count();
         (self.places().filter(is_paid).filter_map(|place| self.read(&place)).take(most).collect(), count)
     }
 
     /// The names of the first operations: method and path.
     pub fn names(&self, most: usize) -> Vec<String> {
-        let name = |place: Place<'d>| format!("{} {}", place.method, first_chars(place.path, MOST_NAME));
+        let name = |place: OperationPlace<'d>| format!("{} {}", place.method, first_chars(place.path, MOST_NAME));
         self.places().take(most).map(name).collect()
     }
 
-    fn places(&self) -> impl Iterator<Item = Place<'d>> {
+    fn places(&self) -> impl Iterator<Item = OperationPlace<'d>> {
         let paths = self.openapi.get("paths").and_then(Value::as_object);
         let places = paths.into_iter().flatten().flat_map(|(path, item)| {
             METHODS.iter().filter_map(move |method| {
                 let operation = item.get(method.as_str().to_ascii_lowercase())?;
-                Some(Place { path, item, method, operation })
+                Some(OperationPlace { path, item, method, operation })
             })
         });
         places.filter(|place| place.path.len() <= MOST_URL).take_while(|_| Instant::now() < self.until)
     }
 
     /// Reads an operation, with a request that fits. None if there is no such request to this origin, or no time.
-    fn read(&self, place: &Place<'d>) -> Option<DescribedOperation> {
-        let Place { path, item, method, operation } = *place;
+    fn read(&self, place: &OperationPlace<'d>) -> Option<DescribedOperation> {
+        let OperationPlace { path, item, method, operation } = *place;
         let lists = [item.get("parameters"), operation.get("parameters")];
         let listed = lists.into_iter().flatten().filter_map(Value::as_array).flatten().take(MOST_PARAMETERS);
         let mut in_path = HashMap::new();
@@ -255,7 +255,7 @@ fn matches(template: &str, path: &str) -> bool {
     }
 }
 
-/// What an operation says of its price.
+/// The price that an operation declares.
 fn payment_info(operation: &Value) -> Option<&Value> {
     operation.get("x-payment-info").filter(|info| info.is_object())
 }

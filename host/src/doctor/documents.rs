@@ -5,14 +5,14 @@ use serde_json::Value;
 use super::client::{Answer, Unanswered};
 
 /// A document, or the reason why there is none.
-pub(super) type Document = Result<Value, NoDocument>;
+pub(super) type FetchedDocument = Result<Value, NoDocument>;
 
 /// The documents of an origin.
 #[derive(Clone, Debug)]
 pub struct Documents {
-    pub openapi: Document,
-    pub well_known: Document,
-    pub catalog: Document,
+    pub openapi: FetchedDocument,
+    pub well_known: FetchedDocument,
+    pub catalog: FetchedDocument,
 }
 
 /// The reason why a document is not read.
@@ -32,7 +32,7 @@ pub enum NoDocument {
 
 impl NoDocument {
     /// Reads a document out of an answer.
-    pub(super) fn or_json(answer: Result<Answer, Unanswered>) -> Document {
+    pub(super) fn or_json(answer: Result<Answer, Unanswered>) -> FetchedDocument {
         let answer = answer?;
         match answer.status {
             200 => {}

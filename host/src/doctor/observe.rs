@@ -1,13 +1,11 @@
 //! Sends the requests of an examination, one after the other, and records what comes back.
 
+mod tokens;
+
 use std::sync::Arc;
 
-use alloy::primitives::Address;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use coinslot_evm::abi::IEip3009;
-use coinslot_evm::{CallError, Chain};
-use coinslot_x402::exact::Domain;
 use coinslot_x402::header::{PAYMENT_SIGNATURE, X_PAYMENT};
 use http::Method;
 use serde_json::{Value, json};
@@ -18,8 +16,10 @@ use super::client::{DoctorClient, DoctorRequest, Unanswered};
 use super::documents::{Documents, NoDocument};
 use super::facts::{ChallengeFacts, Reach};
 use super::observation::{
-    ChainFacts, EndpointTarget, Exchange, FacilitatorFacts, KeepAlive, Observed, PaymentFacts, TokenFacts, is_free,
+    ChainFacts, EndpointTarget, Exchange, FacilitatorFacts, KeepAlive, Observed, PaymentFacts, is_free,
 };
+
+pub use self::tokens::observe_tokens;
 
 /// The size of the body that no payment is sent with, in bytes: more than most servers read ahead.
 const LARGE_BODY: usize = 2 << 20;
@@ -33,8 +33,8 @@ const PAGE: &str = "https://page.example";
 /// The methods that directories probe, the preferred first.
 const PROBED: [Method; 5] = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
 
-/// Is told what is done next.
-pub type Progress<'p> = &'p (dyn Fn(&str) + Sync);
+/// Is told of each part of an examination before it begins.
+pub type OnProgress<'p> = &'p (dyn Fn(&str) + Sync);
 
 /// Fetches the documents of an origin.
 pub async fn observe_documents(client: &DoctorClient, origin: &Url) -> Documents {
@@ -65,14 +65,12 @@ pub async fn observe(
     mut target: EndpointTarget,
     documents: Arc<Documents>,
     now: u64,
-    progress: Progress<'_>,
+    progress: OnProgress<'_>,
 ) -> Result<Observation, Unanswered> {
     progress("asking without a payment");
     let probes = probe(client, &mut target).await?;
     let request = &target.request;
     let bare = DoctorRequest::bare(request.method.clone(), request.url.clone());
-    let of_probe =
-        probes.iter().find(|(method, _)| *method == request.method).and_then(|(_, probe)| probe.clone().ok());
     // The price of a whole request, where the endpoint needs input to tell one.
     let asked_in_full = client.send(request).await;
     let is_missing = |exchange: &Exchange| exchange.as_ref().is_ok_and(|answer| answer.status == 404);
@@ -80,6 +78,8 @@ pub async fn observe(
     if is_everything_missing && !target.is_described() {
         return Ok(Observation::NotServed);
     }
+    let of_method = probes.iter().find(|(method, _)| *method == request.method);
+    let of_probe = of_method.and_then(|(_, probe)| probe.clone().ok());
     let challenged = [asked_in_full.ok(), of_probe].into_iter().flatten().find(|answer| answer.status == 402);
     let url = &request.url;
     let challenge = challenged.as_ref().map(|answer| ChallengeFacts::of(url, answer)).filter(ChallengeFacts::is_some);
@@ -90,18 +90,13 @@ pub async fn observe(
     let again = again.map(|answer| ChallengeFacts::of(url, &answer)).filter(ChallengeFacts::is_some);
 
     progress("asking as a page does");
-    let preflight = bare_of(Method::OPTIONS, url).with("origin", PAGE).with("access-control-request-headers", SENT);
-    let preflight = client.send(&preflight.with("access-control-request-method", request.method.as_str())).await;
-    let from_page = client.send(&bare.clone().with("origin", PAGE)).await;
+    let (preflight, from_page) = ask_from_page(client, &bare).await;
 
     progress("asking for what should be refused");
     let is_get = request.method == Method::GET;
     let head = if is_get { Some(client.send(&bare_of(Method::HEAD, url)).await) } else { None };
     let unknown_path = client.send(&bare_of(Method::GET, &unknown(url))).await;
-    let garbage = match &challenge {
-        Some(challenge) => send_garbage(client, &bare, challenge).await,
-        None => Vec::new(),
-    };
+    let garbage = send_garbage(client, &bare, challenge.as_ref()).await;
     let long_header = long_header(client, &bare, challenge.as_ref()).await;
 
     progress("trying connections");
@@ -208,12 +203,21 @@ fn unknown(url: &Url) -> Url {
     unknown
 }
 
+/// Sends the preflight that a browser sends before the request of a page, and then such a request.
+async fn ask_from_page(client: &DoctorClient, bare: &DoctorRequest) -> (Exchange, Exchange) {
+    let preflight = bare_of(Method::OPTIONS, &bare.url).with("origin", PAGE);
+    let preflight = preflight.with("access-control-request-headers", SENT);
+    let preflight = preflight.with("access-control-request-method", bare.method.as_str());
+    (client.send(&preflight).await, client.send(&bare.clone().with("origin", PAGE)).await)
+}
+
 /// Sends headers that no payment is in.
 async fn send_garbage(
     client: &DoctorClient,
     bare: &DoctorRequest,
-    challenge: &ChallengeFacts,
+    challenge: Option<&ChallengeFacts>,
 ) -> Vec<(&'static str, Exchange)> {
+    let Some(challenge) = challenge else { return Vec::new() };
     let encoded = |document: Value| BASE64_STANDARD.encode(document.to_string());
     let accepted = challenge.entries().first().map(|entry| Value::Object(entry.object.clone())).unwrap_or_default();
     let of_v1 = json!({ "x402Version": 1, "scheme": "exact", "network": "base", "payload": {} });
@@ -269,48 +273,5 @@ pub async fn observe_facilitator(client: &DoctorClient, base: &Url) -> Facilitat
     match read {
         Ok(supported) => FacilitatorFacts::Supported(supported),
         Err(error) => FacilitatorFacts::Unusable(format!("{url}: {error}")),
-    }
-}
-
-/// Asks a node about the tokens of a challenge that are on its chain.
-pub async fn observe_tokens(chain: &Chain, challenge: &ChallengeFacts) -> ChainFacts {
-    let mut tokens = Vec::new();
-    for entry in challenge.entries() {
-        let network = entry.network().filter(|network| network.chain_id() == Some(chain.chain_id()));
-        let address = entry.text("asset").and_then(|asset| asset.parse::<Address>().ok());
-        let (Some(network), Some(address)) = (network, address) else { continue };
-        let domain = entry.extra("name").zip(entry.extra("version"));
-        match token(chain, entry.index, network, address, domain).await {
-            Ok(token) => tokens.push(token),
-            Err(error) => return ChainFacts::Unusable(format!("the node does not answer: {error}")),
-        }
-    }
-    ChainFacts::Read(tokens)
-}
-
-async fn token(
-    chain: &Chain,
-    index: usize,
-    network: coinslot_x402::Network,
-    address: Address,
-    domain: Option<(&str, &str)>,
-) -> Result<TokenFacts, CallError> {
-    let has_code = !chain.code(address).await?.is_empty();
-    let name = told(chain.call(address, &IEip3009::nameCall {}, None).await)?;
-    let version = told(chain.call(address, &IEip3009::versionCall {}, None).await)?;
-    let separator = told(chain.call(address, &IEip3009::DOMAIN_SEPARATORCall {}, None).await)?;
-    let decimals = told(chain.call(address, &IEip3009::decimalsCall {}, None).await)?;
-    let separator_agrees = separator.zip(domain).map(|(separator, (name, version))| {
-        Domain::new(name, version, chain.chain_id(), address).separator() == separator
-    });
-    Ok(TokenFacts { index, network, address, has_code, name, version, separator_agrees, decimals })
-}
-
-/// The answer of a function. None if the contract does not have it.
-fn told<T>(answer: Result<T, CallError>) -> Result<Option<T>, CallError> {
-    match answer {
-        Ok(value) => Ok(Some(value)),
-        Err(CallError::Reverted(_)) => Ok(None),
-        Err(error) => Err(error),
     }
 }

@@ -19,9 +19,9 @@ const MAX_FIELDS: usize = 10_000;
 const BODY: &str = "/properties/body";
 /// The methods of requests that have bodies.
 const TAKE_BODIES: [Method; 3] = [Method::POST, Method::PUT, Method::PATCH];
-/// What is encoded of a parameter of a path: all but unreserved characters (RFC 3986, section 2.3).
+/// The characters of a parameter of a path that are encoded: all but unreserved characters (RFC 3986, section 2.3).
 const PARAMETER: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-/// What is encoded of a parameter that takes the rest of a path.
+/// The characters that are encoded of a parameter that takes the rest of a path.
 const REST: &AsciiSet = &PARAMETER.remove(b'/');
 
 /// A request for an endpoint.
@@ -304,23 +304,15 @@ pub(super) fn plain(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
-
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
     use crate::schema::SchemaCompiler;
 
     fn endpoint(method: Method, path: &str, schema: Value) -> (EndpointInfo, InputSchema) {
         let endpoint = EndpointInfo {
-            method,
-            path: Template::parse(path).expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
             mime_type: "application/json".to_owned(),
             input_schema: Some(schema.clone()),
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
+            ..free_endpoint(method, path)
         };
         let input = SchemaCompiler::run(|compiler| InputSchema::compile(compiler, &schema).expect("a schema").0);
         (endpoint, input.expect("a thread"))

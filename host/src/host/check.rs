@@ -9,7 +9,8 @@ use coinslot_facilitator::local::{Gas, Local};
 use coinslot_x402::Network;
 
 use super::error::HostError;
-use super::{Host, HostOptions, allowances, facilitators, keys, load, policies, tls};
+use super::loaded::Loaded;
+use super::{Host, HostOptions, allowances, facilitators, keys, policies, tls};
 use crate::catalog::{Catalog, HistoryFile};
 use crate::config::Config;
 use crate::operate::{Pauses, Webhook, read_admin_tls, read_token};
@@ -98,12 +99,13 @@ impl Host {
             problems.push(problem);
             None
         });
-        let mut loaded = load(config, options, policies, attempt.facilitators, &Arc::default(), &Arc::default())?;
+        let mut loaded =
+            Loaded::new(config, options, policies, attempt.facilitators, &Arc::default(), &Arc::default())?;
         // A history that cannot be read is begun anew by a host.
         let history = config.state.history();
         let served = HistoryFile::read(&history).unwrap_or_default();
         loaded.folder = loaded.folder.after(&history, &served);
-        let report = loaded.settle().await?;
+        loaded.settle().await?;
         let mut locals = Vec::new();
         for (name, local) in &loaded.facilitators.locals {
             match LocalCheck::of(name, local).await {
@@ -117,7 +119,7 @@ impl Host {
         };
         Ok(HostCheck {
             catalog: loaded.catalog.load_full(),
-            failed: report.failed,
+            failed: loaded.report.failed,
             unknown_plugins: loaded.folder.unknown_plugins(),
             receipts: receipts.map(|key| key.address()),
             refunds,

@@ -8,9 +8,9 @@ use coinslot_x402::price::Accept;
 
 use super::error::HostError;
 use super::keys;
-use crate::catalog::{PluginOverrides, PluginPins};
+use crate::catalog::{PluginOverrides, PluginPins, SalesPolicy};
 use crate::config::{Config, KeySource, PluginConfig, PluginsConfig, SecretSource};
-use crate::discover::ownership;
+use crate::discover::{ownership, reserved_paths};
 use crate::endpoint::PluginPages;
 use crate::payment::least_budget;
 
@@ -34,8 +34,25 @@ pub(super) fn read_present(config: &PluginsConfig) -> (PluginPolicies, Option<Ho
     (policies, problem)
 }
 
+/// The operator's rules for selling, by which these assets are taken at this public address.
+pub(super) fn sales(config: &Config, accepts: Vec<Accept>, public_url: String) -> SalesPolicy {
+    SalesPolicy {
+        accepts,
+        public_url,
+        flows: config.payment.flows.clone(),
+        pins: pins(&config.plugins),
+        overrides: overrides(&config.plugins),
+        unchecked: unchecked(&config.plugins),
+        same_origin: same_origin(&config.plugins),
+        reserved: reserved_paths(&config.discover),
+        bazaar: config.discover.bazaar,
+        // Only `dev` checks answers.
+        checks_answers: false,
+    }
+}
+
 /// The conditions of the operator for single plugins, by name.
-pub(super) fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
+fn pins(config: &PluginsConfig) -> BTreeMap<String, PluginPins> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.pins.clone())).collect()
 }
 
@@ -45,7 +62,7 @@ pub(super) fn log_levels(config: &PluginsConfig) -> BTreeMap<String, OutputLevel
 }
 
 /// The operator's changes of what single plugins declare, by name.
-pub(super) fn overrides(config: &PluginsConfig) -> BTreeMap<String, PluginOverrides> {
+fn overrides(config: &PluginsConfig) -> BTreeMap<String, PluginOverrides> {
     config.by_name.iter().map(|(name, plugin)| (name.clone(), plugin.overrides.clone())).collect()
 }
 
@@ -66,13 +83,13 @@ pub(crate) fn all_receivers(config: &Config) -> Vec<Address> {
 }
 
 /// The names of the plugins whose schemas the operator has disabled.
-pub(super) fn unchecked(config: &PluginsConfig) -> BTreeSet<String> {
+fn unchecked(config: &PluginsConfig) -> BTreeSet<String> {
     let unchecked = config.by_name.iter().filter(|(_, plugin)| !plugin.validate);
     unchecked.map(|(name, _)| name.clone()).collect()
 }
 
 /// The names of the plugins whose pages have the origin of the host.
-pub(super) fn same_origin(config: &PluginsConfig) -> BTreeSet<String> {
+fn same_origin(config: &PluginsConfig) -> BTreeSet<String> {
     let trusted = config.by_name.iter().filter(|(_, plugin)| plugin.pages == PluginPages::SameOrigin);
     trusted.map(|(name, _)| name.clone()).collect()
 }

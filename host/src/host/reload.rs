@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use coinslot_base::file::FileStamp;
 use coinslot_ledger::{Author, ChangeKind};
-use coinslot_plugin::GuestOutput;
+use coinslot_plugin::{GuestOutput, PluginPolicies};
 use coinslot_x402::price::Accept;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
@@ -20,12 +20,12 @@ use super::allowances;
 use super::error::HostError;
 use super::facilitators::Facilitators;
 use super::policies::{self, unknown_plugin};
-use crate::allowance::{PayerList, PayerRules};
-use crate::catalog::{Reconfigure, SalesPolicy};
+use crate::allowance::{AllowancePolicy, PayerList, PayerRules};
+use crate::catalog::{Reconfigure, Reconfigured, SalesPolicy};
 use crate::config::{
     AcceptConfig, ActiveConfig, Config, ConfigFacts, PayerSource, SettingChange, TakesEffect, changes,
 };
-use crate::discover::{Publisher, reserved_paths};
+use crate::discover::Publisher;
 use crate::operate::{Audit, NewSecrets, Webhook};
 use crate::path_events::PathEvents;
 use crate::payment::Payments;
@@ -226,15 +226,7 @@ impl Reload {
         let config = Config::read(&self.file).map_err(|problems| HostError::Config(problems.in_one_line()))?;
         let policies = policies::read(&config.plugins)?;
         let accepts = self.accepts(&config)?;
-        // Lists of payers may have hundreds of thousands: they are read and compared beside the threads of requests.
-        let (asked, former) = (config.clone(), self.payments.allowances().policy());
-        let read = move || {
-            let allowances = allowances::read(&asked.allowances)?;
-            let listed = payer_changes(&former.payers, &allowances.payers, &asked);
-            Ok::<_, HostError>((allowances, listed))
-        };
-        let read = tokio::task::spawn_blocking(read).await;
-        let (allowances, listed) = read.map_err(|error| HostError::Runtime(error.to_string()))??;
+        let (allowances, listed) = self.allowances(&config).await?;
         let receivers = policies::receivers(&config.plugins, &accepts);
         let checked = self.refunds.as_ref().map_or(Ok(()), |refunds| refunds.check_receivers(&receivers));
         checked.map_err(|problem| HostError::Config(format!("refunds: {problem}")))?;
@@ -243,28 +235,8 @@ impl Reload {
         // Before the first challenge that names a new receiver: its payment may come at once. If the rest fails, a
         // receiver that no challenge names costs nothing.
         self.facilitators.settle_for(&receivers);
-        let (public_url, flows) = (self.origin.clone(), config.payment.flows.clone());
-        let (pins, unchecked) = (policies::pins(&config.plugins), policies::unchecked(&config.plugins));
-        let (overrides, same_origin) = (policies::overrides(&config.plugins), policies::same_origin(&config.plugins));
-        let reserved = reserved_paths(&config.discover);
-        // Only `dev` checks answers, and it reads no configuration anew.
-        let (bazaar, checks_answers) = (config.discover.bazaar, false);
-        let sales = SalesPolicy {
-            accepts,
-            public_url,
-            flows,
-            pins,
-            overrides,
-            unchecked,
-            same_origin,
-            reserved,
-            bazaar,
-            checks_answers,
-        };
-        let (done, answer) = oneshot::channel();
-        let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
-        self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
-        let reconfigured = answer.await.map_err(|_| gone())?.map_err(HostError::Config)?;
+        let sales = policies::sales(&config, accepts, self.origin.clone());
+        let reconfigured = self.reconfigure(policies, sales).await?;
         self.payments.allowances().replace(allowances);
         if let Some(refunds) = &self.refunds {
             refunds.reconfigure(&config);
@@ -285,6 +257,33 @@ impl Reload {
         for (file, reason) in reconfigured.refused {
             tracing::warn!(%file, %reason, "the plugin cannot use its new `config`, and keeps the former one");
         }
+        Ok(self.activate(config, warnings, listed))
+    }
+
+    /// Reads the allowances of a configuration, with the changes in the files with payers. These may have hundreds of
+    /// thousands: they are read and compared beside the threads of requests.
+    async fn allowances(&self, config: &Config) -> Result<(AllowancePolicy, Vec<SettingChange>), HostError> {
+        let (config, former) = (config.clone(), self.payments.allowances().policy());
+        let read = move || {
+            let allowances = allowances::read(&config.allowances)?;
+            let listed = payer_changes(&former.payers, &allowances.payers, &config);
+            Ok((allowances, listed))
+        };
+        let read = tokio::task::spawn_blocking(read).await;
+        read.map_err(|error| HostError::Runtime(error.to_string()))?
+    }
+
+    /// Has the watch of the plugin folder use new policies, and waits until it does.
+    async fn reconfigure(&self, policies: PluginPolicies, sales: SalesPolicy) -> Result<Reconfigured, HostError> {
+        let (done, answer) = oneshot::channel();
+        let gone = || HostError::Runtime("the plugin folder is not watched any more".to_owned());
+        self.reconfigure.send(Reconfigure { policies, sales, done }).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?.map_err(HostError::Config)
+    }
+
+    /// Shows a configuration as the active one, and warns of the settings that wait for a restart. `listed` are the
+    /// changes in the files that it names.
+    fn activate(&self, config: Config, warnings: Vec<String>, listed: Vec<SettingChange>) -> Applied {
         let at = |when: TakesEffect| move |change: &SettingChange| change.takes_effect == when;
         let former = self.active.load();
         let changed = changes(&former.config, &config, &self.config).into_iter().filter(at(TakesEffect::Reload));
@@ -297,7 +296,7 @@ impl Reload {
         let shown = waiting.iter().map(|change| change.path.clone()).collect();
         let since = crate::operate::time::now();
         self.active.store(Arc::new(ConfigFacts { config, since, waiting: shown, warnings, refused: None }));
-        Ok(Applied { changed, waiting })
+        Applied { changed, waiting }
     }
 
     /// The assets that are taken from now on: the assets that a facilitator is connected for, in their new order and

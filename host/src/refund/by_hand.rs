@@ -22,7 +22,7 @@ pub(super) struct ByHand {
     pub(super) sender: Address,
     /// True if nobody but the configuration's own accounts paid.
     pub(super) is_sender_known: bool,
-    /// What the payer received less what it sent.
+    /// The amount that the payer received, less the amount that it sent.
     pub(super) moved: U256,
 }
 

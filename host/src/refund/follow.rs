@@ -9,7 +9,8 @@ use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundEnd, S
 use coinslot_x402::price::Amount;
 use tokio::time::Instant;
 
-use super::queue::{RefundQueue, UnderWay};
+use super::queue::RefundQueue;
+use super::wallet_state::UnderWay;
 use super::{RefundBooks, paced};
 
 /// The pause between two looks at a refund, in its first minute and after that.

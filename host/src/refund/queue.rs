@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use alloy::primitives::U256;
 use coinslot_evm::{CallError, Chain, ChainSettings, GasLimits, Key, TokenWallet, default_confirmations};
-use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun, RefundsDue};
+use coinslot_ledger::{Author, ChangeKind, OpenRefund, RefundAuthor, RefundBegun};
+use coinslot_x402::Network;
 use coinslot_x402::price::{Amount, Asset};
-use coinslot_x402::{Network, UnixTime};
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -23,7 +23,8 @@ use crate::config::RefundConfig;
 use super::error::RefundError;
 use super::follow::LATE_LOOK;
 use super::prepare::{PreparedRefund, budget_of, prepare};
-use super::{POLICY_RETRY, RefundBooks, paced};
+use super::wallet_state::{GasHeld, WalletState};
+use super::{RefundBooks, paced};
 
 /// The transfers that a wallet should have gas for, unless it is configured.
 const TRANSFERS: u64 = 20;
@@ -34,12 +35,6 @@ const POLICY_PAUSE: Duration = Duration::from_secs(60);
 
 /// The pause between two readings of the wallet's balances.
 const BALANCE_LOOK: Duration = Duration::from_secs(60);
-
-/// The debts that the policy chooses from in one round, those that it tries to pay back, and the time for which it leaves
-/// one alone that it could not pay back.
-const POLICY_ROUND: u32 = 1_000;
-const POLICY_TRIES: usize = 20;
-const TRIED_FOR: Duration = Duration::from_secs(600);
 
 /// A refund that an operator wants.
 pub(super) struct Order {
@@ -82,62 +77,6 @@ pub(super) struct RefundQueue {
     pub(super) orders: mpsc::Sender<Order>,
     wallet: tokio::sync::Mutex<Option<Arc<TokenWallet>>>,
     pub(super) state: Mutex<WalletState>,
-}
-
-/// The coin of the wallet, in wei.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct GasHeld {
-    pub(super) native: U256,
-    /// The amount that the wallet should have. None if it has enough.
-    pub(super) needed: Option<U256>,
-}
-
-/// The state of the wallet on one network, for operators.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct WalletState {
-    /// In wei, as it was read last.
-    pub(crate) native: Option<U256>,
-    /// The balance that it should have, in wei, while it has less.
-    pub(crate) needed: Option<U256>,
-    /// The cost of the gas of the refunds that have ended since this process began, in wei.
-    pub(crate) gas_charged: U256,
-    /// The tokens that it pays back, with what it has of each, as it was read last.
-    pub(crate) tokens: Vec<(Asset, Amount)>,
-    /// The refund that is under way.
-    pub(crate) under_way: Option<UnderWay>,
-    /// The payment whose refund has had no end for long or cannot be followed, and why.
-    pub(crate) stuck: Option<(String, String)>,
-    /// The reason why the policy does not pay back what is due.
-    pub(crate) waits: Option<String>,
-}
-
-/// A refund that is under way, for operators.
-#[derive(Clone, Debug)]
-pub(crate) struct UnderWay {
-    pub(crate) payment_id: String,
-    pub(crate) network: Network,
-    pub(crate) asset: String,
-    pub(crate) amount: Amount,
-    pub(crate) payer: String,
-    pub(crate) nonce: u64,
-    pub(crate) begun_at: UnixTime,
-    /// The newest transaction that was signed for it.
-    pub(crate) hash: Option<String>,
-}
-
-impl UnderWay {
-    pub(super) fn of(refund: &OpenRefund) -> Self {
-        Self {
-            payment_id: refund.payment_id.clone(),
-            network: refund.network.clone(),
-            asset: refund.asset.clone(),
-            amount: refund.amount,
-            payer: refund.payer.clone(),
-            nonce: refund.nonce,
-            begun_at: refund.begun_at,
-            hash: refund.transactions.last().map(|stored| stored.hash().to_owned()),
-        }
-    }
 }
 
 impl RefundQueue {
@@ -259,7 +198,7 @@ impl RefundQueue {
     }
 
     /// Prepares the refund of a payment by the wallet.
-    async fn ready(
+    pub(super) async fn ready(
         &self,
         books: &RefundBooks,
         payment: &str,
@@ -271,7 +210,7 @@ impl RefundQueue {
 
     /// Begins a refund that is prepared: writes it down. It is sent by [`Self::follow`], so that a node that is slow to
     /// take it lets no caller wait.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         books: &RefundBooks,
         wallet: &TokenWallet,
@@ -310,69 +249,5 @@ impl RefundQueue {
     ) -> Result<PreparedRefund, RefundError> {
         let (file, budgets) = (&books.file, &books.config.daily_budget);
         prepare(file, books.ledger(), &books.units, budgets, wallet, payment, books.now()).await
-    }
-
-    /// Begins the refund of the longest debt that the policy pays back, if there is one. A debt of which that failed is
-    /// left alone for a while, so that those behind it come to their turn.
-    ///
-    /// False if nothing was begun, and one was due.
-    async fn apply_policy(&self, books: &RefundBooks, tried: &mut HashMap<String, (Instant, String)>) -> bool {
-        let Some(after) = books.config.after else { return true };
-        let now = books.now();
-        let before = |age: Duration| UnixTime(now.0.saturating_sub(age.as_secs()));
-        let due = RefundsDue {
-            network: self.network.clone(),
-            received_by: books.receivers.read().clone(),
-            owed_before: before(after),
-            failed_before: before(POLICY_RETRY),
-            limit: POLICY_ROUND,
-        };
-        let due = match books.ledger().refunds_due(due).await {
-            Ok(due) => due,
-            Err(error) => {
-                tracing::warn!(%error, "the debts that are due cannot be read");
-                return false;
-            }
-        };
-        tried.retain(|payment, (at, _)| at.elapsed() < paced(TRIED_FOR) && due.contains(payment));
-        let mut waits = tried.values().map(|(_, reason)| reason).find(|reason| !reason.is_empty()).cloned();
-        let mut has_begun = false;
-        let untried: Vec<String> = due.into_iter().filter(|payment| !tried.contains_key(payment)).collect();
-        // Few at once: an operator's order waits meanwhile.
-        for payment in untried.into_iter().take(POLICY_TRIES) {
-            let begun = match self.ready(books, &payment).await {
-                // A payer whom the operator refuses is left to the operator.
-                Ok((_, prepared)) if !books.admits_payer(&prepared.row) => {
-                    tried.insert(payment, (Instant::now(), String::new()));
-                    continue;
-                }
-                Ok((wallet, prepared)) => self.begin(books, &wallet, prepared, Author::Policy).await,
-                Err(error) => Err(error),
-            };
-            match begun {
-                Ok(_) => {
-                    has_begun = true;
-                    break;
-                }
-                // Its payer was faster.
-                Err(RefundError::NotOwed { .. } | RefundError::NoPayment) => {}
-                Err(error) => {
-                    let reason = format!("payment {payment}: {error}");
-                    waits.get_or_insert(reason.clone());
-                    if error.is_of_the_wallet() {
-                        break;
-                    }
-                    tried.insert(payment, (Instant::now(), reason));
-                }
-            }
-        }
-        let mut state = self.state.lock();
-        if let Some(reason) = &waits
-            && state.waits.as_ref() != Some(reason)
-        {
-            tracing::warn!(network = %self.network, %reason, "what is due is not paid back");
-        }
-        state.waits = waits;
-        has_begun || state.waits.is_none()
     }
 }

@@ -1,4 +1,4 @@
-//! Errors as rows of a table: `host/docs/errors.md` explains the same rows.
+//! Writes errors as rows of a table: `host/docs/errors.md` explains the same rows.
 
 use std::borrow::Cow;
 

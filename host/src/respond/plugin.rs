@@ -124,27 +124,7 @@ pub(super) fn whole(answer: GuestAnswer, pages: PluginPages) -> Reply {
 pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
     let money = consequence(charged);
     let error = |status, code: &str, what: &str| error(status, code, &format!("{what}; {money}"), charged);
-    match fault {
-        // The circuit's opening, and the want of instances, were logged as warnings; a line for each request meanwhile
-        // would fill the log.
-        Fault::CircuitOpen { .. } | Fault::Busy | Fault::Paused => tracing::debug!(%fault, "a plugin was not called"),
-        // Any client can send such bodies without a payment, and as many lines.
-        Fault::RequestTooLarge(_) => tracing::debug!(%fault, "a request's body was too large"),
-        Fault::Trap(_)
-        | Fault::Error
-        | Fault::Memory
-        | Fault::HostMemory
-        | Fault::PluginMemory
-        | Fault::ResponseTooLarge
-        | Fault::Cpu
-        | Fault::Deadline
-        | Fault::TotalTime
-        | Fault::SlowQuote(_)
-        | Fault::SlowRequest
-        | Fault::RequestEndedEarly(_)
-        | Fault::Unread
-        | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
-    }
+    log(fault);
     match fault {
         Fault::Trap(_) | Fault::Error => {
             error(StatusCode::INTERNAL_SERVER_ERROR, "plugin_failed", "the endpoint failed")
@@ -184,6 +164,31 @@ pub(super) fn failed(fault: &Fault, charged: Charged) -> Reply {
             let what = "the endpoint is paused by its operator: try again later";
             retry_after(error(StatusCode::SERVICE_UNAVAILABLE, "plugin_paused", what), PAUSE_SECONDS)
         }
+    }
+}
+
+/// Logs a plugin's failure, as a warning unless any client could have many of them written.
+fn log(fault: &Fault) {
+    match fault {
+        // The circuit's opening, and the want of instances, were logged as warnings; a line for each request meanwhile
+        // would fill the log.
+        Fault::CircuitOpen { .. } | Fault::Busy | Fault::Paused => tracing::debug!(%fault, "a plugin was not called"),
+        // Any client can send such bodies without a payment, and as many lines.
+        Fault::RequestTooLarge(_) => tracing::debug!(%fault, "a request's body was too large"),
+        Fault::Trap(_)
+        | Fault::Error
+        | Fault::Memory
+        | Fault::HostMemory
+        | Fault::PluginMemory
+        | Fault::ResponseTooLarge
+        | Fault::Cpu
+        | Fault::Deadline
+        | Fault::TotalTime
+        | Fault::SlowQuote(_)
+        | Fault::SlowRequest
+        | Fault::RequestEndedEarly(_)
+        | Fault::Unread
+        | Fault::NoResponse(_) => tracing::warn!(%fault, backtrace = fault.backtrace(), "a plugin failed"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Answers one request: host, path, method, endpoint, and then free or paid.
 
 mod routing;
+mod run;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,8 +23,7 @@ use super::authority::Hosts;
 use super::browser::shows_pages;
 use super::documents::{self, DocumentCall};
 use super::endpoint_call::{ArrivedBody, EndpointCall};
-use super::free::{run_allowed, run_free};
-use super::mcp::{McpCall, McpDoor};
+use super::mcp::{McpCall, McpClients};
 use super::observer::{RequestObserver, WatchedRequest};
 use super::response::ResponseFuture;
 use super::unread::UnreadBody;
@@ -32,7 +32,7 @@ use crate::catalog::Catalog;
 use crate::discover::Publisher;
 use crate::endpoint::Access;
 use crate::operate::Telemetry;
-use crate::payment::{self, Charged, Payments, Problem, RequestTrace, Served, Unserved};
+use crate::payment::{self, Charged, Payments, RequestTrace};
 use crate::respond::{self, Reply, Unroutable};
 
 /// Answers requests by the generation that is active at their arrival.
@@ -47,9 +47,9 @@ pub struct RequestHandler {
     strict_transport: Option<HeaderValue>,
     /// Pages of the Internet may call a host in a private network.
     private_network_access: bool,
-    /// What is published of the catalogue.
+    /// Publishes documents about the catalogue.
     publisher: Arc<Publisher>,
-    mcp: McpDoor,
+    mcp: McpClients,
     observer: Option<RequestObserver>,
     /// None: traces are not exported.
     telemetry: Option<Arc<Telemetry>>,
@@ -92,7 +92,7 @@ impl RequestHandler {
             strict_transport: None,
             private_network_access: false,
             publisher: Arc::default(),
-            mcp: McpDoor::default(),
+            mcp: McpClients::default(),
             observer: None,
             telemetry: None,
             leaving,
@@ -150,7 +150,7 @@ impl RequestHandler {
         &self.publisher
     }
 
-    pub(super) fn mcp(&self) -> &McpDoor {
+    pub(super) fn mcp(&self) -> &McpClients {
         &self.mcp
     }
 
@@ -206,10 +206,7 @@ impl RequestHandler {
         let request = request.map(|body| Either::Right(Either::Right(Full::new(body))));
         let mut reply = match id.within(|| self.handle(request, peer, trace)) {
             Handled::Ready(reply) => reply,
-            Handled::Document(call) => {
-                let (publisher, payments) = (Arc::clone(&self.publisher), Arc::clone(&self.payments));
-                id.scope(documents::publish(publisher, payments, call)).await
-            }
+            Handled::Document(call) => id.scope(self.publish(call)).await,
             Handled::Call(call) => id.scope(Arc::clone(self).run(call)).await,
             // No tool is at that path.
             Handled::Mcp(_) => respond::unroutable(&Unroutable::NotFound, Charged::No),
@@ -258,33 +255,20 @@ impl RequestHandler {
         // A client that pays and hangs up early is not charged, so it has to keep its side open until its answer comes.
         let is_free_call = matches!(&handled, Handled::Call(call) if matches!(call.endpoint.access, Access::Free));
         activity.allow_half_close(is_free_call);
-        let response = match (handled, unread) {
-            (Handled::Ready(reply), None) => ResponseFuture::ready(reply, activity),
-            (Handled::Ready(reply), Some(unread)) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
-            (Handled::Document(call), None) => ResponseFuture::working(
-                Box::pin(id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call))),
-                activity,
-            ),
-            (Handled::Document(call), Some(unread)) => {
-                let reply = id.scope(documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call));
-                ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
-            }
-            (Handled::Mcp(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).serve_mcp(call))), activity)
-            }
-            (Handled::Mcp(call), Some(unread)) => {
-                let reply = id.scope(Arc::clone(self).serve_mcp(call));
-                ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
-            }
-            (Handled::Call(call), None) => {
-                ResponseFuture::working(Box::pin(id.scope(Arc::clone(self).run(call))), activity)
-            }
-            (Handled::Call(call), Some(unread)) => {
-                let reply = id.scope(Arc::clone(self).run(call));
-                ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity)
-            }
+        let response = match handled {
+            Handled::Ready(reply) => match unread {
+                None => ResponseFuture::ready(reply, activity),
+                Some(unread) => ResponseFuture::working(Box::pin(unread.clear(reply)), activity),
+            },
+            Handled::Document(call) => working(id.scope(self.publish(call)), unread, activity),
+            Handled::Mcp(call) => working(id.scope(Arc::clone(self).serve_mcp(call)), unread, activity),
+            Handled::Call(call) => working(id.scope(Arc::clone(self).run(call)), unread, activity),
         };
         response.named(id)
+    }
+
+    fn publish(&self, call: DocumentCall) -> impl Future<Output = Reply> + use<> {
+        documents::publish(Arc::clone(&self.publisher), Arc::clone(&self.payments), call)
     }
 
     /// Answers one request. Never fails: every problem has a response.
@@ -329,57 +313,17 @@ impl RequestHandler {
         let call = matched.call(&catalog, request, peer, self.proxies.as_deref(), trace);
         call.map_or_else(|unroutable| Handled::unroutable(&unroutable, charged), Handled::Call)
     }
+}
 
-    /// Runs the guest of a free endpoint, or sells the answer of a paid one.
-    async fn run(self: Arc<Self>, call: EndpointCall) -> Reply {
-        let head_only = call.head_only;
-        let query =
-            (shows_pages(&call.request) && !head_only).then(|| call.request.uri().query().map(ToOwned::to_owned));
-        let reply = match &call.endpoint.access {
-            Access::Free => {
-                let (endpoint, client, trace) = (&call.endpoint, call.client, &call.trace);
-                match payment::check_free(&self.payments, endpoint, &call.params, client, call.request).await {
-                    Ok(request) => run_free(endpoint, client, request, trace).await,
-                    Err(unserved) => respond::unserved(unserved, endpoint),
-                }
-            }
-            Access::Paid(access) => {
-                let purchase = call.purchase(access);
-                let served = if head_only {
-                    let problem = payment::challenge::declared(&self.payments, &purchase);
-                    Err(Unserved::unasked(problem, call.request.headers()))
-                } else {
-                    payment::serve(&self.payments, purchase, call.request).await
-                };
-                match served {
-                    Ok(Served::Settled(settled)) => respond::settled(settled, &call.endpoint),
-                    Ok(Served::Free(free)) => {
-                        run_free(&call.endpoint, call.client, free.into_request(), &call.trace).await
-                    }
-                    Ok(Served::Allowed(allowed)) => {
-                        run_allowed(&call.endpoint, call.client, allowed, &call.trace).await
-                    }
-                    Err(unserved) => {
-                        let asks = matches!(unserved.problem(), Problem::PaymentRequired(_) | Problem::NoPass { .. });
-                        let reply = respond::unserved(unserved, &call.endpoint);
-                        match query.filter(|_| asks) {
-                            Some(query) => {
-                                let public_url = call.catalog.public_url();
-                                documents::paywall(
-                                    &self.publisher,
-                                    reply,
-                                    &call.endpoint,
-                                    (&call.params, query.as_deref()),
-                                    public_url,
-                                )
-                            }
-                            None => reply,
-                        }
-                    }
-                }
-            }
-        };
-        if head_only { respond::head_only(reply) } else { reply }
+/// The response of a reply that has to be made, after which what is unread of the request's body is cleared.
+fn working(
+    reply: impl Future<Output = Reply> + Send + 'static,
+    unread: Option<UnreadBody>,
+    activity: &Arc<Activity>,
+) -> ResponseFuture {
+    match unread {
+        None => ResponseFuture::working(Box::pin(reply), activity),
+        Some(unread) => ResponseFuture::working(Box::pin(async move { unread.clear(reply.await).await }), activity),
     }
 }
 

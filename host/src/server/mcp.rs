@@ -1,18 +1,20 @@
 //! Serves agents by MCP (streamable HTTP): each endpoint is a tool, and a call of a tool is a request to its endpoint.
 //!
 //! A call takes the way of every request: the host makes the request that the call means and routes it as one of the
-//! network. So both doors share prices, claims, limits, allowances, schemas and the ledger, and nothing here decides
+//! network. So HTTP and MCP share prices, claims, limits, allowances, schemas and the ledger, and nothing here decides
 //! about money.
 //!
 //! The host keeps no sessions: each message is complete, and any replica answers it. The id that `initialize` gives a
 //! client is a random name under which its calls at work can be cancelled, and nothing else is kept for it.
 
+mod answer_head;
 mod call_request;
 mod call_result;
 mod cancel;
 mod changes;
 mod large_answer;
 mod message;
+mod progress;
 mod received;
 mod tool_server;
 
@@ -53,9 +55,9 @@ const PROTOCOL_COPIES: usize = 3;
 /// The field by which a client names itself again.
 const SESSION: &str = "mcp-session-id";
 
-/// What the door for agents keeps: the clients that wait for changes, and the calls that can be cancelled.
+/// The clients of MCP that the host keeps in mind: those that wait for changes, and those whose calls can be cancelled.
 #[derive(Debug, Default)]
-pub(super) struct McpDoor {
+pub(super) struct McpClients {
     listeners: Arc<Listeners>,
     calls: Arc<CallsAtWork>,
     /// Ends streams that have no end of their own.
@@ -92,7 +94,7 @@ impl MessageHold {
     }
 }
 
-impl McpDoor {
+impl McpClients {
     /// Ends the streams of clients that wait for changes.
     pub(super) fn close(&self) {
         self.closing.cancel();

@@ -86,7 +86,7 @@ async fn tool(agent: &McpClient) -> String {
 async fn an_agent_returns_by_a_proof_among_the_metadata_of_its_call() {
     let chain = TestChain::start().await;
     let host = shop(&chain, 2).await;
-    // The payment and the pass are one account's at both doors.
+    // The payment and the pass are one account's over HTTP and by MCP.
     said(&pay(&host, &[]));
     let agent = McpClient::connect(&host.url("/mcp")).await;
     let tool = tool(&agent).await;

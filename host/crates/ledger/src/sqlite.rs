@@ -3,9 +3,9 @@
 //! [`writer`] has the thread and its group commit, [`reader`] the thread that reads beside it, [`claims`], [`steps`],
 //! [`failures`], [`repetitions`] and [`transactions`] what is done to the rows of one payment, [`refunds`] what pays them
 //! back, [`events`] what is told of them, [`webhook_attempts`] the attempts to tell it, [`changes`] the audit log,
-//! [`free_uses`], [`api_keys`] and [`passes`] what is done for requests without a payment, [`funnel`] the counts of requests,
-//! [`leases`], [`due`] and [`prune`] what is done to many rows, [`open`] the file itself. [`ledger`] gives each of these its
-//! place in a thread.
+//! [`free_uses`], [`free_counters`], [`api_keys`] and [`passes`] what is done for requests without a payment,
+//! [`funnel`] the counts of requests, [`leases`], [`due`] and [`prune`] what is done to many rows, [`open`] the file
+//! itself. [`ledger`] gives each of these its place in a thread.
 
 mod answers;
 pub(crate) mod api_keys;
@@ -14,6 +14,7 @@ mod claims;
 mod due;
 pub(crate) mod events;
 mod failures;
+mod free_counters;
 mod free_uses;
 mod funnel;
 mod leases;
@@ -109,7 +110,7 @@ impl SqliteLedger {
             return;
         }
         let work = move |connection: &Connection| {
-            ahead.iter().try_for_each(|counter| free_uses::begin_now(connection, counter, at))
+            ahead.iter().try_for_each(|counter| free_counters::begin_now(connection, counter, at))
         };
         self.writer.note(0, work, |error| {
             tracing::warn!(%error, "a window of free requests that begins in the future could not be set right");

@@ -104,24 +104,18 @@ impl PluginSummary {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
+    use coinslot_plugin::DeclaredPrice;
     use http::Method;
     use serde_json::json;
 
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
 
     fn endpoint(path: &str, price: &str, summary: &str) -> (String, EndpointSummary) {
         let declared = EndpointInfo {
-            method: Method::GET,
-            path: Template::parse(path).expect("a path"),
             price: DeclaredPrice::Exact(price.to_owned()),
             summary: summary.to_owned(),
-            description: String::new(),
-            mime_type: String::new(),
-            input_schema: None,
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
+            ..free_endpoint(Method::GET, path)
         };
         (format!("GET {path}"), EndpointSummary { price: format!("{price} USDC"), paid_first: false, declared })
     }

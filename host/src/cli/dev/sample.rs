@@ -189,9 +189,9 @@ pub(super) fn program() -> String {
 
 #[cfg(test)]
 mod tests {
-    use coinslot_plugin::{DeclaredPrice, Template};
 
     use super::*;
+    use crate::endpoint::testing::free_endpoint;
 
     #[test]
     fn a_word_stays_one_in_a_shell() {
@@ -209,18 +209,7 @@ mod tests {
     type Case = (Method, &'static str, Option<Value>, &'static [&'static str], ValueOrigin);
 
     fn sample(method: Method, path: &str, schema: Option<Value>) -> (Option<Vec<String>>, ValueOrigin) {
-        let declared = EndpointInfo {
-            method,
-            path: Template::parse(path).expect("a template"),
-            price: DeclaredPrice::Free,
-            summary: String::new(),
-            description: String::new(),
-            mime_type: String::new(),
-            input_schema: schema,
-            output_schema: None,
-            quote_headers: Vec::new(),
-            extensions: Vec::new(),
-        };
+        let declared = EndpointInfo { input_schema: schema, ..free_endpoint(method, path) };
         let shown = with_shown_query(&declared);
         let request = ExampleRequest::of(&shown, None).expect("a request");
         (arguments("http://h", &request), values(&shown, &request))

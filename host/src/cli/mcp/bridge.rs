@@ -1,4 +1,4 @@
-//! The server that the agent sees: the tools of the remote server, and one that tells what was spent.
+//! Serves the agent: with the tools of the remote server, and with one that tells what was spent.
 
 use std::sync::Arc;
 

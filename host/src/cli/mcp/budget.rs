@@ -1,4 +1,4 @@
-//! The limit of what is paid to one server, in all or in a period.
+//! Limits the payments to one server, in all or in a period.
 
 use alloy::primitives::U256;
 use coinslot_x402::price::{Amount, Decimal};

@@ -5,14 +5,14 @@ use std::path::PathBuf;
 use coinslot_plugin::Template;
 use url::Url;
 
-/// What the host publishes about itself and what is sold: `[discover]`.
+/// The settings of what the host publishes about itself and its endpoints: `[discover]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DiscoverConfig {
     /// The name of the seller or of the service. None: the host of the public address.
     pub name: Option<String>,
-    /// What is sold here, in a few sentences.
+    /// A few sentences about what is sold here.
     pub description: Option<String>,
-    /// Where buyers reach the seller.
+    /// The address at which buyers reach the seller.
     pub email: Option<String>,
     pub website: Option<Url>,
     /// The terms of sale.
@@ -43,7 +43,7 @@ pub struct DiscoverConfig {
     pub mcp: Option<Template>,
 }
 
-/// What `/robots.txt` tells search engines.
+/// The rule of `/robots.txt` for search engines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Robots {
     /// Documents and the index page may be indexed.

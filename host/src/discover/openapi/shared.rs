@@ -1,4 +1,4 @@
-//! The parts that operations refer to: the answers of the host, and how a payment and an account are presented.
+//! Describes the parts that operations refer to: the answers of the host, and the forms of a payment and of an account.
 
 use coinslot_x402::header;
 use serde_json::{Map, Value, json};

@@ -125,7 +125,7 @@ fn answer() -> Markup {
     }
 }
 
-/// How to call the endpoint with other clients, by this request or by an example of one.
+/// The commands by which other clients call the endpoint: with this request, or with an example of one.
 fn other_ways(view: &EndpointView<'_>) -> Markup {
     let public_url = view.seller.public_url;
     let is_paid = view.prices.is_paid();
@@ -142,7 +142,7 @@ fn other_ways(view: &EndpointView<'_>) -> Markup {
     }
 }
 
-/// What the script knows of the endpoint.
+/// The facts of the endpoint for the script.
 fn script_data(view: &EndpointView<'_>, form: &InputForm, pays: bool) -> Value {
     let endpoint = view.endpoint;
     let segment = |segment: &Segment| match segment {

@@ -45,7 +45,7 @@ pub(in crate::discover) struct Seller<'s> {
     pub(in crate::discover) public_url: &'s str,
 }
 
-/// What a page is made of.
+/// The parts of a page.
 pub(super) struct PageParts {
     pub(super) title: String,
     pub(super) content: Markup,
@@ -124,8 +124,8 @@ fn logo(icon: &str) -> Markup {
     html! { img.logo src=(icon) alt="" width="28" height="28"; }
 }
 
-/// What the browser may load and run: the style and the script of the page, and nothing else. Pictures and sounds are
-/// those of answers.
+/// The policy for the browser, which loads and runs the style and the script of the page, and nothing else. Pictures
+/// and sounds are those of answers.
 fn policy(colours: Option<&str>, has_script: bool) -> HeaderValue {
     static STYLE_DIGEST: LazyLock<String> = LazyLock::new(|| digest(STYLE));
     static SCRIPT_DIGEST: LazyLock<String> = LazyLock::new(|| digest(SCRIPT));

@@ -88,7 +88,7 @@ fn endpoint(listed: &ListedEndpoint, prices: &PricesOf, base: &str, group: Group
     }
 }
 
-/// How payers use what a payment buys beside its answer.
+/// The advice to payers about what a payment buys beside its answer.
 fn returning() -> Markup {
     html! {
         section aria-labelledby="returning" {
@@ -103,7 +103,7 @@ pub fn address(label: &str) -> String {
     format!("{ENDPOINT_PATH}?{}", utf8_percent_encode(label, NON_ALPHANUMERIC))
 }
 
-/// How to pay, by the example of the first endpoint that is paid, or of the first.
+/// The ways to pay, by the example of the first endpoint that is paid, or of the first.
 fn example(listing: &Listing, prices: &[PricesOf], seller: &Seller<'_>) -> Markup {
     let called =
         listing.endpoints.iter().zip(prices).filter_map(|(listed, prices)| Some((listed.example.as_ref()?, prices)));

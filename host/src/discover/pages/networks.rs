@@ -51,7 +51,7 @@ pub(super) fn name(network: &Network) -> String {
     }
 }
 
-/// What a wallet is told to add this network (EIP-3085). None: a person has to add it.
+/// The parameters by which a wallet adds this network (EIP-3085). None: a person has to add it.
 pub(super) fn to_add(network: &Network) -> Option<Value> {
     let chain_id = network.chain_id()?;
     let known = KNOWN.iter().find(|known| known.chain_id == chain_id && !known.rpc.is_empty())?;

@@ -1,4 +1,4 @@
-//! One connection to a server under examination.
+//! Holds one connection to a server under examination.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,7 +29,7 @@ const MOST_FIELDS: usize = 256;
 
 /// The limits of one exchange.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub(super) struct AnswerLimits {
     /// The most bytes of a body.
     pub(super) most: usize,
     pub(super) begun: Instant,
@@ -88,7 +88,11 @@ impl Connection {
     }
 
     /// Sends a request, and reads as much of the answer's body as the limits allow.
-    pub(super) async fn exchange(&mut self, request: &DoctorRequest, limits: Limits) -> Result<Answer, Unanswered> {
+    pub(super) async fn exchange(
+        &mut self,
+        request: &DoctorRequest,
+        limits: AnswerLimits,
+    ) -> Result<Answer, Unanswered> {
         let answer = match &mut self.sender {
             Sender::Http1(sender) => {
                 let request = of_version(request, Version::HTTP_11)?;
@@ -107,7 +111,7 @@ impl Connection {
 }
 
 /// Reads the start of a body. An error in it ends it, and so does the end of its time.
-async fn read(mut body: Incoming, limits: &Limits) -> (Bytes, bool) {
+async fn read(mut body: Incoming, limits: &AnswerLimits) -> (Bytes, bool) {
     let mut bytes = BytesMut::new();
     let until = limits.until.into();
     loop {

@@ -38,7 +38,7 @@ fn a_request_is_made_of_a_description() {
         },
     });
     let origin = "https://a.example/".parse().expect("a URL");
-    let description = Description::new(&openapi, &origin);
+    let description = OpenApiDescription::new(&openapi, &origin);
     assert_eq!(description.names(9), ["POST /items/{id}", "GET //evil.example/x"]);
     let (found, count) = description.paid(9);
     assert_eq!((found.len(), count), (1, 1), "{found:?}");
@@ -60,7 +60,7 @@ fn a_literal_path_is_found_before_a_template_that_matches_it() {
     let paid = json!({ "get": { "x-payment-info": { "price": "1" } } });
     let openapi = json!({ "paths": { "/a/{any}": paid, "/{x}/{y}": paid, "/a/free": { "get": {} } } });
     let origin = "http://a/".parse().expect("a URL");
-    let found = Description::new(&openapi, &origin).of_path("/a/free");
+    let found = OpenApiDescription::new(&openapi, &origin).of_path("/a/free");
     let paths: Vec<&str> = found.iter().map(|operation| operation.path.as_str()).collect();
     assert_eq!(paths, ["/a/free", "/a/{any}", "/{x}/{y}"]);
 }
@@ -70,7 +70,7 @@ fn a_reference_that_leads_to_itself_ends() {
     let openapi =
         json!({ "paths": { "/a": { "get": { "parameters": [{ "$ref": "#/x" }] } } }, "x": { "$ref": "#/x" } });
     let origin = "http://a/".parse().expect("a URL");
-    assert_eq!(Description::new(&openapi, &origin).of_path("/a").len(), 1);
+    assert_eq!(OpenApiDescription::new(&openapi, &origin).of_path("/a").len(), 1);
 }
 
 /// A path of many parameters multiplied a long example until the machine had no memory left.
@@ -84,7 +84,7 @@ fn a_path_that_would_become_too_long_is_left_out() {
         "/one/{a}": { "get": operation },
     } });
     let origin = "http://a/".parse().expect("a URL");
-    let (found, _) = Description::new(&openapi, &origin).paid(9);
+    let (found, _) = OpenApiDescription::new(&openapi, &origin).paid(9);
     let paths: Vec<&str> = found.iter().map(|operation| operation.path.as_str()).collect();
     assert_eq!(paths, ["/one/{a}"]);
     assert!(found[0].url.as_str().len() <= 2_000);
@@ -112,7 +112,7 @@ fn many_parameters_and_large_schemas_are_read_in_little_time() {
     });
     let origin = "http://a/".parse().expect("a URL");
     let begun = Instant::now();
-    let found = Description::new(&openapi, &origin).of_path("/a");
+    let found = OpenApiDescription::new(&openapi, &origin).of_path("/a");
     assert!(begun.elapsed() < 2 * MOST_TIME, "{:?}", begun.elapsed());
     assert!(found.iter().all(|one| one.url.as_str().len() <= MOST_URL && one.body.len() <= MOST_BODY));
     assert!(found[0].url.as_str().contains("p99=") && !found[0].url.as_str().contains("p100="));

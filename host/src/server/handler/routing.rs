@@ -1,4 +1,4 @@
-//! Finds what a request means: an endpoint, a document or the door of agents, or a response of the host itself.
+//! Finds what a request means: an endpoint, a document or the path of MCP, or a response of the host itself.
 
 use std::sync::atomic::Ordering;
 

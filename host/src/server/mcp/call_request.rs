@@ -28,7 +28,7 @@ static PASSED: [HeaderName; 5] = [
     HOST,
     USER_AGENT,
     ACCEPT_LANGUAGE,
-    // Guests never see it: the host takes it at every door.
+    // Guests never see it: the host takes it over HTTP and by MCP.
     HeaderName::from_static(SIGN_IN_WITH_X),
     HeaderName::from_static("idempotency-key"),
 ];
@@ -38,7 +38,7 @@ static PASSED: [HeaderName; 5] = [
 static OF_KEYS: [HeaderName; 3] =
     [AUTHORIZATION, HeaderName::from_static("x-api-key"), HeaderName::from_static("api-key")];
 
-/// What the metadata of a call carries.
+/// The values in the metadata of a call.
 #[derive(Debug, Default)]
 pub(super) struct CallCredentials {
     pub(super) payment: Option<Value>,

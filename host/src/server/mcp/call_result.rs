@@ -1,29 +1,25 @@
-//! Makes the result of a call of the answer to its request.
+//! Turns the answer to a request into the result of the call that meant it.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use coinslot_x402::header;
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, HeaderMap, LOCATION, RETRY_AFTER};
+use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use rmcp::RoleServer;
-use rmcp::model::{
-    CallToolResult, ContentBlock, MetaObject, ProgressNotificationParam, ProgressToken, ResourceContents,
-};
-use rmcp::service::Peer;
-use serde_json::{Map, Value, json};
+use rmcp::model::{CallToolResult, ContentBlock, MetaObject, ResourceContents};
+use serde_json::{Value, json};
 
-use super::super::trace_context::REQUEST_ID;
 use super::MessageHold;
+use super::answer_head::{ANSWER, RECEIPT, meta, required, text_of};
 use super::large_answer::{AnswerFacts, LargeAnswer};
+use super::progress::Progress;
 use super::tool_server::ToolServer;
 use crate::discover::EndpointTool;
 use crate::payment;
-use crate::respond::{CHARGED, Reply, ReplyBody};
+use crate::respond::{Reply, ReplyBody};
 use crate::schema::{essence, is_text};
 
 /// The largest answer that a result takes, in bytes. A larger one is to be had over HTTP, with the same payment.
@@ -35,14 +31,6 @@ const MAX_TREE: usize = 100 << 10;
 /// The most values of an answer that is compared with its schema, and the bytes that one takes.
 const MAX_COMPARED: usize = 200_000;
 const OF_VALUE: usize = 128;
-/// The longest text of one notice of progress, in bytes.
-const MAX_NOTICE: usize = 16 << 10;
-
-/// The settlement of a paid call, among the metadata of its result.
-const RECEIPT: &str = "x402/payment-response";
-/// The facts of the answer that a result has no field for.
-const ANSWER: &str = "coinslot/answer";
-
 /// The answer to a call, on its way to a result.
 pub(super) struct CallAnswer<'c> {
     server: &'c ToolServer,
@@ -59,13 +47,6 @@ struct ShownAnswer {
     facts: AnswerFacts,
 }
 
-/// Sends the pieces of an answer to the client while it is written.
-pub(super) struct Progress {
-    peer: Peer<RoleServer>,
-    token: ProgressToken,
-    sent: usize,
-}
-
 /// The reason why an answer could not be read whole.
 enum Unread {
     /// A guest answers with something that clients would take for payment requirements.
@@ -73,25 +54,6 @@ enum Unread {
     TooLarge,
     Overloaded,
     BrokenOff,
-}
-
-impl Progress {
-    pub(super) fn new(peer: Peer<RoleServer>, token: ProgressToken) -> Self {
-        Self { peer, token, sent: 0 }
-    }
-
-    /// Sends one piece, in several notices if it is long. The progress is the number of bytes so far.
-    async fn send(&mut self, piece: &Bytes) {
-        for part in piece.chunks(MAX_NOTICE) {
-            self.sent += part.len();
-            // Far fewer bytes than a float counts exactly.
-            let sent = self.sent as f64;
-            let text = String::from_utf8_lossy(part);
-            let notice = ProgressNotificationParam::new(self.token.clone(), sent).with_message(text);
-            // A client that has left is noticed elsewhere.
-            let _ = self.peer.notify_progress(notice).await;
-        }
-    }
 }
 
 impl<'c> CallAnswer<'c> {
@@ -290,52 +252,6 @@ fn failed(document: Value) -> CallToolResult {
     let mut result = CallToolResult::error(vec![ContentBlock::text(document.to_string())]);
     result.structured_content = Some(document);
     result
-}
-
-/// The payment requirements of an answer, with the reason of a settlement that failed.
-fn required(headers: &HeaderMap) -> Option<Value> {
-    let mut document = decoded(headers, header::PAYMENT_REQUIRED)?;
-    let settlement = decoded(headers, header::PAYMENT_RESPONSE);
-    if let Some(settlement) = settlement.filter(|settlement| settlement["success"] == false) {
-        let reason = settlement["errorReason"].as_str().unwrap_or("unknown");
-        document["error"] = format!("Payment settlement failed: {reason}").into();
-    }
-    Some(document)
-}
-
-/// The receipt, and what else the head of an answer says.
-fn meta(status: u16, headers: &HeaderMap) -> MetaObject {
-    let mut meta = Map::new();
-    let receipt = [header::PAYMENT_RESPONSE, header::X_PAYMENT_RESPONSE].into_iter();
-    if let Some(receipt) = receipt.filter_map(|name| decoded(headers, name)).next() {
-        meta.insert(RECEIPT.to_owned(), receipt);
-    }
-    let mut answer = Map::new();
-    answer.insert("status".to_owned(), status.into());
-    for (key, name) in [
-        ("requestId", REQUEST_ID.as_str()),
-        ("charged", CHARGED),
-        ("paymentId", "x-coinslot-payment-id"),
-        ("retryAfter", RETRY_AFTER.as_str()),
-        ("location", LOCATION.as_str()),
-        ("rateLimit", "ratelimit"),
-    ] {
-        if let Some(value) = text_of(headers, name) {
-            answer.insert(key.to_owned(), value.into());
-        }
-    }
-    meta.insert(ANSWER.to_owned(), answer.into());
-    MetaObject(meta)
-}
-
-fn text_of(headers: &HeaderMap, name: &str) -> Option<String> {
-    headers.get(name)?.to_str().ok().map(str::to_owned)
-}
-
-/// The document in a header field of the host itself.
-fn decoded(headers: &HeaderMap, name: &str) -> Option<Value> {
-    let json = STANDARD.decode(headers.get(name)?.as_bytes()).ok()?;
-    serde_json::from_slice(&json).ok().filter(Value::is_object)
 }
 
 fn is_json(kind: impl AsRef<str>) -> bool {

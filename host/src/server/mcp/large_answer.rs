@@ -24,7 +24,7 @@ const MAX_DEPTH: usize = 128;
 /// The names by which clients tell payment requirements.
 const REQUIREMENTS: [&str; 2] = ["x402Version", "accepts"];
 
-/// What a look at an answer shows.
+/// The facts that a look at an answer shows.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct AnswerFacts {
     /// The number of its values, if it is JSON.

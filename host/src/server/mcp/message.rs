@@ -23,7 +23,7 @@ const MAX_HEAD: usize = 64 << 10;
 /// The silence after which a comment keeps a stream open.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 
-/// What the door itself has to know of a message.
+/// The facts of a message that the host itself needs.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct MessageHead {
     #[serde(default)]

@@ -13,8 +13,9 @@ use rmcp::service::{RequestContext, SubscriptionContext};
 use rmcp::{RoleServer, ServerHandler};
 
 use super::call_request::{self, CallCredentials};
-use super::call_result::{CallAnswer, Progress};
+use super::call_result::CallAnswer;
 use super::changes::ToolChanges;
+use super::progress::Progress;
 use super::received::CallArguments;
 use super::{MessageHold, RequestHandler};
 use crate::catalog::Catalog;
@@ -25,7 +26,7 @@ use crate::server::Peer;
 /// The most tools of one page of the list.
 const PAGE: usize = 100;
 
-/// What every client is told first.
+/// The text that every client gets first.
 const INSTRUCTIONS: &str = "Each tool calls an endpoint of this server. The description of a tool says what a call \
     costs. A call that is not paid for answers with isError and the payment requirements of x402: send the same call \
     again with the signed payment in _meta[\"x402/payment\"]. Where they have the extension sign-in-with-x, an account \

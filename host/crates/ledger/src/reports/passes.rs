@@ -1,4 +1,4 @@
-//! The pass that a payment bought, as reports show it.
+//! Reads the pass that a payment bought, as reports show it.
 
 use coinslot_x402::UnixTime;
 use rusqlite::OptionalExtension;

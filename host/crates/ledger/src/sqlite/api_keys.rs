@@ -5,7 +5,7 @@ use std::time::Duration;
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::free_uses;
+use super::free_counters;
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{ApiKey, ApiKeyUse, Fingerprint, FreeCounter, FreeQuota, KeyLookup, LedgerError, NewApiKey};
 
@@ -50,7 +50,7 @@ pub(super) fn look_up(
     at: UnixTime,
 ) -> Result<Option<KeyLookup>, LedgerError> {
     let Some(key) = by_hash(connection, hash)? else { return Ok(None) };
-    let left = counter(&key, hash).map(|counter| free_uses::left(connection, &counter, at)).transpose()?;
+    let left = counter(&key, hash).map(|counter| free_counters::left(connection, &counter, at)).transpose()?;
     Ok(Some(KeyLookup { key, left }))
 }
 
@@ -72,7 +72,7 @@ pub(crate) fn list(connection: &Connection, at: UnixTime) -> rusqlite::Result<Ve
         Ok(ApiKeyUse {
             served: from_sqlite(row.get("served")?),
             used: row.get::<_, Option<i64>>("used")?.filter(|_| is_open).map_or(0, from_sqlite),
-            resets_at: end.filter(|end| is_open && end.0 != free_uses::NEVER),
+            resets_at: end.filter(|end| is_open && end.0 != free_counters::NEVER),
             last_used_at: row.get::<_, Option<i64>>("last_used_at")?.map(|time| UnixTime(from_sqlite(time))),
             key,
         })

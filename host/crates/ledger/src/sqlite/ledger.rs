@@ -11,8 +11,8 @@ use rusqlite::Connection;
 
 use super::prune::Cutoffs;
 use super::{
-    SqliteLedger, answers, api_keys, changes, claims, due, events, free_uses, funnel, leases, passes, prune, queries,
-    refunds, steps, webhook_attempts,
+    SqliteLedger, answers, api_keys, changes, claims, due, events, free_counters, free_uses, funnel, leases, passes,
+    prune, queries, refunds, steps, webhook_attempts,
 };
 use crate::{
     Change, Claim, Claimed, CommitObserver, DebtEnded, Fingerprint, Found, FreeClaim, FreeCounted, FreeCounter,
@@ -167,11 +167,11 @@ impl Ledger for SqliteLedger {
         let left = move |connection: &Connection| {
             let mut ahead = Vec::new();
             for counter in &counters {
-                if free_uses::is_ahead(connection, counter, at)? {
+                if free_counters::is_ahead(connection, counter, at)? {
                     ahead.push(*counter);
                 }
             }
-            let left = counters.iter().map(|counter| free_uses::left(connection, counter, at));
+            let left = counters.iter().map(|counter| free_counters::left(connection, counter, at));
             Ok((left.collect::<Result<_, _>>()?, ahead))
         };
         let (left, ahead) = self.reader.ask(left).await?;
@@ -183,7 +183,7 @@ impl Ledger for SqliteLedger {
         let look_up = move |connection: &Connection| {
             let found = api_keys::look_up(connection, hash, at)?;
             let counter = found.as_ref().and_then(|found| api_keys::counter(&found.key, hash));
-            let is_ahead = counter.map(|counter| free_uses::is_ahead(connection, &counter, at)).transpose()?;
+            let is_ahead = counter.map(|counter| free_counters::is_ahead(connection, &counter, at)).transpose()?;
             Ok((found, counter.filter(|_| is_ahead == Some(true))))
         };
         let (found, ahead) = self.reader.ask(look_up).await?;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use coinslot_x402::UnixTime;
 use rusqlite::{Connection, params};
 
-use super::{answers, changes, claims, free_uses, funnel, passes, refunds, webhook_attempts};
+use super::{answers, changes, claims, free_counters, free_uses, funnel, passes, refunds, webhook_attempts};
 use crate::number::{from_sqlite, to_sqlite};
 use crate::{DAY, LedgerError, Retention};
 
@@ -170,7 +170,7 @@ fn delete_refused(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, Le
 /// Deletes counts of free requests whose windows have ended.
 fn delete_ended_counters(connection: &Connection, cutoffs: Cutoffs) -> Result<Slice, LedgerError> {
     let now = UnixTime(from_sqlite(cutoffs.now));
-    deleted(free_uses::delete_ended(connection, now, SLICE_ROWS)?)
+    deleted(free_counters::delete_ended(connection, now, SLICE_ROWS)?)
 }
 
 /// Deletes nonces that no proof can name any more.

@@ -1,5 +1,5 @@
-//! Attacks the door for agents: as a plugin that pretends to be the host, as a client with messages that cost much, and
-//! as many clients at once.
+//! Attacks MCP: as a plugin that pretends to be the host, as a client with messages that cost much, and as many clients
+//! at once.
 
 use std::time::Duration;
 
