@@ -17,16 +17,16 @@ const POLICY_ROUND: u32 = 1_000;
 const POLICY_TRIES: usize = 20;
 const TRIED_FOR: Duration = Duration::from_secs(600);
 
+/// The debts that could not be paid back a while ago, with the times and the reasons. An empty reason: the operator
+/// refuses the payer.
+pub(super) type TriedDebts = HashMap<String, (Instant, String)>;
+
 impl RefundQueue {
     /// Begins the refund of the longest debt that the policy pays back, if there is one. A debt of which that failed is
     /// left alone for a while, so that those behind it come to their turn.
     ///
     /// False if nothing was begun, and one was due.
-    pub(super) async fn apply_policy(
-        &self,
-        books: &RefundBooks,
-        tried: &mut HashMap<String, (Instant, String)>,
-    ) -> bool {
+    pub(super) async fn apply_policy(&self, books: &RefundBooks, tried: &mut TriedDebts) -> bool {
         let Some(after) = books.config.after else { return true };
         let now = books.now();
         let before = |age: Duration| UnixTime(now.0.saturating_sub(age.as_secs()));

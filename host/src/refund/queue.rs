@@ -3,7 +3,6 @@
 //! One task takes the orders, so that the wallet has one nonce open on its network. Nothing of it is in memory alone that
 //! matters: after a restart the task goes on with what the ledger has, and sends the bytes that the ledger has.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -22,6 +21,7 @@ use crate::config::RefundConfig;
 
 use super::error::RefundError;
 use super::follow::LATE_LOOK;
+use super::policy::TriedDebts;
 use super::prepare::{PreparedRefund, budget_of, prepare};
 use super::wallet_state::{GasHeld, WalletState};
 use super::{RefundBooks, paced};
@@ -120,7 +120,7 @@ impl RefundQueue {
     pub(super) async fn run(self: Arc<Self>, books: Arc<RefundBooks>, mut orders: mpsc::Receiver<Order>) {
         let mut read_at: Option<Instant> = None;
         let mut policy_at = Instant::now();
-        let mut tried = HashMap::new();
+        let mut tried = TriedDebts::new();
         loop {
             match self.open(&books).await {
                 Ok(Some(refund)) => {
