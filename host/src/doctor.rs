@@ -26,5 +26,5 @@ pub use facts::{ChallengeFacts, Reach};
 pub use observation::{
     ChainFacts, EndpointTarget, FacilitatorFacts, Observed, PaidFacts, PaymentFacts, TokenFacts, TransferFacts, receipt,
 };
-pub use observe::{Observation, Progress, observe, observe_documents, observe_facilitator, observe_tokens};
+pub use observe::{Observation, OnProgress, observe, observe_documents, observe_facilitator, observe_tokens};
 pub use report::Report;

@@ -139,6 +139,7 @@ pub use free_use::{FreeRemainder, FreeUse, ServedUse};
 pub use input::{check_free, work_on_message};
 pub use limits::RateLimits;
 pub use paid::Paid;
+pub(crate) use pass::PAGE;
 pub(crate) use pass::reason as pass_reason;
 pub use payment_method::PaymentMethod;
 pub use payments::{Payments, PaymentsConfig, ReceiptSigner};

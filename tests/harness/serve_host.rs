@@ -60,7 +60,7 @@ impl ServeHost {
     /// Waits for the line that says that the host serves, after this many bytes of its log.
     async fn wait_until_serving(&mut self, logged: usize) {
         // Components of interpreters are compiled beside whatever else the machine does.
-        let deadline = Instant::now() + Duration::from_secs(300);
+        let deadline = Instant::now() + Duration::from_secs(900);
         loop {
             if let Some((_, rest)) = self.log()[logged..].split_once("serving on ")
                 && let Some((url, _)) = rest.split_once(',')

@@ -136,6 +136,9 @@ async fn a_development_host_has_a_wallet_in_its_pages_and_a_host_for_production_
     let balance = host.client().get(host.url(path)).send().await.expect("an answer");
     assert_eq!(balance.status(), StatusCode::OK);
     assert!(!balance.headers().contains_key("access-control-allow-origin"), "it is for pages of this host");
+    // A page can have its own name lead to this machine (DNS rebinding), and is then of the same origin.
+    let rebound = host.client().get(host.url(path)).header("host", "evil.example").send().await.expect("an answer");
+    assert_eq!(rebound.status(), StatusCode::NOT_FOUND);
     let chain = TestChain::start().await;
     let production = chain.serve(&["answers"], "").await;
     let none = reqwest::get(production.url(path)).await.expect("an answer");

@@ -22,11 +22,12 @@ use std::fmt::Display;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use coinslot_base::text::excerpt;
 use coinslot_x402::UnixTime;
 
 use super::{Failure, dev_hosts};
 use crate::logging;
-use crate::wallet::{Declined, sign};
+use crate::wallet::{Declined, PaymentOption, sign};
 pub(super) use args::{DEFAULT_MAX, policy, request_of};
 pub use args::{PayArgs, PayerArgs};
 use http::{PayClient, SellerAnswer, Unanswered};
@@ -63,12 +64,19 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
     {
         warn_of_clear_text(&request);
         if !args.no_pass {
-            match returning::sign_in(&client, &request, &challenge, &payer.key).await? {
+            let option = policy.choose(&challenge).map_err(declined)?.clone();
+            match returning::sign_in(&client, &request, (&challenge, &option), &payer.key).await? {
                 SignedInAnswer::NotAsked => {}
                 SignedInAnswer::Given(answer) => {
                     return unpaid(output, answer, AnswerGrounds::SignIn(payer.key.address())).await;
                 }
-                SignedInAnswer::StillToPay(newer) => challenge = newer,
+                SignedInAnswer::StillToPay(newer) => {
+                    let asked = policy.choose(&newer).map_err(declined)?;
+                    if !asked.is_at_most(&option) {
+                        return Err(dearer(&option, asked));
+                    }
+                    challenge = newer;
+                }
             }
         }
     }
@@ -259,6 +267,20 @@ fn over(said: &str, why: Option<String>, purchase: &PurchaseSummary, path: &Path
 }
 
 /// The failure of a challenge that is not paid.
+/// The server asks an account that has signed in for more than it asked anybody before.
+fn dearer(before: &PaymentOption, now: &PaymentOption) -> Failure {
+    let text = |option: &PaymentOption| {
+        format!("{} {}", option.amount.decimal(option.asset.decimals), excerpt(&option.asset.symbol, 20))
+    };
+    let message = format!(
+        "the price was {} before the account signed in, and is {} now; nothing was paid: look at it with --dry-run, and \
+         pay it with --no-pass",
+        text(before),
+        text(now)
+    );
+    Failure { code: TOO_DEAR, message }
+}
+
 fn declined(declined: Declined) -> Failure {
     match &declined {
         Declined::TooDear { price, .. } => {

@@ -105,6 +105,14 @@ impl DocumentName {
         }
     }
 
+    /// True if it signs for the page that asks, as the test wallet of a development host does.
+    pub fn signs(self) -> bool {
+        #[cfg(feature = "dev")]
+        return self == Self::TestWallet;
+        #[cfg(not(feature = "dev"))]
+        false
+    }
+
     /// True if no plugin answers at its path. The page for people gives way to a plugin's own.
     pub fn is_reserved(self) -> bool {
         self != Self::Index

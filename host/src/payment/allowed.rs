@@ -175,11 +175,8 @@ async fn claims_without_key(
     let mut no_pass = None;
     for holder in holders(payments, purchase, proof.as_ref(), tokens, claims.is_empty())? {
         match pass::claim_of_pass(payments, purchase, holder).await? {
-            Ok(claim) => {
-                claims.push(claim);
-                no_pass = None;
-                break;
-            }
+            // Each is counted in turn: a pass can be below the price that its request turns out to have.
+            Ok(claim) => claims.push(claim),
             // A cookie of nobody says nothing about the others.
             Err(PassRefusal::Unknown) => {}
             Err(refusal) => no_pass = Some(refusal),

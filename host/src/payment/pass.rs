@@ -36,8 +36,8 @@ const TOKEN_DIGITS: usize = 64;
 const MOST_TOKENS: usize = 8;
 
 static SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
-/// Set where a browser fetches what a person has not asked for yet.
-static SEC_PURPOSE: HeaderName = HeaderName::from_static("sec-purpose");
+/// The field by which the script of a page of this host says that it asks. Guests never see it.
+pub(crate) static PAGE: HeaderName = HeaderName::from_static("x-coinslot-page");
 
 // === Selling ===
 
@@ -120,15 +120,16 @@ fn cookie_path(url_of_template: &str) -> String {
     if is_plain { literal.to_owned() } else { "/".to_owned() }
 }
 
-/// True if a browser says that a page of this host or its address bar makes the request, and for programs, which say
-/// nothing. Source: Fetch Metadata, `Sec-Fetch-Site`; browsers send `Origin` where they do not send that.
+/// True if the script of a page of this host makes the request: it says so in a field of its own, which no link, form,
+/// redirect, header field or element of a page can set. A script of another origin that sets it is told apart by the
+/// browser (Fetch Metadata, `Sec-Fetch-Site`; `Origin`), or is asked for leave to send the cookie, which it never has.
 fn is_own_page(headers: &HeaderMap, url: &str) -> bool {
-    if let Some(site) = headers.get(&SEC_FETCH_SITE) {
-        return matches!(site.as_bytes(), b"same-origin" | b"none");
-    }
-    headers.get(ORIGIN).is_none_or(|origin| {
+    let is_same = |origin: &HeaderValue| {
         Url::parse(url).is_ok_and(|url| url.origin().ascii_serialization().as_bytes() == origin.as_bytes())
-    })
+    };
+    headers.contains_key(&PAGE)
+        && headers.get(&SEC_FETCH_SITE).is_none_or(|site| site.as_bytes() == b"same-origin")
+        && headers.get(ORIGIN).is_none_or(is_same)
 }
 
 // === Returning ===
@@ -136,11 +137,10 @@ fn is_own_page(headers: &HeaderMap, url: &str) -> bool {
 /// The hashes of the tokens in the cookies of a request to an endpoint with passes. Several cookies can have the name of
 /// one: a page of another host of the same site can set one, which the browser may send first.
 ///
-/// A browser sends the cookie along with links and forms of other sites, and with pages that it fetches in case that they
-/// are opened. None of these may use up a pass, so it counts for a page of this host and for the address bar.
+/// A browser sends the cookie along with links, redirects and forms of plugins and of other sites, and with pages that it
+/// fetches in case that they are opened. None of these may use up a pass, so it counts for the pages of this host.
 pub(super) fn presented_tokens(purchase: &Purchase, headers: &HeaderMap) -> Vec<Fingerprint> {
-    let is_meant = is_own_page(headers, &purchase.url) && !headers.contains_key(&SEC_PURPOSE);
-    if purchase.access.pass.is_none() || !is_meant {
+    if purchase.access.pass.is_none() || !is_own_page(headers, &purchase.url) {
         return Vec::new();
     }
     let name = cookie_name(&purchase.endpoint.label);
@@ -245,14 +245,17 @@ mod tests {
     #[test]
     fn a_page_of_another_site_is_not_a_page_of_this_host() {
         let url = "https://api.example/items?x=1";
-        let site = |value| headers(&[(SEC_FETCH_SITE.clone(), value)]);
-        assert!(is_own_page(&site("same-origin"), url) && is_own_page(&site("none"), url));
-        assert!(!is_own_page(&site("cross-site"), url) && !is_own_page(&site("same-site"), url));
-        assert!(is_own_page(&headers(&[(HOST, "api.example")]), url), "a program");
-        assert!(is_own_page(&headers(&[(ORIGIN, "https://api.example")]), url));
-        for origin in ["https://evil.example", "http://api.example", "https://api.example:8443", "null", ""] {
-            assert!(!is_own_page(&headers(&[(ORIGIN, origin)]), url), "{origin}");
+        let page = |name: HeaderName, value| is_own_page(&headers(&[(PAGE.clone(), "1"), (name, value)]), url);
+        assert!(page(SEC_FETCH_SITE.clone(), "same-origin") && page(ORIGIN, "https://api.example"));
+        for site in ["none", "cross-site", "same-site"] {
+            assert!(!page(SEC_FETCH_SITE.clone(), site), "{site}");
         }
+        for origin in ["https://evil.example", "http://api.example", "https://api.example:8443", "null", ""] {
+            assert!(!page(ORIGIN, origin), "{origin}");
+        }
+        // A link, a redirect, an element of a page.
+        assert!(!is_own_page(&headers(&[(SEC_FETCH_SITE.clone(), "same-origin")]), url));
+        assert!(!is_own_page(&headers(&[(HOST, "api.example")]), url));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use http::header::{CACHE_CONTROL, HeaderMap, HeaderName, HeaderValue, VARY};
 use http_body::{Body, Frame, SizeHint};
 
 use super::intermediaries::{is_allowed_on_free_answers, is_allowed_on_paid_answers};
+use crate::payment::PAGE;
 
 /// The header with the payment's identifier, by which an operator finds it in the ledger.
 pub(super) const PAYMENT_ID: &str = "x-coinslot-payment-id";
@@ -80,7 +81,7 @@ fn is_allowed(name: &HeaderName, kind: RouteKind) -> bool {
 /// True for a header about a payment, which only the host may write: in a guest's answer it would speak for the host,
 /// and in a client's request a guest could take it for a receipt. The mark of a failed plugin is for the host alone.
 pub(crate) fn is_host_only(name: &HeaderName) -> bool {
-    is_payment_header(name.as_str()) || name == PAYMENT_ID || name == CHARGED || *name == FAILED
+    is_payment_header(name.as_str()) || name == PAYMENT_ID || name == CHARGED || *name == FAILED || *name == PAGE
 }
 
 /// A guest's body whose trailers are cleaned like headers.

@@ -38,6 +38,12 @@ const TOO_MANY_VALUES: ErrorRow = row(
     "the message has more than 10000 values beside the body of its call: send less at once",
 );
 
+const DUPLICATE_NAME: ErrorRow = row(
+    StatusCode::BAD_REQUEST,
+    "message_ambiguous",
+    "the call has two members of one name, so that two readers would see two calls: send each once",
+);
+
 /// The reason why a message is not taken.
 #[derive(Debug)]
 pub enum McpRefusal {
@@ -49,6 +55,8 @@ pub enum McpRefusal {
     TooManyStreams,
     /// The message has more values, beside the body of a call, than any that makes sense.
     TooManyValues,
+    /// A call says something twice.
+    DuplicateName,
     /// The message could not be read.
     Message(Problem),
 }
@@ -92,6 +100,7 @@ pub fn mcp_refused(why: McpRefusal) -> Reply {
         McpRefusal::NoAgent => NO_AGENT.reply(Charged::No),
         McpRefusal::TooManyStreams => TOO_MANY_STREAMS.reply(Charged::No),
         McpRefusal::TooManyValues => TOO_MANY_VALUES.reply(Charged::Unknown),
+        McpRefusal::DuplicateName => DUPLICATE_NAME.reply(Charged::Unknown),
         // A payment within it may have been used before.
         McpRefusal::Message(problem) => {
             let charged = Charged::Unknown;

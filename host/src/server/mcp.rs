@@ -40,7 +40,7 @@ use cancel::CallsAtWork;
 use changes::Listeners;
 use large_answer::{LargeAnswer, WithLargeAnswer};
 use message::MessageHead;
-use received::{ReceivedMessage, TooManyValues};
+use received::{ReceivedMessage, UnfitMessage};
 use tool_server::ToolServer;
 
 /// The methods of the path of MCP.
@@ -156,7 +156,8 @@ impl RequestHandler {
         };
         let received = match payment::work_on_message(self.payments(), client, message.len(), read).await {
             Ok(Ok(received)) => received,
-            Ok(Err(TooManyValues)) => return respond::mcp_refused(McpRefusal::TooManyValues),
+            Ok(Err(UnfitMessage::TooManyValues)) => return respond::mcp_refused(McpRefusal::TooManyValues),
+            Ok(Err(UnfitMessage::DuplicateName)) => return respond::mcp_refused(McpRefusal::DuplicateName),
             Err(problem) => return respond::mcp_refused(McpRefusal::Message(problem)),
         };
         let mut held = self.payments().hold(client);
@@ -212,11 +213,16 @@ fn session_of(headers: &HeaderMap) -> Option<&str> {
 /// True if a page may have come here by a name that its owner has pointed at this machine (DNS rebinding). With a public
 /// address the host has refused every other name already. Without one, a page may name an address or `localhost` only.
 fn is_rebound(hosts: &Hosts, authority: &HeaderValue, headers: &HeaderMap) -> bool {
-    if *hosts != Hosts::Any || !headers.contains_key(ORIGIN) {
-        return false;
+    headers.contains_key(ORIGIN) && !is_own_name(hosts, authority)
+}
+
+/// True for a name that nobody else can have pointed at this machine: one that the host checks, an address, or `localhost`.
+pub(super) fn is_own_name(hosts: &Hosts, authority: &HeaderValue) -> bool {
+    if *hosts != Hosts::Any {
+        return true;
     }
     let authority = authority.to_str().ok().and_then(|authority| authority.parse::<Authority>().ok());
-    !authority.is_some_and(|authority| {
+    authority.is_some_and(|authority| {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok()
     })

@@ -19,7 +19,8 @@ pass = { seconds = 600, requests = 3 }
 /// A request as a page of this host makes it.
 fn page(host: &ServeHost, method: Method) -> RequestBuilder {
     let request = Client::new().request(method, host.url("/echo")).header("user-agent", BROWSER);
-    request.header("sec-fetch-site", "same-origin").header("sec-fetch-mode", "cors")
+    let request = request.header("sec-fetch-site", "same-origin").header("sec-fetch-mode", "cors");
+    request.header("x-coinslot-page", "1")
 }
 
 async fn send(request: RequestBuilder) -> Response {
@@ -48,19 +49,20 @@ async fn a_browser_comes_back_with_a_cookie_that_no_page_plugin_or_log_sees() {
     assert!(name.starts_with("coinslot_pass_") && token.len() == 64, "{cookie}");
     assert_eq!(cookie.split_once(';').expect("attributes").1, " Path=/echo; Max-Age=3600; HttpOnly; SameSite=Lax");
     for left in [2, 1, 0] {
-        let request = Client::new().get(host.url("/echo")).header("user-agent", BROWSER);
-        let free = send(request.header("cookie", format!("theme=dark; {}; a=b", pair(&cookie)))).await;
+        let free = send(page(&host, Method::GET).header("cookie", format!("theme=dark; {}; a=b", pair(&cookie)))).await;
         assert_eq!(free.status(), 200, "{}", host.log());
         assert!(field(&free, "ratelimit").starts_with(&format!("\"pass\";r={left}")), "{free:?}");
         assert!(field(&free, "set-cookie").is_empty());
         let said: Value = free.json().await.expect("JSON");
         assert!(!said.to_string().contains(token), "the plugin sees no cookie: {said}");
     }
+    let used_up = send(page(&host, Method::GET).header("cookie", pair(&cookie))).await;
+    is_challenged(&used_up, "pass_used_up");
     // The visitor may pay again, on the page that everybody gets.
     let request = Client::new().get(host.url("/echo")).header("user-agent", BROWSER).header("accept", "text/html");
-    let used_up = send(request.header("cookie", pair(&cookie))).await;
-    is_challenged(&used_up, "pass_used_up");
-    assert!(field(&used_up, "content-type").starts_with("text/html"), "{used_up:?}");
+    let visited = send(request.header("cookie", pair(&cookie))).await;
+    is_challenged(&visited, "Payment required");
+    assert!(field(&visited, "content-type").starts_with("text/html"), "{visited:?}");
     assert!(!host.log().contains(token), "{}", host.log());
     let ledger = std::fs::read(host.path(".coinslot/ledger.db")).expect("a file");
     assert!(!ledger.windows(token.len()).any(|bytes| bytes == token.as_bytes()), "the ledger has a hash alone");
@@ -80,7 +82,10 @@ async fn a_lost_answer_is_fetched_with_the_same_cookie_and_a_program_gets_none()
     let program = send(Client::new().get(host.url("/echo")).header("PAYMENT-SIGNATURE", &payment)).await;
     assert!(program.status() == 200 && field(&program, "set-cookie").is_empty(), "{program:?}");
     let foreign = Client::new().get(host.url("/echo")).header("user-agent", BROWSER);
-    let foreign = foreign.header("sec-fetch-site", "cross-site").header("PAYMENT-SIGNATURE", &payment);
+    let foreign = foreign
+        .header("x-coinslot-page", "1")
+        .header("sec-fetch-site", "cross-site")
+        .header("PAYMENT-SIGNATURE", &payment);
     assert!(field(&send(foreign).await, "set-cookie").is_empty(), "a page of another site");
 }
 
@@ -92,6 +97,7 @@ async fn a_cookie_is_for_its_route_and_what_changes_something_comes_from_a_page_
     let post = |cookie: &str, fields: &[(&str, String)]| {
         let request =
             Client::new().post(host.url("/echo")).header("user-agent", BROWSER).header("cookie", pair(cookie));
+        let request = request.header("x-coinslot-page", "1");
         fields.iter().fold(request, |request, (name, value)| request.header(*name, value))
     };
     is_challenged(&send(post(&got, &[])).await, "Payment required");
@@ -131,11 +137,16 @@ async fn no_other_site_and_no_prefetch_uses_up_the_pass_of_a_visitor() {
         vec![("sec-fetch-site", "cross-site"), ("sec-fetch-dest", "iframe")],
         vec![("sec-fetch-site", "same-site"), ("sec-fetch-mode", "no-cors")],
         vec![("sec-fetch-site", "none"), ("sec-purpose", "prefetch;prerender")],
-        vec![("origin", "null")],
+        vec![("x-coinslot-page", "1"), ("origin", "null")],
+        vec![("x-coinslot-page", "1"), ("sec-fetch-site", "cross-site")],
+        // An address that answered with a redirect, and elements and header fields of an answer of this origin.
+        vec![("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate"), ("sec-fetch-user", "?1")],
+        vec![("sec-fetch-site", "same-origin"), ("sec-fetch-dest", "image")],
+        vec![],
     ] {
         is_challenged(&send(visit(&fields)).await, "Payment required");
     }
-    let meant = send(visit(&[("sec-fetch-site", "none"), ("sec-fetch-mode", "navigate")])).await;
+    let meant = send(page(&host, Method::GET).header("cookie", pair(&cookie))).await;
     assert!(field(&meant, "ratelimit").starts_with("\"pass\";r=2"), "{meant:?}");
 }
 

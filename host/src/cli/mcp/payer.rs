@@ -74,11 +74,21 @@ impl AgentPayer {
         }
         let first = remote.call(tool, arguments, CallCredential::None, caller).await?;
         let Some(mut challenge) = answer::challenge(&first) else { return Ok(first) };
-        if let Some(proof) = self.account_proof(remote, &challenge) {
+        if let Ok(option) = self.policy.choose(&challenge)
+            && let Some(proof) = self.account_proof(remote, &challenge, option)
+        {
             let result = remote.call(tool, arguments, CallCredential::SignIn(&proof), caller).await?;
             match answer::challenge(&result) {
-                None => return Ok(self.unpaid(tool, result)),
+                Some(newer) if self.policy.choose(&newer).is_ok_and(|asked| !asked.is_at_most(option)) => {
+                    return Ok(refusal(
+                        "the server asks for more since the account has signed in; nothing was paid. Call the tool again \
+                         to pay its price, if it stays",
+                    ));
+                }
                 Some(newer) => challenge = newer,
+                // The server does not take the account: it is paid as by anybody.
+                None if result.is_error == Some(true) => {}
+                None => return Ok(self.unpaid(tool, result)),
             }
         }
         Ok(match self.begin(&challenge, tool, arguments).await {
@@ -88,8 +98,8 @@ impl AgentPayer {
     }
 
     /// The proof of the account, if the server takes one in place of a payment.
-    fn account_proof(&self, remote: &Remote, challenge: &ReceivedChallenge) -> Option<Value> {
-        match wallet::sign_in(&self.key, challenge, remote.url().as_str()) {
+    fn account_proof(&self, remote: &Remote, challenge: &ReceivedChallenge, option: &PaymentOption) -> Option<Value> {
+        match wallet::sign_in(&self.key, challenge, option, remote.url().as_str()) {
             Ok(proof) => proof.map(Value::Object),
             Err(error) => {
                 tracing::warn!(%error, "the call is paid without signing in");

@@ -51,7 +51,9 @@ impl RequestHandler {
             return Ok(Routed::Response(respond::options(&[], request.headers(), self.private_network_access)));
         }
         let path = RequestPath::parse(request.uri().path()).map_err(Unroutable::Path)?;
-        let document = self.publisher.find(path.as_str());
+        // A page under a name that its owner has pointed at this machine would read what the test wallet signs.
+        let is_for_page = |name: &DocumentName| !name.signs() || mcp::is_own_name(&self.hosts, &authority);
+        let document = self.publisher.find(path.as_str()).filter(is_for_page);
         let is_mcp = self.publisher.is_mcp(path.as_str());
         // No plugin declares such a path, and a template that happens to match it takes nothing from the host.
         let is_of_host = is_mcp || document.is_some_and(DocumentName::is_reserved);

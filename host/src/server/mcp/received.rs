@@ -35,16 +35,22 @@ pub(super) struct CallArguments {
     pub(super) body: Option<Bytes>,
 }
 
-/// The message has more values than any that makes sense.
+/// The reason why a message is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct TooManyValues;
+pub(super) enum UnfitMessage {
+    /// It has more values than any that makes sense.
+    TooManyValues,
+    /// A call has two members of one name. Readers of JSON differ in which of them they take, so that two of them would see
+    /// two calls.
+    DuplicateName,
+}
 
 /// The members of an object, in their order.
 struct Members<'m>(Vec<(Cow<'m, str>, &'m RawValue)>);
 
 impl ReceivedMessage {
     /// Reads a message. What is none is for the protocol's server to refuse.
-    pub(super) fn read(message: &Bytes) -> Result<Self, TooManyValues> {
+    pub(super) fn read(message: &Bytes) -> Result<Self, UnfitMessage> {
         let split = split(message)?;
         let (protocol, arguments) = match split {
             Some((protocol, arguments)) => (protocol.into(), Some(arguments)),
@@ -62,13 +68,13 @@ impl From<JsonObject> for CallArguments {
     }
 }
 
-fn bounded(json: &[u8]) -> Result<(), TooManyValues> {
-    if json_text::size(json).values > MAX_VALUES { Err(TooManyValues) } else { Ok(()) }
+fn bounded(json: &[u8]) -> Result<(), UnfitMessage> {
+    if json_text::size(json).values > MAX_VALUES { Err(UnfitMessage::TooManyValues) } else { Ok(()) }
 }
 
 /// The message without the arguments, and the arguments. None if it is no call, or has a member twice.
-fn split(message: &Bytes) -> Result<Option<(Vec<u8>, CallArguments)>, TooManyValues> {
-    let Some((envelope, params, arguments)) = parts_of(message) else { return Ok(None) };
+fn split(message: &Bytes) -> Result<Option<(Vec<u8>, CallArguments)>, UnfitMessage> {
+    let Some((envelope, params, arguments)) = parts_of(message)? else { return Ok(None) };
     let mut parts = Vec::new();
     write(&mut parts, arguments.others("body"));
     bounded(&parts)?;
@@ -87,16 +93,23 @@ fn split(message: &Bytes) -> Result<Option<(Vec<u8>, CallArguments)>, TooManyVal
     Ok(Some((protocol, CallArguments { parts, body })))
 }
 
-/// The members of a call, of its parameters and of its arguments.
-fn parts_of(message: &[u8]) -> Option<(Members<'_>, Members<'_>, Members<'_>)> {
-    let envelope: Members<'_> = serde_json::from_slice(message).ok()?;
-    let method: String = serde_json::from_str(envelope.only("method")?.get()).ok()?;
-    if method != "tools/call" {
-        return None;
+/// The members of a call, of its parameters and of its arguments. None if it is no call.
+fn parts_of(message: &[u8]) -> Result<Option<(Members<'_>, Members<'_>, Members<'_>)>, UnfitMessage> {
+    let Ok(envelope) = serde_json::from_slice::<Members<'_>>(message) else { return Ok(None) };
+    let is_call =
+        |method: &RawValue| serde_json::from_str::<String>(method.get()).is_ok_and(|name| name == "tools/call");
+    if !envelope.all("method").any(is_call) {
+        return Ok(None);
     }
-    let params: Members<'_> = serde_json::from_str(envelope.only("params")?.get()).ok()?;
-    let arguments: Members<'_> = serde_json::from_str(params.only("arguments")?.get()).ok()?;
-    (arguments.0.iter().filter(|(name, _)| name == "body").count() < 2).then_some((envelope, params, arguments))
+    envelope.unambiguous()?;
+    let Some(params) = envelope.object("params") else { return Ok(None) };
+    params.unambiguous()?;
+    let Some(arguments) = params.object("arguments") else { return Ok(None) };
+    arguments.unambiguous()?;
+    for part in ["path", "query"] {
+        arguments.object(part).map_or(Ok(()), |members| members.unambiguous())?;
+    }
+    Ok(Some((envelope, params, arguments)))
 }
 
 /// Writes an object of these members.
@@ -119,6 +132,23 @@ impl<'m> Members<'m> {
         let mut named = self.0.iter().filter(|(other, _)| other == name);
         let (_, value) = named.next()?;
         named.next().is_none().then_some(*value)
+    }
+
+    /// The members of this name.
+    fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'m RawValue> {
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| *value)
+    }
+
+    /// The members of the member of this name, if it is an object.
+    fn object(&self, name: &str) -> Option<Members<'m>> {
+        serde_json::from_str(self.only(name)?.get()).ok()
+    }
+
+    /// Fails if two members have one name.
+    fn unambiguous(&self) -> Result<(), UnfitMessage> {
+        let mut names: Vec<&str> = self.0.iter().map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) { Err(UnfitMessage::DuplicateName) } else { Ok(()) }
     }
 
     /// The members of other names.
@@ -161,7 +191,7 @@ mod tests {
 
     use super::*;
 
-    fn read(message: &str) -> Result<ReceivedMessage, TooManyValues> {
+    fn read(message: &str) -> Result<ReceivedMessage, UnfitMessage> {
         ReceivedMessage::read(&Bytes::from(message.to_owned()))
     }
 
@@ -191,11 +221,23 @@ mod tests {
             r#"{"method":"tools/call"}"#,
             r#"{"method":"tools/call","params":{"name":"a"}}"#,
             r#"{"method":"tools/call","params":{"name":"a","arguments":[1]}}"#,
-            r#"{"method":"tools/call","params":{"arguments":{},"arguments":{}}}"#,
-            r#"{"method":"tools/call","params":{"arguments":{"body":1,"body":2}}}"#,
         ] {
             let read = read(text).expect("it is small");
             assert!(read.arguments.is_none() && read.protocol == text, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_call_that_says_something_twice_is_not_read() {
+        for text in [
+            r#"{"method":"tools/call","params":{"arguments":{},"arguments":{}}}"#,
+            r#"{"method":"tools/call","params":{"name":"a","name":"b","arguments":{}}}"#,
+            r#"{"method":"tools/call","method":"tools/list","params":{"arguments":{}}}"#,
+            r#"{"method":"tools/call","params":{"arguments":{"body":1,"body":2}}}"#,
+            r#"{"method":"tools/call","params":{"arguments":{"path":{"p":"a","p":"b"}}}}"#,
+            r#"{"method":"tools/call","params":{"arguments":{"query":{"q":1,"\u0071":2}}}}"#,
+        ] {
+            assert_eq!(read(text).err(), Some(UnfitMessage::DuplicateName), "{text}");
         }
     }
 
@@ -211,13 +253,12 @@ mod tests {
         assert_eq!(body.expect("a body"), many);
         for refused in [
             call(&format!(r#"{{"query":{{"q":{many}}}}}"#)),
-            call(&format!(r#"{{"body":1,"body":{many}}}"#)),
             call(&many),
             format!(r#"{{"method":"tools/call","params":{{"_meta":{many},"arguments":{{}}}}}}"#),
             format!(r#"{{"method":"tools/list","params":{many}}}"#),
             many,
         ] {
-            assert_eq!(read(&refused).err(), Some(TooManyValues), "{}", &refused[..60]);
+            assert_eq!(read(&refused).err(), Some(UnfitMessage::TooManyValues), "{}", &refused[..60]);
         }
     }
 }

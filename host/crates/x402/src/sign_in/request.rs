@@ -18,16 +18,16 @@ pub struct SignInRequest {
 }
 
 impl SignInRequest {
-    /// Reads the extension among those of a challenge. None: it is not there, asks for no account of an EVM network, or
-    /// has a text of more than one line, which would be signed as several fields.
-    pub fn read(extensions: &Object) -> Option<Self> {
+    /// Reads the extension among those of a challenge, for an account of this network. None: it is not there, asks for no
+    /// key of this network, or has a text of more than one line, which would be signed as several fields.
+    pub fn read(extensions: &Object, network: &Network) -> Option<Self> {
         let extension = extensions.get(KEY)?;
         let chains = extension.get("supportedChains")?.as_array()?;
-        let network = chains.iter().find_map(|chain| {
-            let is_meant = chain.get("type").and_then(Value::as_str) == Some("eip191");
-            let network = chain.get("chainId").and_then(Value::as_str).filter(|_| is_meant)?;
-            Network::parse(network).ok().filter(|network| network.chain_id().is_some())
-        })?;
+        let is_it = |chain: &Value| {
+            chain.get("type").and_then(Value::as_str) == Some("eip191")
+                && chain.get("chainId").and_then(Value::as_str) == Some(network.as_str())
+        };
+        let network = chains.iter().any(is_it).then(|| network.clone())?;
         let mut info = extension.get("info")?.as_object()?.clone();
         for (name, value) in [("address", ""), ("signature", ""), ("type", "eip191"), ("chainId", network.as_str())] {
             info.insert(name.to_owned(), value.into());
@@ -38,10 +38,12 @@ impl SignInRequest {
         is_good.then_some(Self { fields, network })
     }
 
-    /// True if the server that was asked is the one that is signed for. Another server could use the proof there: it asks
-    /// for a signature that it got from elsewhere. `domain` and `origin` are those of the URL that was asked.
+    /// True if the server that was asked is the one that is signed for, and no other is named. Another server could use the
+    /// proof there: it asks for a signature that it got from elsewhere. A resource of another scheme can be a delegation
+    /// (ERC-5573). `domain` and `origin` are those of the URL that was asked.
     pub fn is_from(&self, domain: &str, origin: &str) -> bool {
-        self.fields.domain == domain && is_below(&self.fields.uri, origin)
+        let Fields { domain: own, uri, resources, .. } = &self.fields;
+        own == domain && std::iter::once(uri).chain(resources).all(|url| is_below(url, origin))
     }
 
     /// The proof of an account: the JSON of the header. `sign` signs a hash, which is that of EIP-191.

@@ -151,7 +151,8 @@ fn request(change: impl FnOnce(&mut Value)) -> Option<SignInRequest> {
     };
     let mut extension = challenge.advertised();
     change(&mut extension);
-    SignInRequest::read(&Object::from_iter([(KEY.to_owned(), extension)]))
+    let network = networks().pop().expect("one of them");
+    SignInRequest::read(&Object::from_iter([(KEY.to_owned(), extension)]), &network)
 }
 
 #[test]
@@ -177,6 +178,17 @@ fn a_client_signs_for_the_server_that_it_asked_alone() {
         (DOMAIN, "https://api.example.co"),
     ] {
         assert!(!asked.is_from(domain, origin), "{origin}");
+    }
+}
+
+/// A resource can be what the signature gives leave for.
+#[test]
+fn a_client_signs_for_no_resource_of_another_server() {
+    for resource in
+        ["urn:recap:eyJhdHQiOnt9fQ", "https://bank.example/transfer", "https://api.example.com.evil.example/"]
+    {
+        let asked = request(|extension| extension["info"]["resources"] = json!([resource])).expect("a request");
+        assert!(!asked.is_from(DOMAIN, ORIGIN), "{resource}");
     }
 }
 

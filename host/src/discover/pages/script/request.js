@@ -114,10 +114,11 @@ const isSame = (one, other) =>
   one.method === other.method && one.url === other.url && one.body === other.body;
 
 // Sends a request, with a payment or without. A redirect is an answer and is not followed: a payment is for one server.
+// X-Coinslot-Page says that a page of the host asks: only then the cookie of a pass counts.
 const transmit = (request, headers = {}) =>
   fetch(request.url, {
     method: request.method,
-    headers: { ...request.headers, ...headers },
+    headers: { ...request.headers, "X-Coinslot-Page": "1", ...headers },
     body: request.body === null ? undefined : fromBase64(request.body),
     cache: "no-store",
     redirect: "manual",
