@@ -112,7 +112,9 @@ async fn a_plugin_that_names_the_first_path_goes_before_the_index() {
     std::fs::write(builder.path("plugins/first.wasm"), declaring("/ free")).expect("a component");
     let host = builder.start().await;
     let first = host.client().get(host.url("/")).in_browser().send().await.expect("an answer");
-    assert!(!first.headers().contains_key("content-security-policy"));
+    let policies: Vec<_> = first.headers().get_all("content-security-policy").iter().collect();
+    assert_eq!(policies.len(), 1, "that of a plugin, and not that of a page of the host");
+    assert!(policies[0].as_bytes().starts_with(b"sandbox "), "{first:?}");
     let unknown = host.client().get(host.url("/.well-known/coinslot/endpoint?GET%20%2Fnothing")).in_browser();
     assert_eq!(unknown.send().await.expect("an answer").status(), StatusCode::NOT_FOUND);
 }

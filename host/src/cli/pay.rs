@@ -63,8 +63,9 @@ pub async fn run(args: PayArgs) -> Result<(), Failure> {
         && !args.dry_run
     {
         warn_of_clear_text(&request);
-        if !args.no_pass {
-            let option = policy.choose(&challenge).map_err(declined)?.clone();
+        if !args.no_pass
+            && let Some(option) = policy.to_sign_in(&challenge).cloned()
+        {
             match returning::sign_in(&client, &request, (&challenge, &option), &payer.key).await? {
                 SignedInAnswer::NotAsked => {}
                 SignedInAnswer::Given(answer) => {

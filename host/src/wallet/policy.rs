@@ -32,10 +32,8 @@ pub enum Declined {
 impl SpendingPolicy {
     /// Chooses the first option within the limit, in the order of the server.
     pub fn choose<'c>(&self, challenge: &'c ReceivedChallenge) -> Result<&'c PaymentOption, Declined> {
-        let on_network =
-            |option: &&PaymentOption| self.networks.is_empty() || self.networks.contains(&option.asset.network);
         let mut lowest: Option<&PaymentOption> = None;
-        for option in challenge.options.iter().filter(on_network) {
+        for option in self.on_networks(challenge) {
             match self.limit(&option.asset) {
                 Some(limit) if option.amount <= limit => return Ok(option),
                 Some(_) if lowest.is_none_or(|other| option.amount < other.amount) => {
@@ -64,6 +62,17 @@ impl SpendingPolicy {
             reasons.push("there are none".to_owned());
         }
         Err(Declined::NothingUsable(reasons.join("; ")))
+    }
+
+    /// The option for which the account signs in: the one that would be paid, or one that is too dear to be paid, because a
+    /// pass costs nothing. None: nothing is on a network of this wallet.
+    pub fn to_sign_in<'c>(&self, challenge: &'c ReceivedChallenge) -> Option<&'c PaymentOption> {
+        self.choose(challenge).ok().or_else(|| self.on_networks(challenge).next())
+    }
+
+    fn on_networks<'c>(&self, challenge: &'c ReceivedChallenge) -> impl Iterator<Item = &'c PaymentOption> {
+        let is_on = |option: &&PaymentOption| self.networks.is_empty() || self.networks.contains(&option.asset.network);
+        challenge.options.iter().filter(is_on)
     }
 
     /// The limit in the units of an asset; `None` if the limit names another asset.

@@ -102,6 +102,20 @@ fn the_first_affordable_entry_is_chosen_and_nothing_above_the_limit() {
     assert!(matches!(declined("5 EURC"), Declined::NothingUsable(_)));
 }
 
+/// A server that has learnt an account by its sign-in could ask it for more.
+#[test]
+fn an_account_that_has_signed_in_pays_no_more_than_before() {
+    let (before, cheaper, dearer) = (v2(vec![entry("1000")]), v2(vec![entry("999")]), v2(vec![entry("90000")]));
+    let first = policy("0.10").to_sign_in(&before).expect("an option");
+    assert!(policy("0.10").choose(&cheaper).expect("affordable").is_at_most(first));
+    assert!(policy("0.10").choose(&before).expect("affordable").is_at_most(first));
+    assert!(!policy("0.10").choose(&dearer).expect("affordable").is_at_most(first));
+    // A pass costs nothing, so an account signs in also where the price is above its limit, but on its networks alone.
+    assert!(policy("0").to_sign_in(&before).is_some());
+    let elsewhere = SpendingPolicy { networks: vec![Network::eip155(8453)], ..policy("0.10") };
+    assert_eq!(elsewhere.to_sign_in(&before), None);
+}
+
 #[test]
 fn the_limit_is_inclusive() {
     let challenge = v2(vec![entry("100000")]);

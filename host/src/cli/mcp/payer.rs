@@ -74,7 +74,7 @@ impl AgentPayer {
         }
         let first = remote.call(tool, arguments, CallCredential::None, caller).await?;
         let Some(mut challenge) = answer::challenge(&first) else { return Ok(first) };
-        if let Ok(option) = self.policy.choose(&challenge)
+        if let Some(option) = self.policy.to_sign_in(&challenge)
             && let Some(proof) = self.account_proof(remote, &challenge, option)
         {
             let result = remote.call(tool, arguments, CallCredential::SignIn(&proof), caller).await?;
