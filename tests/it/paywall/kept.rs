@@ -47,6 +47,30 @@ async fn a_connection_that_is_lost_after_the_signature_costs_no_second_one() {
     assert_eq!(shop.page.calls(0, "eth_signTypedData_v4"), 1);
 }
 
+/// A network that wants a login, or a proxy at maintenance, answers in place of the host, which has settled the payment.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_without_a_receipt_is_not_taken_for_the_one_that_was_paid_for() {
+    let mut shop = Shop::open(&[json!({ "name": "One" })]).await;
+    shop.go("/answers/text");
+    shop.page.run(
+        "(() => { const real = globalThis.fetch; let isFirst = true; globalThis.fetch = async (url, options) => { \
+         const reply = await real(url, options); \
+         if (!isFirst || !options?.headers?.['PAYMENT-SIGNATURE']) return reply; \
+         isFirst = false; \
+         return new Response('Log in first', { headers: { 'content-type': 'text/plain' } }); }; return null; })()",
+    );
+    shop.page.click(PAY);
+    shop.page.sees(STATE, "came without a receipt");
+    shop.page.sees("#answer-body pre", "Log in first");
+    assert_eq!((shop.kept(), shop.payments_of(0).await), (1, 1));
+    shop.page.sees("#kept", "Forget this payment");
+    shop.page.click(GET);
+    shop.page.sees(STATE, "Paid 0.01 USDC on Base Sepolia. The answer is below.");
+    shop.page.sees("#answer-body pre", "a text");
+    assert_eq!((shop.kept(), shop.payments_of(0).await), (0, 1));
+    assert_eq!(shop.page.calls(0, "eth_signTypedData_v4"), 1);
+}
+
 /// The button that pays finds the payment of the same request, too.
 #[tokio::test(flavor = "multi_thread")]
 async fn to_pay_for_the_same_request_again_sends_the_payment_that_is_kept() {
