@@ -43,6 +43,7 @@ pub(crate) use headers::{CHARGED, is_host_only};
 pub use mcp::{McpRefusal, mcp_answer, mcp_ended, mcp_notices, mcp_refused};
 pub use note::FailureNote;
 pub use paid::{settled, unserved};
+pub(crate) use plugin::BROKEN_CONTRACT_STATUS;
 pub use plugin::free;
 pub use required::challenge;
 pub use unroutable::{Unroutable, unroutable};

@@ -192,6 +192,9 @@ fn log(fault: &Fault) {
     }
 }
 
+/// The status of the answer for a plugin that broke its contract.
+pub(crate) const BROKEN_CONTRACT_STATUS: u16 = StatusCode::BAD_GATEWAY.as_u16();
+
 /// A plugin that broke its contract.
 pub(super) fn misbehaved(what: &str, charged: Charged) -> Reply {
     tracing::warn!(%what, "a plugin broke its contract");

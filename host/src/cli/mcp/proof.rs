@@ -1,8 +1,6 @@
 //! Asks a node whether payments were taken. A payment whose time is over at a final block, and that is unused there, can
 //! never be used.
 
-#![expect(clippy::disallowed_methods, reason = "the node is not asked too often")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
@@ -19,7 +18,7 @@ use super::progress::Progress;
 use super::tool_server::ToolServer;
 use crate::discover::EndpointTool;
 use crate::payment;
-use crate::respond::{Reply, ReplyBody};
+use crate::respond::{self, Reply, ReplyBody};
 use crate::schema::{essence, is_text};
 
 /// The largest answer that a result takes, in bytes. A larger one is to be had over HTTP, with the same payment.
@@ -78,7 +77,7 @@ impl<'c> CallAnswer<'c> {
                     Ok(result) => result,
                     Err(unread) => {
                         if let (Unread::AsksForPayment, Some(answer)) = (&unread, meta.get_mut(ANSWER)) {
-                            answer["status"] = StatusCode::BAD_GATEWAY.as_u16().into();
+                            answer["status"] = respond::BROKEN_CONTRACT_STATUS.into();
                         }
                         let mut result = failed(self.unread(unread, &meta));
                         result.structured_content.take_if(|_| !self.promises_nothing());
