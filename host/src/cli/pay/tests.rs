@@ -18,6 +18,7 @@ use coinslot_facilitator::{Facilitator, Settlement};
 use coinslot_x402::facilitator::PaymentRequest;
 use coinslot_x402::header::{self, PaymentPayload};
 use coinslot_x402::price::Price;
+use coinslot_x402::sign_in::SIGN_IN_WITH_X;
 use coinslot_x402::{Reason, SettlementResponse};
 
 #[derive(Parser)]
@@ -56,6 +57,10 @@ enum Mood {
     Redirects,
     /// Has a cache before it that answers 304.
     NotModified,
+    /// Lets accounts sign in, and answers 401 to each that does.
+    KnowsNobody,
+    /// Lets accounts sign in, and asks each that does for more.
+    AsksForMore,
 }
 
 /// A seller, and what it was sent.
@@ -95,7 +100,9 @@ impl Seller {
                 }
                 let value = |name| request.headers().get(name).map(|v| v.as_bytes().to_vec());
                 let sent = value(header::PAYMENT_SIGNATURE).or(value(header::X_PAYMENT));
+                let signs_in = value(SIGN_IN_WITH_X).is_some();
                 match sent {
+                    None if shop.takes_accounts() => shop.greet(&value("host").expect("a host"), signs_in),
                     None => shop.challenge("pay"),
                     Some(sent) => shop.sell(&sent).await,
                 }
@@ -133,6 +140,33 @@ impl Shop {
             response.header(header::PAYMENT_REQUIRED, header::encode(&document)).body(Full::default())
         };
         response.expect("a response")
+    }
+
+    fn takes_accounts(&self) -> bool {
+        matches!(*self.mood.lock().expect("not poisoned"), Mood::KnowsNobody | Mood::AsksForMore)
+    }
+
+    /// The challenge of a seller at this host that lets accounts sign in, or the answer to one that does.
+    fn greet(&self, host: &[u8], signs_in: bool) -> Response<Full<Bytes>> {
+        if signs_in && *self.mood.lock().expect("not poisoned") == Mood::KnowsNobody {
+            return Response::builder().status(401).body(Full::new("who?".into())).expect("a response");
+        }
+        let host = String::from_utf8_lossy(host);
+        let mut entry = json!(self.price.requirements());
+        if signs_in {
+            entry["amount"] = (PRICE * 9).to_string().into();
+        }
+        let info = json!({
+            "domain": host, "uri": format!("http://{host}/buy"), "version": "1", "nonce": "00112233445566778899",
+            "issuedAt": "2026-01-31T12:00:00.000Z",
+        });
+        let chains = json!([{ "chainId": entry["network"], "type": "eip191" }]);
+        let document = json!({
+            "x402Version": 2, "error": "pay", "resource": {"url": format!("http://{host}/buy")}, "accepts": [entry],
+            "extensions": { "sign-in-with-x": { "info": info, "supportedChains": chains } },
+        });
+        let response = Response::builder().status(402).header(header::PAYMENT_REQUIRED, header::encode(&document));
+        response.body(Full::default()).expect("a response")
     }
 
     async fn sell(&self, sent: &[u8]) -> Response<Full<Bytes>> {
@@ -348,6 +382,33 @@ async fn only_a_receipt_closes_a_payment_whose_outcome_is_open() {
     seller.set(Mood::Honest);
     assert_eq!(home.pay(&["--resume", &resume]).await, Ok(()));
     assert!(home.kept().is_empty());
+}
+
+/// A server that does not take an account sells to it as to anybody.
+#[tokio::test]
+async fn a_sign_in_that_is_refused_stops_no_payment() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::KnowsNobody);
+    assert_eq!(home.pay(&[&seller.url]).await, Ok(()));
+    assert_eq!((seller.requests.load(Ordering::SeqCst), world.usdc(SELLER).await), (3, PRICE));
+}
+
+/// A server learns the account by its sign-in. What it asks then is within the limit, and more than it asks of anybody.
+#[tokio::test]
+async fn a_price_that_rises_after_the_sign_in_is_not_paid() {
+    let (world, home) = rich().await;
+    let seller = Seller::start(&world, false).await;
+    seller.set(Mood::AsksForMore);
+    let failure = home.pay(&[&seller.url]).await.expect_err("dearer");
+    assert_eq!(failure.code, 3, "{failure}");
+    let told = "the price was 0.01 USDC before the account signed in, and is 0.09 USDC now; nothing was paid";
+    assert!(failure.message.contains(told), "{failure}");
+    assert_eq!((seller.payments().len(), world.usdc(SELLER).await), (0, 0));
+    // Who signs in for nothing that it could pay tells its account to nobody.
+    let before = seller.requests.load(Ordering::SeqCst);
+    home.pay(&[&seller.url, "--network", "base"]).await.expect_err("on another network");
+    assert_eq!(seller.requests.load(Ordering::SeqCst), before + 1);
 }
 
 #[tokio::test]
