@@ -11,7 +11,7 @@ mod wallets;
 
 use std::time::Duration;
 
-use coinslot_tests::{BrowserPage, ServeHost, TestChain, decode};
+use coinslot_tests::{BrowserPage, FaultyNode, ServeHost, TestChain, decode};
 use serde_json::{Value, json};
 
 /// The price of every answer of these stories, in atomic units.
@@ -37,6 +37,21 @@ impl Shop {
         let host = chain.serve(&["answers"], "").await;
         let page = browser(&chain, wallets);
         Self { chain, host, page }
+    }
+
+    /// A host with these guests, whose page keeps a payment: its chain takes no transaction before the node is released.
+    async fn with_kept_payment(guests: &[&str]) -> (Self, FaultyNode) {
+        let chain = TestChain::start().await;
+        let node = chain.node().await;
+        let host = chain.serve_guests_on(guests, &node, "").await;
+        let page = browser(&chain, &[json!({ "name": "One" })]);
+        let mut shop = Self { chain, host, page };
+        node.withhold();
+        shop.go("/answers/text");
+        shop.page.click(PAY);
+        shop.page.sees(STATE, "Do not pay again.");
+        assert_eq!(shop.kept(), 1);
+        (shop, node)
     }
 
     /// Opens the page of an answer of this kind.

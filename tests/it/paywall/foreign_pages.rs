@@ -3,20 +3,11 @@
 use coinslot_tests::TestChain;
 use serde_json::json;
 
-use super::{PAY, STATE, Shop, browser};
+use super::{Shop, browser};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_a_plugin_reads_nothing_that_the_pages_of_the_host_keep() {
-    let chain = TestChain::start().await;
-    let node = chain.node().await;
-    let host = chain.serve_guests_on(&["answers", "page"], &node, "").await;
-    let page = browser(&chain, &[json!({ "name": "One" })]);
-    let mut shop = Shop { chain, host, page };
-    node.withhold();
-    shop.go("/answers/text");
-    shop.page.click(PAY);
-    shop.page.sees(STATE, "Do not pay again.");
-    assert_eq!(shop.kept(), 1);
+    let (mut shop, node) = Shop::with_kept_payment(&["answers", "page"]).await;
     shop.go("/page");
     shop.page.sees("#origin", "null");
     shop.page.sees("#storage", "SecurityError");

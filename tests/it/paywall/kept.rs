@@ -11,16 +11,7 @@ const GET: &str = "#kept-list button";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_payment_whose_settlement_takes_long_is_asked_for_again_after_a_reload_of_the_page() {
-    let chain = TestChain::start().await;
-    let node = chain.node().await;
-    let host = chain.serve_guests_on(&["answers"], &node, "").await;
-    let page = browser(&chain, &[json!({ "name": "One" })]);
-    let mut shop = Shop { chain, host, page };
-    node.withhold();
-    shop.go("/answers/text");
-    shop.page.click(PAY);
-    shop.page.sees(STATE, "Do not pay again.");
-    assert_eq!(shop.kept(), 1);
+    let (mut shop, node) = Shop::with_kept_payment(&["answers"]).await;
     shop.page.reload();
     shop.page.sees("#kept", "You signed a payment of 0.01 USDC on Base Sepolia");
     let faults = shop.page.look("paywall-kept");
