@@ -63,7 +63,7 @@ fn guests(root: &Path) -> &'static Path {
     })
 }
 
-/// What `build` makes, which runs once for each name.
+/// The component that `build` makes. It runs once for each name.
 fn once(name: &str, build: impl FnOnce() -> PathBuf) -> PathBuf {
     static BUILT: Mutex<BTreeMap<String, PathBuf>> = Mutex::new(BTreeMap::new());
     let mut built = BUILT.lock().expect("every component before has been built");

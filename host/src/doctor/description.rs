@@ -71,7 +71,7 @@ impl DescribedOperation {
 pub struct OpenApiDescription<'d> {
     openapi: &'d Value,
     origin: &'d Url,
-    /// What is read later is left out.
+    /// Operations that are read later are left out.
     until: Instant,
 }
 

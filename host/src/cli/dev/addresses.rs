@@ -19,7 +19,7 @@ pub(super) struct BoundListeners {
     pub(super) listener: TcpListener,
     pub(super) address: SocketAddr,
     pub(super) admin: AdminOptions,
-    /// What an operator would write for the dashboard.
+    /// The table `[admin]` that an operator would write for the dashboard.
     pub(super) admin_config: AdminConfig,
 }
 

@@ -42,7 +42,7 @@ pub(super) struct Remote {
     timeout: Duration,
 }
 
-/// What a call carries beside its arguments.
+/// The credential that a call carries beside its arguments.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum CallCredential<'c> {
     None,

@@ -1,7 +1,7 @@
 //! Returns to a server without a payment: signs in where the challenge lets accounts do so, as stock clients with the
 //! extension `sign-in-with-x` do.
 //!
-//! Whether an account has a pass, or free requests, only the server knows. So each challenge with the extension is
+//! The server alone knows the passes and the free requests of an account. So each challenge with the extension is
 //! answered by a sign-in first, and paid where that is not enough.
 
 use coinslot_base::text::excerpt;

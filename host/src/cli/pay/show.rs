@@ -19,7 +19,7 @@ use crate::wallet::PaymentOption;
 /// The most bytes of a body that are held in memory, for an object with the whole body: 64 MiB.
 const MOST_JSON: usize = 64 << 20;
 
-/// What an answer was given for.
+/// The grounds on which an answer was given.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum AnswerGrounds<'p> {
     /// It is free, or nobody knows.
@@ -43,7 +43,7 @@ impl AnswerGrounds<'_> {
     }
 }
 
-/// What a `RateLimit` with one policy says is left, in words. Source: draft-ietf-httpapi-ratelimit-headers, section 4.
+/// The rest that a `RateLimit` with one policy states, in words. Source: draft-ietf-httpapi-ratelimit-headers, section 4.
 fn left(value: &str) -> Option<String> {
     let (_, parameters) = value.split_once(';')?;
     let number = |name: &str| {

@@ -9,7 +9,7 @@ use crate::{Network, Object};
 /// The longest `info` that is signed, in bytes of JSON: its proof fits into a header.
 const MAX_INFO: usize = MAX_HEADER / 4;
 
-/// What a challenge asks a client to sign. It comes from a server and is untrusted: see [`Self::is_from`].
+/// The text that a challenge asks a client to sign. It comes from a server and is untrusted: see [`Self::is_from`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInRequest {
     /// Without an address and a signature.
